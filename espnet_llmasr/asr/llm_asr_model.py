@@ -1,0 +1,178 @@
+"""Encoder, adaptor and LLM as one ESPnet model (paper section 3.1).
+
+B batch, N samples, T encoder frames, D encoder width, L' speech tokens, P prompt tokens, U target tokens, E LLM width,
+S = P - 1 + L' + U tokens of the composed sequence.
+"""
+
+from typing import Dict, List, Optional, Tuple
+
+import torch
+from espnet2.asr.encoder.abs_encoder import AbsEncoder
+from espnet2.asr.frontend.abs_frontend import AbsFrontend
+from espnet2.layers.abs_normalize import AbsNormalize
+from espnet2.torch_utils.device_funcs import force_gatherable
+from espnet2.train.abs_espnet_model import AbsESPnetModel
+from torch import nn
+from torch.nn.utils.rnn import pad_sequence
+from transformers import LogitsProcessorList
+
+from espnet_llmasr.asr.adaptor import ConcatAdaptor
+from espnet_llmasr.asr.features import extract_features
+from espnet_llmasr.asr.llm import PerUtteranceLimit
+from espnet_llmasr.text.prompt import IGNORE_ID, SPEECH_ID, expand_speech, labels_for
+
+
+class LLMASRModel(AbsESPnetModel):
+    """The LLM reads a prompt in which <speech> is replaced by adapted encoder frames (Eq. 4) and writes the transcript (Eq. 5).
+
+    Modules whose parameters are all frozen stay in eval mode and under no_grad, whatever the trainer asks.
+    The buffer `swap_step` is the pretraining step of the encoder inside (0: not from the encoder store); it travels in every
+    checkpoint. No attribute but the encoder itself may start with "encoder": ESPnet's --init_param matches by prefix.
+    """
+
+    def __init__(
+        self,
+        frontend: AbsFrontend,
+        specaug: Optional[nn.Module],
+        normalize: Optional[AbsNormalize],
+        encoder: AbsEncoder,
+        adaptor: ConcatAdaptor,
+        llm: nn.Module,
+    ):
+        super().__init__()
+        self.frontend = frontend
+        self.specaug = specaug
+        self.normalize = normalize
+        self.encoder = encoder
+        self.adaptor = adaptor
+        self.llm = llm
+        self.register_buffer("swap_step", torch.zeros((), dtype=torch.int64))
+
+    def train(self, mode: bool = True):
+        """As nn.Module.train, but frozen modules stay in eval mode (ESPnet would leave their dropout on)."""
+        super().train(mode)
+        for module in (self.encoder, self.adaptor, self.llm):
+            if is_frozen(module):
+                module.eval()
+        return self
+
+    def forward(
+        self,
+        speech: torch.Tensor,
+        speech_lengths: torch.Tensor,
+        prompt: torch.Tensor,
+        prompt_lengths: torch.Tensor,
+        text: torch.Tensor,
+        text_lengths: torch.Tensor,
+        **kwargs,
+    ) -> Tuple[torch.Tensor, Dict[str, torch.Tensor], torch.Tensor]:
+        """speech (B, N), prompt (B, P), text (B, U) with lengths (B,) -> mean loss per target token, statistics, target tokens.
+
+        The weight is the number of target tokens, so that the trainer can form the mean over the global batch.
+        """
+        speech_tokens, speech_token_lengths = self.embed_speech(speech, speech_lengths)
+        prompts = self._expand(prompt, prompt_lengths, speech_token_lengths)
+        targets = [row[:n] for row, n in zip(text, text_lengths.tolist())]
+        rows = [torch.cat(pair) for pair in zip(prompts, targets)]
+        ids = pad_sequence(rows, batch_first=True)
+        mask = pad_sequence([torch.ones_like(row) for row in rows], batch_first=True)
+        labels = pad_sequence([labels_for(*pair) for pair in zip(prompts, targets)], True, IGNORE_ID)
+        logits = self.llm(
+            inputs_embeds=self.compose(ids, speech_tokens, speech_token_lengths), attention_mask=mask, use_cache=False
+        ).logits
+        return self._loss(logits, labels)
+
+    def _loss(self, logits: torch.Tensor, labels: torch.Tensor):
+        """Next-token cross-entropy on target positions only; logits (B, S, V), labels (B, S)."""
+        keep = labels[:, 1:] != IGNORE_ID
+        logits, labels = logits[:, :-1][keep].float(), labels[:, 1:][keep]
+        loss = nn.functional.cross_entropy(logits, labels)
+        accuracy = (logits.argmax(-1) == labels).float().mean()
+        weight = torch.tensor(float(labels.numel()), device=labels.device)
+        return force_gatherable((loss, {"loss": loss.detach(), "acc": accuracy}, weight), loss.device)
+
+    def embed_speech(self, speech: torch.Tensor, speech_lengths: torch.Tensor) -> Tuple[torch.Tensor, torch.Tensor]:
+        """speech (B, N) -> speech tokens (B, L', E) and their lengths (B,) (Eq. 2 and 3)."""
+        frames, frame_lengths = self.encode(speech, speech_lengths)
+        return self.adaptor(frames, frame_lengths)
+
+    def encode(self, speech: torch.Tensor, speech_lengths: torch.Tensor) -> Tuple[torch.Tensor, torch.Tensor]:
+        """speech (B, N) -> encoder frames (B, T, D) and their lengths (B,)."""
+        feats, lengths = extract_features(speech, speech_lengths, self.frontend, self.normalize)
+        if self.training and self.specaug is not None:
+            feats = self.specaug(feats, lengths)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not is_frozen(self.encoder)):
+            frames, lengths, _ = self.encoder(feats, lengths)
+        return frames, lengths
+
+    def compose(self, ids: torch.Tensor, speech_tokens: torch.Tensor, speech_token_lengths: torch.Tensor) -> torch.Tensor:
+        """Embeds ids (B, S) and fills the places of SPEECH_ID with the valid speech tokens: (B, S, E) (Eq. 4)."""
+        is_speech = ids == SPEECH_ID
+        embedded = self.llm.get_input_embeddings()(ids.masked_fill(is_speech, 0))
+        valid = torch.arange(speech_tokens.size(1), device=ids.device) < speech_token_lengths[:, None]
+        return embedded.masked_scatter(is_speech[..., None], speech_tokens[valid].to(embedded.dtype))
+
+    @staticmethod
+    def _expand(prompt, prompt_lengths, speech_token_lengths) -> List[torch.Tensor]:
+        triples = zip(prompt, prompt_lengths.tolist(), speech_token_lengths.tolist())
+        return [expand_speech(row[:length], num_speech) for row, length, num_speech in triples]
+
+    @torch.no_grad()
+    def generate(
+        self,
+        speech: torch.Tensor,
+        speech_lengths: torch.Tensor,
+        prompt: torch.Tensor,
+        end_id: int,
+        beam_size: int = 3,
+        tokens_per_second: float = 15.0,
+        sample_rate: int = 16000,
+    ) -> Tuple[List[List[int]], torch.Tensor]:
+        """Beam search for speech (B, N) with one prompt (P,): token ids per utterance without the end token, and scores (B,).
+
+        Left-padded with true lengths; every utterance has its own limit of ceil(seconds * tokens_per_second) + 16 tokens.
+        The score is the mean log-probability per token.
+        """
+        speech_tokens, speech_token_lengths = self.embed_speech(speech, speech_lengths)
+        rows = [expand_speech(prompt, n) for n in speech_token_lengths.tolist()]
+        ids = pad_sequence(rows, batch_first=True, padding_side="left")
+        mask = pad_sequence([torch.ones_like(row) for row in rows], batch_first=True, padding_side="left")
+        limits = torch.ceil(speech_lengths / sample_rate * tokens_per_second).long() + 16
+        out = self.llm.generate(
+            inputs_embeds=self.compose(ids, speech_tokens, speech_token_lengths),
+            attention_mask=mask,
+            num_beams=beam_size,
+            do_sample=False,
+            max_new_tokens=int(limits.max()),
+            logits_processor=LogitsProcessorList([PerUtteranceLimit(limits, end_id)]),
+            eos_token_id=end_id,
+            pad_token_id=end_id,
+            return_dict_in_generate=True,
+            output_scores=True,
+        )
+        return [until(row, end_id) for row in out.sequences.tolist()], _scores(out, end_id)
+
+    def collect_feats(self, speech: torch.Tensor, speech_lengths: torch.Tensor, **kwargs) -> Dict[str, torch.Tensor]:
+        """Unnormalised features, for ESPnet's collect_stats."""
+        feats, lengths = extract_features(speech, speech_lengths, self.frontend, None)
+        return {"feats": feats, "feats_lengths": lengths}
+
+
+def is_frozen(module: nn.Module) -> bool:
+    """True if the module has parameters and none of them is trained."""
+    parameters = list(module.parameters())
+    return bool(parameters) and not any(p.requires_grad for p in parameters)
+
+
+def until(ids: List[int], end_id: int) -> List[int]:
+    """The ids before the first end token."""
+    return ids[: ids.index(end_id)] if end_id in ids else ids
+
+
+def _scores(out, end_id: int) -> torch.Tensor:
+    """Mean log-probability per generated token: beam search's own score, or computed for greedy search."""
+    if getattr(out, "sequences_scores", None) is not None:
+        return out.sequences_scores
+    log_probs = torch.stack(out.scores, 1).log_softmax(-1).gather(2, out.sequences[..., None]).squeeze(-1)
+    valid = (out.sequences == end_id).cumsum(1) <= 1
+    return (log_probs * valid).sum(1) / valid.sum(1)

@@ -1,0 +1,123 @@
+"""Encoder and CTC head as an ESPnet model: phoneme CR-CTC pretraining (paper section 3.4, DESIGN decision 7).
+
+B batch, N samples, T feature frames, S encoder frames, V tokens, U labels.
+"""
+
+from typing import Dict, List, Optional, Tuple
+
+import torch
+from espnet2.asr.encoder.abs_encoder import AbsEncoder
+from espnet2.asr.frontend.abs_frontend import AbsFrontend
+from espnet2.layers.abs_normalize import AbsNormalize
+from espnet2.torch_utils.device_funcs import force_gatherable
+from espnet2.train.abs_espnet_model import AbsESPnetModel
+from rapidfuzz.distance import Levenshtein
+from torch import nn
+
+from espnet_llmasr.asr import cr_ctc
+from espnet_llmasr.asr.features import extract_features
+from espnet_llmasr.asr.llm_asr_model import is_frozen
+
+
+class PhonemeCTCModel(AbsESPnetModel):
+    """CR-CTC in training (two views), plain CTC in validation (one view), with the error rate of the greedy path.
+
+    Args:
+        cr_scale: weight of the consistency term against CTC; 0 trains plain CTC on one view.
+        cr_warmup_batches: training batches over which the weight rises linearly.
+        time_warp_factor: frames by which a point may move (80; AISHELL recipe 20); 0 switches the warp off.
+    """
+
+    def __init__(
+        self,
+        frontend: AbsFrontend,
+        specaug: Optional[nn.Module],
+        normalize: Optional[AbsNormalize],
+        encoder: AbsEncoder,
+        ctc_head: nn.Module,
+        cr_scale: float = 0.2,
+        cr_warmup_batches: int = 2000,
+        time_warp_factor: int = 80,
+    ):
+        super().__init__()
+        self.frontend = frontend
+        self.specaug = specaug
+        self.normalize = normalize
+        self.encoder = encoder
+        self.ctc_head = ctc_head
+        self.cr_scale = cr_scale
+        self.cr_warmup_batches = cr_warmup_batches
+        self.time_warp_factor = time_warp_factor
+        self.register_buffer("num_batches", torch.zeros((), dtype=torch.int64))
+
+    def train(self, mode: bool = True):
+        """As nn.Module.train, but a frozen encoder stays in eval mode."""
+        super().train(mode)
+        if is_frozen(self.encoder):
+            self.encoder.eval()
+        return self
+
+    def forward(
+        self,
+        speech: torch.Tensor,
+        speech_lengths: torch.Tensor,
+        phones: torch.Tensor,
+        phones_lengths: torch.Tensor,
+        **kwargs,
+    ) -> Tuple[torch.Tensor, Dict[str, torch.Tensor], torch.Tensor]:
+        """speech (B, N), phones (B, U) with lengths (B,) -> mean loss per label, statistics, number of labels."""
+        feats, lengths = extract_features(speech, speech_lengths, self.frontend, self.normalize)
+        weight = phones_lengths.sum().float()
+        if self.training:
+            ctc, consistency = self._train_losses(feats, lengths, phones, phones_lengths)
+            loss = (ctc + consistency) / weight
+            stats = {"loss": loss.detach(), "ctc": (ctc / weight).detach(), "cr": (consistency / weight).detach()}
+        else:
+            log_probs, frames = self.classify(feats, lengths)
+            loss = cr_ctc.ctc_sum(log_probs, frames, phones, phones_lengths) / weight
+            stats = {"loss": loss.detach(), **self._quality(log_probs, frames, phones, phones_lengths)}
+        return force_gatherable((loss, stats, weight), loss.device)
+
+    def _train_losses(self, feats, lengths, phones, phones_lengths) -> Tuple[torch.Tensor, torch.Tensor]:
+        """Summed CTC and weighted consistency loss: one warp, two differently masked views."""
+        if self.time_warp_factor:
+            feats = cr_ctc.time_warp(feats, lengths, self.time_warp_factor)
+        views = 2 if self.cr_scale else 1
+        feats, lengths = feats.repeat(views, 1, 1), lengths.repeat(views)
+        if self.specaug is not None:
+            feats = self.specaug(feats, lengths)
+        log_probs, frames = self.classify(feats, lengths)
+        weight = cr_ctc.consistency_weight(int(self.num_batches), self.cr_warmup_batches, self.cr_scale)
+        self.num_batches += 1
+        if views == 1:
+            ctc = cr_ctc.ctc_sum(log_probs, frames, phones, phones_lengths)
+            return ctc, torch.zeros_like(ctc)
+        return cr_ctc.cr_ctc_loss(log_probs, frames, phones, phones_lengths, weight)
+
+    def classify(self, feats: torch.Tensor, lengths: torch.Tensor) -> Tuple[torch.Tensor, torch.Tensor]:
+        """Normalised features (B, T, 80) -> log-probabilities (B, S, V) in fp32 and frame lengths (B,)."""
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not is_frozen(self.encoder)):
+            frames, lengths, _ = self.encoder(feats, lengths)
+        return self.ctc_head(frames), lengths
+
+    @torch.no_grad()
+    def transcribe(self, speech: torch.Tensor, speech_lengths: torch.Tensor) -> List[List[int]]:
+        """Greedy label ids of each utterance; speech (B, N)."""
+        feats, lengths = extract_features(speech, speech_lengths, self.frontend, self.normalize)
+        return cr_ctc.greedy(*self.classify(feats, lengths))
+
+    @staticmethod
+    def _quality(log_probs, frames, phones, phones_lengths) -> Dict[str, torch.Tensor]:
+        """Label error rate of the greedy path, blank share and mean peak probability."""
+        references = [row[:n].tolist() for row, n in zip(phones, phones_lengths.tolist())]
+        errors = sum(map(Levenshtein.distance, references, cr_ctc.greedy(log_probs, frames)))
+        return {
+            "per": log_probs.new_tensor(errors / int(phones_lengths.sum())),
+            "blank": cr_ctc.blank_share(log_probs, frames),
+            "peak": cr_ctc.mean_peak_probability(log_probs, frames),
+        }
+
+    def collect_feats(self, speech: torch.Tensor, speech_lengths: torch.Tensor, **kwargs) -> Dict[str, torch.Tensor]:
+        """Unnormalised features, for ESPnet's collect_stats."""
+        feats, lengths = extract_features(speech, speech_lengths, self.frontend, None)
+        return {"feats": feats, "feats_lengths": lengths}

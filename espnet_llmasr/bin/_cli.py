@@ -1,0 +1,32 @@
+"""What all commands share: a parser that exits with 1 and one clear line, and the wrapper that prints user errors."""
+
+import argparse
+import logging
+import sys
+from typing import Callable, Optional
+
+from espnet2.utils import config_argparse
+
+
+class Parser(config_argparse.ArgumentParser):
+    """An argument parser with --config FILE.yaml, for which every mistake is one line on stderr and exit code 1."""
+
+    def __init__(self, *args, **kwargs):
+        kwargs.setdefault("formatter_class", argparse.ArgumentDefaultsHelpFormatter)
+        super().__init__(*args, allow_abbrev=False, **kwargs)
+
+    def error(self, message: str):
+        self.exit(1, f"{self.prog}: {message} (see --help)\n")
+
+
+def run(main: Callable[[], Optional[int]]) -> None:
+    """Runs a command; a ValueError or a file error becomes one line on stderr and exit code 1."""
+    name = (getattr(main, "__module__", "") or "").rpartition(".")[2]
+    if name == "__main__":
+        name = sys.argv[0].rpartition("/")[2].removesuffix(".py")
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s: %(message)s")
+    try:
+        sys.exit(main() or 0)
+    except (ValueError, OSError) as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        sys.exit(1)

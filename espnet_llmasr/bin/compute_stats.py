@@ -1,0 +1,46 @@
+"""Mean and variance of the features: python -m espnet_llmasr.bin.compute_stats --data_dir dump/train --output exp/stats/feats_stats.npz"""
+
+import io
+import logging
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from espnet_llmasr.asr.fbank import KaldiFbank
+from espnet_llmasr.bin._cli import Parser, run
+from espnet_llmasr.files import read_scp, write_atomically
+from espnet_llmasr.train.speech_batches import speech_batches
+
+
+def get_parser() -> Parser:
+    """The options of this command."""
+    parser = Parser(description=__doc__)
+    parser.add_argument("--data_dir", type=Path, required=True, help="dump/<set> with wav.scp and utt2num_frames")
+    parser.add_argument("--output", type=Path, required=True, help="feats_stats.npz, in ESPnet's form")
+    parser.add_argument("--fs", type=int, default=16000, help="sample rate")
+    parser.add_argument("--max_utterances", type=int, default=100000, help="taken evenly from the set; more change nothing")
+    parser.add_argument("--max_frames", type=int, default=20000, help="padded frames per batch")
+    return parser
+
+
+def main(argv=None):
+    """Sums features and their squares over valid frames, in double precision."""
+    args = get_parser().parse_args(argv)
+    wavs = read_scp(args.data_dir / "wav.scp")
+    wavs = dict(list(wavs.items())[:: -(-len(wavs) // args.max_utterances)])
+    frames = {uid: int(n) for uid, n in read_scp(args.data_dir / "utt2num_frames").items()}
+    frontend, total = KaldiFbank(fs=args.fs), 0
+    first, second = np.zeros(80), np.zeros(80)
+    for _, speech, lengths in speech_batches(wavs, frames, args.max_frames, args.fs):
+        feats, feat_lengths = frontend(speech, lengths)
+        valid = feats[torch.arange(feats.size(1)) < feat_lengths[:, None]].double().numpy()
+        total, first, second = total + len(valid), first + valid.sum(0), second + (valid**2).sum(0)
+    buffer = io.BytesIO()
+    np.savez(buffer, count=total, sum=first, sum_square=second)
+    write_atomically(args.output, buffer.getvalue())
+    logging.info("statistics of %d frames from %d utterances", total, len(wavs))
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,13 @@
+"""Runs alignment, IA-SFT or joint SFT: python -m espnet_llmasr.bin.llm_asr_train --config conf.yaml ..."""
+
+from espnet_llmasr.bin._cli import run
+from espnet_llmasr.tasks.llm_asr import LLMASRTask
+
+
+def main(cmd=None):
+    """All options are ESPnet's and the task's: see --help."""
+    LLMASRTask.main(cmd=cmd)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,71 @@
+"""Files that several processes share: written beside their final name, flushed, renamed; Kaldi tables read strictly."""
+
+import os
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Dict, Iterator, Mapping, Union
+
+PathLike = Union[str, Path]
+
+
+@contextmanager
+def atomic_path(path: PathLike) -> Iterator[Path]:
+    """Yields a temporary path beside `path`; on success it is flushed to disk and renamed, on failure removed."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
+    os.close(handle)
+    try:
+        yield Path(name)
+        with open(name, "rb") as f:
+            os.fsync(f.fileno())
+        os.chmod(name, 0o666 & ~_umask())
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def write_atomically(path: PathLike, content: Union[str, bytes]) -> None:
+    """Writes a whole file so that a reader sees the old content or the new, never a part."""
+    with atomic_path(path) as temporary:
+        if isinstance(content, str):
+            content = content.encode("utf-8")
+        temporary.write_bytes(content)
+
+
+def read_scp(path: PathLike) -> Dict[str, str]:
+    """Reads a Kaldi table "id rest-of-line"; the order is kept.
+
+    Raises:
+        ValueError: the file is missing or not UTF-8, a line has no id, or an id occurs twice (both lines are named).
+    """
+    if not Path(path).is_file():
+        raise ValueError(f"{path} does not exist")
+    table: Dict[str, str] = {}
+    seen: Dict[str, int] = {}
+    try:
+        lines = Path(path).read_text(encoding="utf-8-sig").split("\n")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not UTF-8 text (byte {error.start}): convert it first") from error
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        key, _, value = line.strip().partition(" ")
+        if key in table:
+            raise ValueError(f"{path}: id '{key}' stands in line {seen[key]} and in line {number}: ids must be unique")
+        table[key], seen[key] = value.strip(), number
+    return table
+
+
+def write_scp(path: PathLike, table: Mapping[str, object]) -> None:
+    """Writes a Kaldi table sorted by id in byte order (LC_ALL=C)."""
+    rows = sorted(table.items(), key=lambda item: item[0].encode("utf-8"))
+    write_atomically(path, "".join(f"{key} {value}\n" for key, value in rows))

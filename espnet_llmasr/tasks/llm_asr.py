@@ -1,0 +1,53 @@
+"""The fine-tuning task: alignment, IA-SFT and joint SFT differ only in their configuration files."""
+
+from espnet2.utils.nested_dict_action import NestedDictAction
+from espnet2.utils.types import str_or_none
+
+from espnet_llmasr.asr.adaptor import ConcatAdaptor
+from espnet_llmasr.asr.llm import build_llm, load_tokenizer
+from espnet_llmasr.asr.llm_asr_model import LLMASRModel
+from espnet_llmasr.tasks.speech_task import SpeechTask
+from espnet_llmasr.text.prompt import INSTRUCTION, Prompt
+from espnet_llmasr.train.preprocessor import PromptPreprocessor
+
+
+class LLMASRTask(SpeechTask):
+    """Data: speech (wav.scp, sound) and text (text).
+
+    The LLM is built from its configuration file; its weights come by --init_param (exp/llm/llm.pth::llm, written by the
+    LLM-preparation stage) or with a checkpoint, so that loading a model never needs a hub.
+    """
+
+    model_class = LLMASRModel
+
+    @classmethod
+    def add_task_arguments(cls, parser) -> None:
+        super().add_task_arguments(parser)
+        group = parser.add_argument_group("LLM and adaptor")
+        group.add_argument("--llm_config", type=str_or_none, default=None, help="config.json of the LLM")
+        group.add_argument("--llm_tokenizer", type=str_or_none, default=None, help="tokenizer.json of the LLM")
+        group.add_argument("--instruction", default=INSTRUCTION, help="the user's text before the speech")
+        group.add_argument("--system", type=str_or_none, default=None, help="system message of the chat, if any")
+        group.add_argument("--adaptor_conf", action=NestedDictAction, default={}, help="downsample (frames per token)")
+
+    @classmethod
+    def build_prompt(cls, args) -> Prompt:
+        """The prompt of a configuration."""
+        return Prompt(load_tokenizer(args.llm_tokenizer), args.instruction, args.system)
+
+    @classmethod
+    def build_preprocess_fn(cls, args, train: bool):
+        return PromptPreprocessor(cls.build_prompt(args))
+
+    @classmethod
+    def required_data_names(cls, train: bool = True, inference: bool = False):
+        return ("speech",) if inference else ("speech", "text")
+
+    @classmethod
+    def build_model(cls, args) -> LLMASRModel:
+        components = cls.build_components(args)
+        llm = build_llm(args.llm_config)
+        adaptor = ConcatAdaptor(
+            components["encoder"].output_size(), llm.get_input_embeddings().embedding_dim, **args.adaptor_conf
+        )
+        return LLMASRModel(**components, adaptor=adaptor, llm=llm, **args.model_conf)

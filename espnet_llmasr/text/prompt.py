@@ -1,0 +1,62 @@
+"""The chat prompt with a <speech> placeholder, from the tokenizer's own chat template.
+
+P prompt tokens, L' speech tokens, U target tokens (transcript and end token).
+"""
+
+from typing import List, Optional
+
+import torch
+
+INSTRUCTION = "Transcribe the speech into text."
+SPEECH = "<speech>"
+SPEECH_ID = -1  # stands for speech in token sequences; never reaches the embedding table, no vocabulary entry needed
+IGNORE_ID = -100  # positions without loss, as in Hugging Face and torch
+
+
+class Prompt:
+    """Turns a transcript into prompt and target ids (paper section 3.1, Eq. 4).
+
+    Args:
+        tokenizer: a Hugging Face tokenizer with a chat template (Qwen3: thinking is switched off).
+        instruction: the user's text before the speech.
+        system: optional system message.
+    Raises:
+        ValueError: the tokenizer has no chat template, or the template drops the placeholder.
+    """
+
+    def __init__(self, tokenizer, instruction: str = INSTRUCTION, system: Optional[str] = None):
+        if not tokenizer.chat_template:
+            raise ValueError("the LLM's tokenizer has no chat template: take an instruction-tuned LLM such as Qwen3")
+        self.tokenizer = tokenizer
+        messages = [{"role": "system", "content": system}] if system else []
+        messages.append({"role": "user", "content": instruction + SPEECH})
+        text = tokenizer.apply_chat_template(
+            messages, tokenize=False, add_generation_prompt=True, enable_thinking=False
+        )
+        before, found, after = text.partition(SPEECH)
+        if not found:
+            raise ValueError(f"the chat template does not pass on {SPEECH}: {text!r}")
+        self.ids: List[int] = self._encode(before) + [SPEECH_ID] + self._encode(after)
+        self.end_id: int = tokenizer.eos_token_id
+
+    def _encode(self, text: str) -> List[int]:
+        return self.tokenizer(text, add_special_tokens=False)["input_ids"]
+
+    def target(self, transcript: str) -> List[int]:
+        """Token ids of the transcript and the end token: the only positions that carry loss."""
+        return self._encode(transcript) + [self.end_id]
+
+    def decode(self, ids) -> str:
+        """The transcript of generated ids, special tokens removed."""
+        return self.tokenizer.decode(ids, skip_special_tokens=True).strip()
+
+
+def expand_speech(prompt: torch.Tensor, num_speech: int) -> torch.Tensor:
+    """Repeats the single placeholder of `prompt` (P,) `num_speech` times: (P - 1 + L',)."""
+    repeats = torch.where(prompt == SPEECH_ID, num_speech, 1)
+    return prompt.repeat_interleave(repeats)
+
+
+def labels_for(prompt: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """Labels of the sequence [prompt, target]: ignored on the (expanded) prompt, the ids themselves on the target."""
+    return torch.cat([torch.full_like(prompt, IGNORE_ID), target])

@@ -1,0 +1,42 @@
+"""Batches by a budget of feature frames."""
+
+from typing import Dict, List, Mapping
+
+
+def frame_batches(num_frames: Mapping[str, int], max_frames: int, world_size: int = 1) -> List[List[str]]:
+    """Groups utterances of similar length so that longest x size <= max_frames holds on every rank.
+
+    ESPnet's own sampler lets the utterance that overflows in, counts raw samples and shares the budget among ranks; the
+    paper's "20k frames per batch" is kept exactly here. Rank r takes batch[r::world_size]; a batch with fewer utterances
+    than ranks is filled up by repeating them.
+
+    Args:
+        num_frames: frames per utterance id.
+        max_frames: most padded frames per batch and rank.
+    Raises:
+        ValueError: an utterance alone exceeds the budget.
+    """
+    longest = max(num_frames, key=num_frames.get, default=None)
+    if longest is None:
+        raise ValueError("no utterances to form batches of: the shape file is empty")
+    if num_frames[longest] > max_frames:
+        raise ValueError(
+            f"{longest} has {num_frames[longest]} frames, the budget is max_frames={max_frames}: "
+            "raise max_frames or lower --max_duration of the data stage"
+        )
+    batches: List[List[str]] = [[]]
+    for uid in sorted(num_frames, key=lambda uid: (num_frames[uid], uid)):
+        if len(batches[-1]) + 1 > world_size * (max_frames // num_frames[uid]):
+            batches.append([])
+        batches[-1].append(uid)
+    return [_fill_up(batch, world_size) for batch in batches]
+
+
+def _fill_up(batch: List[str], world_size: int) -> List[str]:
+    return batch if len(batch) >= world_size else (batch * world_size)[:world_size]
+
+
+def read_num_frames(path: str) -> Dict[str, int]:
+    """Reads "id frames" or "id frames,dim" lines."""
+    with open(path, encoding="utf-8") as f:
+        return {uid: int(shape.split(",")[0]) for uid, shape in (line.split() for line in f)}

@@ -1,0 +1,53 @@
+"""Makes ESPnet's checkpoints safe against a kill at any moment (ESPnet writes them in place).
+
+The state of the last epoch whose files are all complete is kept as checkpoint.prev.pth until the next epoch is complete:
+- begin_epoch() renames checkpoint.pth to checkpoint.prev.pth; every file of that epoch is whole by then;
+- roll_back() at the start of a run links it back if it is still there, because then the newer epoch was interrupted;
+- finish() removes it and writes `finished`, which others read as "this training has ended".
+Everything random depends on seed + epoch, so an epoch trained again gives the same weights.
+"""
+
+import json
+import logging
+import os
+from pathlib import Path
+from typing import Optional
+
+from espnet_llmasr.files import write_atomically
+
+CURRENT, PREVIOUS, FINISHED = "checkpoint.pth", "checkpoint.prev.pth", "finished"
+
+
+def begin_epoch(output_dir: Path) -> None:
+    """Called at the start of every epoch, by rank 0."""
+    current, previous = output_dir / CURRENT, output_dir / PREVIOUS
+    if not current.exists():
+        return
+    if previous.exists() and previous.samefile(current):
+        current.unlink()  # rename() between two links to one file would do nothing
+    else:
+        os.replace(current, previous)
+
+
+def roll_back(output_dir: Path) -> None:
+    """Called once at the start of a run, by rank 0."""
+    current, previous = output_dir / CURRENT, output_dir / PREVIOUS
+    if previous.exists():
+        logging.info("going on from the last complete epoch in %s", output_dir)
+        current.unlink(missing_ok=True)
+        os.link(previous, current)
+    elif current.exists() and not (output_dir / FINISHED).exists():
+        logging.info("the first epoch in %s was interrupted: starting again", output_dir)
+        current.unlink()
+
+
+def finish(output_dir: Path, max_epoch: int) -> None:
+    """Called after the last epoch, by rank 0."""
+    write_atomically(output_dir / FINISHED, json.dumps({"max_epoch": max_epoch}) + "\n")
+    (output_dir / PREVIOUS).unlink(missing_ok=True)
+
+
+def finished_epochs(output_dir: Path) -> Optional[int]:
+    """The max_epoch with which the training ended, None while it has not."""
+    path = output_dir / FINISHED
+    return json.loads(path.read_text())["max_epoch"] if path.exists() else None

@@ -1,0 +1,77 @@
+"""The bridge between pretraining and IA-SFT: a directory of immutable encoder files (DESIGN section 3).
+
+encoder.<step>.pth   the encoder's state dict after <step> pretraining updates
+final                the step of the last encoder there will be, written when pretraining has ended
+"""
+
+import logging
+import re
+import zipfile
+from pathlib import Path
+from typing import Dict, List, Optional
+
+import torch
+
+from espnet_llmasr.files import PathLike, atomic_path, write_atomically
+
+_NAME = re.compile(r"encoder\.(\d+)\.pth")
+
+
+class EncoderStore:
+    """Publishes encoders and finds the newest whole one; readers and the single writer need no lock."""
+
+    def __init__(self, directory: PathLike):
+        self.directory = Path(directory)
+
+    def path(self, step: int) -> Path:
+        """Where the encoder of `step` stands."""
+        return self.directory / f"encoder.{step:09d}.pth"
+
+    def publish(self, step: int, state: Dict[str, torch.Tensor]) -> Path:
+        """Writes beside, flushes, renames. An existing file of the same step stays as it is."""
+        path = self.path(step)
+        if not path.exists():
+            with atomic_path(path) as temporary:
+                torch.save(state, temporary)
+        return path
+
+    def publish_final(self, step: int) -> None:
+        """Marks `step` as the last encoder of this pretraining."""
+        write_atomically(self.directory / "final", f"{step}\n")
+
+    def steps(self) -> List[int]:
+        """Steps of all published encoders, ascending (whole or not)."""
+        names = (_NAME.fullmatch(path.name) for path in self.directory.glob("encoder.*.pth"))
+        return sorted(int(name.group(1)) for name in names if name)
+
+    def newest(self, after: int = 0) -> Optional[int]:
+        """The newest step above `after` whose file is whole; broken files are skipped with a warning."""
+        for step in reversed([step for step in self.steps() if step > after]):
+            if is_whole(self.path(step)):
+                return step
+            logging.warning("%s is not a whole checkpoint: skipped", self.path(step))
+        return None
+
+    def final_step(self) -> Optional[int]:
+        """The last encoder's step once pretraining has ended, else None."""
+        path = self.directory / "final"
+        return int(path.read_text()) if path.exists() else None
+
+    def load(self, step: int) -> Dict[str, torch.Tensor]:
+        """The state dict of `step` on the CPU.
+
+        Raises:
+            ValueError: there is no such file, or it is not whole.
+        """
+        if not is_whole(self.path(step)):
+            raise ValueError(f"{self.path(step)} is missing or broken: run the watcher stage, or give another schedule")
+        return torch.load(self.path(step), map_location="cpu", weights_only=True)
+
+
+def is_whole(path: PathLike) -> bool:
+    """True if `path` is a complete torch checkpoint: a zip archive whose members all match their checksums."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.testzip() is None
+    except (OSError, zipfile.BadZipFile):
+        return False

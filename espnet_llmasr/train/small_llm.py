@@ -1,0 +1,115 @@
+"""A tiny Qwen3 and its tokenizer, trained on the training text: stands in for Qwen3-1.7B where none can be had.
+
+A real LLM can copy text from its context; a tiny one must learn it, or nothing can be aligned to it while it is frozen.
+It is therefore trained on the chat prompt in which random word strings stand in the place of speech and are to be repeated.
+S tokens of a sequence.
+"""
+
+import logging
+import random
+import re
+import time
+from typing import Iterable, List
+
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from torch.nn.utils.rnn import pad_sequence
+from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
+
+from espnet_llmasr.text.prompt import IGNORE_ID, SPEECH_ID, Prompt
+
+UNIT = re.compile(r"[A-Za-z']+|[^\sA-Za-z']")
+END, PAD = "<|im_end|>", "<|endoftext|>"
+CHAT_TEMPLATE = (
+    "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+def train_tokenizer(lines: Iterable[str], vocab_size: int) -> PreTrainedTokenizerFast:
+    """Byte-level BPE with Qwen's special tokens and chat format."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size,
+        special_tokens=[PAD, "<|im_start|>", END],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(lines, trainer)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, eos_token=END, pad_token=PAD, chat_template=CHAT_TEMPLATE
+    )
+
+
+def build(tokenizer, hidden_size: int, num_layers: int) -> Qwen3ForCausalLM:
+    """A Qwen3 with random weights, tied embeddings and heads of 64."""
+    config = Qwen3Config(
+        vocab_size=len(tokenizer),
+        hidden_size=hidden_size,
+        intermediate_size=3 * hidden_size,
+        num_hidden_layers=num_layers,
+        num_attention_heads=max(hidden_size // 64, 1),
+        num_key_value_heads=max(hidden_size // 128, 1),
+        head_dim=64,
+        max_position_embeddings=2048,
+        tie_word_embeddings=True,
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    return Qwen3ForCausalLM(config)
+
+
+class CopyTask:
+    """Random examples: a word string stands where speech will stand, and is to be repeated.
+
+    Half of the strings are lines of the corpus, half are random Latin words and Han characters. In the context each token occurs one to three times in a
+    row, as sounds last over several speech tokens.
+    """
+
+    def __init__(self, lines: List[str], prompt: Prompt, rng: random.Random):
+        self.lines, self.prompt, self.rng = lines, prompt, rng
+        self.units = sorted({unit for line in lines for unit in UNIT.findall(line)})
+
+    def text(self) -> str:
+        """A line to repeat."""
+        if self.rng.random() < 0.5:
+            return self.rng.choice(self.lines)
+        units = self.rng.choices(self.units, k=self.rng.randint(1, 8))
+        return " ".join("".join(f" {unit} " if unit.isascii() else unit for unit in units).split())
+
+    def example(self):
+        """Token ids (S,) and labels (S,), ignored outside the transcript and end token."""
+        target = self.prompt.target(self.text())
+        place = self.prompt.ids.index(SPEECH_ID)
+        heard = [token for token in target[:-1] for _ in range(self.rng.randint(1, 3))]
+        context = self.prompt.ids[:place] + heard + self.prompt.ids[place + 1 :]
+        return torch.tensor(context + target), torch.tensor([IGNORE_ID] * len(context) + target)
+
+    def batch(self, size: int):
+        """ids, mask, labels, each (size, S)."""
+        ids, labels = zip(*(self.example() for _ in range(size)))
+        mask = pad_sequence([torch.ones_like(row) for row in ids], batch_first=True)
+        return pad_sequence(ids, batch_first=True), mask, pad_sequence(labels, True, IGNORE_ID)
+
+
+def train(model, task: CopyTask, num_updates: int, batch_size: int, max_lr: float) -> float:
+    """Adam with a one-cycle learning rate; returns the last loss."""
+    optimizer = torch.optim.AdamW(model.parameters(), lr=max_lr, weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr, total_steps=num_updates, pct_start=0.1)
+    model.train()
+    shown = time.monotonic()
+    for update in range(1, num_updates + 1):
+        ids, mask, labels = task.batch(batch_size)
+        loss = model(input_ids=ids, attention_mask=mask, labels=labels, use_cache=False).loss
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        optimizer.zero_grad()
+        if time.monotonic() - shown > 5 or update == num_updates:
+            shown = time.monotonic()
+            logging.info("update %d/%d copy loss %.4f", update, num_updates, float(loss))
+    return float(loss)

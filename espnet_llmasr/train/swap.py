@@ -1,0 +1,163 @@
+"""Hot-swapping the frozen encoder at epoch starts (Eq. 13; paper section 3.4 and appendix A.4).
+
+One epoch is one CKA interval. Rank 0 decides, all ranks load the same file, `swaps.jsonl` records what was loaded when; given
+back as --swap_schedule it repeats the run exactly.
+"""
+
+import json
+import logging
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import List, Optional
+
+import torch
+from espnet2.utils.types import int_or_none, str_or_none
+
+from espnet_llmasr.asr.llm_asr_model import is_frozen
+from espnet_llmasr.files import PathLike, write_atomically
+from espnet_llmasr.train.encoder_store import EncoderStore
+
+SWAP_CHOICES = ("first", "every_epoch")
+
+
+@dataclass
+class Swap:
+    """What happened at the start of an epoch: the encoder of `encoder_step` replaced that of `previous_step`.
+
+    `final` marks that pretraining has ended; if the model held the last encoder already, both steps are equal.
+    """
+
+    epoch: int
+    encoder_step: int
+    previous_step: int
+    final: bool
+    time: str = ""
+
+
+def read_swaps(path: PathLike) -> List[Swap]:
+    """The swaps recorded in a JSON-lines file (none if there is no file)."""
+    if not Path(path).exists():
+        return []
+    return [Swap(**json.loads(line)) for line in Path(path).read_text().splitlines()]
+
+
+def next_swap(epoch: int, current: int, newest: Optional[int], final: Optional[int], past: List[Swap]) -> Optional[Swap]:
+    """Decides what happens at the start of `epoch`; pure.
+
+    Args:
+        current: step of the encoder in the model; newest: newest step in the store above it, if any.
+        final: the last step there will be, once pretraining has ended.
+        past: swaps of earlier epochs.
+    """
+    step = newest or current
+    is_final = final is not None and step >= final and not any(swap.final for swap in past)
+    if step == current and not is_final:
+        return None
+    return Swap(epoch, step, current, is_final)
+
+
+def is_last_epoch(epoch: int, past: List[Swap], final_epochs: Optional[int]) -> bool:
+    """True once `final_epochs` epochs, this one included, have run on the final encoder."""
+    finals = [swap.epoch for swap in past if swap.final]
+    return final_epochs is not None and bool(finals) and epoch >= finals[0] + final_epochs - 1
+
+
+class SwapMixin:
+    """Adds encoder swaps to `train_one_epoch` of any ESPnet-style trainer."""
+
+    @classmethod
+    def add_arguments(cls, parser):
+        super().add_arguments(parser)
+        group = parser.add_argument_group("Encoder swaps")
+        group.add_argument("--encoder_dir", type=str_or_none, default=None, help="encoder store written by the watcher")
+        group.add_argument(
+            "--swap", choices=SWAP_CHOICES, default="first", help="load only the first published encoder, or every new one"
+        )
+        group.add_argument(
+            "--final_epochs", type=int_or_none, default=None, help="stop after so many epochs on the last encoder"
+        )
+        group.add_argument(
+            "--swap_schedule", type=str_or_none, default=None, help="swaps.jsonl of an earlier run, to repeat it exactly"
+        )
+
+    @classmethod
+    def train_one_epoch(cls, model, reporter, options, **kwargs) -> bool:
+        epoch = reporter.epoch
+        if options.encoder_dir is not None:
+            swaps = cls.swap_encoder(getattr(model, "module", model), epoch, options)
+            if is_last_epoch(epoch, swaps, options.final_epochs):
+                logging.info("epoch %d is the last: %d epochs on the final encoder", epoch, options.final_epochs)
+                options.patience = -1  # the one way to make ESPnet's loop stop after this epoch
+        return super().train_one_epoch(model=model, reporter=reporter, options=options, **kwargs)
+
+    @classmethod
+    def swap_encoder(cls, model, epoch: int, options) -> List[Swap]:
+        """Loads the encoder that is due; returns all swaps up to now.
+
+        Raises:
+            ValueError: the encoder is being trained, or the file is missing or broken.
+        """
+        if not is_frozen(model.encoder):
+            raise ValueError("swaps need a frozen encoder: give --freeze_param encoder, or leave out --encoder_dir")
+        log = Path(options.output_dir) / "swaps.jsonl"
+        current = int(model.swap_step)
+        swaps = agree(lambda: cls._decide(log, epoch, current, options))
+        if swaps and swaps[-1].epoch == epoch:
+            due = swaps[-1]
+            if due.encoder_step != current:
+                load_encoder(model, EncoderStore(options.encoder_dir), due.encoder_step)
+                logging.info("encoder swapped: step %d -> %d (epoch %d)", current, due.encoder_step, epoch)
+        return swaps
+
+    @staticmethod
+    def _decide(log: Path, epoch: int, current: int, options) -> List[Swap]:
+        past = [swap for swap in read_swaps(log) if swap.epoch < epoch]
+        if options.swap_schedule is not None:
+            due = next((swap for swap in read_swaps(options.swap_schedule) if swap.epoch == epoch), None)
+        else:
+            due = poll_store(EncoderStore(options.encoder_dir), epoch, current, past, options.swap)
+        if due is not None:
+            due.time = time.strftime("%Y-%m-%dT%H:%M:%S")
+            past.append(due)
+        write_atomically(log, "".join(json.dumps(asdict(swap)) + "\n" for swap in past))
+        return past
+
+
+def poll_store(store: EncoderStore, epoch: int, current: int, past: List[Swap], swap: str) -> Optional[Swap]:
+    """What the store has for this epoch; waits for the first encoder there ever is."""
+    if current > 0 and swap == "first":
+        return None
+    waited_s = 0
+    while True:
+        final = store.final_step()  # read before the newest: the final encoder is published before its mark
+        due = next_swap(epoch, current, store.newest(after=current), final, past)
+        if due is not None or current > 0:
+            return due
+        if waited_s % 10 == 0:
+            logging.info("waiting for the first encoder in %s (%d s)", store.directory, waited_s)
+        time.sleep(1)
+        waited_s += 1
+
+
+@torch.no_grad()
+def load_encoder(model, store: EncoderStore, step: int) -> None:
+    """Replaces every tensor of model.encoder by those of `step` and notes the step in the buffer `swap_step`."""
+    model.encoder.load_state_dict(store.load(step), strict=True)
+    model.swap_step.fill_(step)
+
+
+def agree(decide):
+    """Rank 0's value of decide() on all ranks; an error of rank 0 is raised everywhere."""
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return decide()
+    box = [None]
+    if torch.distributed.get_rank() == 0:
+        try:
+            box = [decide()]
+        except ValueError as error:
+            box = [error]
+    torch.distributed.broadcast_object_list(box, src=0)
+    if isinstance(box[0], Exception):
+        raise box[0]
+    return box[0]

@@ -1,0 +1,165 @@
+"""The trainer: ESPnet's loop over epochs with our step, our checkpoints and our encoder swaps."""
+
+import logging
+import time
+from contextlib import nullcontext
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Iterable, Iterator, List, Optional
+
+import torch
+from espnet2.schedulers.abs_scheduler import AbsBatchStepScheduler
+from espnet2.torch_utils.device_funcs import to_device
+from espnet2.torch_utils.recursive_op import recursive_average
+from espnet2.train import trainer as espnet_trainer
+from espnet2.utils.build_dataclass import build_dataclass
+
+from espnet_llmasr.train import checkpoints
+from espnet_llmasr.train.swap import SwapMixin
+
+PROGRESS_INTERVAL_S = 5.0
+
+
+@dataclass
+class TrainerOptions(espnet_trainer.TrainerOptions):
+    """ESPnet's options and those of the encoder swaps."""
+
+    encoder_dir: Optional[str]
+    swap: str
+    final_epochs: Optional[int]
+    swap_schedule: Optional[str]
+
+
+class ExactTrainer(espnet_trainer.Trainer):
+    """ESPnet's trainer with an exact step and safe checkpoints.
+
+    The loss is the mean over all weights (target tokens) of the global batch: all ranks, all accumulated micro-batches. ESPnet
+    would take a mean of means. Gradients are averaged among ranks once per update. With --use_amp the forward pass runs in
+    bfloat16 (fp32 masters, no loss scaling).
+    """
+
+    @classmethod
+    def build_options(cls, args) -> TrainerOptions:
+        return build_dataclass(TrainerOptions, args)
+
+    @classmethod
+    def run(cls, trainer_options, distributed_option, **kwargs) -> None:
+        """Trains from the last complete epoch to max_epoch; does nothing if that has been done."""
+        output_dir = Path(trainer_options.output_dir)
+        if trainer_options.resume and checkpoints.finished_epochs(output_dir) == trainer_options.max_epoch:
+            logging.info("the training in %s is finished; remove %s to go on", output_dir, output_dir / "finished")
+            return
+        first = is_first_rank(distributed_option)
+        if first and trainer_options.resume:
+            checkpoints.roll_back(output_dir)
+        synchronize(distributed_option)
+        super().run(trainer_options=trainer_options, distributed_option=distributed_option, **kwargs)
+        if first:
+            checkpoints.finish(output_dir, trainer_options.max_epoch)
+        synchronize(distributed_option)
+
+    @classmethod
+    def train_one_epoch(
+        cls, model, iterator, optimizers, schedulers, scaler, reporter, summary_writer, options, distributed_option
+    ) -> bool:
+        """One epoch; returns True if no update was valid (ESPnet then stops)."""
+        if is_first_rank(distributed_option):
+            checkpoints.begin_epoch(Path(options.output_dir))
+        model.train()
+        progress = Progress(reporter.epoch, options.max_epoch, len(iterator))
+        all_invalid = True
+        for group in groups_of(reporter.measure_iter_time(iterator, "iter_time"), options.accum_grad):
+            weight = cls.accumulate(model, group, reporter, options, distributed_option, progress)
+            grad_norm = normalize_gradients(model, weight, distributed_option, options)
+            all_invalid &= not cls.update(optimizers, schedulers, grad_norm)
+            reporter.register({"grad_norm": grad_norm, "lr": optimizers[0].param_groups[0]["lr"]})
+            reporter.next()
+        return all_invalid
+
+    @classmethod
+    def accumulate(cls, model, group, reporter, options, distributed_option, progress) -> torch.Tensor:
+        """Adds up gradients of the weighted loss *sums* of `group`; returns the total weight over ranks and micro-batches."""
+        total = torch.zeros(())
+        for number, (uids, batch) in enumerate(group, 1):
+            batch = to_device(dict(batch, utt_id=uids), "cuda" if options.ngpu > 0 else "cpu")
+            is_last = number == len(group)
+            with nullcontext() if is_last or not distributed_option.distributed else model.no_sync():
+                with bfloat16(options):
+                    loss, stats, weight = model(**batch)
+                (loss * weight).sum().backward()
+            stats, weight = recursive_average(stats, weight, distributed_option.distributed)
+            reporter.register(stats, weight)
+            if not is_last:
+                reporter.next()
+            total = total + weight.sum().cpu()
+            progress.show(stats)
+        return total
+
+    @classmethod
+    def update(cls, optimizers, schedulers, grad_norm: torch.Tensor) -> bool:
+        """Steps optimizers and schedulers unless the gradient is not finite; returns whether it did."""
+        valid = bool(torch.isfinite(grad_norm))
+        if not valid:
+            logging.warning("the gradient norm is %s: this update is skipped", grad_norm)
+        for optimizer, scheduler in zip(optimizers, schedulers):
+            if valid:
+                optimizer.step()
+                if isinstance(scheduler, AbsBatchStepScheduler):
+                    scheduler.step()
+            optimizer.zero_grad()
+        return valid
+
+
+class Trainer(SwapMixin, ExactTrainer):
+    """The trainer of both tasks."""
+
+
+class Progress:
+    """Logs one line every few seconds: where the epoch is and how the loss stands."""
+
+    def __init__(self, epoch: int, max_epoch: int, num_batches: int):
+        self.head, self.num_batches = f"epoch {epoch}/{max_epoch}", num_batches
+        self.batch, self.last = 0, time.monotonic()
+
+    def show(self, stats) -> None:
+        """Counts a batch and logs if it is time."""
+        self.batch += 1
+        if time.monotonic() - self.last < PROGRESS_INTERVAL_S:
+            return
+        self.last = time.monotonic()
+        values = " ".join(f"{key} {float(value):.3f}" for key, value in stats.items())
+        logging.info("%s batch %d/%d %s", self.head, self.batch, self.num_batches, values)
+
+
+def groups_of(iterator: Iterable, size: int) -> Iterator[List]:
+    """Consecutive groups of `size` items; the last may be shorter."""
+    iterator = iter(iterator)
+    return iter(lambda: list(islice(iterator, size)), [])
+
+
+def normalize_gradients(model, weight: torch.Tensor, distributed_option, options) -> torch.Tensor:
+    """Divides the summed gradients by the global weight, clips them, and returns their norm.
+
+    DistributedDataParallel has divided by the number of ranks, hence the factor.
+    """
+    world_size = torch.distributed.get_world_size() if distributed_option.distributed else 1
+    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    torch._foreach_mul_(gradients, float(world_size / weight))
+    return torch.nn.utils.clip_grad_norm_(model.parameters(), options.grad_clip, options.grad_clip_type)
+
+
+def bfloat16(options):
+    """The autocast context of a forward pass: bfloat16 with --use_amp on a GPU, fp32 otherwise."""
+    return torch.autocast("cuda" if options.ngpu > 0 else "cpu", torch.bfloat16, enabled=options.use_amp)
+
+
+def is_first_rank(distributed_option) -> bool:
+    """True on rank 0 and without ranks."""
+    return not distributed_option.distributed or distributed_option.dist_rank == 0
+
+
+def synchronize(distributed_option) -> None:
+    """Waits for all ranks."""
+    if distributed_option.distributed:
+        torch.distributed.barrier()

@@ -1,0 +1,119 @@
+"""The filterbank against kaldi_native_fbank, on real recordings where they are at hand."""
+
+import math
+import os
+from pathlib import Path
+
+import kaldi_native_fbank as knf
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from espnet_llmasr.asr.fbank import KaldiFbank, num_frames
+
+FSDD = Path(os.environ.get("FSDD") or Path(__file__).parents[3] / "shared" / "fsdd")
+
+
+def kaldi(waveform, fs):
+    """The library's answer for one waveform in [-1, 1]: (T, 80)."""
+    options = knf.FbankOptions()
+    options.frame_opts.dither = 0.0
+    options.frame_opts.samp_freq = fs
+    options.mel_opts.num_bins = 80
+    fbank = knf.OnlineFbank(options)
+    fbank.accept_waveform(fs, (waveform * 32768).tolist())
+    return torch.from_numpy(np.stack([fbank.get_frame(i) for i in range(fbank.num_frames_ready)]))
+
+
+def speech_like(fs, seconds, seed):
+    """A gliding pitch with harmonics, a slow envelope, a DC offset, hiss and a digital silence; 16-bit values."""
+    time = np.arange(int(fs * seconds)) / fs
+    phase = 2 * np.pi * np.cumsum(120 + 40 * np.sin(2 * np.pi * time + seed)) / fs
+    voice = sum(np.sin(k * phase) / k for k in range(1, 25)) * np.abs(np.sin(5 * time + seed))
+    signal = 0.1 * voice + 0.01 + 0.003 * np.random.default_rng(seed).standard_normal(len(time))
+    signal[len(time) // 2 : len(time) // 2 + fs // 20] = 0.0
+    return np.round(signal * 32768).clip(-32768, 32767) / 32768
+
+
+def recordings(fs, count=6):
+    """Real digits at 8 kHz, or two joined and played twice as fast to have 16 kHz; else synthetic audio."""
+    files = sorted((FSDD / "recordings").glob("*.wav"))[:: 3000 // count]
+    if not files:
+        return [speech_like(fs, 0.3 + 0.4 * i, i) for i in range(count)]
+    digits = [soundfile.read(file)[0] for file in files]
+    assert fs in (8000, 16000)
+    return digits if fs == 8000 else [np.concatenate([a, b]) for a, b in zip(digits, digits[1:] + digits[:1])]
+
+
+def pad(waves):
+    lengths = torch.tensor([len(wave) for wave in waves])
+    batch = torch.nn.utils.rnn.pad_sequence([torch.from_numpy(w).float() for w in waves], batch_first=True)
+    return batch, lengths
+
+
+@pytest.mark.parametrize("fs", [8000, 16000])
+@pytest.mark.parametrize("source", [recordings, lambda fs: [speech_like(fs, 1.0, i) for i in range(3)]])
+def test_equals_kaldi_native_fbank(fs, source):
+    waves = source(fs)
+    feats, lengths = KaldiFbank(fs)(*pad(waves))
+    for row, length, wave in zip(feats, lengths, waves):
+        expected = kaldi(wave, fs)
+        assert length == len(expected) == num_frames(len(wave), fs)
+        torch.testing.assert_close(row[:length], expected, atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("extra", [0, 1, 79, 80, 81, 159, 160])
+def test_frame_count_equals_kaldi(extra):
+    for fs in (8000, 16000):
+        assert num_frames(4000 + extra, fs) == len(kaldi(np.zeros(4000 + extra), fs))
+
+
+@pytest.mark.parametrize("filler", [0.0, 0.9, math.nan])
+def test_batch_equals_one_by_one_and_padding_is_irrelevant(filler):
+    waves, fbank = recordings(8000), KaldiFbank(8000)
+    batch, lengths = pad(waves)
+    for row, length in zip(batch, lengths):
+        row[length:] = filler
+    feats, frames = fbank(batch, lengths)
+    for row, count, wave in zip(feats, frames, waves):
+        alone, alone_count = fbank(*pad([wave]))
+        assert alone_count == count and alone.shape[1] == count and not row[count:].any()
+        torch.testing.assert_close(row[:count], alone[0], atol=1e-5, rtol=0)
+
+
+def test_fp32_under_autocast_and_without_gradient():
+    batch, lengths = pad(recordings(16000))
+    fbank = KaldiFbank("16k")
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        feats, _ = fbank(batch.requires_grad_(), lengths)
+    assert feats.dtype == torch.float32 and not feats.requires_grad
+    assert torch.equal(feats, fbank(batch, lengths)[0])
+
+
+def test_digital_silence_is_the_log_of_the_floor():
+    feats, _ = KaldiFbank()(torch.zeros(1, 1600), torch.tensor([1600]))
+    torch.testing.assert_close(feats, torch.full_like(feats, math.log(np.finfo(np.float32).eps)))
+
+
+def test_keeps_nothing_in_the_state_dict():
+    fbank = KaldiFbank()
+    assert not fbank.state_dict() and not list(fbank.parameters()) and fbank.output_size() == 80
+
+
+def test_num_frames_of_a_tensor_and_of_too_little():
+    assert num_frames(torch.tensor([399, 400, 559, 560]), "16k").tolist() == [0, 1, 1, 2]
+    assert num_frames(10, 16000) == 0
+
+
+def test_too_short_an_utterance_is_named():
+    with pytest.raises(ValueError, match="199 samples.*8000 Hz needs 200"):
+        KaldiFbank(8000)(torch.zeros(2, 300), torch.tensor([300, 199]))
+
+
+def test_other_wrong_input_is_named():
+    with pytest.raises(ValueError, match=r"\(1, 800, 2\)"):
+        KaldiFbank()(torch.zeros(1, 800, 2), torch.tensor([800]))
+    for fs in ("sixteen", 16):
+        with pytest.raises(ValueError, match=f"{fs}.*16k"):
+            KaldiFbank(fs)

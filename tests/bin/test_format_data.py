@@ -1,0 +1,319 @@
+import json
+import logging
+from argparse import Namespace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from espnet_llmasr.bin import format_data as command
+from espnet_llmasr.bin._audio import encoder_frames, fbank_frames, resample
+from espnet_llmasr.bin._cli import run
+from espnet_llmasr.files import read_scp
+from espnet_llmasr.text.phonemes import Phonemizer
+
+RATE = 16000
+
+
+def noise(seconds, rate=RATE, channels=1):
+    draw = np.random.default_rng(0).uniform(-0.1, 0.1, (round(seconds * rate), channels))
+    return draw[:, 0] if channels == 1 else draw
+
+
+class Data:
+    """A data directory that grows utterance by utterance."""
+
+    def __init__(self, root: Path):
+        self.root, self.dir, self.out = root, root / "data", root / "dump" / "train"
+        self.tokens = root / "dump" / "phones.txt"
+        self.dir.mkdir()
+        self.wavs, self.texts = [], []
+
+    def add(self, key, text="你好", samples=None, rate=RATE, **write):
+        path = self.dir / f"{key}.wav"
+        soundfile.write(path, noise(1.0, rate) if samples is None else samples, rate, **write)
+        self.wavs.append(f"{key} {path}")
+        if text is not None:
+            self.texts.append(f"{key} {text}".strip())
+        return path
+
+    def run(self, *options):
+        (self.dir / "wav.scp").write_text("\n".join(self.wavs) + "\n", encoding="utf-8")
+        (self.dir / "text").write_text("\n".join(self.texts) + "\n", encoding="utf-8")
+        argv = ["--data", str(self.dir), "--out", str(self.out), "--tokens", str(self.tokens), *options]
+        command.main(argv)
+        return json.loads((self.out / "stats.json").read_text())
+
+    def exit_code(self, *options):
+        with pytest.raises(SystemExit) as stopped:
+            run(lambda: self.run(*options))
+        return stopped.value.code
+
+    def table(self, name):
+        return read_scp(self.out / name)
+
+
+@pytest.fixture
+def data(tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    return Data(tmp_path)
+
+
+def snapshot(directory):
+    return {str(p.relative_to(directory)): p.read_bytes() for p in sorted(directory.rglob("*")) if p.is_file()}
+
+
+def test_writes_every_table(data, caplog):
+    path = data.add("b", "用 Python")
+    data.add("a", "hello", noise(0.5))
+    (data.dir / "utt2spk").write_text("a s1\nb s1\n")
+    (data.dir / "utt2lang").write_text("a en\n")
+    stats = data.run()
+    assert stats == {"utts": 2, "hours": pytest.approx(1.5 / 3600), "dropped": {}}
+    assert data.table("wav.scp")["b"] == str(path), "audio that fits is used where it lies"
+    assert data.table("text") == {"a": "hello", "b": "用 Python"}
+    assert data.table("phones") == {"a": "HH AH L OW", "b": "iong4 P AY TH AA N"}
+    assert data.table("utt2spk") == {"a": "s1", "b": "s1"} and data.table("spk2utt") == {"s1": "a b"}
+    assert data.table("utt2lang") == {"a": "en", "b": "zh-en"}
+    assert data.table("utt2num_samples") == {"a": "8000", "b": "16000"}
+    assert data.table("utt2num_frames") == {"a": "48", "b": "98"}
+    assert data.table("dropped.txt") == {}
+    assert data.tokens.read_text(encoding="utf-8").split() == Phonemizer().tokens
+    assert "not sorted" in caplog.text and "kept 2 of 2" in caplog.text
+    assert not list(data.out.parent.glob(".*"))
+
+
+def test_every_bad_utterance_is_dropped_counted_and_named(data, caplog):
+    data.add("good")
+    data.add("bad_nan", samples=np.where(np.arange(RATE) == 7, np.nan, 0.1), subtype="FLOAT")
+    data.add("bad_inf", samples=np.where(np.arange(RATE) == 7, np.inf, 0.1), subtype="DOUBLE")
+    data.add("no_samples", samples=noise(0))
+    data.add("zero_bytes").write_bytes(b"")
+    data.add("not_audio").write_bytes(b"hello" * 100)
+    data.add("gone").unlink()
+    data.add("text_missing", text=None)
+    data.texts.append("wav_missing 你好")
+    data.add("text_empty", text="")
+    data.add("text_digits", text="123 ひ")
+    data.add("text_silent", text="。！")
+    data.add("short", samples=noise(0.05))
+    data.add("long", samples=noise(3.0))
+    data.add("crowded", text="你好" * 12)
+    stats = data.run("--max_duration", "2")
+    reasons = data.table("dropped.txt")
+    assert reasons == {
+        "bad_nan": "nan_samples",
+        "bad_inf": "nan_samples",
+        "no_samples": "empty_wav",
+        "zero_bytes": "empty_wav",
+        "not_audio": "unreadable_wav",
+        "gone": "missing_wav",
+        "text_missing": "no_text",
+        "wav_missing": "no_wav",
+        "text_empty": "empty_text",
+        "text_digits": "no_known_label",
+        "text_silent": "no_known_label",
+        "short": "too_short",
+        "long": "too_long",
+        "crowded": "too_few_frames",
+    }
+    assert stats["utts"] == 1 and sum(stats["dropped"].values()) == 14 and stats["dropped"]["nan_samples"] == 2
+    assert list(data.table("wav.scp")) == ["good"]
+    summary = [r.message for r in caplog.records if "kept 1 of 15" in r.message]
+    assert len(summary) == 1 and "nan_samples 2 (bad_inf, bad_nan)" in summary[0] and "gone" in summary[0]
+
+
+def test_ctc_condition_to_the_frame(data):
+    """98 fbank frames are 23 encoder frames; 11 and a half times two labels with one adjacent repeat need one more."""
+    assert encoder_frames(98) == 23
+    data.add("fits", text="你好" * 5 + "你")
+    data.add("fits_exactly", text="啊啊啊啊啊啊啊啊啊啊啊啊", samples=noise(1.0))
+    data.add("one_short", text="啊啊啊啊啊啊啊啊啊啊啊啊好")
+    data.run()
+    assert data.table("dropped.txt") == {"one_short": "too_few_frames"}
+    assert len(data.table("phones")["fits_exactly"].split()) == 12
+
+
+def test_wrong_rates_are_resampled_with_one_warning(data, caplog):
+    for key, rate in (("a", 8000), ("b", 44100), ("c", RATE)):
+        time = np.arange(rate) / rate
+        data.add(key, samples=0.5 * np.sin(2 * np.pi * 440 * time), rate=rate)
+    data.run()
+    warnings = [r.message for r in caplog.records if "resampled" in r.message]
+    assert len(warnings) == 1 and "2 recordings" in warnings[0] and "16000 Hz" in warnings[0]
+    for key in "ab":
+        path = data.table("wav.scp")[key]
+        assert path == str(data.out / "wav" / f"{key}.wav")
+        samples, rate = soundfile.read(path)
+        assert rate == RATE and len(samples) == RATE == int(data.table("utt2num_samples")[key])
+        wanted = 0.5 * np.sin(2 * np.pi * 440 * np.arange(RATE) / RATE)
+        assert np.abs(samples - wanted)[500:-500].max() < 5e-3
+
+
+def test_stereo_is_mixed_down_with_one_warning(data, caplog):
+    samples = noise(1.0, channels=2)
+    data.add("a", samples=samples)
+    data.add("b", samples=samples)
+    data.run()
+    warnings = [r.message for r in caplog.records if "mixed down" in r.message]
+    assert len(warnings) == 1 and "2 recordings" in warnings[0]
+    mono, _ = soundfile.read(data.table("wav.scp")["a"])
+    assert np.abs(mono - samples.mean(axis=1)).max() < 1e-4
+
+
+def test_finite_float_audio_is_used_where_it_lies(data):
+    path = data.add("a", subtype="FLOAT")
+    data.run()
+    assert data.table("wav.scp")["a"] == str(path)
+
+
+def test_ids_with_a_slash_get_a_file(data):
+    (data.dir / "x").mkdir()
+    data.add("x/a", rate=8000)
+    data.run()
+    assert Path(data.table("wav.scp")["x/a"]).is_file()
+
+
+def test_several_processes_give_the_same_dump(data):
+    for number in range(20):
+        data.add(f"u{number}", text="你好 hello" if number % 3 else "", rate=8000 if number % 2 else RATE)
+    data.run()
+    one = snapshot(data.out)
+    data.run("--nj", "2")
+    assert snapshot(data.out) == one
+
+
+@pytest.mark.parametrize("name", ["wavs", "texts"])
+def test_duplicate_ids_name_their_lines_and_damage_nothing(data, capsys, name):
+    data.add("a")
+    data.run()
+    before = snapshot(data.out.parent)
+    lines = getattr(data, name)
+    lines.append(lines[0])
+    assert data.exit_code() == 1
+    error = capsys.readouterr().err
+    assert "'a'" in error and "line 1 and in line 2" in error
+    assert snapshot(data.out.parent) == before
+
+
+def test_everything_dropped_keeps_the_previous_dump(data, capsys):
+    path = data.add("a")
+    data.run()
+    before = snapshot(data.out.parent)
+    path.unlink()
+    assert data.exit_code() == 1
+    assert "no utterance" in capsys.readouterr().err
+    assert snapshot(data.out.parent) == before and not list(data.out.parent.glob(".*"))
+
+
+def test_a_failure_in_the_middle_keeps_the_previous_dump(data, monkeypatch):
+    data.add("a", rate=8000)
+    data.run()
+    before = snapshot(data.out.parent)
+    monkeypatch.setattr(command, "write_dump", lambda *args: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        data.run()
+    assert snapshot(data.out.parent) == before and not list(data.out.parent.glob(".*"))
+
+
+def test_a_run_killed_between_the_renames_loses_nothing(data):
+    data.add("a")
+    data.run()
+    data.out.rename(data.out.with_name(".train.old"))
+    data.texts[0] = "a"
+    assert data.exit_code() == 1
+    assert data.table("text") == {"a": "你好"}
+
+
+def test_a_directory_of_something_else_is_never_replaced(data, capsys):
+    data.add("a")
+    data.out.mkdir(parents=True)
+    (data.out / "thesis.tex").write_text("years of work")
+    assert data.exit_code() == 1
+    assert "not a dump directory" in capsys.readouterr().err
+    assert (data.out / "thesis.tex").exists()
+
+
+def test_characters_come_from_the_training_text(data, capsys):
+    data.add("a", "好 it is")
+    data.run("--unit", "char")
+    tokens = data.tokens.read_text(encoding="utf-8").split()
+    assert tokens == ["<blank>", "<unk>", "<space>", "i", "s", "t", "好"]
+    assert data.table("phones") == {"a": "好 i t <space> i s"}
+    training_text = str(data.root / "train_text")
+    (data.root / "train_text").write_bytes((data.dir / "text").read_bytes())
+    data.texts[0] = "a 你好"
+    data.run("--unit", "char")
+    assert data.table("phones") == {"a": "<unk> 好"}, "another set uses the list of the first"
+    data.run("--unit", "char", "--token_text", training_text)
+    assert data.exit_code("--unit", "char", "--token_text", str(data.dir / "text")) == 1
+    assert "remove it" in capsys.readouterr().err
+
+
+def test_a_token_list_of_another_unit_is_refused(data, capsys):
+    data.add("a")
+    data.run()
+    assert data.exit_code("--unit", "char") == 1
+    assert "another unit" in capsys.readouterr().err
+    data.tokens.write_text("<blank>\n<unk>\na\n")
+    assert data.exit_code() == 1
+    error = capsys.readouterr().err
+    assert "3 tokens" in error and "235" in error and "--tokens" in error
+    assert data.tokens.read_text() == "<blank>\n<unk>\na\n"
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (["--unit", "word"], "invalid choice"),
+        (["--nosuch", "1"], "unrecognized arguments"),
+        (["--nj", "0"], "at least 1"),
+        (["--min_duration", "5", "--max_duration", "1"], "below"),
+    ],
+)
+def test_bad_options(data, capsys, options, message):
+    data.add("a")
+    assert data.exit_code(*options) == 1
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+    assert not data.out.exists()
+
+
+def test_commands_and_segments_are_refused(data, capsys):
+    data.add("a")
+    data.wavs[0] = "a sox x.wav -t wav - |"
+    assert data.exit_code() == 1 and "only plain paths" in capsys.readouterr().err
+    (data.dir / "segments").write_text("a r 0 1\n")
+    assert data.exit_code() == 1 and "segments" in capsys.readouterr().err
+
+
+def test_missing_data_directory(tmp_path):
+    options = Namespace(
+        data=tmp_path / "no", out=tmp_path / "o", tokens=tmp_path / "t", unit="phone", token_text=None,
+        fs=RATE, min_duration=0.1, max_duration=30.0, nj=1,
+    )  # fmt: skip
+    with pytest.raises(ValueError, match="wav.scp does not exist"):
+        command.format_data(options)
+
+
+@pytest.mark.parametrize("rate", [8000, 16000])
+def test_fbank_frames_equal_kaldi(rate):
+    kaldi = pytest.importorskip("kaldi_native_fbank")
+    options = kaldi.FbankOptions()
+    options.frame_opts.samp_freq, options.frame_opts.dither = rate, 0
+    for samples in (0, rate // 40 - 1, rate // 40, rate // 40 + rate // 100 - 1, rate // 40 + rate // 100, 12345):
+        fbank = kaldi.OnlineFbank(options)
+        fbank.accept_waveform(rate, np.zeros(samples, dtype=np.float32).tolist())
+        fbank.input_finished()
+        assert fbank_frames(samples, rate) == fbank.num_frames_ready
+
+
+def test_encoder_frames_are_those_of_two_valid_convolutions():
+    def valid(frames):
+        return len(range(0, frames - 2, 2))
+
+    assert [encoder_frames(n) for n in range(200)] == [valid(valid(n)) for n in range(200)]
+
+
+def test_resample_keeps_duration():
+    assert len(resample(np.zeros(11025), 11025, RATE)) == RATE
