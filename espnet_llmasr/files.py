@@ -58,10 +58,10 @@ def read_scp(path: PathLike) -> Dict[str, str]:
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
-        key, _, value = line.strip().partition(" ")
+        key, value = (line.strip().split(maxsplit=1) + [""])[:2]
         if key in table:
             raise ValueError(f"{path}: id '{key}' stands in line {seen[key]} and in line {number}: ids must be unique")
-        table[key], seen[key] = value.strip(), number
+        table[key], seen[key] = value, number
     return table
 
 

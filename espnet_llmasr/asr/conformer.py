@@ -235,8 +235,8 @@ class FireRedConformerEncoder(AbsEncoder):
             )
         if subsampled_length(longest) > self.pe_maxlen:
             raise ValueError(
-                f"an utterance has {longest} feature frames = {subsampled_length(longest)} encoder frames, the position "
-                f"table holds {self.pe_maxlen}: segment the audio, or build the encoder with a larger pe_maxlen"
+                f"an utterance has {longest} feature frames = {subsampled_length(longest)} encoder frames, the "
+                f"position table holds {self.pe_maxlen}: segment the audio, or take a larger pe_maxlen"
             )
         return longest
 

@@ -1,8 +1,8 @@
 """Consistency-regularised CTC (CR-CTC, arXiv 2410.05101): head, augmentation and losses.
 
 The recipe of a training step is icefall's: warp once, double the batch, mask each copy on its own, encode, then
-`cr_ctc_loss`. Ours differs in that masks are drawn on the *valid* length, so a short utterance in a long batch is masked
-as it would be alone.
+`cr_ctc_loss`. Ours differs in that masks are drawn on the *valid* length, so a short utterance in a long batch is
+masked as it would be alone.
 
 Shapes: B utterances, T frames, F mel bins, D encoder width, V tokens (blank is 0), U labels.
 """
@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
 BLANK = 0
+HEAD_GAIN = 1.7  # keeps the variance through SiLU; with torch's default CTC takes twice the audio to leave all-blank
 
 
 class CTCHead(nn.Module):
@@ -33,6 +34,9 @@ class CTCHead(nn.Module):
             nn.Dropout(dropout_rate),
             nn.Linear(input_size, vocab_size),
         )
+        for layer in self.net[::3]:
+            nn.init.xavier_uniform_(layer.weight, gain=HEAD_GAIN)
+            nn.init.zeros_(layer.bias)
 
     def forward(self, hidden: Tensor) -> Tensor:
         return self.net(hidden).float().log_softmax(dim=-1)
@@ -177,7 +181,7 @@ def cr_ctc_loss(
     compares with one view's. The consistency is KL(other view, detached || this view), zero on padded frames.
     """
     if len(log_probs) % 2:
-        raise ValueError(f"got {len(log_probs)} rows of log_probs; two views need an even number: concatenate the views")
+        raise ValueError(f"got {len(log_probs)} rows of log_probs, two views need an even number: concatenate them")
     half = len(log_probs) // 2
     twice = [torch.cat([part[:half], part[:half]]) for part in (lengths, targets, target_lengths)]
     ctc = 0.5 * ctc_sum(log_probs, *twice)

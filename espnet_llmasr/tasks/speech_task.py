@@ -9,7 +9,6 @@ import torch
 import yaml
 from espnet2.asr.encoder.abs_encoder import AbsEncoder
 from espnet2.asr.frontend.abs_frontend import AbsFrontend
-from espnet2.iterators.sequence_iter_factory import SequenceIterFactory
 from espnet2.layers.abs_normalize import AbsNormalize
 from espnet2.layers.global_mvn import GlobalMVN
 from espnet2.tasks.abs_task import AbsTask
@@ -22,7 +21,7 @@ from espnet_llmasr.asr.conformer import FireRedConformerEncoder
 from espnet_llmasr.asr.cr_ctc import SpecAugment
 from espnet_llmasr.asr.fbank import KaldiFbank
 from espnet_llmasr.files import PathLike
-from espnet_llmasr.train.batches import frame_batches, read_num_frames
+from espnet_llmasr.train.batches import CurriculumIterFactory, frame_batches, read_num_frames
 from espnet_llmasr.train.preprocessor import collate
 from espnet_llmasr.train.trainer import Trainer
 
@@ -44,6 +43,7 @@ class SpeechTask(AbsTask):
         group = parser.add_argument_group("Task related")
         group.add_argument("--max_frames", type=int, default=20000, help="most padded feature frames per batch and rank")
         group.add_argument("--valid_max_frames", type=int_or_none, default=None, help="the same in validation")
+        group.add_argument("--sorted_epochs", type=int, default=0, help="first epochs with the shortest utterances first")
         group.add_argument("--model_conf", action=NestedDictAction, default=get_default_kwargs(cls.model_class))
         for choices in cls.class_choices_list:
             choices.add_arguments(group)
@@ -89,7 +89,7 @@ class SpeechTask(AbsTask):
         return collate
 
     @classmethod
-    def build_sequence_iter_factory(cls, args, iter_options, mode: str) -> SequenceIterFactory:
+    def build_sequence_iter_factory(cls, args, iter_options, mode: str) -> CurriculumIterFactory:
         """As ESPnet's, with batches of at most max_frames padded frames per rank."""
         rank, world_size = 0, 1
         if iter_options.distributed:
@@ -99,7 +99,7 @@ class SpeechTask(AbsTask):
         batches = [batch[rank::world_size] for batch in batches][: iter_options.num_batches]
         dataset = cls.build_dataset(args, iter_options, {uid for batch in batches for uid in batch})
         logging.info("[%s] %d batches of at most %d frames, %d utterances", mode, len(batches), max_frames, sum(map(len, batches)))
-        return SequenceIterFactory(
+        return CurriculumIterFactory(
             dataset=dataset,
             batches=batches,
             seed=args.seed,
@@ -108,6 +108,7 @@ class SpeechTask(AbsTask):
             num_workers=args.num_workers,
             collate_fn=iter_options.collate_fn,
             pin_memory=args.ngpu > 0,
+            sorted_epochs=args.sorted_epochs if iter_options.train else 0,
         )
 
     @classmethod

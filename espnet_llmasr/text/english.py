@@ -4,7 +4,7 @@ import importlib.util
 import re
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Dict, Iterator, Optional, Tuple
+from typing import Dict, Optional, Tuple
 
 Phones = Tuple[str, ...]
 

@@ -123,8 +123,9 @@ def test_required_frames_is_the_exact_condition(labels, frames):
 
 
 def test_greedy_and_peak_statistics_see_valid_frames_only():
-    path = [[0, 1, 1, 0, 1, 2], [3, 3, 0, 0, 4, 4]]
+    path = [[0, 1, 1, 0, 1, 2], [3, 3, 0, 4, 4, 4]]
     log_probs = (F.one_hot(torch.tensor(path), V) * 0.5 + 0.1).log()
+    log_probs[1, 3:] = 0.0
     lengths = torch.tensor([6, 3])
     assert cr_ctc.greedy(log_probs, lengths) == [[1, 1, 2], [3]]
     assert cr_ctc.blank_share(log_probs, lengths).item() == pytest.approx(3 / 9)
@@ -141,7 +142,7 @@ def test_head_is_three_layers_in_fp32():
 
 
 def test_head_dropout_makes_views_differ_in_training_only():
-    head, hidden = cr_ctc.CTCHead(16, V), torch.ones(1, 1, 16)
+    head, hidden = cr_ctc.CTCHead(16, V), torch.ones(2, 50, 16)
     assert not torch.equal(head(hidden), head(hidden))
     assert torch.equal(head.eval()(hidden), head(hidden))
 

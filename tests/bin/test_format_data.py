@@ -1,13 +1,14 @@
 import json
 import logging
-from argparse import Namespace
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 from espnet_llmasr.bin import format_data as command
-from espnet_llmasr.bin._audio import encoder_frames, fbank_frames, resample
+from espnet_llmasr.bin._audio import encoder_frames
 from espnet_llmasr.bin._cli import run
 from espnet_llmasr.files import read_scp
 from espnet_llmasr.text.phonemes import Phonemizer
@@ -64,20 +65,19 @@ def snapshot(directory):
 
 
 def test_writes_every_table(data, caplog):
-    path = data.add("b", "用 Python")
+    path = data.add("b", "用 Python", subtype="FLOAT")
     data.add("a", "hello", noise(0.5))
     (data.dir / "utt2spk").write_text("a s1\nb s1\n")
     (data.dir / "utt2lang").write_text("a en\n")
     stats = data.run()
     assert stats == {"utts": 2, "hours": pytest.approx(1.5 / 3600), "dropped": {}}
-    assert data.table("wav.scp")["b"] == str(path), "audio that fits is used where it lies"
+    assert data.table("wav.scp")["b"] == str(path), "audio that fits is used where it lies, finite float too"
     assert data.table("text") == {"a": "hello", "b": "用 Python"}
     assert data.table("phones") == {"a": "HH AH L OW", "b": "iong4 P AY TH AA N"}
     assert data.table("utt2spk") == {"a": "s1", "b": "s1"} and data.table("spk2utt") == {"s1": "a b"}
     assert data.table("utt2lang") == {"a": "en", "b": "zh-en"}
     assert data.table("utt2num_samples") == {"a": "8000", "b": "16000"}
     assert data.table("utt2num_frames") == {"a": "48", "b": "98"}
-    assert data.table("dropped.txt") == {}
     assert data.tokens.read_text(encoding="utf-8").split() == Phonemizer().tokens
     assert "not sorted" in caplog.text and "kept 2 of 2" in caplog.text
     assert not list(data.out.parent.glob(".*"))
@@ -124,7 +124,7 @@ def test_every_bad_utterance_is_dropped_counted_and_named(data, caplog):
 
 
 def test_ctc_condition_to_the_frame(data):
-    """98 fbank frames are 23 encoder frames; 11 and a half times two labels with one adjacent repeat need one more."""
+    """One second has 98 fbank and 23 encoder frames: twelve equal labels need 23, a thirteenth one more."""
     assert encoder_frames(98) == 23
     data.add("fits", text="你好" * 5 + "你")
     data.add("fits_exactly", text="啊啊啊啊啊啊啊啊啊啊啊啊", samples=noise(1.0))
@@ -139,7 +139,7 @@ def test_wrong_rates_are_resampled_with_one_warning(data, caplog):
         time = np.arange(rate) / rate
         data.add(key, samples=0.5 * np.sin(2 * np.pi * 440 * time), rate=rate)
     data.run()
-    warnings = [r.message for r in caplog.records if "resampled" in r.message]
+    warnings = [r.message for r in caplog.records if "were resampled" in r.message]
     assert len(warnings) == 1 and "2 recordings" in warnings[0] and "16000 Hz" in warnings[0]
     for key in "ab":
         path = data.table("wav.scp")[key]
@@ -159,12 +159,6 @@ def test_stereo_is_mixed_down_with_one_warning(data, caplog):
     assert len(warnings) == 1 and "2 recordings" in warnings[0]
     mono, _ = soundfile.read(data.table("wav.scp")["a"])
     assert np.abs(mono - samples.mean(axis=1)).max() < 1e-4
-
-
-def test_finite_float_audio_is_used_where_it_lies(data):
-    path = data.add("a", subtype="FLOAT")
-    data.run()
-    assert data.table("wav.scp")["a"] == str(path)
 
 
 def test_ids_with_a_slash_get_a_file(data):
@@ -288,32 +282,19 @@ def test_commands_and_segments_are_refused(data, capsys):
 
 
 def test_missing_data_directory(tmp_path):
-    options = Namespace(
-        data=tmp_path / "no", out=tmp_path / "o", tokens=tmp_path / "t", unit="phone", token_text=None,
-        fs=RATE, min_duration=0.1, max_duration=30.0, nj=1,
-    )  # fmt: skip
+    argv = ["--data", str(tmp_path / "no"), "--out", str(tmp_path / "o"), "--tokens", str(tmp_path / "t")]
     with pytest.raises(ValueError, match="wav.scp does not exist"):
-        command.format_data(options)
+        command.main(argv)
 
 
-@pytest.mark.parametrize("rate", [8000, 16000])
-def test_fbank_frames_equal_kaldi(rate):
-    kaldi = pytest.importorskip("kaldi_native_fbank")
-    options = kaldi.FbankOptions()
-    options.frame_opts.samp_freq, options.frame_opts.dither = rate, 0
-    for samples in (0, rate // 40 - 1, rate // 40, rate // 40 + rate // 100 - 1, rate // 40 + rate // 100, 12345):
-        fbank = kaldi.OnlineFbank(options)
-        fbank.accept_waveform(rate, np.zeros(samples, dtype=np.float32).tolist())
-        fbank.input_finished()
-        assert fbank_frames(samples, rate) == fbank.num_frames_ready
-
-
-def test_encoder_frames_are_those_of_two_valid_convolutions():
-    def valid(frames):
-        return len(range(0, frames - 2, 2))
-
-    assert [encoder_frames(n) for n in range(200)] == [valid(valid(n)) for n in range(200)]
-
-
-def test_resample_keeps_duration():
-    assert len(resample(np.zeros(11025), 11025, RATE)) == RATE
+def test_as_a_command(data):
+    data.add("a")
+    (data.dir / "wav.scp").write_text(data.wavs[0] + "\n")
+    (data.dir / "text").write_text("a 你好\na 再见\n", encoding="utf-8")
+    module = [sys.executable, "-m", "espnet_llmasr.bin.format_data"]
+    argv = ["--data", str(data.dir), "--out", str(data.out), "--tokens", str(data.tokens)]
+    failed = subprocess.run([*module, *argv], capture_output=True, text=True)
+    assert failed.returncode == 1 and failed.stderr.count("\n") == 1 and failed.stderr.startswith("format_data: ")
+    (data.dir / "text").write_text("a 你好\n", encoding="utf-8")
+    done = subprocess.run([*module, *argv], capture_output=True, text=True)
+    assert done.returncode == 0 and "kept 1 of 1" in done.stderr and (data.out / "stats.json").exists()

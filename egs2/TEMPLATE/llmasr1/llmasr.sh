@@ -1,0 +1,322 @@
+#!/usr/bin/env bash
+# shellcheck disable=SC2034,SC2086  # trainings find their options by name; $python, *_cmd and *_opts are lists of words
+# From a corpus to scored transcripts: phoneme CTC pretraining, alignment, IA-SFT with encoder swaps, joint SFT.
+# Run from a recipe's folder (egs2/<recipe>/llmasr1); run.sh there holds the recipe's options.
+set -eo pipefail
+given=("$@")
+
+# Options of llmasr.sh (and of run.sh, which passes them on): --name value, with these defaults
+#
+# Which stages
+stage=1                 # first stage
+stop_stage=12           # last stage
+skip_stages=            # stages to leave out, for example "1 12"
+# Machines
+ngpu=0                  # GPUs of each training; 0 trains on the CPU
+nj=4                    # processes of data preparation
+nthreads=4              # threads of a stage that runs alone
+parallel_nthreads=1     # threads of each of the stages 5, 6 and 7-8 when they run side by side
+inference_nj=4          # parallel jobs of decoding
+gpu_inference=false     # decode on GPUs, one a job
+python=python3          # the Python to run everything with
+# Data
+train_set=train         # names of data/<set>
+valid_set=valid
+cka_set=cka             # the fixed validation subset on which encoders are compared
+test_sets=test          # one or more
+local_data_opts=        # options of local/data.sh
+fs=16000                # sample rate in Hz; audio of other rates is resampled
+unit=phone              # what pretraining predicts: phone or char
+min_duration=0.1        # seconds; shorter utterances are dropped
+max_duration=30         # seconds; longer utterances are dropped
+stats_utts=100000       # utterances for the feature statistics
+dumpdir=dump            # checked data
+expdir=exp              # models and logs
+# Models: a configuration for each stage, and options that override it, for example --align_args "--max_epoch 5"
+llm=                    # hub name or directory of a chat LLM; empty: as llm_conf says
+llm_conf=conf/llm.yaml
+pretrain_conf=conf/pretrain.yaml
+pretrain_args=
+watch_conf=conf/watch.yaml
+watch_args=
+align_conf=conf/align.yaml
+align_args=
+ia_sft_conf=conf/ia_sft.yaml
+ia_sft_args=
+joint_sft_conf=conf/joint_sft.yaml
+joint_sft_args=
+ctc_head_conf=conf/ctc_head.yaml
+ctc_head_args=
+encoder_dir=            # encoders published by the watcher (empty: <expdir>/encoders)
+swap_schedule=          # exp/ia_sft/swaps.jsonl of an earlier run, to repeat its swaps exactly (give its --encoder_dir too)
+joint_init=ia_sft       # what joint SFT starts from: ia_sft, or align to leave IA-SFT out
+# Decoding
+decode_conf=conf/decode.yaml
+decode_args=
+inference_exp=joint_sft       # model to decode: the folder in <expdir>
+inference_model=latest.pth    # and the weights in it
+# For internal use
+log_link=               # set in the side-by-side part: a link to the log of the stage that is running
+# End of options
+
+# shellcheck disable=SC1091
+. utils/parse_options.sh
+# shellcheck disable=SC1091
+. ./path.sh
+# shellcheck disable=SC1091
+. ./cmd.sh
+# shellcheck disable=SC1091
+. ./db.sh
+set -u
+
+log() { echo "$(date '+%Y-%m-%dT%H:%M:%S') (llmasr.sh) $*"; }
+die() { echo "llmasr.sh: $*" >&2; exit 1; }
+
+wanted() {  # STAGE: it is in the range and not left out
+    [ "$1" -ge "$stage" ] && [ "$1" -le "$stop_stage" ] && [[ " $skip_stages " != *" $1 "* ]]
+}
+
+at_stage() {  # STAGE SENTENCE
+    wanted "$1" || return 1
+    log "Stage $1: $2"
+    inputs=()
+}
+
+need() {  # FILE STAGE: an input, and the stage that makes it
+    [ -e "$1" ] || die "$1 is missing: run stage $2 first (--stage $2 --stop_stage $2)"
+    inputs+=("$1")
+}
+
+need_conf() {  # OPTION: an input named by the user
+    [ -e "${!1}" ] || die "no file ${!1}: name an existing one with --$1"
+    inputs+=("${!1}")
+}
+
+supervise() {  # COMMAND...: runs it so that a signal to this script stops it, too
+    "$@" &
+    child=$!
+    wait "$child"
+    child=
+}
+
+is_done() {  # OUTPUT MARK COMMAND: OUTPUT is there, made by the same command, and no input is newer
+    local file
+    [ -e "$1" ] && [ -e "$2" ] && [ "$(<"$2")" = "$3" ] || return 1
+    for file in ${inputs[@]+"${inputs[@]}"}; do
+        [ ! "$file" -nt "$2" ] || return 1
+    done
+}
+
+launch() {  # LAUNCHER OUTPUT LOG COMMAND...: runs a logged command and shows its progress, unless it has been done
+    local launcher=$1 output=$2 log_file=$3 first_log=${3/JOB/1} command
+    shift 3
+    command=$(printf '%q ' "$@")
+    if is_done "$output" "$first_log.done" "${command% --nj *}"; then
+        log "$output is up to date (made by the same command from the same inputs)"
+        return
+    fi
+    mkdir -p "$(dirname "$log_file")"
+    rm -f "$first_log.done"
+    if [ -n "$log_link" ]; then
+        ln -sfnr "$first_log" "$log_link"
+        supervise $launcher "$log_file" "$@"
+    else
+        supervise $python -m espnet_llmasr.bin.run_parallel \
+            --job "$(basename "$output")" "$first_log" "$launcher $(printf '%q' "$log_file") $command"
+    fi
+    echo "${command% --nj *}" >"$first_log.done"
+}
+
+train() {  # NAME COMMAND LABELS [OPTION]...: trains with <NAME>_conf and <NAME>_args in <expdir>/<NAME>
+    local dir=$expdir/$1 command=$2 labels=$3 conf=$1_conf args=$1_args split data options=()
+    shift 3
+    need_conf "$conf"
+    for split in train valid; do
+        data=${split}_set
+        data=$dumpdir/${!data}
+        need "$data/utt2num_frames" 2
+        options+=(--${split}_data_path_and_name_and_type "$data/wav.scp,speech,sound")
+        options+=(--${split}_data_path_and_name_and_type "$data/$labels,$labels,text")
+        options+=(--${split}_shape_file "$data/utt2num_frames")
+    done
+    need "$expdir/stats/feats_stats.npz" 3
+    launch "$cuda_cmd --gpu $ngpu" "$dir/finished" "$dir/train.log" \
+        $train_python -m "espnet_llmasr.bin.$command" --config "${!conf}" --output_dir "$dir" --resume true $device_options \
+        --frontend_conf "fs=$fs" --normalize_conf "stats_file=$expdir/stats/feats_stats.npz" "${options[@]}" "$@" ${!args}
+}
+
+train_llm() {  # NAME [OPTION]...
+    need "$expdir/llm/llm.pth" 4
+    train "$1" llm_asr_train text --llm_config "$expdir/llm/config.json" --llm_tokenizer "$expdir/llm/tokenizer.json" "${@:2}"
+}
+
+schedule() {  # NAME: the option that repeats the swaps which an earlier run recorded in its <expdir>/<NAME>
+    local file
+    [ -n "$swap_schedule" ] || return 0
+    file=$(dirname "$(dirname "$swap_schedule")")/$1/swaps.jsonl
+    if [ "$1" = ia_sft ]; then file=$swap_schedule; fi
+    [ -e "$file" ] || die "no file $file: --swap_schedule takes exp/ia_sft/swaps.jsonl of a run, with exp/align beside it"
+    echo "--swap_schedule $file"
+}
+
+beside() {  # NAME FIRST LAST: adds a job for those of these stages that are wanted
+    local number first='' last link=$expdir/$1.log
+    for ((number = $2; number <= $3; number++)); do
+        if wanted "$number"; then first=${first:-$number} last=$number; fi
+    done
+    [ -n "$first" ] || return 0
+    rm -f "$link"
+    jobs+=(--job "$1" "$link" "$(printf '%q ' "$0" ${given[@]+"${given[@]}"} --stage "$first" --stop_stage "$last" \
+        --nthreads "$parallel_nthreads" --log_link "$link")")
+}
+
+for option in stage stop_stage ngpu nj nthreads parallel_nthreads inference_nj fs stats_utts; do
+    [[ ${!option} =~ ^[0-9]+$ ]] || die "--$option is '${!option}', expected a whole number"
+done
+[[ $unit =~ ^(phone|char)$ ]] || die "--unit is '$unit', allowed are phone and char"
+[[ $joint_init =~ ^(ia_sft|align)$ ]] || die "--joint_init is '$joint_init', allowed are ia_sft and align"
+
+child='' inputs=() jobs=()
+trap '[ -z "$child" ] || { kill -TERM "$child"; wait "$child"; }; exit 143' TERM INT HUP
+export OMP_NUM_THREADS=$nthreads
+tokens=$dumpdir/phones.txt
+encoder_dir=${encoder_dir:-$expdir/encoders}
+decode_dir=$expdir/$inference_exp/decode
+train_python=$python device_options="--ngpu $ngpu"
+if [ "$ngpu" -gt 1 ]; then  # one process a GPU; each sees one
+    train_python="$python -m torch.distributed.run --standalone --nproc_per_node $ngpu"
+    device_options="--ngpu 1 --multiprocessing_distributed false"
+fi
+inference_cmd=$decode_cmd device=cpu
+if [ "$gpu_inference" = true ]; then inference_cmd="$cuda_cmd --gpu 1" device=cuda; fi
+
+if at_stage 1 "Data: make data/{$train_set,$valid_set,$cka_set,${test_sets// /,}}"; then
+    python=$python supervise local/data.sh $local_data_opts
+fi
+
+if at_stage 2 "Check the audio, resample it where needed, make the labels (unit: $unit)"; then
+    need "data/$train_set/text" 1
+    for set in $(printf '%s\n' $train_set $valid_set $cka_set $test_sets | awk '!seen[$0]++'); do
+        need "data/$set/wav.scp" 1
+        need "data/$set/text" 1
+        launch "$train_cmd" "$dumpdir/$set/wav.scp" "$dumpdir/log/$set.log" \
+            $python -m espnet_llmasr.bin.format_data --data "data/$set" --out "$dumpdir/$set" --tokens "$tokens" \
+            --unit "$unit" --token_text "data/$train_set/text" --fs "$fs" \
+            --min_duration "$min_duration" --max_duration "$max_duration" --nj "$nj"
+    done
+fi
+
+if at_stage 3 "Statistics of the features of $train_set"; then
+    need "$dumpdir/$train_set/wav.scp" 2
+    launch "$train_cmd" "$expdir/stats/feats_stats.npz" "$expdir/stats/stats.log" \
+        $python -m espnet_llmasr.bin.compute_stats --data_dir "$dumpdir/$train_set" \
+        --output "$expdir/stats/feats_stats.npz" --fs "$fs" --max_utterances "$stats_utts"
+fi
+
+if at_stage 4 "Prepare the LLM ${llm:-of $llm_conf}"; then
+    need_conf llm_conf
+    need "$dumpdir/$train_set/text" 2
+    launch "$train_cmd --num-threads $nthreads" "$expdir/llm/llm.pth" "$expdir/llm/prepare.log" \
+        $python -m espnet_llmasr.bin.prepare_llm --config "$llm_conf" --output_dir "$expdir/llm" \
+        --text "$dumpdir/$train_set/text" ${llm:+--llm "$llm"}
+fi
+
+if [ -z "$log_link" ]; then  # pretraining | watcher | alignment, then IA-SFT: this script again, once for each
+    beside pretraining 5 5
+    beside watcher 6 6
+    beside fine_tuning 7 8
+    if [ ${#jobs[@]} -gt 4 ]; then
+        log "Stages 5, 6 and 7-8 run side by side, as far as they are wanted; their logs: $expdir/*.log"
+        mkdir -p "$expdir"
+        if wanted 5; then mkdir -p "$expdir/pretrain"; fi
+        supervise $python -m espnet_llmasr.bin.run_parallel "${jobs[@]}"
+        skip_stages+=" 5 6 7 8"
+    fi
+fi
+
+if at_stage 5 "Pretrain the encoder with CR-CTC on ${unit}s"; then
+    need "$tokens" 2
+    [ -e "$expdir/pretrain/latest.pth" ] || [ ! -e "$encoder_dir/cka.jsonl" ] ||
+        die "$encoder_dir is from another pretraining: remove it, or choose another --encoder_dir"
+    train pretrain phone_train phones --token_list "$tokens"
+fi
+
+if at_stage 6 "Watch the pretraining: publish an encoder when its CKA to the last one falls below the threshold"; then
+    need_conf watch_conf
+    need "$dumpdir/$cka_set/wav.scp" 2
+    [ -d "$expdir/pretrain" ] || need "$expdir/pretrain/config.yaml" 5
+    launch "$train_cmd" "$encoder_dir/final" "$encoder_dir/watch.log" \
+        $python -m espnet_llmasr.bin.watch --config "$watch_conf" --pretrain_dir "$expdir/pretrain" \
+        --data_dir "$dumpdir/$cka_set" --encoder_dir "$encoder_dir" $watch_args
+fi
+
+if at_stage 7 "Align: train the adaptor on the first published encoder"; then
+    compgen -G "$encoder_dir/encoder.*.pth" >/dev/null || [ -d "$expdir/pretrain" ] ||
+        die "no encoder in $encoder_dir: run stages 5 and 6 first, or together with this one (--stage 5 --stop_stage 8)"
+    options=$(schedule align)
+    train_llm align --init_param "$expdir/llm/llm.pth::llm" --encoder_dir "$encoder_dir" $options
+fi
+
+if at_stage 8 "IA-SFT: train adaptor and LLM while newer encoders are swapped in"; then
+    need "$expdir/align/latest.pth" 7
+    options=$(schedule ia_sft)
+    train_llm ia_sft --init_param "$expdir/align/latest.pth" --encoder_dir "$encoder_dir" $options
+fi
+
+if at_stage 9 "Joint SFT: train encoder, adaptor and LLM, starting from $joint_init"; then
+    need "$expdir/$joint_init/latest.pth" "$([ "$joint_init" = align ] && echo 7 || echo 8)"
+    train_llm joint_sft --init_param "$expdir/$joint_init/latest.pth"
+fi
+
+if at_stage 10 "Fit the CTC head to the encoder of the joint SFT"; then
+    need "$tokens" 2
+    need "$expdir/pretrain/latest.pth" 5
+    need "$expdir/joint_sft/latest.pth" 9
+    train ctc_head phone_train phones --token_list "$tokens" --freeze_param encoder --init_param \
+        "$expdir/joint_sft/latest.pth:encoder:encoder" "$expdir/pretrain/latest.pth:ctc_head:ctc_head"
+fi
+
+if at_stage 11 "Decode $test_sets with $inference_exp/$inference_model, and their ${unit}s with the pretrained encoder"; then
+    need_conf decode_conf
+    need "$expdir/$inference_exp/$inference_model" 9
+    need "$expdir/pretrain/latest.pth" 5
+    for set in $test_sets; do
+        need "$dumpdir/$set/wav.scp" 2
+        dir=$decode_dir/$set
+        launch "$inference_cmd JOB=1:$inference_nj" "$dir/shards" "$dir/log/decode.JOB.log" \
+            $python -m espnet_llmasr.bin.llm_asr_inference --config "$decode_conf" --data_dir "$dumpdir/$set" \
+            --llm_asr_train_config "$expdir/$inference_exp/config.yaml" \
+            --llm_asr_model_file "$expdir/$inference_exp/$inference_model" --output_dir "$dir/shards" \
+            --shard "JOB/$inference_nj" --device "$device" $decode_args
+        LC_ALL=C sort "$dir"/shards/text* >"$dir/text.new"
+        mv "$dir/text.new" "$dir/text"
+        dir=$expdir/pretrain/decode/$set
+        launch "$inference_cmd" "$dir/phones" "$dir/phones.log" \
+            $python -m espnet_llmasr.bin.phone_inference --train_config "$expdir/pretrain/config.yaml" \
+            --model_file "$expdir/pretrain/latest.pth" --data_dir "$dumpdir/$set" --output_dir "$dir" --device "$device"
+    done
+fi
+
+if at_stage 12 "Score"; then
+    for set in $test_sets; do
+        need "$decode_dir/$set/text" 11
+        need "$expdir/pretrain/decode/$set/phones" 11
+    done
+    score="$python -m espnet_llmasr.bin.score --ref_dir $dumpdir"
+    $score --hyp_dir "$decode_dir" --out "$decode_dir/scores.md" $test_sets >/dev/null
+    $score --hyp_dir "$expdir/pretrain/decode" --unit phone --out "$expdir/pretrain/decode/scores.md" $test_sets >/dev/null
+    $python -m espnet_llmasr.bin.swap_table --encoder_dir "$encoder_dir" --ia_sft_dir "$expdir/ia_sft" \
+        --out "$decode_dir/swaps.md" >/dev/null
+    {
+        printf '# Results\n\nMade by `%s`\n\n## Transcripts of %s\n\n' "$0 ${given[*]}" "$inference_exp/$inference_model"
+        cat "$decode_dir/scores.md"
+        printf '\n## Labels (%s) of the pretrained encoder\n\n' "$unit"
+        cat "$expdir/pretrain/decode/scores.md"
+        printf '\n## Encoder updates\n\n'
+        cat "$decode_dir/swaps.md"
+    } >RESULTS.md
+    cat RESULTS.md
+    read -r id reference <"$dumpdir/$set/text"
+    hypothesis=$(awk -v id="$id" '$1 == id { sub(/^[^ ]+ ?/, ""); print }' "$decode_dir/$set/text")
+    printf '\nExample %s\n  reference:  %s\n  hypothesis: %s\n\nResults: %s\n' "$id" "$reference" "$hypothesis" "$PWD/RESULTS.md"
+fi

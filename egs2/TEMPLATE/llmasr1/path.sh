@@ -1,0 +1,13 @@
+# shellcheck shell=bash
+# Sourced: where the commands are. In an ESPnet checkout its python and launchers are taken, elsewhere this repository's.
+export LC_ALL=C.UTF-8 PYTHONIOENCODING=UTF-8
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
+export PATH=$PWD/utils:$PATH
+
+if [ -f ../../../tools/activate_python.sh ]; then
+    # shellcheck disable=SC1091
+    . ../../../tools/activate_python.sh
+    export PATH=$PWD/../../../tools/kaldi/egs/wsj/s5/utils:$PATH
+elif [ -d ../../../.venv/bin ]; then
+    PATH=$(cd ../../../.venv/bin && pwd):$PATH
+fi

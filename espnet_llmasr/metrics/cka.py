@@ -1,0 +1,106 @@
+"""Linear centred kernel alignment of two representations of the same frames (Eq. 10 and 12 of arXiv 2604.08003).
+
+1 means equal up to rotation and isotropic scale. Shapes: L frames, D1 and D2 widths. All arithmetic is in float64.
+"""
+
+from typing import Iterable, Tuple, Union
+
+import numpy as np
+import torch
+from torch import Tensor
+
+Frames = Union[Tensor, np.ndarray]
+CONSTANT = 1e-12  # a representation that varies less than this, relative to its size, counts as constant
+
+
+def linear_cka(a: Frames, b: Frames) -> Tensor:
+    """CKA of (L, D1) and (L, D2), a float64 scalar in [0, 1], by the cheaper of the two equal forms.
+
+    A constant representation (a single frame always is one) has no geometry: 0 against one that varies, 1 against
+    another constant one. Raises ValueError for differing numbers of frames, and for NaN or infinite values.
+    """
+    a, b = _float64(a, b)
+    (length, width_a), width_b = a.shape, b.shape[1]
+    gram_cost = length * (width_a + width_b)
+    feature_cost = width_a**2 + width_b**2 + width_a * width_b
+    return gram_cka(a, b) if gram_cost <= feature_cost else feature_cka(a, b)
+
+
+def gram_cka(a: Frames, b: Frames) -> Tensor:
+    """Eq. 12: inner product of the centred (L x L) Gram matrices over their norms."""
+    a, b = (_centred(x) for x in _float64(a, b))
+    gram_a, gram_b = a @ a.T, b @ b.T
+    return _ratio((gram_a * gram_b).sum(), gram_a.norm(), gram_b.norm())
+
+
+def feature_cka(a: Frames, b: Frames) -> Tensor:
+    """Eq. 10: squared norm of the (D1 x D2) cross-covariance over the norms of both covariances."""
+    a, b = (_centred(x) for x in _float64(a, b))
+    return _ratio((a.T @ b).square().sum(), (a.T @ a).norm(), (b.T @ b).norm())
+
+
+def cka_per_utterance(pairs: Iterable[Tuple[Frames, Frames]]) -> Tensor:
+    """Mean CKA over pairs of one utterance's frames, each utterance counting alike. ValueError if there is none."""
+    values = [linear_cka(a, b).cpu() for a, b in pairs]
+    if not values:
+        raise ValueError("CKA over no utterance: give at least one pair of representations")
+    return torch.stack(values).mean()
+
+
+class PooledCKA:
+    """CKA over all frames of many utterances at once, in memory (D1 + D2)^2 whatever their number.
+
+    `update` each utterance (or batch of frames), then `value`. Moments are merged around running means, so a large
+    mean does not cancel the digits of the result.
+    """
+
+    def __init__(self):
+        self.count, self.mean, self.scatter, self.power = 0, None, None, None
+
+    def update(self, a: Frames, b: Frames) -> None:
+        """Add L frames: (L, D1) and (L, D2)."""
+        a, b = _float64(a, b)
+        both, self.width_a = torch.cat([a, b], dim=1), a.shape[1]
+        if self.mean is None:
+            self.mean, self.power = torch.zeros_like(both[0]), torch.zeros_like(both[0])
+            self.scatter = both.new_zeros(both.shape[1], both.shape[1])
+        mean, total = both.mean(dim=0), self.count + len(both)
+        step = mean - self.mean
+        self.scatter += (both - mean).T @ (both - mean) + step.outer(step) * (self.count * len(both) / total)
+        self.power += both.square().sum(dim=0)
+        self.mean, self.count = self.mean + step * (len(both) / total), total
+
+    def value(self) -> Tensor:
+        """CKA of everything added so far, a float64 scalar."""
+        if not self.count:
+            raise ValueError("CKA over no frame: call update first")
+        parts = self.scatter.split([self.width_a, len(self.mean) - self.width_a], dim=1)
+        (aa, _), (ab, bb) = (part.split([self.width_a, len(self.mean) - self.width_a], dim=0) for part in parts)
+        power_a, power_b = self.power[: self.width_a].sum(), self.power[self.width_a :].sum()
+        vary_a, vary_b = (x.trace() > CONSTANT**2 * power for x, power in ((aa, power_a), (bb, power_b)))
+        return _ratio(ab.square().sum(), aa.norm() * vary_a, bb.norm() * vary_b)
+
+
+def _float64(a: Frames, b: Frames) -> Tuple[Tensor, Tensor]:
+    a, b = (torch.as_tensor(x).detach().double() for x in (a, b))
+    if a.dim() != 2 or b.dim() != 2 or len(a) != len(b) or not len(a):
+        raise ValueError(
+            f"CKA needs two (frames, width) representations of the same frames, got {tuple(a.shape)} and "
+            f"{tuple(b.shape)}: cut the padding and pool to one frame rate first"
+        )
+    return a, b
+
+
+def _centred(x: Tensor) -> Tensor:
+    """C x with C = I - J / L of Eq. 12; exact zeros where what is left is only rounding."""
+    centred = x - x.mean(dim=0)
+    return torch.zeros_like(x) if centred.norm() <= CONSTANT * x.norm() else centred
+
+
+def _ratio(product: Tensor, norm_a: Tensor, norm_b: Tensor) -> Tensor:
+    """product / (norm_a * norm_b), defined for constant inputs, refusing NaN and infinity."""
+    if not (torch.isfinite(product) and torch.isfinite(norm_a) and torch.isfinite(norm_b)):
+        raise ValueError("CKA of a representation with NaN or infinite values: the encoder has diverged, check its log")
+    if norm_a == 0 or norm_b == 0:
+        return torch.ones_like(product) if norm_a == norm_b else torch.zeros_like(product)
+    return product / (norm_a * norm_b)

@@ -1,0 +1,129 @@
+"""CKA against the explicit Eq. 12, its invariances, and its two forms against each other."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from espnet_llmasr.metrics.cka import PooledCKA, cka_per_utterance, feature_cka, gram_cka, linear_cka
+
+
+def frames(length, width, seed=0):
+    """Frames with a mean far from 0 and a few strong directions, as encoders give."""
+    generator = torch.Generator().manual_seed(seed)
+    strength = torch.logspace(1, -2, width, dtype=torch.float64)
+    return torch.randn(length, width, generator=generator, dtype=torch.float64) * strength + 5.0
+
+
+def related(length, width_a, width_b, seed=0):
+    a = frames(length, width_a, seed)
+    return a, a @ frames(width_a, width_b, seed + 1) + 100 * frames(length, width_b, seed + 2)
+
+
+def equation_12(a, b):
+    """The paper's Eq. 12 letter by letter, in numpy with the centring matrix."""
+    length = len(a)
+    centring = np.eye(length) - np.ones((length, length)) / length
+    gram_a, gram_b = (centring @ x @ x.T @ centring for x in (np.asarray(a), np.asarray(b)))
+    return (gram_a * gram_b).sum() / math.sqrt((gram_a * gram_a).sum() * (gram_b * gram_b).sum())
+
+
+def rotation(width, seed=7):
+    return torch.linalg.qr(frames(width, width, seed) - 5.0)[0]
+
+
+SHAPES = [(5, 16, 16), (60, 8, 24), (40, 40, 40), (200, 12, 6)]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_equation_12_with_the_centring_matrix(shape):
+    a, b = related(*shape)
+    assert 0.001 < equation_12(a, b) < 0.999
+    assert linear_cka(a, b).item() == pytest.approx(equation_12(a, b), abs=1e-10)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_forms_are_equal(shape):
+    a, b = related(*shape)
+    assert abs(gram_cka(a, b) - feature_cka(a, b)) < 1e-10
+    assert linear_cka(a, b) in (gram_cka(a, b), feature_cka(a, b))
+
+
+def test_equation_10_by_hand():
+    """Centred a = (-1, 0, 1), b = (-1, -1, 2): (a.b)^2 / (a.a b.b) = 9 / 12."""
+    assert linear_cka(np.array([[1.0], [2], [3]]), np.array([[0.0], [0], [3]])).item() == pytest.approx(0.75)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_invariant_to_rotation_scale_and_offset(shape):
+    a, b = related(*shape)
+    moved = linear_cka(3e4 * a @ rotation(a.shape[1]) - 17, -0.01 * b @ rotation(b.shape[1]) + 4)
+    assert moved.item() == pytest.approx(linear_cka(a, b).item(), abs=1e-10)
+    assert linear_cka(a, 2 * a @ rotation(a.shape[1])).item() == pytest.approx(1.0, abs=1e-10)
+
+
+def test_not_invariant_to_other_maps():
+    a = frames(50, 8)
+    assert linear_cka(a, a * torch.logspace(-2, 2, 8)) < 0.9
+
+
+def test_symmetric_and_float64_from_any_input():
+    a, b = related(30, 8, 8)
+    assert linear_cka(a, b).item() == pytest.approx(linear_cka(b, a).item(), abs=1e-14)
+    half = linear_cka(a.half().requires_grad_(), b.numpy().astype(np.float32))
+    assert half.dtype == torch.float64 and not half.requires_grad
+
+
+def test_mean_over_utterances_counts_each_alike():
+    pairs = [related(5, 8, 8), related(500, 8, 8, seed=3)]
+    expected = sum(equation_12(*pair) for pair in pairs) / 2
+    assert cka_per_utterance(iter(pairs)).item() == pytest.approx(expected, abs=1e-10)
+    with pytest.raises(ValueError, match="no utterance"):
+        cka_per_utterance([])
+
+
+def test_pooled_frames_equal_one_long_utterance():
+    pairs = [related(length, 8, 12, seed=length) for length in (1, 30, 7, 200)]
+    pooled = PooledCKA()
+    for a, b in pairs:
+        pooled.update(a + 1000, b)
+    together = [torch.cat(side) for side in zip(*pairs)]
+    assert pooled.value().item() == pytest.approx(equation_12(*together), abs=1e-10)
+    assert pooled.scatter.shape == (20, 20) and pooled.count == 238
+
+
+@pytest.mark.parametrize("constant", [torch.full((20, 6), 0.1), torch.zeros(20, 6)])
+def test_constant_representations_are_defined(constant):
+    varying = frames(20, 4)
+    for form in (linear_cka, gram_cka, feature_cka, pooled_in_two):
+        assert form(constant, varying) == form(varying, constant) == 0
+        assert form(constant, constant[:, :3] * 3) == 1
+
+
+def pooled_in_two(a, b):
+    pooled = PooledCKA()
+    pooled.update(a[:7], b[:7])
+    pooled.update(a[7:], b[7:])
+    return pooled.value()
+
+
+def test_a_single_frame_is_constant():
+    assert linear_cka(frames(1, 4), frames(1, 4, seed=1)) == 1
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_divergence_is_loud(bad):
+    a, b = related(20, 4, 4)
+    b[3, 2] = bad
+    for form in (linear_cka, gram_cka, feature_cka, pooled_in_two):
+        with pytest.raises(ValueError, match="diverged"):
+            form(a, b)
+
+
+@pytest.mark.parametrize("a, b", [((3, 4), (5, 4)), ((0, 4), (0, 4)), ((2, 3, 4), (2, 3, 4))])
+def test_other_frames_are_refused(a, b):
+    with pytest.raises(ValueError, match="same frames"):
+        linear_cka(torch.zeros(a), torch.zeros(b))
+    with pytest.raises(ValueError, match="no frame"):
+        PooledCKA().value()
