@@ -2,9 +2,11 @@
 
 import argparse
 import logging
+import os
 import sys
 from typing import Callable, Optional
 
+import soundfile
 from espnet2.utils import config_argparse
 
 
@@ -24,9 +26,18 @@ def run(main: Callable[[], Optional[int]]) -> None:
     name = (getattr(main, "__module__", "") or "").rpartition(".")[2]
     if name == "__main__":
         name = sys.argv[0].rpartition("/")[2].removesuffix(".py")
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s: %(message)s")
+    level = logging.INFO if os.environ.get("RANK", "0") == "0" else logging.ERROR  # one rank speaks for all
+    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s: %(message)s")
     try:
         sys.exit(main() or 0)
-    except (ValueError, OSError) as error:
-        print(f"{name}: {error}", file=sys.stderr)
+    except (ValueError, OSError, soundfile.LibsndfileError) as error:
+        print(f"{name}: {one_line(error)}", file=sys.stderr)
         sys.exit(1)
+
+
+def one_line(error: Exception) -> str:
+    """The message in one line; of an error out of a data-loading process only the original message."""
+    message = str(error)
+    if message.startswith("Caught "):  # torch hands on the process's whole traceback
+        message = message.strip().rpartition("\n")[2].partition(": ")[2]
+    return " ".join(message.split())

@@ -28,7 +28,7 @@ def main(argv=None):
     """Sums features and their squares over valid frames, in double precision."""
     args = get_parser().parse_args(argv)
     wavs = read_scp(args.data_dir / "wav.scp")
-    wavs = dict(list(wavs.items())[:: -(-len(wavs) // args.max_utterances)])
+    wavs = dict(list(wavs.items())[:: -(-len(wavs) // args.max_utterances) or 1])
     frames = {uid: int(n) for uid, n in read_scp(args.data_dir / "utt2num_frames").items()}
     frontend, total = KaldiFbank(fs=args.fs), 0
     first, second = np.zeros(80), np.zeros(80)

@@ -90,10 +90,13 @@ def main(argv=None):
         args.llm_asr_train_config, args.llm_asr_model_file, args.device, args.beam_size, args.tokens_per_second
     )
     wavs = read_scp(args.data_dir / "wav.scp")
+    if not wavs:
+        raise ValueError(f"{args.data_dir}/wav.scp is empty: run the data stage (2)")
     wavs = {uid: wavs[uid] for uid in shard(sorted(wavs), args.shard)}
     frames = {uid: int(n) for uid, n in read_scp(args.data_dir / "utt2num_frames").items()}
     hypotheses = {}
-    for uids, speech, lengths in speech_batches(wavs, frames, args.max_frames, speech2text.sample_rate):
+    batches = speech_batches(wavs, frames, args.max_frames, speech2text.sample_rate) if wavs else ()  # more shards than wavs
+    for uids, speech, lengths in batches:
         hypotheses.update(zip(uids, speech2text.batch(speech, lengths)))
         logging.info("%d of %d utterances: %s '%s'", len(hypotheses), len(wavs), uids[-1], hypotheses[uids[-1]].text)
     number, total = args.shard.split("/")

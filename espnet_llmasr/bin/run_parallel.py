@@ -63,7 +63,9 @@ class Job:
 
 
 def stop(jobs: List[Job]) -> None:
-    """TERM for all, KILL for what is left after a grace period."""
+    """TERM for all, KILL for what is left after a grace period; a second interruption does not cut this short."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
     for job in jobs:
         job.signal(signal.SIGTERM)
     deadline = time.monotonic() + GRACE_S

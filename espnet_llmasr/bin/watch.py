@@ -43,9 +43,10 @@ def main(argv=None):
     args = get_parser().parse_args(argv)
     validate_threshold(args.threshold)
     torch.set_num_threads(1)
-    while not (args.pretrain_dir / "config.yaml").exists():
+    pretraining = Pretraining(args.pretrain_dir)
+    while not pretraining.begun:
         time.sleep(args.poll_s)
-    watch(Pretraining(args.pretrain_dir), build_watcher(args), args.poll_s)
+    watch(pretraining, build_watcher(args), args.poll_s)
 
 
 if __name__ == "__main__":

@@ -3,12 +3,15 @@
 import argparse
 import logging
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Callable, Collection, List
+from zipfile import is_zipfile
 
 import torch
 import yaml
 from espnet2.asr.encoder.abs_encoder import AbsEncoder
 from espnet2.asr.frontend.abs_frontend import AbsFrontend
+from espnet2.iterators.sequence_iter_factory import SequenceIterFactory
 from espnet2.layers.abs_normalize import AbsNormalize
 from espnet2.layers.global_mvn import GlobalMVN
 from espnet2.tasks.abs_task import AbsTask
@@ -21,7 +24,7 @@ from espnet_llmasr.asr.conformer import FireRedConformerEncoder
 from espnet_llmasr.asr.cr_ctc import SpecAugment
 from espnet_llmasr.asr.fbank import KaldiFbank
 from espnet_llmasr.files import PathLike
-from espnet_llmasr.train.batches import CurriculumIterFactory, frame_batches, read_num_frames
+from espnet_llmasr.train.batches import frame_batches, read_num_frames
 from espnet_llmasr.train.preprocessor import collate
 from espnet_llmasr.train.trainer import Trainer
 
@@ -43,7 +46,6 @@ class SpeechTask(AbsTask):
         group = parser.add_argument_group("Task related")
         group.add_argument("--max_frames", type=int, default=20000, help="most padded feature frames per batch and rank")
         group.add_argument("--valid_max_frames", type=int_or_none, default=None, help="the same in validation")
-        group.add_argument("--sorted_epochs", type=int, default=0, help="first epochs with the shortest utterances first")
         group.add_argument("--model_conf", action=NestedDictAction, default=get_default_kwargs(cls.model_class))
         for choices in cls.class_choices_list:
             choices.add_arguments(group)
@@ -71,8 +73,8 @@ class SpeechTask(AbsTask):
         model = cls.build_model(args)
         try:
             model.load_state_dict(torch.load(model_file, map_location="cpu", weights_only=True))
-        except RuntimeError as error:
-            raise ValueError(f"{model_file} does not fit {config_file}: {error}") from error
+        except (RuntimeError, OSError, EOFError, UnpicklingError) as error:
+            raise ValueError(f"{model_file} is broken or does not fit {config_file}: {error}") from error
         return model.to(device).eval(), args
 
     @classmethod
@@ -89,8 +91,10 @@ class SpeechTask(AbsTask):
         return collate
 
     @classmethod
-    def build_sequence_iter_factory(cls, args, iter_options, mode: str) -> CurriculumIterFactory:
+    def build_sequence_iter_factory(cls, args, iter_options, mode: str) -> SequenceIterFactory:
         """As ESPnet's, with batches of at most max_frames padded frames per rank."""
+        if not iter_options.shape_files:
+            raise ValueError(f"no frames per utterance: give --{mode}_shape_file dump/{mode}/utt2num_frames (made by stage 2)")
         rank, world_size = 0, 1
         if iter_options.distributed:
             rank, world_size = torch.distributed.get_rank(), torch.distributed.get_world_size()
@@ -99,7 +103,7 @@ class SpeechTask(AbsTask):
         batches = [batch[rank::world_size] for batch in batches][: iter_options.num_batches]
         dataset = cls.build_dataset(args, iter_options, {uid for batch in batches for uid in batch})
         logging.info("[%s] %d batches of at most %d frames, %d utterances", mode, len(batches), max_frames, sum(map(len, batches)))
-        return CurriculumIterFactory(
+        return SequenceIterFactory(
             dataset=dataset,
             batches=batches,
             seed=args.seed,
@@ -108,16 +112,54 @@ class SpeechTask(AbsTask):
             num_workers=args.num_workers,
             collate_fn=iter_options.collate_fn,
             pin_memory=args.ngpu > 0,
-            sorted_epochs=args.sorted_epochs if iter_options.train else 0,
         )
 
     @classmethod
     def main_worker(cls, args) -> None:
-        """Runs ESPnet's worker and leaves the process group in order (some gloo runs abort at exit otherwise)."""
-        super().main_worker(args)
+        """Runs ESPnet's worker and leaves the process group in order (some gloo runs abort at exit otherwise).
+
+        Raises:
+            ValueError: a checkpoint (of --init_param, or to resume from) does not fit the model.
+        """
+        cls.check_checkpoints(args)
+        try:
+            super().main_worker(args)
+        except RuntimeError as error:
+            if "Error(s) in loading state_dict" not in str(error):
+                raise
+            raise ValueError(f"a checkpoint of other sizes than the model: {error}: change the configuration back") from error
         if torch.distributed.is_initialized():
             torch.distributed.barrier()
             torch.distributed.destroy_process_group()
+
+    @classmethod
+    def check_checkpoints(cls, args) -> None:
+        """Raises ValueError for an --init_param that would load nothing (ESPnet would be silent)."""
+        for spec in args.init_param:
+            path, source = (spec.split(":") + [""])[:2]
+            if not Path(path).is_file():
+                raise ValueError(f"--init_param {path} does not exist: run the stage that trains it")
+            try:
+                names = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zipfile(path))
+            except (RuntimeError, OSError, EOFError, UnpicklingError):
+                names = {}
+            if not any(name.startswith(source) for name in names):
+                raise ValueError(f"--init_param {path} is broken or has no weights '{source}.*': give <n>epoch.pth or latest.pth")
+
+    @classmethod
+    def check_required_command_args(cls, args) -> None:
+        """Raises ValueError for a missing option (ESPnet would print its whole usage)."""
+        missing = [f"--{name}" for name in args.required if getattr(args, name) is None]
+        if missing:
+            raise ValueError(f"missing {', '.join(missing)} (see --help)")
+
+    @classmethod
+    def check_task_requirements(cls, *args, **kwargs) -> None:
+        """As ESPnet's, but wrong data names are a user's error."""
+        try:
+            super().check_task_requirements(*args, **kwargs)
+        except RuntimeError as error:
+            raise ValueError(str(error)) from error
 
     @classmethod
     def optional_data_names(cls, train: bool = True, inference: bool = False):

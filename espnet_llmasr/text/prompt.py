@@ -21,7 +21,7 @@ class Prompt:
         instruction: the user's text before the speech.
         system: optional system message.
     Raises:
-        ValueError: the tokenizer has no chat template, or the template drops the placeholder.
+        ValueError: the tokenizer has no chat template, or the placeholder stands in the prompt not exactly once.
     """
 
     def __init__(self, tokenizer, instruction: str = INSTRUCTION, system: Optional[str] = None):
@@ -33,9 +33,12 @@ class Prompt:
         text = tokenizer.apply_chat_template(
             messages, tokenize=False, add_generation_prompt=True, enable_thinking=False
         )
-        before, found, after = text.partition(SPEECH)
-        if not found:
-            raise ValueError(f"the chat template does not pass on {SPEECH}: {text!r}")
+        if text.count(SPEECH) != 1:
+            raise ValueError(
+                f"the prompt has {text.count(SPEECH)} times {SPEECH}, expected once: {text!r}: leave it out of the instruction "
+                "and the system message, and take an LLM whose chat template passes it on"
+            )
+        before, _, after = text.partition(SPEECH)
         self.ids: List[int] = self._encode(before) + [SPEECH_ID] + self._encode(after)
         self.end_id: int = tokenizer.eos_token_id
 

@@ -2,26 +2,6 @@
 
 from typing import Dict, List, Mapping
 
-from espnet2.iterators.sequence_iter_factory import SequenceIterFactory
-
-
-class CurriculumIterFactory(SequenceIterFactory):
-    """ESPnet's iterator with the shortest utterances first in the first epochs (SortaGrad, arXiv 1512.02595).
-
-    CTC from random weights takes off from single words long before it does from sentences.
-
-    Args:
-        sorted_epochs: so many epochs of num_iters_per_epoch batches run through the batches in ascending length.
-    """
-
-    def __init__(self, *args, sorted_epochs: int = 0, **kwargs):
-        super().__init__(*args, **kwargs)
-        self.sorted_epochs = sorted_epochs
-
-    def build_iter(self, epoch: int, shuffle: bool = None):
-        """The batches of `epoch` (from 1)."""
-        return super().build_iter(epoch, shuffle=False if epoch <= self.sorted_epochs else shuffle)
-
 
 def frame_batches(num_frames: Mapping[str, int], max_frames: int, world_size: int = 1) -> List[List[str]]:
     """Groups utterances of similar length so that longest x size <= max_frames holds on every rank.
@@ -46,7 +26,7 @@ def frame_batches(num_frames: Mapping[str, int], max_frames: int, world_size: in
         )
     batches: List[List[str]] = [[]]
     for uid in sorted(num_frames, key=lambda uid: (num_frames[uid], uid)):
-        if len(batches[-1]) + 1 > world_size * (max_frames // num_frames[uid]):
+        if len(batches[-1]) + 1 > world_size * (max_frames // max(num_frames[uid], 1)):
             batches.append([])
         batches[-1].append(uid)
     return [_fill_up(batch, world_size) for batch in batches]

@@ -3,6 +3,7 @@
 The state of the last epoch whose files are all complete is kept as checkpoint.prev.pth until the next epoch is complete:
 - begin_epoch() renames checkpoint.pth to checkpoint.prev.pth; every file of that epoch is whole by then;
 - roll_back() at the start of a run links it back if it is still there, because then the newer epoch was interrupted;
+- forget() at the start of a run that does not resume removes what an earlier run left;
 - finish() removes it and writes `finished`, which others read as "this training has ended".
 Everything random depends on seed + epoch, so an epoch trained again gives the same weights.
 """
@@ -30,15 +31,24 @@ def begin_epoch(output_dir: Path) -> None:
 
 
 def roll_back(output_dir: Path) -> None:
-    """Called once at the start of a run, by rank 0."""
-    current, previous = output_dir / CURRENT, output_dir / PREVIOUS
+    """Called once at the start of a run that resumes, by rank 0; takes the end mark of a shorter training away."""
+    current, previous, finished = output_dir / CURRENT, output_dir / PREVIOUS, output_dir / FINISHED
+    if finished.exists() and not previous.exists():
+        os.link(current, previous)  # whole, since the training ended well
     if previous.exists():
         logging.info("going on from the last complete epoch in %s", output_dir)
         current.unlink(missing_ok=True)
         os.link(previous, current)
-    elif current.exists() and not (output_dir / FINISHED).exists():
+    elif current.exists():
         logging.info("the first epoch in %s was interrupted: starting again", output_dir)
         current.unlink()
+    finished.unlink(missing_ok=True)
+
+
+def forget(output_dir: Path) -> None:
+    """Called once at the start of a run that starts anew, by rank 0: the end mark goes first, others read it."""
+    for name in (FINISHED, PREVIOUS, CURRENT):
+        (output_dir / name).unlink(missing_ok=True)
 
 
 def finish(output_dir: Path, max_epoch: int) -> None:

@@ -9,24 +9,25 @@ import logging
 import random
 import re
 import time
-from typing import Iterable, List
+from typing import List
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
-from espnet_llmasr.text.prompt import IGNORE_ID, SPEECH_ID, Prompt
+from espnet_llmasr.text.prompt import IGNORE_ID, INSTRUCTION, SPEECH_ID, Prompt
 
 UNIT = re.compile(r"[A-Za-z']+|[^\sA-Za-z']")
 END, PAD = "<|im_end|>", "<|endoftext|>"
+CHAT_WEIGHT = 1000
 CHAT_TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 
 
-def train_tokenizer(lines: Iterable[str], vocab_size: int) -> PreTrainedTokenizerFast:
+def train_tokenizer(lines: List[str], vocab_size: int) -> PreTrainedTokenizerFast:
     """Byte-level BPE with Qwen's special tokens and chat format."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -37,7 +38,8 @@ def train_tokenizer(lines: Iterable[str], vocab_size: int) -> PreTrainedTokenize
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    tokenizer.train_from_iterator(lines, trainer)
+    chat = [f"user assistant {INSTRUCTION}"] * CHAT_WEIGHT  # so that the prompt takes few tokens
+    tokenizer.train_from_iterator([*lines, *chat], trainer)
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, eos_token=END, pad_token=PAD, chat_template=CHAT_TEMPLATE
     )
@@ -65,8 +67,7 @@ def build(tokenizer, hidden_size: int, num_layers: int) -> Qwen3ForCausalLM:
 class CopyTask:
     """Random examples: a word string stands where speech will stand, and is to be repeated.
 
-    Half of the strings are lines of the corpus, half are random Latin words and Han characters. In the context each token occurs one to three times in a
-    row, as sounds last over several speech tokens.
+    Half of the strings are lines of the corpus, half are one to five random Latin words and Han characters.
     """
 
     def __init__(self, lines: List[str], prompt: Prompt, rng: random.Random):
@@ -77,15 +78,14 @@ class CopyTask:
         """A line to repeat."""
         if self.rng.random() < 0.5:
             return self.rng.choice(self.lines)
-        units = self.rng.choices(self.units, k=self.rng.randint(1, 8))
+        units = self.rng.choices(self.units, k=self.rng.randint(1, 5))
         return " ".join("".join(f" {unit} " if unit.isascii() else unit for unit in units).split())
 
     def example(self):
         """Token ids (S,) and labels (S,), ignored outside the transcript and end token."""
         target = self.prompt.target(self.text())
         place = self.prompt.ids.index(SPEECH_ID)
-        heard = [token for token in target[:-1] for _ in range(self.rng.randint(1, 3))]
-        context = self.prompt.ids[:place] + heard + self.prompt.ids[place + 1 :]
+        context = self.prompt.ids[:place] + target[:-1] + self.prompt.ids[place + 1 :]
         return torch.tensor(context + target), torch.tensor([IGNORE_ID] * len(context) + target)
 
     def batch(self, size: int):
@@ -111,5 +111,5 @@ def train(model, task: CopyTask, num_updates: int, batch_size: int, max_lr: floa
         optimizer.zero_grad()
         if time.monotonic() - shown > 5 or update == num_updates:
             shown = time.monotonic()
-            logging.info("update %d/%d copy loss %.4f", update, num_updates, float(loss))
-    return float(loss)
+            logging.info("update %d/%d copy loss %.4f", update, num_updates, loss.item())
+    return loss.item()

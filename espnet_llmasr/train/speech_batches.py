@@ -29,7 +29,14 @@ def read_audio(uid: str, path: str, sample_rate: int) -> np.ndarray:
 
 
 def speech_batches(wavs: Dict[str, str], num_frames: Dict[str, int], max_frames: int, sample_rate: int) -> Iterator[Batch]:
-    """Utterances of similar length: ids, speech (B, N) right-padded, lengths (B,)."""
+    """Utterances of similar length: ids, speech (B, N) right-padded, lengths (B,).
+
+    Raises:
+        ValueError: no utterance, one without a number of frames, or audio that cannot be read.
+    """
+    unknown = [uid for uid in wavs if uid not in num_frames]
+    if unknown:
+        raise ValueError(f"{unknown[0]} is in wav.scp but not in utt2num_frames: run the data stage (2)")
     for uids in frame_batches({uid: num_frames[uid] for uid in wavs}, max_frames):
         rows = [torch.from_numpy(read_audio(uid, wavs[uid], sample_rate)) for uid in uids]
         yield uids, pad_sequence(rows, batch_first=True), torch.tensor([len(row) for row in rows])

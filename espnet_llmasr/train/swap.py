@@ -19,6 +19,7 @@ from espnet_llmasr.files import PathLike, write_atomically
 from espnet_llmasr.train.encoder_store import EncoderStore
 
 SWAP_CHOICES = ("first", "every_epoch")
+WAIT_S = 10  # between two messages that the first encoder is awaited
 
 
 @dataclass
@@ -63,6 +64,17 @@ def is_last_epoch(epoch: int, past: List[Swap], final_epochs: Optional[int]) -> 
     return final_epochs is not None and bool(finals) and epoch >= finals[0] + final_epochs - 1
 
 
+def check_options(options) -> None:
+    """Raises ValueError for swap options that would be without effect, or a schedule that cannot be read."""
+    schedule = options.swap_schedule
+    if options.encoder_dir is None and (schedule is not None or options.final_epochs is not None):
+        raise ValueError("--swap_schedule and --final_epochs need --encoder_dir, the encoder store: give it, or leave them out")
+    if schedule is not None and not Path(schedule).is_file():
+        raise ValueError(f"--swap_schedule {schedule} does not exist: give the swaps.jsonl of an earlier run")
+    if schedule is not None and Path(schedule).resolve().parent == Path(options.output_dir).resolve():
+        raise ValueError(f"--swap_schedule {schedule} would be overwritten: give another --output_dir")
+
+
 class SwapMixin:
     """Adds encoder swaps to `train_one_epoch` of any ESPnet-style trainer."""
 
@@ -80,6 +92,12 @@ class SwapMixin:
         group.add_argument(
             "--swap_schedule", type=str_or_none, default=None, help="swaps.jsonl of an earlier run, to repeat it exactly"
         )
+
+    @classmethod
+    def run(cls, trainer_options, **kwargs) -> None:
+        """As the base class, after a look at the options."""
+        check_options(trainer_options)
+        super().run(trainer_options=trainer_options, **kwargs)
 
     @classmethod
     def train_one_epoch(cls, model, reporter, options, **kwargs) -> bool:
@@ -102,7 +120,9 @@ class SwapMixin:
             raise ValueError("swaps need a frozen encoder: give --freeze_param encoder, or leave out --encoder_dir")
         log = Path(options.output_dir) / "swaps.jsonl"
         current = int(model.swap_step)
-        swaps = agree(lambda: cls._decide(log, epoch, current, options))
+        swaps = None
+        while swaps is None:  # no rank may wait longer in one broadcast than the process group's timeout
+            swaps = agree(lambda: cls._decide(log, epoch, current, options))
         if swaps and swaps[-1].epoch == epoch:
             due = swaps[-1]
             if due.encoder_step != current:
@@ -111,12 +131,15 @@ class SwapMixin:
         return swaps
 
     @staticmethod
-    def _decide(log: Path, epoch: int, current: int, options) -> List[Swap]:
+    def _decide(log: Path, epoch: int, current: int, options) -> Optional[List[Swap]]:
+        """All swaps up to this epoch; None while there is no first encoder yet."""
         past = [swap for swap in read_swaps(log) if swap.epoch < epoch]
         if options.swap_schedule is not None:
             due = next((swap for swap in read_swaps(options.swap_schedule) if swap.epoch == epoch), None)
         else:
             due = poll_store(EncoderStore(options.encoder_dir), epoch, current, past, options.swap)
+            if due is None and current == 0:
+                return None
         if due is not None:
             due.time = time.strftime("%Y-%m-%dT%H:%M:%S")
             past.append(due)
@@ -125,26 +148,41 @@ class SwapMixin:
 
 
 def poll_store(store: EncoderStore, epoch: int, current: int, past: List[Swap], swap: str) -> Optional[Swap]:
-    """What the store has for this epoch; waits for the first encoder there ever is."""
+    """What the store has for this epoch; waits a while for the first encoder there ever is."""
     if current > 0 and swap == "first":
         return None
-    waited_s = 0
-    while True:
+    for waited_s in range(WAIT_S):
         final = store.final_step()  # read before the newest: the final encoder is published before its mark
         due = next_swap(epoch, current, store.newest(after=current), final, past)
         if due is not None or current > 0:
             return due
-        if waited_s % 10 == 0:
-            logging.info("waiting for the first encoder in %s (%d s)", store.directory, waited_s)
+        if waited_s == 0:
+            logging.info("waiting for the first encoder in %s", store.directory)
         time.sleep(1)
-        waited_s += 1
+    return None
 
 
 @torch.no_grad()
 def load_encoder(model, store: EncoderStore, step: int) -> None:
-    """Replaces every tensor of model.encoder by those of `step` and notes the step in the buffer `swap_step`."""
-    model.encoder.load_state_dict(store.load(step), strict=True)
+    """Replaces every tensor of model.encoder by those of `step` and notes the step in the buffer `swap_step`.
+
+    Raises:
+        ValueError: the file is broken or has other tensors than the encoder; the model then stays as it is.
+    """
+    new, present = store.load(step), model.encoder.state_dict()
+    differing = [name for name in {**present, **new} if _shape(new, name) != _shape(present, name)]
+    if differing:
+        name = differing[0]
+        raise ValueError(
+            f"{store.path(step)} is not of this encoder ({name}: {_shape(new, name)}, expected {_shape(present, name)}): "
+            "give both trainings the same encoder_conf"
+        )
+    model.encoder.load_state_dict(new)
     model.swap_step.fill_(step)
+
+
+def _shape(state, name: str):
+    return tuple(state[name].shape) if name in state else "absent"
 
 
 def agree(decide):
@@ -155,7 +193,7 @@ def agree(decide):
     if torch.distributed.get_rank() == 0:
         try:
             box = [decide()]
-        except ValueError as error:
+        except Exception as error:  # whatever it is, the other ranks must not wait for ever
             box = [error]
     torch.distributed.broadcast_object_list(box, src=0)
     if isinstance(box[0], Exception):

@@ -51,8 +51,8 @@ class ExactTrainer(espnet_trainer.Trainer):
             logging.info("the training in %s is finished; remove %s to go on", output_dir, output_dir / "finished")
             return
         first = is_first_rank(distributed_option)
-        if first and trainer_options.resume:
-            checkpoints.roll_back(output_dir)
+        if first:
+            checkpoints.roll_back(output_dir) if trainer_options.resume else checkpoints.forget(output_dir)
         synchronize(distributed_option)
         super().run(trainer_options=trainer_options, distributed_option=distributed_option, **kwargs)
         if first:
@@ -63,19 +63,25 @@ class ExactTrainer(espnet_trainer.Trainer):
     def train_one_epoch(
         cls, model, iterator, optimizers, schedulers, scaler, reporter, summary_writer, options, distributed_option
     ) -> bool:
-        """One epoch; returns True if no update was valid (ESPnet then stops)."""
+        """One epoch.
+
+        Raises:
+            ValueError: no gradient was finite (ESPnet would stop and call it a finished training).
+        """
         if is_first_rank(distributed_option):
             checkpoints.begin_epoch(Path(options.output_dir))
         model.train()
         progress = Progress(reporter.epoch, options.max_epoch, len(iterator))
         all_invalid = True
-        for group in groups_of(reporter.measure_iter_time(iterator, "iter_time"), options.accum_grad):
+        for group in reporter.measure_iter_time(groups_of(iterator, options.accum_grad), "iter_time"):
             weight = cls.accumulate(model, group, reporter, options, distributed_option, progress)
             grad_norm = normalize_gradients(model, weight, distributed_option, options)
             all_invalid &= not cls.update(optimizers, schedulers, grad_norm)
             reporter.register({"grad_norm": grad_norm, "lr": optimizers[0].param_groups[0]["lr"]})
             reporter.next()
-        return all_invalid
+        if all_invalid:
+            raise ValueError(f"epoch {reporter.epoch}: no update had a finite gradient: lower the learning rate, check the data")
+        return False
 
     @classmethod
     def accumulate(cls, model, group, reporter, options, distributed_option, progress) -> torch.Tensor:

@@ -64,6 +64,15 @@ class Pretraining:
         self.directory = Path(directory)
 
     @property
+    def begun(self) -> bool:
+        """True once the training has saved its whole configuration (ESPnet writes it in place)."""
+        try:
+            config = yaml.safe_load((self.directory / "config.yaml").read_text(encoding="utf-8"))
+        except (FileNotFoundError, yaml.YAMLError, UnicodeDecodeError):
+            return False
+        return isinstance(config, dict) and "distributed" in config  # its last key
+
+    @property
     def ended(self) -> bool:
         """True once the training has written its end mark."""
         return (self.directory / FINISHED).exists()
@@ -79,14 +88,15 @@ class Pretraining:
             raise ValueError(f"{self.directory}/config.yaml has no num_iters_per_epoch: CKA intervals need a fixed epoch")
         return -(-config["num_iters_per_epoch"] // config["accum_grad"])
 
-    def newest(self) -> Optional[Tuple[int, Path]]:
-        """Epoch and file that latest.pth points to; None while there is none or it is not whole."""
+    def newest(self, after: int = 0) -> Optional[Tuple[int, State]]:
+        """The epoch that latest.pth points to, if above `after`, and its encoder; None while there is none or it is not whole."""
         try:
-            path = self.directory / os.readlink(self.directory / "latest.pth")
-        except OSError:
-            return None  # the link is made anew after each epoch
-        name = re.fullmatch(r"(\d+)epoch\.pth", path.name)
-        return (int(name.group(1)), path) if name and is_whole(path) else None
+            name = re.fullmatch(r"(\d+)epoch\.pth", os.readlink(self.directory / "latest.pth"))
+            if name is None or int(name.group(1)) <= after or not is_whole(self.directory / name.group()):
+                return None
+            return int(name.group(1)), encoder_state(self.directory / name.group())
+        except (OSError, RuntimeError, EOFError):
+            return None  # the link is made anew after each epoch, older files are removed, a resumed training writes in place
 
 
 class Watcher:
@@ -116,24 +126,40 @@ class Watcher:
         self._resume()
 
     def _resume(self) -> None:
-        """Takes up the reference of an earlier watcher: the last published encoder, or the first snapshot."""
-        snapshot = self.store.directory / "reference.pth"
-        step = self.store.newest()
-        if step is not None:
-            self._set_reference(step, self.store.load(step))
-        elif is_whole(snapshot):
-            saved = torch.load(snapshot, weights_only=True)
-            self._set_reference(saved["step"], saved["encoder"])
+        """Takes up the state of an earlier watcher, at whatever point it was killed: the log tells what was done."""
+        checks = self.checks()
+        for check in reversed(checks):
+            if check.action != "keep" and is_whole(self._file_of(check)):
+                self._set_reference(check.step, torch.load(self._file_of(check), map_location="cpu", weights_only=True))
+                break
+        if checks and checks[-1].action == "final":
+            self.store.publish_final(checks[-1].step)
+        for step in [step for step in self.store.steps() if step > self.last_step()]:  # published, but not yet logged
+            if is_whole(self.store.path(step)):
+                self.check(step, self.store.load(step), ended=False)
+
+    def _file_of(self, check: Check) -> Path:
+        """The encoder of a check that made it the reference; the first reference is not published."""
+        return self.store.directory / "reference.pth" if check.action == "reference" else self.store.path(check.step)
 
     def _set_reference(self, step: int, state: State) -> None:
         self.reference = self.reference or deepcopy(self.encoder)
         self.reference.load_state_dict(state)
         self.reference_step = step
 
+    def checks(self) -> List[Check]:
+        """All checks in the log."""
+        lines = self.log.read_text().splitlines() if self.log.exists() else []
+        return [Check(**json.loads(line)) for line in lines]
+
+    def checks(self) -> List[Check]:
+        """All checks in the log."""
+        lines = self.log.read_text().splitlines() if self.log.exists() else []
+        return [Check(**json.loads(line)) for line in lines]
+
     def last_step(self) -> int:
         """The step of the last check in the log, 0 if there is none."""
-        lines = self.log.read_text().splitlines() if self.log.exists() else []
-        return json.loads(lines[-1])["step"] if lines else 0
+        return max((check.step for check in self.checks()), default=0)
 
     def check(self, step: int, state: State, ended: bool) -> Optional[Check]:
         """Compares the encoder `state` of `step` with the reference, acts and logs."""
@@ -145,6 +171,8 @@ class Watcher:
         self._act(action, step, state)
         result = Check(step, self.reference_step, cka, action, layers, time.strftime("%Y-%m-%dT%H:%M:%S"))
         self._append(result)
+        if action == "final":
+            self.store.publish_final(step)  # last of all: after it, nobody looks at this store again
         if action != "keep":
             self._set_reference(step, state)
         return result
@@ -152,11 +180,9 @@ class Watcher:
     def _act(self, action: str, step: int, state: State) -> None:
         if action == "reference":
             with atomic_path(self.store.directory / "reference.pth") as path:
-                torch.save({"step": step, "encoder": state}, path)
+                torch.save(state, path)
         elif action in ("publish", "final"):
             self.store.publish(step, state)
-        if action == "final":
-            self.store.publish_final(step)
 
     def _append(self, check: Check) -> None:
         past = self.log.read_text() if self.log.exists() else ""
@@ -183,14 +209,20 @@ def encoder_state(path: Path) -> State:
 
 
 def watch(pretraining: Pretraining, watcher: Watcher, poll_s: float = 1.0) -> None:
-    """Checks each new epoch until pretraining has ended and its last encoder is published."""
-    updates, done = pretraining.updates_per_epoch(), watcher.last_step()
+    """Checks each new epoch until pretraining has ended and its last encoder is published.
+
+    Raises:
+        ValueError: pretraining has ended without a whole last epoch.
+    """
+    updates = pretraining.updates_per_epoch()
+    done = watcher.last_step() // updates
     while watcher.store.final_step() is None:
         ended = pretraining.ended  # read before the newest: the last epoch is complete before the end mark
-        newest = pretraining.newest()
-        if newest is not None and (ended or newest[0] * updates > done):
-            step = newest[0] * updates
-            watcher.check(step, encoder_state(newest[1]), ended)
-            done = step
+        newest = pretraining.newest(after=0 if ended else done)
+        if newest is not None:
+            done, state = newest
+            watcher.check(done * updates, state, ended)
+        elif ended:
+            raise ValueError(f"{pretraining.directory} has ended but latest.pth is missing or broken: run pretraining again")
         else:
             time.sleep(poll_s)

@@ -3,7 +3,7 @@
 #   train_cmd   jobs on CPUs: data, statistics, the watcher
 #   cuda_cmd    trainings; llmasr.sh adds --gpu <ngpu>
 #   decode_cmd  decoding in parallel jobs
-# local runs everything here; the others need Kaldi's launcher and its conf/{slurm,queue}.conf (an ESPnet checkout has both).
+# local runs everything here; the others need a launcher of Kaldi and its conf/{slurm,queue}.conf (see ESPnet).
 cmd_backend=${cmd_backend:-local}
 
 case $cmd_backend in

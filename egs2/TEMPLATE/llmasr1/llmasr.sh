@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# shellcheck disable=SC2034,SC2086  # trainings find their options by name; $python, *_cmd and *_opts are lists of words
+# shellcheck disable=SC1091,SC2034,SC2086,SC2154  # options are found by name; $python, *_cmd, *_args are lists of words
 # From a corpus to scored transcripts: phoneme CTC pretraining, alignment, IA-SFT with encoder swaps, joint SFT.
 # Run from a recipe's folder (egs2/<recipe>/llmasr1); run.sh there holds the recipe's options.
 set -eo pipefail
@@ -23,7 +23,7 @@ python=python3          # the Python to run everything with
 train_set=train         # names of data/<set>
 valid_set=valid
 cka_set=cka             # the fixed validation subset on which encoders are compared
-test_sets=test          # one or more
+test_sets="test"        # one or more
 local_data_opts=        # options of local/data.sh
 fs=16000                # sample rate in Hz; audio of other rates is resampled
 unit=phone              # what pretraining predicts: phone or char
@@ -48,84 +48,22 @@ joint_sft_args=
 ctc_head_conf=conf/ctc_head.yaml
 ctc_head_args=
 encoder_dir=            # encoders published by the watcher (empty: <expdir>/encoders)
-swap_schedule=          # exp/ia_sft/swaps.jsonl of an earlier run, to repeat its swaps exactly (give its --encoder_dir too)
+swap_schedule=          # exp/ia_sft/swaps.jsonl of an earlier run, to repeat its swaps (give its --encoder_dir, too)
 joint_init=ia_sft       # what joint SFT starts from: ia_sft, or align to leave IA-SFT out
 # Decoding
 decode_conf=conf/decode.yaml
 decode_args=
 inference_exp=joint_sft       # model to decode: the folder in <expdir>
 inference_model=latest.pth    # and the weights in it
-# For internal use
-log_link=               # set in the side-by-side part: a link to the log of the stage that is running
+log_link=                     # for internal use: makes this a link to the log of the stage that is running
 # End of options
 
-# shellcheck disable=SC1091
 . utils/parse_options.sh
-# shellcheck disable=SC1091
 . ./path.sh
-# shellcheck disable=SC1091
 . ./cmd.sh
-# shellcheck disable=SC1091
 . ./db.sh
+. utils/launch.sh
 set -u
-
-log() { echo "$(date '+%Y-%m-%dT%H:%M:%S') (llmasr.sh) $*"; }
-die() { echo "llmasr.sh: $*" >&2; exit 1; }
-
-wanted() {  # STAGE: it is in the range and not left out
-    [ "$1" -ge "$stage" ] && [ "$1" -le "$stop_stage" ] && [[ " $skip_stages " != *" $1 "* ]]
-}
-
-at_stage() {  # STAGE SENTENCE
-    wanted "$1" || return 1
-    log "Stage $1: $2"
-    inputs=()
-}
-
-need() {  # FILE STAGE: an input, and the stage that makes it
-    [ -e "$1" ] || die "$1 is missing: run stage $2 first (--stage $2 --stop_stage $2)"
-    inputs+=("$1")
-}
-
-need_conf() {  # OPTION: an input named by the user
-    [ -e "${!1}" ] || die "no file ${!1}: name an existing one with --$1"
-    inputs+=("${!1}")
-}
-
-supervise() {  # COMMAND...: runs it so that a signal to this script stops it, too
-    "$@" &
-    child=$!
-    wait "$child"
-    child=
-}
-
-is_done() {  # OUTPUT MARK COMMAND: OUTPUT is there, made by the same command, and no input is newer
-    local file
-    [ -e "$1" ] && [ -e "$2" ] && [ "$(<"$2")" = "$3" ] || return 1
-    for file in ${inputs[@]+"${inputs[@]}"}; do
-        [ ! "$file" -nt "$2" ] || return 1
-    done
-}
-
-launch() {  # LAUNCHER OUTPUT LOG COMMAND...: runs a logged command and shows its progress, unless it has been done
-    local launcher=$1 output=$2 log_file=$3 first_log=${3/JOB/1} command
-    shift 3
-    command=$(printf '%q ' "$@")
-    if is_done "$output" "$first_log.done" "${command% --nj *}"; then
-        log "$output is up to date (made by the same command from the same inputs)"
-        return
-    fi
-    mkdir -p "$(dirname "$log_file")"
-    rm -f "$first_log.done"
-    if [ -n "$log_link" ]; then
-        ln -sfnr "$first_log" "$log_link"
-        supervise $launcher "$log_file" "$@"
-    else
-        supervise $python -m espnet_llmasr.bin.run_parallel \
-            --job "$(basename "$output")" "$first_log" "$launcher $(printf '%q' "$log_file") $command"
-    fi
-    echo "${command% --nj *}" >"$first_log.done"
-}
 
 train() {  # NAME COMMAND LABELS [OPTION]...: trains with <NAME>_conf and <NAME>_args in <expdir>/<NAME>
     local dir=$expdir/$1 command=$2 labels=$3 conf=$1_conf args=$1_args split data options=()
@@ -135,28 +73,27 @@ train() {  # NAME COMMAND LABELS [OPTION]...: trains with <NAME>_conf and <NAME>
         data=${split}_set
         data=$dumpdir/${!data}
         need "$data/utt2num_frames" 2
-        options+=(--${split}_data_path_and_name_and_type "$data/wav.scp,speech,sound")
-        options+=(--${split}_data_path_and_name_and_type "$data/$labels,$labels,text")
-        options+=(--${split}_shape_file "$data/utt2num_frames")
+        options+=("--${split}_data_path_and_name_and_type" "$data/wav.scp,speech,sound")
+        options+=("--${split}_data_path_and_name_and_type" "$data/$labels,$labels,text")
+        options+=("--${split}_shape_file" "$data/utt2num_frames")
     done
     need "$expdir/stats/feats_stats.npz" 3
     launch "$cuda_cmd --gpu $ngpu" "$dir/finished" "$dir/train.log" \
-        $train_python -m "espnet_llmasr.bin.$command" --config "${!conf}" --output_dir "$dir" --resume true $device_options \
-        --frontend_conf "fs=$fs" --normalize_conf "stats_file=$expdir/stats/feats_stats.npz" "${options[@]}" "$@" ${!args}
+        $train_python -m "espnet_llmasr.bin.$command" --config "${!conf}" --output_dir "$dir" --resume true \
+        $device_options --frontend_conf "fs=$fs" --normalize_conf "stats_file=$expdir/stats/feats_stats.npz" \
+        "${options[@]}" "$@" ${!args}
 }
 
 train_llm() {  # NAME [OPTION]...
     need "$expdir/llm/llm.pth" 4
-    train "$1" llm_asr_train text --llm_config "$expdir/llm/config.json" --llm_tokenizer "$expdir/llm/tokenizer.json" "${@:2}"
+    train "$1" llm_asr_train text --llm_config "$expdir/llm/config.json" \
+        --llm_tokenizer "$expdir/llm/tokenizer.json" "${@:2}"
 }
 
-schedule() {  # NAME: the option that repeats the swaps which an earlier run recorded in its <expdir>/<NAME>
-    local file
+repeat() {  # FILE: the option that repeats the swaps recorded there, if that is asked for
     [ -n "$swap_schedule" ] || return 0
-    file=$(dirname "$(dirname "$swap_schedule")")/$1/swaps.jsonl
-    if [ "$1" = ia_sft ]; then file=$swap_schedule; fi
-    [ -e "$file" ] || die "no file $file: --swap_schedule takes exp/ia_sft/swaps.jsonl of a run, with exp/align beside it"
-    echo "--swap_schedule $file"
+    [ -e "$1" ] || die "no file $1: --swap_schedule takes exp/ia_sft/swaps.jsonl with exp/align/swaps.jsonl beside"
+    echo "--swap_schedule $1"
 }
 
 beside() {  # NAME FIRST LAST: adds a job for those of these stages that are wanted
@@ -176,8 +113,7 @@ done
 [[ $unit =~ ^(phone|char)$ ]] || die "--unit is '$unit', allowed are phone and char"
 [[ $joint_init =~ ^(ia_sft|align)$ ]] || die "--joint_init is '$joint_init', allowed are ia_sft and align"
 
-child='' inputs=() jobs=()
-trap '[ -z "$child" ] || { kill -TERM "$child"; wait "$child"; }; exit 143' TERM INT HUP
+jobs=()
 export OMP_NUM_THREADS=$nthreads
 tokens=$dumpdir/phones.txt
 encoder_dir=${encoder_dir:-$expdir/encoders}
@@ -228,7 +164,7 @@ if [ -z "$log_link" ]; then  # pretraining | watcher | alignment, then IA-SFT: t
     if [ ${#jobs[@]} -gt 4 ]; then
         log "Stages 5, 6 and 7-8 run side by side, as far as they are wanted; their logs: $expdir/*.log"
         mkdir -p "$expdir"
-        if wanted 5; then mkdir -p "$expdir/pretrain"; fi
+        ! wanted 5 || mkdir -p "$expdir/pretrain"
         supervise $python -m espnet_llmasr.bin.run_parallel "${jobs[@]}"
         skip_stages+=" 5 6 7 8"
     fi
@@ -253,14 +189,14 @@ fi
 if at_stage 7 "Align: train the adaptor on the first published encoder"; then
     compgen -G "$encoder_dir/encoder.*.pth" >/dev/null || [ -d "$expdir/pretrain" ] ||
         die "no encoder in $encoder_dir: run stages 5 and 6 first, or together with this one (--stage 5 --stop_stage 8)"
-    options=$(schedule align)
-    train_llm align --init_param "$expdir/llm/llm.pth::llm" --encoder_dir "$encoder_dir" $options
+    repeated=$(repeat "$(dirname "$(dirname "$swap_schedule")")/align/swaps.jsonl")
+    train_llm align --init_param "$expdir/llm/llm.pth::llm" --encoder_dir "$encoder_dir" $repeated
 fi
 
 if at_stage 8 "IA-SFT: train adaptor and LLM while newer encoders are swapped in"; then
     need "$expdir/align/latest.pth" 7
-    options=$(schedule ia_sft)
-    train_llm ia_sft --init_param "$expdir/align/latest.pth" --encoder_dir "$encoder_dir" $options
+    repeated=$(repeat "$swap_schedule")
+    train_llm ia_sft --init_param "$expdir/align/latest.pth" --encoder_dir "$encoder_dir" $repeated
 fi
 
 if at_stage 9 "Joint SFT: train encoder, adaptor and LLM, starting from $joint_init"; then
@@ -276,19 +212,19 @@ if at_stage 10 "Fit the CTC head to the encoder of the joint SFT"; then
         "$expdir/joint_sft/latest.pth:encoder:encoder" "$expdir/pretrain/latest.pth:ctc_head:ctc_head"
 fi
 
-if at_stage 11 "Decode $test_sets with $inference_exp/$inference_model, and their ${unit}s with the pretrained encoder"; then
+if at_stage 11 "Decode $test_sets with $inference_exp/$inference_model, ${unit}s with the pretrained encoder"; then
     need_conf decode_conf
     need "$expdir/$inference_exp/$inference_model" 9
     need "$expdir/pretrain/latest.pth" 5
     for set in $test_sets; do
         need "$dumpdir/$set/wav.scp" 2
         dir=$decode_dir/$set
-        launch "$inference_cmd JOB=1:$inference_nj" "$dir/shards" "$dir/log/decode.JOB.log" \
+        launch "$inference_cmd JOB=1:$inference_nj" "$dir/$inference_nj.shards" "$dir/log/decode.JOB.log" \
             $python -m espnet_llmasr.bin.llm_asr_inference --config "$decode_conf" --data_dir "$dumpdir/$set" \
             --llm_asr_train_config "$expdir/$inference_exp/config.yaml" \
-            --llm_asr_model_file "$expdir/$inference_exp/$inference_model" --output_dir "$dir/shards" \
+            --llm_asr_model_file "$expdir/$inference_exp/$inference_model" --output_dir "$dir/$inference_nj.shards" \
             --shard "JOB/$inference_nj" --device "$device" $decode_args
-        LC_ALL=C sort "$dir"/shards/text* >"$dir/text.new"
+        LC_ALL=C sort "$dir/$inference_nj.shards"/text* >"$dir/text.new"
         mv "$dir/text.new" "$dir/text"
         dir=$expdir/pretrain/decode/$set
         launch "$inference_cmd" "$dir/phones" "$dir/phones.log" \
@@ -303,20 +239,20 @@ if at_stage 12 "Score"; then
         need "$expdir/pretrain/decode/$set/phones" 11
     done
     score="$python -m espnet_llmasr.bin.score --ref_dir $dumpdir"
+    phone_dir=$expdir/pretrain/decode
     $score --hyp_dir "$decode_dir" --out "$decode_dir/scores.md" $test_sets >/dev/null
-    $score --hyp_dir "$expdir/pretrain/decode" --unit phone --out "$expdir/pretrain/decode/scores.md" $test_sets >/dev/null
+    $score --hyp_dir "$phone_dir" --unit phone --out "$phone_dir/scores.md" $test_sets >/dev/null
     $python -m espnet_llmasr.bin.swap_table --encoder_dir "$encoder_dir" --ia_sft_dir "$expdir/ia_sft" \
         --out "$decode_dir/swaps.md" >/dev/null
     {
-        printf '# Results\n\nMade by `%s`\n\n## Transcripts of %s\n\n' "$0 ${given[*]}" "$inference_exp/$inference_model"
-        cat "$decode_dir/scores.md"
-        printf '\n## Labels (%s) of the pretrained encoder\n\n' "$unit"
-        cat "$expdir/pretrain/decode/scores.md"
-        printf '\n## Encoder updates\n\n'
-        cat "$decode_dir/swaps.md"
+        printf '# Results\n\nMade by\n\n    ./%s\n' "${0##*/} ${given[*]@Q}"
+        printf '\n## Transcripts of %s\n\n' "$inference_exp/$inference_model" && cat "$decode_dir/scores.md"
+        printf '\n## Labels (%s) of the pretrained encoder\n\n' "$unit" && cat "$phone_dir/scores.md"
+        printf '\n## Encoder updates\n\n' && cat "$decode_dir/swaps.md"
     } >RESULTS.md
     cat RESULTS.md
     read -r id reference <"$dumpdir/$set/text"
     hypothesis=$(awk -v id="$id" '$1 == id { sub(/^[^ ]+ ?/, ""); print }' "$decode_dir/$set/text")
-    printf '\nExample %s\n  reference:  %s\n  hypothesis: %s\n\nResults: %s\n' "$id" "$reference" "$hypothesis" "$PWD/RESULTS.md"
+    printf '\nExample %s\n  reference:  %s\n  hypothesis: %s\n' "$id" "$reference" "$hypothesis"
+    printf '\nResults: %s\n' "$PWD/RESULTS.md"
 fi

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Sourced: where the commands are. In an ESPnet checkout its python and launchers are taken, elsewhere this repository's.
+# Sourced: where the commands are. In an ESPnet checkout its Python and launchers are taken, elsewhere our own.
 export LC_ALL=C.UTF-8 PYTHONIOENCODING=UTF-8
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 export PATH=$PWD/utils:$PATH

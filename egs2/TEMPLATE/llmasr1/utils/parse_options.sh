@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Sourced after the option block of a script (from "# Options" to "# End of options", one `name=default  # help` a line):
+# Sourced after the option block of a script ("# Options" to "# End of options", one `name=default  # help` a line):
 # sets these variables from "$@", as --name value; --some-name and --some_name are the same. --help prints the block.
 
 option_block() { sed -n '/^# Options/,/^# End of options/p' "$0"; }

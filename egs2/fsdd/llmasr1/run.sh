@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# Connected real digits on two CPU cores; FSDD=<dir> names a copy of the corpus. More options: ./run.sh --help
+set -euo pipefail
+cd "$(dirname "$0")"
+exec ./llmasr.sh \
+    --test_sets "test" \
+    --local_data_opts "--nj 2" \
+    --fs 8000 \
+    --nj 2 \
+    --nthreads 2 \
+    --inference_nj 2 \
+    "$@"

@@ -1,0 +1,290 @@
+"""The LLM-ASR model: independence of batch mates, where the loss falls, what stays frozen, beam search."""
+
+from copy import deepcopy
+
+import pytest
+import torch
+from torch.nn.utils.rnn import pad_sequence
+from transformers import LogitsProcessorList
+
+from espnet_llmasr.asr.adaptor import ConcatAdaptor
+from espnet_llmasr.asr.llm import PerUtteranceLimit, build_llm, load_tokenizer
+from espnet_llmasr.asr.llm_asr_model import is_frozen, until
+from espnet_llmasr.tasks.llm_asr import LLMASRTask
+from espnet_llmasr.text.prompt import IGNORE_ID
+
+NAMES = ("speech", "prompt", "text")
+END_BIAS = 3.0  # lets the untrained LLM stop after some tokens
+
+
+@pytest.fixture(scope="module")
+def model_args(llm_options, build_model, tmp_path_factory):
+    return build_model(LLMASRTask, llm_options(tmp_path_factory.mktemp("m") / "x"))
+
+
+@pytest.fixture()
+def model(model_args):
+    for parameter in model_args[0].parameters():
+        parameter.requires_grad = True
+    return model_args[0].eval()
+
+
+@pytest.fixture(scope="module")
+def batch(model_args, load_batch):
+    return load_batch(LLMASRTask, model_args[1])[1]
+
+
+@pytest.fixture()
+def seen(model):
+    """What _loss gets: the logits and labels of every forward pass."""
+    calls = []
+
+    def record(logits, labels):
+        logits.requires_grad_(True)
+        if not logits.is_leaf:
+            logits.retain_grad()
+        calls.append((logits, labels))
+        return type(model)._loss(model, logits, labels)
+
+    model._loss = record
+    yield calls
+    del model._loss
+
+
+def alone(batch, row):
+    """One utterance of a batch without padding."""
+    single = {}
+    for name in NAMES:
+        length = batch[f"{name}_lengths"][row : row + 1]
+        single |= {name: batch[name][row : row + 1, : int(length)], f"{name}_lengths": length}
+    return single
+
+
+def test_lengths_differ_much(batch):
+    assert len(batch["speech"]) == 8
+    assert batch["speech_lengths"].max() > 5 * batch["speech_lengths"].min()
+
+
+def test_encoder_and_adaptor_of_a_batch_equal_one_by_one(model, batch):
+    with torch.no_grad():
+        tokens, lengths = model.embed_speech(batch["speech"], batch["speech_lengths"])
+        for row in range(8):
+            single, n = model.embed_speech(*(alone(batch, row)[name] for name in ("speech", "speech_lengths")))
+            assert n == lengths[row]
+            torch.testing.assert_close(tokens[row, :n], single[0], atol=1e-5, rtol=0)
+
+
+def test_training_forward_of_a_batch_equals_one_by_one(model, batch, seen):
+    with torch.no_grad():
+        loss, _, weight = model(**batch)
+        singles = [model(**alone(batch, row)) for row in range(8)]
+    (logits, labels), *rows = seen
+    for row, (single, single_labels) in enumerate(rows):
+        n = single.size(1)
+        torch.testing.assert_close(logits[row, :n], single[0], atol=1e-5, rtol=0)
+        assert labels[row, :n].equal(single_labels[0]) and (labels[row, n:] == IGNORE_ID).all()
+    total = sum(float(single * tokens) for single, _, tokens in singles)
+    assert float(weight) == sum(float(tokens) for *_, tokens in singles)
+    assert total / float(weight) == pytest.approx(float(loss), abs=1e-5)
+
+
+def test_what_fills_the_padding_does_not_matter(model, batch):
+    noisy = dict(batch)
+    for name in NAMES:
+        padding = torch.arange(batch[name].size(1)) >= batch[f"{name}_lengths"][:, None]
+        noisy[name] = batch[name].masked_fill(padding, 5)
+    with torch.no_grad():
+        torch.testing.assert_close(model(**noisy)[0], model(**batch)[0], atol=1e-6, rtol=0)
+
+
+def test_loss_only_on_transcript_and_end_token(model, batch, seen):
+    loss, stats, weight = model(**batch)
+    loss.sum().backward()
+    (logits, labels), targets = seen[0], batch["text_lengths"]
+    assert float(weight) == float(targets.sum()) == int((labels != IGNORE_ID).sum())
+    touched = logits.grad.abs().sum(-1) > 0
+    assert touched.sum() == targets.sum()
+    lengths = (labels != IGNORE_ID).int().cumsum(1).argmax(1) + 1  # the end token's place + 1
+    for row, (end, n) in enumerate(zip(lengths.tolist(), targets.tolist())):
+        assert touched[row].nonzero().flatten().tolist() == list(range(end - n - 1, end - 1))
+        assert labels[row, end - n : end].equal(batch["text"][row, :n])
+    end_id = batch["text"][0, targets[0] - 1]
+    assert (labels == end_id).any(1).all()
+
+
+def test_equation_5_by_hand(model, batch):
+    """Eq. 5: the loss is the mean of -log p(token | speech, earlier tokens), here from single prefixes without any mask."""
+    single, total = alone(batch, 0), 0.0
+    with torch.no_grad():
+        tokens, _ = model.embed_speech(single["speech"], single["speech_lengths"])
+        embed, prompt = model.llm.get_input_embeddings(), single["prompt"][0].tolist()
+        place = prompt.index(-1)
+        before, after = (embed(torch.tensor([part])) for part in (prompt[:place], prompt[place + 1 :]))
+        for number, token in enumerate(single["text"][0].tolist()):
+            prefix = torch.cat([before, tokens, after, embed(single["text"][:, :number])], 1)
+            total -= float(model.llm(inputs_embeds=prefix).logits[0, -1].log_softmax(-1)[token])
+        assert float(model(**single)[0]) == pytest.approx(total / single["text"].size(1), abs=1e-5)
+
+
+def test_speech_is_heard_and_the_transcript_is_not_seen_ahead(model, batch, seen):
+    single = alone(batch, 1)
+    later = dict(single, text=single["text"].clone())
+    later["text"][0, -2] = 7
+    with torch.no_grad():
+        for case in (single, later, dict(single, speech=single["speech"].flip(1))):
+            model(**case)
+    (first, labels), (changed, _), (other, _) = seen
+    begin = labels.size(1) - 2
+    assert first[0, :begin].equal(changed[0, :begin]) and not first[0, begin].equal(changed[0, begin])
+    assert not torch.allclose(first[0, begin - 1], other[0, begin - 1])
+
+
+# ---- frozen modules ------------------------------------------------------------------------------------------------
+
+
+def test_frozen_modules_are_deterministic_and_unchanged_in_training(model, batch):
+    for module in (model.encoder, model.llm):
+        module.requires_grad_(False)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01, weight_decay=0.1)
+    frames = []
+    for _ in range(3):
+        model.train()
+        frames.append(model.encode(batch["speech"], batch["speech_lengths"])[0])
+        loss = model(**batch)[0].sum()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert model.training and model.adaptor.training and not model.encoder.training and not model.llm.training
+    assert frames[0].equal(frames[1]) and frames[0].equal(frames[2]) and not frames[0].requires_grad
+    after = model.state_dict()
+    changed = {name.split(".")[0] for name in before if not before[name].equal(after[name])}
+    assert changed == {"adaptor"}
+    model.load_state_dict(before)
+
+
+def test_a_trained_encoder_has_dropout(model, batch):
+    """The counter-check: it is the freezing that makes the frames repeat."""
+    model.train()
+    first, second = (model.encode(batch["speech"], batch["speech_lengths"])[0] for _ in range(2))
+    assert not first.equal(second) and first.requires_grad
+
+
+def test_is_frozen():
+    module = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Linear(2, 2))
+    assert not is_frozen(module)
+    module[0].requires_grad_(False)
+    assert not is_frozen(module)
+    module[1].requires_grad_(False)
+    assert is_frozen(module) and not is_frozen(torch.nn.ReLU())
+
+
+# ---- beam search ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def talker(model_args):
+    """A model that says different things of different speech: untrained, but far from its small initial weights."""
+    model = deepcopy(model_args[0]).eval()
+    torch.manual_seed(1)
+    for parameter in model.llm.parameters():
+        parameter.data.add_(0.15 * torch.randn_like(parameter))
+    model.adaptor.linear2.weight.data.mul_(8.0)
+    return model
+
+
+def transcribe(model, args, batch, **conf):
+    prompt = LLMASRTask.build_prompt(args)
+    ids = torch.tensor(prompt.ids)
+    return model.generate(batch["speech"], batch["speech_lengths"], ids, prompt.end_id, **conf)
+
+
+@pytest.mark.parametrize("beam_size", [1, 3])
+@pytest.mark.parametrize("tokens_per_second", [0.0, 12.0])
+def test_beam_search_of_a_batch_equals_one_by_one(talker, model_args, batch, beam_size, tokens_per_second):
+    conf = dict(beam_size=beam_size, tokens_per_second=tokens_per_second)
+    together, scores = transcribe(talker, model_args[1], batch, **conf)
+    seconds = batch["speech_lengths"] / 16000
+    limits = torch.ceil(seconds * tokens_per_second).long() + 16
+    for row in range(8):
+        single, score = transcribe(talker, model_args[1], alone(batch, row), **conf)
+        assert single[0] == together[row]
+        assert float(score) == pytest.approx(float(scores[row]), abs=1e-4)
+        assert len(single[0]) < limits[row]
+    assert len({tuple(ids) for ids in together}) > 1
+
+
+def test_beam_search_with_an_llm_that_stops_by_itself(talker, model_args, batch):
+    end_id = LLMASRTask.build_prompt(model_args[1]).end_id
+    bias = torch.nn.functional.one_hot(torch.tensor(end_id), talker.llm.lm_head.out_features) * END_BIAS
+    hook = talker.llm.lm_head.register_forward_hook(lambda module, inputs, logits: logits + bias)
+    together, scores = transcribe(talker, model_args[1], batch, tokens_per_second=12.0)
+    singles = [transcribe(talker, model_args[1], alone(batch, row), tokens_per_second=12.0) for row in range(8)]
+    hook.remove()
+    assert [ids for (ids,), _ in singles] == together
+    torch.testing.assert_close(torch.cat([score for _, score in singles]), scores, atol=1e-4, rtol=0)
+    assert len({len(ids) for ids in together}) > 3 and min(map(len, together)) < 12
+
+
+def test_every_utterance_has_its_own_limit(talker, model_args, batch):
+    """This LLM never stops by itself: each hypothesis is as long as its own speech allows, end token included."""
+    together, _ = transcribe(talker, model_args[1], batch, beam_size=3, tokens_per_second=12.0)
+    limits = torch.ceil(batch["speech_lengths"] / 16000 * 12.0).long() + 16
+    lengths = [len(ids) + 1 for ids in together]
+    assert lengths == limits.tolist() and len(set(lengths)) > 2
+
+
+def test_per_utterance_limit():
+    limit = PerUtteranceLimit(torch.tensor([2, 5]), end_id=1)
+    scores = torch.zeros(4, 3)
+    out = LogitsProcessorList([limit])(torch.zeros(4, 1, dtype=torch.long), scores)
+    assert out[:2, 1].eq(0).all() and out[:2, [0, 2]].isinf().all() and out[2:].equal(scores[2:])
+
+
+def test_greedy_score_is_the_mean_log_probability(model, model_args, batch):
+    """Against the training loss of the same tokens; the end token, forced at the limit, costs nothing."""
+    single = alone(batch, 0)
+    prompt = LLMASRTask.build_prompt(model_args[1])
+    ids, score = transcribe(model, model_args[1], single, beam_size=1, tokens_per_second=0.0)
+    text = torch.tensor([[*ids[0], prompt.end_id]])
+    with torch.no_grad():
+        loss, _, _ = model(**{**single, "text": text[:, :-1], "text_lengths": torch.tensor([15])})
+    assert text.size(1) == 16
+    assert float(score) == pytest.approx(-float(loss) * 15 / 16, abs=1e-4)
+
+
+def test_until():
+    assert until([4, 5, 1, 6, 1], 1) == [4, 5] and until([4, 5], 1) == [4, 5] and until([1], 1) == []
+
+
+# ---- parts ---------------------------------------------------------------------------------------------------------
+
+
+def test_adaptor_keeps_the_tail_and_ignores_padding():
+    torch.manual_seed(0)
+    adaptor = ConcatAdaptor(6, 5)
+    rows = [torch.randn(n, 6) for n in (1, 4, 5, 11)]
+    lengths = torch.tensor([len(row) for row in rows])
+    out, out_lengths = adaptor(pad_sequence(rows, True, padding_value=9.0), lengths)
+    assert out_lengths.tolist() == [1, 1, 2, 3]
+    for row, hidden, n in zip(rows, out, out_lengths):
+        padded = torch.cat([row, torch.zeros(-len(row) % 4, 6)]).reshape(-1, 24)
+        expected = adaptor.linear2(adaptor.linear1(padded).clamp(min=0))
+        torch.testing.assert_close(hidden[:n], expected, atol=1e-6, rtol=0)
+
+
+def test_llm_files_must_be_given(tiny_llm, tmp_path):
+    with pytest.raises(ValueError, match="config.json .*LLM-preparation"):
+        build_llm(tmp_path / "config.json")
+    with pytest.raises(ValueError, match="tokenizer.json"):
+        load_tokenizer(tiny_llm / "config.json")
+    assert build_llm(tiny_llm / "config.json").dtype == torch.float32
+
+
+def test_the_loaded_tokenizer_is_the_trained_one(tiny_llm):
+    from tokenizers import Tokenizer
+
+    trained, loaded = Tokenizer.from_file(str(tiny_llm / "tokenizer.json")), load_tokenizer(tiny_llm / "tokenizer.json")
+    for text in ("red cat", "你好 green天气", "don't  Stop 1234"):
+        assert loaded(text, add_special_tokens=False)["input_ids"] == trained.encode(text, add_special_tokens=False).ids
+        assert loaded.decode(trained.encode(text).ids) == text

@@ -1,0 +1,99 @@
+"""The pretraining model: independence of batch mates, its loss and weight, the frozen encoder of the head re-fit."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from espnet_llmasr.asr.features import extract_features
+from espnet_llmasr.tasks.phoneme_ctc import PhonemeCTCTask
+
+
+@pytest.fixture(scope="module")
+def model_args(phone_options, build_model, tmp_path_factory):
+    return build_model(PhonemeCTCTask, phone_options(tmp_path_factory.mktemp("m") / "x"))
+
+
+@pytest.fixture()
+def model(model_args):
+    return model_args[0].requires_grad_(True).eval()
+
+
+@pytest.fixture(scope="module")
+def batch(model_args, load_batch):
+    return load_batch(PhonemeCTCTask, model_args[1])[1]
+
+
+def alone(batch, row):
+    single = {}
+    for name in ("speech", "phones"):
+        length = batch[f"{name}_lengths"][row : row + 1]
+        single |= {name: batch[name][row : row + 1, : int(length)], f"{name}_lengths": length}
+    return single
+
+
+def classify(model, batch):
+    feats = extract_features(batch["speech"], batch["speech_lengths"], model.frontend, model.normalize)
+    return model.classify(*feats)
+
+
+@torch.no_grad()
+def test_log_probabilities_of_a_batch_equal_one_by_one(model, batch):
+    together, lengths = classify(model, batch)
+    for row in range(8):
+        single, n = classify(model, alone(batch, row))
+        assert n == lengths[row]
+        torch.testing.assert_close(together[row, :n], single[0], atol=1e-5, rtol=0)
+
+
+@torch.no_grad()
+def test_validation_loss_is_plain_ctc_per_label(model, batch):
+    loss, stats, weight = model(**batch)
+    total = 0.0
+    for row in range(8):
+        single = alone(batch, row)
+        log_probs, lengths = classify(model, single)
+        total += F.ctc_loss(log_probs.transpose(0, 1), single["phones"], lengths, single["phones_lengths"], reduction="sum")
+    assert float(weight) == float(batch["phones_lengths"].sum())
+    assert float(loss) == pytest.approx(float(total / weight), abs=1e-5)
+    assert set(stats) == {"loss", "per", "blank", "peak"}
+
+
+@torch.no_grad()
+def test_transcripts_of_a_batch_equal_one_by_one(model, batch):
+    together = model.transcribe(batch["speech"], batch["speech_lengths"])
+    assert any(together)
+    for row in range(8):
+        single = alone(batch, row)
+        assert model.transcribe(single["speech"], single["speech_lengths"]) == together[row: row + 1]
+
+
+def test_training_counts_batches_and_draws_two_views(model, batch):
+    model.train()
+    model.num_batches.zero_()
+    _, stats, _ = model(**batch)
+    assert int(model.num_batches) == 1 and float(stats["cr"]) == 0.0  # warm-up starts from zero
+    for _ in range(2):
+        _, stats, _ = model(**batch)
+    assert float(stats["cr"]) > 0.0
+    assert float(stats["loss"]) == pytest.approx(float(stats["ctc"] + stats["cr"]), rel=1e-5)
+
+
+def test_no_consistency_means_one_view(model, batch):
+    model.train()
+    model.cr_scale, rows = 0.0, []
+    hook = model.encoder.register_forward_hook(lambda module, inputs, output: rows.append(len(output[0])))
+    _, stats, _ = model(**batch)
+    hook.remove()
+    model.cr_scale = 0.2
+    assert rows == [8] and float(stats["cr"]) == 0.0
+
+
+def test_head_refit_leaves_the_encoder_alone(model, batch):
+    model.encoder.requires_grad_(False)
+    before = {name: value.clone() for name, value in model.encoder.state_dict().items()}
+    model.train()
+    assert not model.encoder.training and model.ctc_head.training
+    model(**batch)[0].sum().backward()
+    torch.optim.Adam(model.parameters(), lr=0.1, weight_decay=0.1).step()
+    assert all(before[name].equal(value) for name, value in model.encoder.state_dict().items())
+    assert all(parameter.grad is not None for parameter in model.ctc_head.parameters())

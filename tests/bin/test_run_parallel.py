@@ -1,0 +1,58 @@
+"""Jobs side by side: one failure stops all within seconds, nothing is left running, the log to read is named."""
+
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+RUN = [sys.executable, "-m", "espnet_llmasr.bin.run_parallel"]
+
+
+def job(name, log, command):
+    return ["--job", name, str(log), command]
+
+
+def alive(marker) -> bool:
+    """Whether any process has this marker in its command line."""
+    return subprocess.run(["pgrep", "-f", marker], capture_output=True).returncode == 0
+
+
+@pytest.fixture()
+def marker():
+    """A number of seconds that no one else sleeps."""
+    return f"98765.{time.monotonic_ns()}"
+
+
+def test_all_succeed(tmp_path):
+    jobs = [job(name, tmp_path / f"{name}.log", f"echo hello > {tmp_path}/{name}.log") for name in ("a", "b")]
+    done = subprocess.run(RUN + sum(jobs, []), capture_output=True, text=True)
+    assert done.returncode == 0 and (tmp_path / "b.log").read_text() == "hello\n"
+
+
+def test_one_failure_stops_the_others(tmp_path, marker):
+    log, began = tmp_path / "bad.log", time.monotonic()
+    stubborn = f"trap '' TERM; (sleep {marker} & sleep {marker}) > {tmp_path}/good.log"
+    done = subprocess.run(
+        RUN + job("good", tmp_path / "good.log", stubborn) + job("bad", log, f"sleep 1; echo the reason > {log}; exit 3"),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1 and time.monotonic() - began < 25
+    assert done.stderr.splitlines()[-1].endswith(f"bad failed with exit code 3: read {log}") and "the reason" in done.stderr
+    assert not alive(marker)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_an_interruption_stops_all(tmp_path, marker, number):
+    jobs = job("a", tmp_path / "a.log", f"sleep {marker} & wait") + job("b", tmp_path / "b.log", f"sleep {marker}")
+    process = subprocess.Popen(RUN + jobs, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 30
+    while not alive(f"^sleep {marker}") and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.send_signal(number)
+    time.sleep(0.2)
+    process.send_signal(number)  # impatient users press twice
+    assert process.wait(20) == 130 and "interrupted" in process.stderr.read()
+    assert not alive(f"^sleep {marker}")

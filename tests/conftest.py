@@ -1,0 +1,227 @@
+"""Shared fixtures: a tiny LLM, a tiny corpus of tones, and tiny trainings in this process."""
+
+import os
+import socket
+import subprocess
+import sys
+import traceback
+from pathlib import Path
+from types import SimpleNamespace
+
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")  # the same numbers everywhere; and forks may compute gradients
+os.environ["OMP_NUM_THREADS"] = "1"
+
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+import soundfile  # noqa: E402
+import torch  # noqa: E402
+import yaml  # noqa: E402
+
+torch.set_num_threads(1)
+
+PHONES = ["<blank>", "<unk>", "a1", "b", "i4", "sh", "AH", "K", "S", "T"]
+WORDS = ["red", "blue", "green", "cat", "dog", "你", "好", "天", "气"]
+SECONDS = (0.4, 2.1, 0.5, 1.6, 0.7, 1.2, 0.9, 1.0)
+FS = 16000
+ENCODER = dict(output_size=64, num_blocks=2, attention_heads=2, kernel_size=9, dropout_rate=0.1, pe_maxlen=200)
+COMMON = dict(
+    max_epoch=2,
+    num_iters_per_epoch=2,
+    max_frames=500,
+    optim="adam",
+    optim_conf=dict(lr=0.001),
+    grad_clip=5.0,
+    encoder_conf=ENCODER,
+    keep_nbest_models=1,
+    use_matplotlib=False,
+    use_tensorboard=False,
+    num_workers=0,
+    ngpu=0,
+    seed=0,
+)
+
+
+def tone(seconds: float, rng) -> np.ndarray:
+    """A sum of two tones with noise, (N,)."""
+    time = np.arange(int(seconds * FS)) / FS
+    clean = sum(np.sin(2 * np.pi * pitch * time) for pitch in rng.uniform(150, 3000, 2))
+    return (0.1 * clean + 0.02 * rng.standard_normal(len(time))).astype(np.float32)
+
+
+def write_set(directory: Path, seconds, seed: int) -> Path:
+    """wav.scp, text, phones and utt2num_frames of one set."""
+    directory.mkdir(parents=True)
+    rng = np.random.default_rng(seed)
+    tables = {name: [] for name in ("wav.scp", "text", "phones", "utt2num_frames")}
+    for number, duration in enumerate(seconds):
+        uid, wav = f"{directory.name}_{number}", directory / f"{number}.wav"
+        soundfile.write(wav, tone(duration, rng), FS)
+        length = max(1, int(3 * duration))
+        tables["wav.scp"].append(f"{uid} {wav}")
+        tables["text"].append(f"{uid} {' '.join(rng.choice(WORDS, length))}")
+        tables["phones"].append(f"{uid} {' '.join(rng.choice(PHONES[2:], length))}")
+        tables["utt2num_frames"].append(f"{uid} {1 + (int(duration * FS) - 400) // 160}")
+    for name, rows in tables.items():
+        (directory / name).write_text("".join(f"{row}\n" for row in rows), encoding="utf-8")
+    return directory
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory):
+    """root / {train, valid, phones.txt, feats_stats.npz}: eight and four utterances of 0.4 to 2.1 s."""
+    from espnet_llmasr.bin import compute_stats
+
+    root = tmp_path_factory.mktemp("corpus")
+    write_set(root / "train", SECONDS, seed=0)
+    write_set(root / "valid", SECONDS[:4], seed=1)
+    (root / "phones.txt").write_text("".join(f"{phone}\n" for phone in PHONES))
+    compute_stats.main(["--data_dir", str(root / "train"), "--output", str(root / "feats_stats.npz")])
+    return root
+
+
+@pytest.fixture(scope="session")
+def tiny_llm(tmp_path_factory):
+    """The directory of an untrained Qwen3 of two layers with its tokenizer, as the LLM-preparation stage writes it."""
+    from espnet_llmasr.train import small_llm
+
+    directory = tmp_path_factory.mktemp("llm")
+    tokenizer = small_llm.train_tokenizer([" ".join(WORDS), "red cat", "你好"] * 3, 290)
+    torch.manual_seed(0)
+    model = small_llm.build(tokenizer, hidden_size=64, num_layers=2)
+    tokenizer.save_pretrained(directory)
+    model.config.save_pretrained(directory)
+    torch.save(model.state_dict(), directory / "llm.pth")
+    return directory
+
+
+def _options(corpus: Path, out: Path, data: str, conf: dict) -> list:
+    out.parent.mkdir(parents=True, exist_ok=True)
+    config = out.with_name(f"{out.name}.yaml")
+    config.write_text(yaml.safe_dump({**COMMON, "normalize_conf": {"stats_file": f"{corpus}/feats_stats.npz"}, **conf}))
+    options = ["--config", str(config), "--output_dir", str(out)]
+    for name in ("train", "valid"):
+        for table in ("wav.scp,speech,sound", f"{data},{data},text"):
+            options += [f"--{name}_data_path_and_name_and_type", f"{corpus / name}/{table}"]
+        options += [f"--{name}_shape_file", f"{corpus / name}/utt2num_frames"]
+    return options
+
+
+@pytest.fixture(scope="session")
+def phone_options(corpus):
+    """(output_dir, **configuration) -> the command line of a tiny pretraining."""
+
+    def options(out, **conf):
+        defaults = dict(token_list=f"{corpus}/phones.txt", model_conf=dict(cr_warmup_batches=2, time_warp_factor=5))
+        return _options(corpus, Path(out), "phones", {**defaults, "specaug": "masks", **conf})
+
+    return options
+
+
+@pytest.fixture(scope="session")
+def llm_options(corpus, tiny_llm):
+    """(output_dir, **configuration) -> the command line of a tiny fine-tuning."""
+
+    def options(out, **conf):
+        defaults = dict(
+            llm_config=f"{tiny_llm}/config.json",
+            llm_tokenizer=f"{tiny_llm}/tokenizer.json",
+            init_param=[f"{tiny_llm}/llm.pth::llm"],
+        )
+        return _options(corpus, Path(out), "text", {**defaults, **conf})
+
+    return options
+
+
+@pytest.fixture(scope="session")
+def encoder_conf():
+    """(**changes) -> the configuration of the tiny encoder."""
+    return lambda **changes: {**ENCODER, **changes}
+
+
+@pytest.fixture(scope="session")
+def build_model():
+    """(task, command line) -> a model with seeded weights away from their neutral start, and its options."""
+
+    def build(task, options):
+        args = task.get_parser().parse_args(options)
+        torch.manual_seed(0)
+        model = task.build_model(args)
+        for parameter in model.parameters():
+            parameter.data.add_(0.02 * torch.randn_like(parameter))
+        return model, args
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def load_batch(corpus):
+    """(task, options, ids) -> the padded batch that a training would see."""
+    from espnet_llmasr.files import read_scp
+    from espnet_llmasr.train.preprocessor import collate
+    from espnet_llmasr.train.speech_batches import read_audio
+
+    def load(task, args, ids=range(8)):
+        preprocess = task.build_preprocess_fn(args, train=True)
+        tables = {name: read_scp(corpus / "train" / name) for name in ("wav.scp", "text", "phones")}
+        rows = []
+        for uid in (f"train_{number}" for number in ids):
+            data = {"speech": read_audio(uid, tables["wav.scp"][uid], FS)}
+            name = task.required_data_names()[1]
+            rows.append((uid, preprocess(uid, {**data, name: tables[name][uid]})))
+        return collate(rows)
+
+    return load
+
+
+@pytest.fixture()
+def forked():
+    """Runs a function in a forked process (cheap: everything is imported) and returns its exit status as in os.waitpid."""
+
+    def run(function) -> int:
+        pid = os.fork()
+        if pid == 0:
+            code = 1
+            try:
+                function()
+                code = 0
+            except BaseException:
+                traceback.print_exc()
+            finally:
+                os._exit(code)
+        return os.waitpid(pid, 0)[1]
+
+    return run
+
+
+@pytest.fixture()
+def command(monkeypatch, capfd):
+    """(module, arguments) -> exit code and standard error of `python -m module arguments`, run in this process."""
+    from espnet_llmasr.bin import _cli
+
+    def run(module, *arguments):
+        monkeypatch.setattr("sys.argv", [module.__file__, *map(str, arguments)])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as exit_:
+            _cli.run(module.main)
+        return SimpleNamespace(code=exit_.value.code, err=capfd.readouterr().err)
+
+    return run
+
+
+@pytest.fixture()
+def two_ranks():
+    """Runs `python -m torch.distributed.run --nproc_per_node 2 ARGUMENTS` on gloo and returns its output; fails if it fails."""
+
+    def run(*arguments):
+        with socket.socket() as probe:
+            probe.bind(("localhost", 0))
+            port = probe.getsockname()[1]
+        environment = {name: value for name, value in os.environ.items() if name != "CUDA_VISIBLE_DEVICES"}
+        launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", str(port)]
+        done = subprocess.run(
+            [*launcher, *map(str, arguments)], env=environment, capture_output=True, text=True, timeout=400
+        )
+        assert done.returncode == 0, done.stderr[-4000:]
+        return done.stdout + done.stderr
+
+    return run

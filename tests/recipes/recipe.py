@@ -1,0 +1,70 @@
+"""A copy of a recipe that runs with a stand-in for Python."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import uuid
+from pathlib import Path
+
+REPO = Path(__file__).resolve().parents[2]
+MADE = ("data", "dump", "exp", "downloads", "RESULTS.md")
+
+
+class Recipe:
+    """egs2/<name>/llmasr1 under `folder`, without what earlier runs made; the rest of the repository is linked."""
+
+    def __init__(self, folder: Path, name: str = "mini_zh_en"):
+        self.dir, self.record, self.mark = folder / "egs2" / name / "llmasr1", folder / "record", str(uuid.uuid4())
+        (folder / "egs2").mkdir()
+        (folder / "egs2" / "TEMPLATE").symlink_to(REPO / "egs2" / "TEMPLATE")
+        (folder / "conf").symlink_to(REPO / "conf")
+        source = REPO / "egs2" / name / "llmasr1"
+        shutil.copytree(source, self.dir, symlinks=True, ignore=shutil.ignore_patterns(*MADE))
+
+    def start(self, *options, **environment) -> subprocess.Popen:
+        """Starts run.sh; its output comes as text in one stream."""
+        environment = {**os.environ, "RECORD": str(self.record), "RUN_MARK": self.mark, **environment}
+        environment["PYTHONPATH"] = str(REPO)
+        command = ["./run.sh", "--python", str(Path(__file__).with_name("stand_in.sh")), *map(str, options)]
+        streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+        return subprocess.Popen(command, cwd=self.dir, env=environment, start_new_session=True, **streams)
+
+    def run(self, *options, **environment):
+        """Runs run.sh to its end; returns (exit code, output). What it recorded earlier is forgotten."""
+        self.record.write_text("")
+        process = self.start(*options, **environment)
+        output, _ = process.communicate(timeout=60)
+        return process.returncode, output
+
+    def run_real_jobs(self, *options, **environment):
+        """The same with the real run_parallel."""
+        return self.run(*options, REAL_PYTHON=sys.executable, **environment)
+
+    def calls(self, command: str = ""):
+        """What was called, without run_parallel: lines "threads arguments" that have `command` in them."""
+        lines = self.record.read_text().splitlines()
+        return [line for line in lines if ".run_parallel" not in line and command in line]
+
+    def names(self):
+        """The commands' names; trainings by the name of their folder."""
+        return [name_of(line) for line in self.calls()]
+
+    def left_over(self):
+        """Processes of this recipe that are still there."""
+        found = []
+        for environ in Path("/proc").glob("[0-9]*/environ"):
+            try:
+                if self.mark.encode() in environ.read_bytes():
+                    found.append(environ.with_name("cmdline").read_bytes())
+            except OSError:
+                continue  # it has ended, or belongs to another user
+        return found
+
+
+def name_of(line: str) -> str:
+    training = re.search(r"_train .*--output_dir exp/(\w+)", line)
+    if training:
+        return training.group(1)
+    return re.search(r"(?:espnet_llmasr\.bin\.|corpora/)(\w+)", line).group(1)

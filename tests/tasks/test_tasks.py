@@ -1,0 +1,224 @@
+"""The two tasks through their commands: trainings in this process, and mistakes that end in one clear line."""
+
+import shutil
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from espnet_llmasr.bin import llm_asr_train, phone_train
+from espnet_llmasr.tasks.llm_asr import LLMASRTask
+from espnet_llmasr.tasks.phoneme_ctc import PhonemeCTCTask
+from espnet_llmasr.tasks.speech_task import read_token_list
+from espnet_llmasr.train.encoder_store import EncoderStore
+from espnet_llmasr.train.swap import read_swaps
+
+
+def assert_one_line(done, *parts):
+    """Exit code 1; after ESPnet's echo of the command line and its log, one line that holds `parts`."""
+    assert done.code == 1, done.err
+    last = done.err.strip().splitlines()[-1]
+    assert "usage:" not in done.err and "Traceback" not in done.err
+    assert all(part in last for part in parts), last
+
+
+@pytest.fixture(scope="module")
+def pretrained(phone_options, tmp_path_factory):
+    """A tiny pretraining of two epochs."""
+    out = tmp_path_factory.mktemp("pretrained") / "out"
+    PhonemeCTCTask.main(cmd=phone_options(out))
+    return out
+
+
+def test_pretraining_and_loading(pretrained):
+    model, args = PhonemeCTCTask.load(pretrained / "config.yaml", pretrained / "latest.pth")
+    state = torch.load(pretrained / "2epoch.pth", weights_only=True)
+    assert all(state[name].equal(value) for name, value in model.state_dict().items())
+    assert not model.training and args.token_list[0] == "<blank>" and int(model.num_batches) == 4
+
+
+def test_a_run_repeats_bit_for_bit(pretrained, phone_options, tmp_path):
+    PhonemeCTCTask.main(cmd=phone_options(tmp_path / "again"))
+    states = [torch.load(out / "2epoch.pth", weights_only=True) for out in (pretrained, tmp_path / "again")]
+    assert all(states[0][name].equal(value) for name, value in states[1].items())
+
+
+def test_accumulation_through_the_command(phone_options, tmp_path):
+    PhonemeCTCTask.main(cmd=phone_options(tmp_path / "out", accum_grad=2, num_iters_per_epoch=3))
+    assert (tmp_path / "out" / "finished").exists()
+
+
+def test_head_refit(pretrained, phone_options, tmp_path):
+    init = [f"{pretrained}/latest.pth"]
+    PhonemeCTCTask.main(cmd=phone_options(tmp_path / "out", init_param=init, freeze_param=["encoder"]))
+    states = [torch.load(out / "latest.pth", weights_only=True) for out in (pretrained, tmp_path / "out")]
+    changed = {name.split(".")[0] for name, value in states[0].items() if not value.equal(states[1][name])}
+    assert changed == {"ctc_head", "num_batches"}
+
+
+def test_encoder_of_the_pretraining_by_init_param(pretrained, llm_options, tiny_llm, tmp_path):
+    init = [f"{tiny_llm}/llm.pth::llm", f"{pretrained}/latest.pth:encoder:encoder"]
+    out = tmp_path / "joint"
+    LLMASRTask.main(cmd=llm_options(out, init_param=init, freeze_param=["encoder"], max_epoch=1))
+    states = [torch.load(path, weights_only=True) for path in (pretrained / "latest.pth", out / "latest.pth")]
+    names = [name for name in states[0] if name.startswith("encoder.")]
+    assert len(names) > 20 and all(states[0][name].equal(states[1][name]) for name in names)
+
+
+# ---- mistakes ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("module", [phone_train, llm_asr_train])
+def test_wrong_options(command, phone_options, module, tmp_path):
+    assert_one_line(command(module, "--bogus", "1"), "unrecognized arguments: --bogus")
+    assert_one_line(command(module), "--output_dir")
+    assert_one_line(command(module, "--output_dir", tmp_path, "--max_frames", "x"), "max_frames", "invalid int")
+    assert_one_line(command(module, "--config", tmp_path / "none.yaml"), "none.yaml")
+    (tmp_path / "bad.yaml").write_text("no_such_key: 1\n")
+    assert_one_line(command(module, "--config", tmp_path / "bad.yaml"), "no_such_key")
+
+
+def without(options, name):
+    place = options.index(name)
+    return options[:place] + options[place + 2 :]
+
+
+def test_missing_tables(command, phone_options, tmp_path):
+    options = phone_options(tmp_path / "out")
+    assert_one_line(command(phone_train, *without(options, "--train_shape_file")), "--train_shape_file", "stage 2")
+    no_phones = [option for option in options if ",phones," not in option]
+    no_phones = [o for o, after in zip(no_phones, [*no_phones[1:], ""]) if not (o.endswith("_type") and after.startswith("--"))]
+    assert_one_line(command(phone_train, *no_phones), "phones")
+    assert_one_line(command(phone_train, *phone_options(tmp_path / "out", token_list=None)), "--token_list")
+    assert_one_line(command(phone_train, *phone_options(tmp_path / "out", token_list=str(tmp_path / "no.txt"))), "no.txt")
+
+
+@pytest.fixture()
+def other_list(corpus, tmp_path):
+    """A function that writes a changed token list."""
+
+    def write(change):
+        tokens = (corpus / "phones.txt").read_text().split("\n")[:-1]
+        (tmp_path / "other.txt").write_text("".join(f"{token}\n" for token in change(tokens)))
+        return str(tmp_path / "other.txt")
+
+    return write
+
+
+@pytest.mark.parametrize(
+    "change", [lambda t: t[:3] + t[4:] + t[3:4], lambda t: t + ["ZH"], lambda t: t[:-1]], ids=["order", "more", "fewer"]
+)
+def test_a_phone_list_that_is_not_the_checkpoints(command, pretrained, phone_options, other_list, change, tmp_path):
+    before = {path.name: path.read_bytes() for path in pretrained.iterdir() if path.is_file()}
+    listed = other_list(change)
+    init = [f"{pretrained}/latest.pth"]
+    done = command(phone_train, *phone_options(tmp_path / "out", token_list=listed, init_param=init))
+    assert_one_line(done, "is not the token list", "latest.pth")
+    done = command(phone_train, *phone_options(pretrained, token_list=listed, resume=True, max_epoch=4))
+    assert_one_line(done, "is not the token list", "checkpoint.pth")
+    assert {path.name: path.read_bytes() for path in pretrained.iterdir() if path.is_file()} == before
+
+
+def test_an_encoder_may_go_to_another_phone_list(pretrained, phone_options, other_list, tmp_path):
+    init = [f"{pretrained}/latest.pth:encoder:encoder"]
+    listed = other_list(lambda tokens: tokens + ["ZH"])
+    PhonemeCTCTask.main(cmd=phone_options(tmp_path / "out", token_list=listed, init_param=init, max_epoch=1))
+
+
+def test_phones_outside_the_list(command, phone_options, other_list, tmp_path):
+    """Also out of a data-loading process."""
+    listed = other_list(lambda tokens: tokens[:3])
+    for workers in (0, 1):
+        done = command(phone_train, *phone_options(tmp_path / "out", token_list=listed, num_workers=workers))
+        assert_one_line(done, "phone_train: ", "is not among the 3 tokens of the model")
+
+
+def test_token_lists(tmp_path):
+    (tmp_path / "list").write_text("a\nb\n")
+    with pytest.raises(ValueError, match="begins with"):
+        read_token_list(str(tmp_path / "list"))
+    assert read_token_list(["<blank>", "<unk>", "a"]) == ["<blank>", "<unk>", "a"]
+
+
+def test_init_param_that_would_load_nothing(command, pretrained, llm_options, tmp_path):
+    for spec, message in (
+        (f"{pretrained}/checkpoint.pth:encoder:encoder", "has no weights 'encoder.*'"),
+        (f"{pretrained}/latest.pth:adaptor:adaptor", "has no weights 'adaptor.*'"),
+        (f"{tmp_path}/none.pth::llm", "does not exist"),
+    ):
+        assert_one_line(command(llm_asr_train, *llm_options(tmp_path / "out", init_param=[spec])), "--init_param", message)
+
+
+def test_a_checkpoint_of_another_size(command, pretrained, phone_options, llm_options, encoder_conf, tmp_path):
+    wide = dict(encoder_conf=encoder_conf(output_size=32))
+    spec = [f"{pretrained}/latest.pth:encoder:encoder"]
+    done = command(llm_asr_train, *llm_options(tmp_path / "out", init_param=spec, **wide))
+    assert_one_line(done, "a checkpoint of other sizes than the model", "size mismatch")
+    out = tmp_path / "resumed"
+    shutil.copytree(pretrained, out)
+    done = command(phone_train, *phone_options(out, resume=True, max_epoch=3, **wide))
+    assert_one_line(done, "a checkpoint of other sizes than the model", "size mismatch")
+
+
+def test_loading_a_model_that_does_not_fit(pretrained, tmp_path):
+    config = pretrained / "config.yaml"
+    state = torch.load(pretrained / "latest.pth", weights_only=True)
+    broken = tmp_path / "broken.pth"
+    for change in ({"extra": torch.zeros(1)}, None):
+        torch.save({**state, **change} if change else dict(list(state.items())[1:]), broken)
+        with pytest.raises(ValueError, match="broken.pth is broken or does not fit"):
+            PhonemeCTCTask.load(config, broken)
+    for size in (0, 5000):
+        broken.write_bytes((pretrained / "2epoch.pth").read_bytes()[:size])
+        with pytest.raises(ValueError, match="broken.pth is broken or does not fit"):
+            PhonemeCTCTask.load(config, broken)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_nan_audio(command, corpus, phone_options, workers, tmp_path):
+    wav = tmp_path / "nan.wav"
+    soundfile.write(wav, np.full(20000, np.nan, dtype=np.float32), 16000, subtype="FLOAT")
+    rows = (corpus / "train" / "wav.scp").read_text().splitlines()
+    (tmp_path / "wav.scp").write_text("".join(f"{row.split()[0]} {wav}\n" for row in rows))
+    options = phone_options(tmp_path / "out", num_workers=workers)
+    options = [option.replace(f"{corpus}/train/wav.scp", f"{tmp_path}/wav.scp") for option in options]
+    assert_one_line(command(phone_train, *options), "phone_train: train_", "audio holds NaN or infinity")
+
+
+def test_an_utterance_over_the_budget(command, phone_options, tmp_path):
+    done = command(phone_train, *phone_options(tmp_path / "out", max_frames=100))
+    assert_one_line(done, "has 208 frames, the budget is max_frames=100")
+
+
+def test_swap_mistakes(command, llm_options, tmp_path):
+    done = command(llm_asr_train, *llm_options(tmp_path / "out", encoder_dir=str(tmp_path), swap_schedule="none.jsonl"))
+    assert_one_line(done, "--swap_schedule none.jsonl does not exist")
+    done = command(llm_asr_train, *llm_options(tmp_path / "out", encoder_dir=str(tmp_path)))
+    assert_one_line(done, "swaps need a frozen encoder")
+
+
+# ---- two ranks -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_two_ranks_by_the_command(two_ranks, llm_options, build_model, encoder_conf, tmp_path):
+    """The launcher of clusters: a swap on both ranks, one log, and the weights of one process with the same global batches."""
+    store, sizes = EncoderStore(tmp_path / "store"), dict(encoder_conf=encoder_conf(dropout_rate=0.0))
+    encoder = build_model(LLMASRTask, llm_options(tmp_path / "x", **sizes))[0].encoder.state_dict()
+    store.publish(10, encoder)
+    store.publish_final(10)
+    swaps = dict(freeze_param=["encoder"], encoder_dir=str(store.directory), swap="every_epoch", final_epochs=2)
+    conf = dict(**sizes, **swaps, max_epoch=5, optim="sgd", optim_conf=dict(lr=0.1))
+    launch = ["--ngpu", "0", "--dist_backend", "gloo", "--multiprocessing_distributed", "false"]
+    output = two_ranks("-m", "espnet_llmasr.bin.llm_asr_train", *llm_options(tmp_path / "two", **conf), *launch)
+    LLMASRTask.main(cmd=llm_options(tmp_path / "one", **conf, max_frames=1000))  # what two ranks of 500 hold
+    for name in ("one", "two"):
+        swap = read_swaps(tmp_path / name / "swaps.jsonl")
+        assert [(s.epoch, s.encoder_step, s.final) for s in swap] == [(1, 10, True)]
+        assert (tmp_path / name / "finished").exists() and not (tmp_path / name / "3epoch.pth").exists()
+    one, two = (torch.load(tmp_path / name / "2epoch.pth", weights_only=True) for name in ("one", "two"))
+    assert all(two[f"encoder.{name}"].equal(value) for name, value in encoder.items())
+    for name in one:
+        torch.testing.assert_close(one[name], two[name], atol=1e-6, rtol=1e-5)
+    assert output.count("encoder swapped: step 0 -> 10") == 1  # one rank speaks for all

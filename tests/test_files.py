@@ -1,0 +1,62 @@
+"""Shared files: written whole or not at all; Kaldi tables read strictly."""
+
+import os
+import signal
+
+import pytest
+
+from espnet_llmasr.files import atomic_path, read_scp, write_atomically, write_scp
+
+
+def test_write_and_replace(tmp_path):
+    path = tmp_path / "new" / "file.txt"
+    write_atomically(path, "first")
+    write_atomically(path, b"second")
+    assert path.read_text() == "second" and [p.name for p in path.parent.iterdir()] == ["file.txt"]
+    mask = os.umask(0o022)
+    os.umask(mask)
+    assert path.stat().st_mode & 0o777 == 0o666 & ~mask
+
+
+def test_a_failure_leaves_the_old_content(tmp_path):
+    path = tmp_path / "file.txt"
+    path.write_text("old")
+    with pytest.raises(KeyboardInterrupt):
+        with atomic_path(path) as temporary:
+            temporary.write_text("half")
+            raise KeyboardInterrupt
+    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_a_kill_leaves_the_old_content(tmp_path, forked):
+    path = tmp_path / "file.txt"
+    path.write_text("old")
+
+    def killed():
+        with atomic_path(path) as temporary:
+            temporary.write_text("half")
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    assert forked(killed) == signal.SIGKILL
+    assert path.read_text() == "old"
+
+
+def test_tables(tmp_path):
+    path = tmp_path / "text"
+    write_scp(path, {"b": "two words", "a": "你好", "B": "", "é": 1})
+    assert path.read_text().splitlines() == ["B ", "a 你好", "b two words", "é 1"]
+    assert read_scp(path) == {"B": "", "a": "你好", "b": "two words", "é": "1"}
+    path.write_bytes("\ufeffx  y z \r\n\n\tq\tr\n".encode())
+    assert read_scp(path) == {"x": "y z", "q": "r"}
+
+
+def test_bad_tables(tmp_path):
+    path = tmp_path / "text"
+    with pytest.raises(ValueError, match="text does not exist"):
+        read_scp(path)
+    path.write_text("a 1\nb 2\na 3\n")
+    with pytest.raises(ValueError, match="id 'a' stands in line 1 and in line 3"):
+        read_scp(path)
+    path.write_bytes(b"a \xff\n")
+    with pytest.raises(ValueError, match="not UTF-8"):
+        read_scp(path)

@@ -1,0 +1,62 @@
+"""The chat prompt: the tokenizer's own template, one placeholder, labels on transcript and end token only."""
+
+import pytest
+import torch
+
+from espnet_llmasr.asr.llm import load_tokenizer
+from espnet_llmasr.text.prompt import IGNORE_ID, INSTRUCTION, SPEECH_ID, Prompt, expand_speech, labels_for
+
+
+@pytest.fixture()
+def tokenizer(tiny_llm):
+    return load_tokenizer(tiny_llm / "tokenizer.json")
+
+
+def test_prompt_is_the_chat_template_with_a_placeholder(tokenizer):
+    prompt = Prompt(tokenizer)
+    place = prompt.ids.index(SPEECH_ID)
+    assert prompt.ids.count(SPEECH_ID) == 1
+    assert tokenizer.decode(prompt.ids[:place]) == f"<|im_start|>user\n{INSTRUCTION}"
+    assert tokenizer.decode(prompt.ids[place + 1 :]) == "<|im_end|>\n<|im_start|>assistant\n"
+    assert prompt.end_id == tokenizer.convert_tokens_to_ids("<|im_end|>")
+    assert all(0 <= i < len(tokenizer) for i in prompt.ids if i != SPEECH_ID)
+
+
+def test_another_template_and_a_system_message_are_obeyed(tokenizer):
+    tokenizer.chat_template = "{% for m in messages %}[{{ m.role }}|{{ m.content }}]{% endfor %}{{ enable_thinking }}"
+    prompt = Prompt(tokenizer, instruction="Write:", system="Be brief.")
+    place = prompt.ids.index(SPEECH_ID)
+    assert tokenizer.decode(prompt.ids[:place]) == "[system|Be brief.][user|Write:"
+    assert tokenizer.decode(prompt.ids[place + 1 :]) == "]False"  # thinking is switched off
+
+
+def test_target_is_the_transcript_and_the_end_token(tokenizer):
+    prompt = Prompt(tokenizer)
+    target = prompt.target("red 你好")
+    assert target[-1] == prompt.end_id and target.count(prompt.end_id) == 1
+    assert prompt.decode(target[:-1]) == prompt.decode(target) == "red 你好"
+    assert prompt.target("") == [prompt.end_id]
+
+
+def test_tokenizer_without_template(tokenizer):
+    tokenizer.chat_template = None
+    with pytest.raises(ValueError, match="no chat template"):
+        Prompt(tokenizer)
+
+
+@pytest.mark.parametrize("template, instruction", [("{{ messages[0].role }}", "Say:"), (None, "Write <speech> down: ")])
+def test_placeholder_must_stand_there_once(tokenizer, template, instruction):
+    tokenizer.chat_template = template or tokenizer.chat_template
+    with pytest.raises(ValueError, match="times <speech>, expected once"):
+        Prompt(tokenizer, instruction)
+
+
+def test_expand_speech():
+    prompt = torch.tensor([5, 6, SPEECH_ID, 7])
+    assert expand_speech(prompt, 3).tolist() == [5, 6, -1, -1, -1, 7]
+    assert expand_speech(prompt, 1).tolist() == [5, 6, -1, 7]
+
+
+def test_labels_for():
+    labels = labels_for(torch.tensor([5, -1, -1, 7]), torch.tensor([8, 9, 2]))
+    assert labels.tolist() == [IGNORE_ID] * 4 + [8, 9, 2]

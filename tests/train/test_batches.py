@@ -1,0 +1,110 @@
+"""Batches by a frame budget, and speech read outside a training."""
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from espnet_llmasr.train.batches import frame_batches, read_num_frames
+from espnet_llmasr.train.preprocessor import PhonePreprocessor, as_samples, collate
+from espnet_llmasr.train.speech_batches import read_audio, shard, speech_batches
+
+FRAMES = {f"u{number}": 20 + (number * 37) % 180 for number in range(50)}
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 3])
+@pytest.mark.parametrize("max_frames", [200, 999, 20000])
+def test_budget_holds_on_every_rank(max_frames, world_size):
+    batches = frame_batches(FRAMES, max_frames, world_size)
+    assert sorted(set(sum(batches, []))) == sorted(FRAMES)
+    for batch in batches:
+        ranks = [batch[rank::world_size] for rank in range(world_size)]
+        assert all(rank and len(rank) * max(FRAMES[uid] for uid in rank) <= max_frames for rank in ranks)
+    if world_size == 1:
+        assert len(sum(batches, [])) == 50  # each utterance once
+        for first, second in zip(batches, batches[1:]):  # and no batch could have taken the next utterance
+            assert (len(first) + 1) * FRAMES[second[0]] > max_frames
+
+
+def test_order_of_ids_does_not_matter():
+    assert frame_batches(dict(reversed(FRAMES.items())), 500) == frame_batches(FRAMES, 500)
+
+
+def test_fewer_utterances_than_ranks():
+    assert frame_batches({"a": 5}, 10, world_size=3) == [["a", "a", "a"]]
+
+
+def test_bad_budgets():
+    with pytest.raises(ValueError, match="u0 has 300 frames, the budget is max_frames=200"):
+        frame_batches({**FRAMES, "u0": 300}, 200)
+    with pytest.raises(ValueError, match="the shape file is empty"):
+        frame_batches({}, 200)
+    assert frame_batches({"a": 0}, 5) == [["a"]]
+
+
+def test_read_num_frames(tmp_path):
+    (tmp_path / "shape").write_text("a 12\nb 7,80\n")
+    assert read_num_frames(tmp_path / "shape") == {"a": 12, "b": 7}
+
+
+# ---- utterances ----------------------------------------------------------------------------------------------------
+
+
+def test_phones_to_ids():
+    preprocess = PhonePreprocessor(["<blank>", "<unk>", "a", "b"])
+    out = preprocess("u", {"speech": np.zeros(5), "phones": "b a b"})
+    assert out["phones"].tolist() == [3, 2, 3] and out["speech"].dtype == np.float32
+    with pytest.raises(ValueError, match="u: phone 'zh' is not among the 4 tokens of the model"):
+        preprocess("u", {"speech": np.zeros(5), "phones": "a zh"})
+
+
+@pytest.mark.parametrize(
+    "samples, message",
+    [([0.0, np.nan], "NaN"), ([np.inf], "NaN or infinity"), ([], r"shape \(0,\)"), ([[0.0, 1.0]], r"shape \(1, 2\)")],
+)
+def test_bad_samples(samples, message):
+    with pytest.raises(ValueError, match=f"u7: audio .*{message}"):
+        as_samples("u7", np.array(samples))
+
+
+def test_collate():
+    rows = [("a", {"x": np.array([1, 2, 3])}), ("b", {"x": np.array([4])})]
+    uids, batch = collate(rows)
+    assert uids == ["a", "b"] and batch["x"].tolist() == [[1, 2, 3], [4, 0, 0]] and batch["x_lengths"].tolist() == [3, 1]
+
+
+def test_read_audio(tmp_path):
+    soundfile.write(tmp_path / "a.wav", np.zeros(800), 8000)
+    with pytest.raises(ValueError, match="u: .*a.wav has 8000 Hz, the model 16000 Hz"):
+        read_audio("u", str(tmp_path / "a.wav"), 16000)
+    assert len(read_audio("u", str(tmp_path / "a.wav"), 8000)) == 800
+    soundfile.write(tmp_path / "b.wav", np.full(9, np.nan), 8000, subtype="FLOAT")
+    with pytest.raises(ValueError, match="u: audio holds NaN"):
+        read_audio("u", str(tmp_path / "b.wav"), 8000)
+    (tmp_path / "c.wav").write_text("no audio")
+    for name in ("c.wav", "none.wav"):
+        with pytest.raises(ValueError, match=f"u: cannot read .*{name}"):
+            read_audio("u", str(tmp_path / name), 8000)
+
+
+def test_speech_batches(tmp_path):
+    wavs, frames = {}, {}
+    for number in range(1, 5):
+        soundfile.write(tmp_path / f"{number}.wav", np.full(400 + 160 * number, 0.1 * number), 16000)
+        wavs[f"u{number}"], frames[f"u{number}"] = str(tmp_path / f"{number}.wav"), 1 + number
+    batches = list(speech_batches(wavs, frames, 10, 16000))
+    assert [uids for uids, _, _ in batches] == [["u1", "u2"], ["u3", "u4"]]
+    uids, speech, lengths = batches[0]
+    assert lengths.tolist() == [560, 720] and speech.shape == (2, 720) and speech[0, 560:].eq(0).all()
+    assert torch.allclose(speech[1], torch.tensor(0.2), atol=1e-4)
+    with pytest.raises(ValueError, match="u9 is in wav.scp but not in utt2num_frames"):
+        list(speech_batches({**wavs, "u9": "x"}, frames, 10, 16000))
+
+
+def test_shard():
+    ids = list("abcdefg")
+    assert shard(ids, "1/1") == ids and shard(ids, "2/3") == ["b", "e"]
+    assert sorted(sum((shard(ids, f"{i}/9") for i in range(1, 10)), [])) == ids
+    for wrong in ("0/2", "3/2", "1", "a/b", "1/0", ""):
+        with pytest.raises(ValueError, match="expected i/n"):
+            shard(ids, wrong)

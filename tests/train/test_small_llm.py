@@ -1,0 +1,47 @@
+"""The tiny LLM's copying task: what it reads and where its loss falls."""
+
+import random
+
+import pytest
+
+from espnet_llmasr.asr.llm import load_tokenizer
+from espnet_llmasr.text.prompt import IGNORE_ID, Prompt
+from espnet_llmasr.train.small_llm import CopyTask
+
+LINES = ["red cat", "你好 dog"]
+
+
+@pytest.fixture()
+def task(tiny_llm):
+    return CopyTask(LINES, Prompt(load_tokenizer(tiny_llm / "tokenizer.json")), random.Random(0))
+
+
+def test_labels_are_the_transcript_and_the_end_token(task):
+    for _ in range(20):
+        ids, labels = task.example()
+        target = labels[labels != IGNORE_ID].tolist()
+        assert ids[-len(target) :].tolist() == target and target[-1] == task.prompt.end_id
+        assert labels[: -len(target)].eq(IGNORE_ID).all()
+
+
+def test_the_context_holds_the_text_with_each_token_one_to_three_times(task):
+    for _ in range(20):
+        ids, labels = task.example()
+        target, place = labels[labels != IGNORE_ID].tolist()[:-1], task.prompt.ids.index(-1)
+        heard = ids[place : len(ids) - len(target) - 1 - (len(task.prompt.ids) - place - 1)].tolist()
+        assert len(target) <= len(heard) <= 3 * len(target)
+        assert [t for n, t in enumerate(heard) if n == 0 or t != heard[n - 1]] == [
+            t for n, t in enumerate(target) if n == 0 or t != target[n - 1]
+        ]
+
+
+def test_batches_are_padded_without_loss(task):
+    ids, mask, labels = task.batch(5)
+    assert ids.shape == mask.shape == labels.shape and ids.min() >= 0
+    assert labels[mask == 0].eq(IGNORE_ID).all() and mask.sum(1).min() < mask.size(1)
+
+
+def test_random_texts_mix_scripts(task):
+    texts = [task.text() for _ in range(200)]
+    assert any(text in LINES for text in texts) and any(text not in LINES for text in texts)
+    assert all(text == " ".join(text.split()) for text in texts)

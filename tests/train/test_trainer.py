@@ -1,0 +1,124 @@
+"""The exact step: accumulated micro-batches and several ranks give the gradient of the one big batch (DESIGN decision 6)."""
+
+import importlib.util
+from copy import deepcopy
+from pathlib import Path
+
+import pytest
+import torch
+
+from espnet_llmasr.tasks.llm_asr import LLMASRTask
+from espnet_llmasr.tasks.phoneme_ctc import PhonemeCTCTask
+from espnet_llmasr.train import swap
+from espnet_llmasr.train.trainer import groups_of
+
+spec = importlib.util.spec_from_file_location("one_epoch", Path(__file__).with_name("one_epoch.py"))
+one_epoch = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(one_epoch)
+
+SPLITS = ((0, 1, 2, 3, 4), (5,), (6,), (7,))  # uneven in utterances and in tokens
+
+
+@pytest.fixture(scope="module")
+def no_dropout(encoder_conf, llm_options, phone_options, build_model, load_batch, tmp_path_factory):
+    """{name: (model, the whole batch, the split batches)} for both models, without anything random."""
+    out = tmp_path_factory.mktemp("exact")
+    conf = dict(encoder_conf=encoder_conf(dropout_rate=0.0))
+    phone = dict(ctc_head_conf=dict(dropout_rate=0.0), model_conf=dict(cr_warmup_batches=0, time_warp_factor=0), specaug=None)
+    cases = {}
+    for name, task, options in (
+        ("llm", LLMASRTask, llm_options(out / "llm", **conf)),
+        ("phone", PhonemeCTCTask, phone_options(out / "phone", **conf, **phone)),
+    ):
+        model, args = build_model(task, options)
+        cases[name] = model, load_batch(task, args), [load_batch(task, args, ids) for ids in SPLITS]
+    return cases
+
+
+@pytest.fixture(scope="module")
+def big_batch(no_dropout, tmp_path_factory):
+    """{name: gradients and loss of one update on all eight utterances}."""
+    options = dict(accum_grad=1, output_dir=tmp_path_factory.mktemp("big"))
+    return {
+        name: one_epoch.train_one_epoch(deepcopy(model), [batch], options, one_epoch.ALONE)
+        for name, (model, batch, _) in no_dropout.items()
+    }
+
+
+def assert_same(result, expected):
+    """Losses to 1e-6, gradients to 1e-6 of the largest one (single precision)."""
+    assert result["loss"] == pytest.approx(expected["loss"], rel=1e-6)
+    gradients = expected["gradients"]
+    assert set(result["gradients"]) == set(gradients)
+    largest = max(float(gradient.abs().max()) for gradient in gradients.values())
+    assert largest > 0.1
+    off = {name: float((result["gradients"][name] - gradient).abs().max()) for name, gradient in gradients.items()}
+    assert max(off.values()) < 1e-6 * max(largest, 1.0), max(off, key=off.get)
+
+
+@pytest.mark.parametrize("name", ["llm", "phone"])
+def test_accumulated_micro_batches_equal_the_big_batch(no_dropout, big_batch, name, tmp_path):
+    model, _, batches = no_dropout[name]
+    options = dict(accum_grad=4, output_dir=tmp_path)
+    assert_same(one_epoch.train_one_epoch(deepcopy(model), batches, options, one_epoch.ALONE), big_batch[name])
+
+
+def test_a_shorter_last_group_is_an_update_of_its_own(no_dropout, tmp_path):
+    model, _, batches = no_dropout["llm"]
+    three = one_epoch.train_one_epoch(deepcopy(model), batches[1:], dict(accum_grad=2, output_dir=tmp_path), one_epoch.ALONE)
+    copy = deepcopy(model)
+    for part in (batches[1:3], batches[3:]):
+        one_epoch.train_one_epoch(copy, part, dict(accum_grad=2, output_dir=tmp_path), one_epoch.ALONE)
+    for (name, value), start in zip(copy.named_parameters(), model.parameters()):
+        torch.testing.assert_close(three["gradients"][name], start.detach().double() - value.detach().double())
+
+
+def test_a_gradient_that_is_not_finite_is_skipped_and_an_epoch_of_them_is_an_error(no_dropout, tmp_path):
+    model, _, batches = no_dropout["phone"]
+    broken = deepcopy(batches[1])
+    broken[1]["speech"] = torch.full_like(broken[1]["speech"], float("nan"))
+    options = dict(accum_grad=1, output_dir=tmp_path)
+    expected = one_epoch.train_one_epoch(deepcopy(model), batches[2:3], options, one_epoch.ALONE)
+    mixed = one_epoch.train_one_epoch(deepcopy(model), [broken, batches[2]], options, one_epoch.ALONE)
+    for name, gradient in expected["gradients"].items():
+        assert gradient.equal(mixed["gradients"][name])
+    with pytest.raises(ValueError, match="epoch 1: no update had a finite gradient"):
+        one_epoch.train_one_epoch(deepcopy(model), [broken], options, one_epoch.ALONE)
+
+
+def test_groups_of():
+    assert list(groups_of(range(5), 2)) == [[0, 1], [2, 3], [4]]
+    assert list(groups_of([], 2)) == []
+
+
+@pytest.mark.slow
+def test_two_ranks(no_dropout, big_batch, two_ranks, tmp_path):
+    """Gradients, accumulation and swaps on two ranks, in one start of two processes (two_ranks.py)."""
+    jobs = {}
+    for name, (model, _, (first, second, third, fourth)) in no_dropout.items():
+        jobs[name] = model, [[first], [collated(second, third, fourth)]], dict(accum_grad=1, output_dir=tmp_path)
+        jobs[f"{name} accumulated"] = model, [[first, second], [third, fourth]], dict(accum_grad=2, output_dir=tmp_path)
+    encoder = no_dropout["llm"][0].encoder
+    encoders = {step: {k: torch.rand_like(v) for k, v in encoder.state_dict().items()} for step in (10, 30)}
+    torch.save(encoders, tmp_path / "encoders.pt")
+    torch.save(jobs, tmp_path / "models.pt")
+    two_ranks(Path(__file__).with_name("two_ranks.py"), tmp_path)
+    ranks = [torch.load(tmp_path / f"rank{rank}.pt", weights_only=False) for rank in (0, 1)]
+    for results in ranks:
+        for name in jobs:
+            assert_same(results[name], big_batch[name.split()[0]])
+        assert int(results["swap"]["swap_step"]) == 30
+        assert all(results["swap"][f"encoder.{name}"].equal(value) for name, value in encoders[30].items())
+    log = swap.read_swaps(tmp_path / "ia_sft" / "swaps.jsonl")
+    assert [(s.epoch, s.encoder_step, s.previous_step) for s in log] == [(1, 10, 0), (3, 30, 10)]
+
+
+def collated(*batches):
+    """Single utterances as one batch."""
+    from torch.nn.utils.rnn import pad_sequence
+
+    out = {}
+    for name in batches[0][1]:
+        rows = [batch[1][name][0] for batch in batches]
+        out[name] = torch.stack(rows) if rows[0].dim() == 0 else pad_sequence(rows, True)
+    return [batch[0][0] for batch in batches], out

@@ -1,0 +1,83 @@
+"""Run by test_two_ranks.py in two processes; every check that needs two ranks shares this one start.
+
+Arguments: a directory with models.pt = {name: (model, batches, options)}. Writes rank<r>.pt = {name: result}.
+"""
+
+import sys
+from copy import deepcopy
+from datetime import timedelta
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch.nn.parallel import DistributedDataParallel
+
+from espnet_llmasr.train import swap
+from espnet_llmasr.train.encoder_store import EncoderStore
+from espnet_llmasr.train.trainer import Trainer
+from one_epoch import train_one_epoch
+
+
+def exact_steps(jobs, rank: int) -> dict:
+    """Trains one update on this rank's micro-batches."""
+    distributed = SimpleNamespace(distributed=True, dist_rank=rank)
+    results = {}
+    for name, (model, batches, options) in jobs.items():
+        results[name] = train_one_epoch(DistributedDataParallel(deepcopy(model)), batches[rank], options, distributed)
+    return results
+
+
+def swaps(model, directory: Path, rank: int) -> dict:
+    """Swaps twice (the first encoder appears late), then meets a decision that fails on rank 0."""
+    options = SimpleNamespace(
+        output_dir=directory / "ia_sft", encoder_dir=directory / "store", swap="every_epoch", swap_schedule=None
+    )
+    model.encoder.requires_grad_(False)
+    if rank == 1:
+        Trainer._decide = staticmethod(lambda *args: pytest.fail("rank 1 decided by itself"))
+    swap.WAIT_S = 1
+    store, seen = EncoderStore(options.encoder_dir), []
+    if rank == 0:
+        publish_late(store, torch.load(directory / "encoders.pt"), seen)
+    for epoch in (1, 2, 3):
+        Trainer.swap_encoder(model, epoch, options)
+    if rank == 0:
+        assert seen, "the first encoder was there at once"
+        swap.poll_store = lambda *args: 1 / 0
+    with pytest.raises(ZeroDivisionError):
+        Trainer.swap_encoder(model, 4, options)
+    return model.state_dict()
+
+
+def publish_late(store: EncoderStore, encoders: dict, seen: list) -> None:
+    """Publishes the first encoder after a look at the empty store, the second one before epoch 3."""
+    poll = swap.poll_store
+
+    def polled(store_, epoch, *args):
+        due = poll(store_, epoch, *args)
+        if not store.steps():
+            seen.append(due)
+            store.publish(10, encoders[10])
+        elif epoch == 2:
+            store.publish(30, encoders[30])
+        return due
+
+    swap.poll_store = polled
+
+
+def main() -> None:
+    directory = Path(sys.argv[1])
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group("gloo", timeout=timedelta(seconds=120))
+    rank = torch.distributed.get_rank()
+    jobs = torch.load(directory / "models.pt", weights_only=False)
+    results = exact_steps(jobs, rank)
+    results["swap"] = swaps(jobs["llm"][0], directory, rank)
+    torch.save(results, directory / f"rank{rank}.pt")
+    torch.distributed.barrier()
+    torch.distributed.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main()
