@@ -1,4 +1,4 @@
-"""Adds our components to the stock ASR task. The one place that imports espnet2.tasks.asr (it is slow and tries the network)."""
+"""Adds our components to the stock ASR task; the one place that imports espnet2.tasks.asr (slow, tries the network)."""
 
 from espnet2.asr.encoder.abs_encoder import AbsEncoder
 from espnet2.asr.espnet_model import ESPnetASRModel
@@ -17,7 +17,7 @@ COMPONENTS = (
 
 
 def register() -> None:
-    """After this, --frontend kaldi_fbank, --encoder firered_conformer and --model cr_ctc work in any ESPnet ASR recipe."""
+    """After this, --frontend kaldi_fbank, --encoder firered_conformer and --model cr_ctc work in any recipe."""
     for choices, name, component, base in COMPONENTS:
         assert issubclass(component, base), component
         choices.classes[name] = component

@@ -175,7 +175,7 @@ def load_batch(corpus):
 
 @pytest.fixture()
 def forked():
-    """Runs a function in a forked process (cheap: everything is imported) and returns its exit status as in os.waitpid."""
+    """Runs a function in a forked process (everything is imported there) and returns its status as os.waitpid does."""
 
     def run(function) -> int:
         pid = os.fork()
@@ -210,7 +210,7 @@ def command(monkeypatch, capfd):
 
 @pytest.fixture()
 def two_ranks():
-    """Runs `python -m torch.distributed.run --nproc_per_node 2 ARGUMENTS` on gloo and returns its output; fails if it fails."""
+    """Runs `python -m torch.distributed.run --nproc_per_node 2 ARGUMENTS`; returns its output, fails if it fails."""
 
     def run(*arguments):
         with socket.socket() as probe:

@@ -31,7 +31,12 @@ class CRCTCASRModel(ESPnetASRModel):
         self.register_buffer("num_batches", torch.zeros((), dtype=torch.int64))
 
     def forward(
-        self, speech: torch.Tensor, speech_lengths: torch.Tensor, text: torch.Tensor, text_lengths: torch.Tensor, **kwargs
+        self,
+        speech: torch.Tensor,
+        speech_lengths: torch.Tensor,
+        text: torch.Tensor,
+        text_lengths: torch.Tensor,
+        **kwargs,
     ) -> Tuple[torch.Tensor, Dict[str, torch.Tensor], torch.Tensor]:
         """speech (B, N), text (B, U) with lengths (B,) -> loss per utterance, statistics, number of utterances."""
         if not self.training:

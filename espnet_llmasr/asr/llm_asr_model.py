@@ -23,11 +23,11 @@ from espnet_llmasr.text.prompt import IGNORE_ID, SPEECH_ID, expand_speech, label
 
 
 class LLMASRModel(AbsESPnetModel):
-    """The LLM reads a prompt in which <speech> is replaced by adapted encoder frames (Eq. 4) and writes the transcript (Eq. 5).
+    """The LLM reads a prompt in which <speech> is replaced by encoder frames (Eq. 4) and writes the transcript (Eq. 5).
 
     Modules whose parameters are all frozen stay in eval mode and under no_grad, whatever the trainer asks.
-    The buffer `swap_step` is the pretraining step of the encoder inside (0: not from the encoder store); it travels in every
-    checkpoint. No attribute but the encoder itself may start with "encoder": ESPnet's --init_param matches by prefix.
+    The buffer `swap_step` is the pretraining step of the encoder inside (0: not from the encoder store); it travels in
+    every checkpoint. No attribute but the encoder itself may start with "encoder": ESPnet's --init_param matches by prefix.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class LLMASRModel(AbsESPnetModel):
         text_lengths: torch.Tensor,
         **kwargs,
     ) -> Tuple[torch.Tensor, Dict[str, torch.Tensor], torch.Tensor]:
-        """speech (B, N), prompt (B, P), text (B, U) with lengths (B,) -> mean loss per target token, statistics, target tokens.
+        """speech (B, N), prompt (B, P), text (B, U) with lengths (B,) -> mean loss per target token, statistics, weight.
 
         The weight is the number of target tokens, so that the trainer can form the mean over the global batch.
         """
@@ -105,7 +105,9 @@ class LLMASRModel(AbsESPnetModel):
             frames, lengths, _ = self.encoder(feats, lengths)
         return frames, lengths
 
-    def compose(self, ids: torch.Tensor, speech_tokens: torch.Tensor, speech_token_lengths: torch.Tensor) -> torch.Tensor:
+    def compose(
+        self, ids: torch.Tensor, speech_tokens: torch.Tensor, speech_token_lengths: torch.Tensor
+    ) -> torch.Tensor:
         """Embeds ids (B, S) and fills the places of SPEECH_ID with the valid speech tokens: (B, S, E) (Eq. 4)."""
         is_speech = ids == SPEECH_ID
         embedded = self.llm.get_input_embeddings()(ids.masked_fill(is_speech, 0))
@@ -128,9 +130,9 @@ class LLMASRModel(AbsESPnetModel):
         tokens_per_second: float = 15.0,
         sample_rate: int = 16000,
     ) -> Tuple[List[List[int]], torch.Tensor]:
-        """Beam search for speech (B, N) with one prompt (P,): token ids per utterance without the end token, and scores (B,).
+        """Beam search for speech (B, N) with one prompt (P,): token ids per utterance without end token, scores (B,).
 
-        Left-padded with true lengths; every utterance has its own limit of ceil(seconds * tokens_per_second) + 16 tokens.
+        Left-padded with true lengths; each utterance has its own limit of ceil(seconds * tokens_per_second) + 16 tokens.
         The score is the mean log-probability per token.
         """
         speech_tokens, speech_token_lengths = self.embed_speech(speech, speech_lengths)

@@ -1,4 +1,7 @@
-"""Mean and variance of the features: python -m espnet_llmasr.bin.compute_stats --data_dir dump/train --output exp/stats/feats_stats.npz"""
+"""Mean and variance of the features.
+
+python -m espnet_llmasr.bin.compute_stats --data_dir dump/train --output exp/stats/feats_stats.npz
+"""
 
 import io
 import logging
@@ -19,7 +22,7 @@ def get_parser() -> Parser:
     parser.add_argument("--data_dir", type=Path, required=True, help="dump/<set> with wav.scp and utt2num_frames")
     parser.add_argument("--output", type=Path, required=True, help="feats_stats.npz, in ESPnet's form")
     parser.add_argument("--fs", type=int, default=16000, help="sample rate")
-    parser.add_argument("--max_utterances", type=int, default=100000, help="taken evenly from the set; more change nothing")
+    parser.add_argument("--max_utterances", type=int, default=100000, help="taken evenly from the set")
     parser.add_argument("--max_frames", type=int, default=20000, help="padded frames per batch")
     return parser
 

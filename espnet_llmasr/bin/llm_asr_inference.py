@@ -1,4 +1,4 @@
-"""Transcribes speech by beam search: python -m espnet_llmasr.bin.llm_asr_inference --llm_asr_train_config ... (one line an utterance)."""
+"""Transcribes speech by beam search: python -m espnet_llmasr.bin.llm_asr_inference --llm_asr_train_config ..."""
 
 import logging
 from pathlib import Path
@@ -48,7 +48,7 @@ class Speech2Text:
         return cls(**ModelDownloader().download_and_unpack(model_tag), **kwargs)
 
     def __call__(self, speech: np.ndarray, fs: Optional[int] = None) -> Hypothesis:
-        """speech (N,) in [-1, 1] at `fs` Hz (default: the model's rate; others are resampled) -> the best hypothesis."""
+        """speech (N,) in [-1, 1] at `fs` Hz (others than the model's are resampled) -> the best hypothesis."""
         if fs not in (None, self.sample_rate):
             speech = resample_poly(speech, self.sample_rate, fs)
         samples = torch.as_tensor(np.asarray(speech, dtype=np.float32))[None]
@@ -95,14 +95,14 @@ def main(argv=None):
     wavs = {uid: wavs[uid] for uid in shard(sorted(wavs), args.shard)}
     frames = {uid: int(n) for uid, n in read_scp(args.data_dir / "utt2num_frames").items()}
     hypotheses = {}
-    batches = speech_batches(wavs, frames, args.max_frames, speech2text.sample_rate) if wavs else ()  # more shards than wavs
+    batches = speech_batches(wavs, frames, args.max_frames, speech2text.sample_rate) if wavs else ()
     for uids, speech, lengths in batches:
         hypotheses.update(zip(uids, speech2text.batch(speech, lengths)))
         logging.info("%d of %d utterances: %s '%s'", len(hypotheses), len(wavs), uids[-1], hypotheses[uids[-1]].text)
     number, total = args.shard.split("/")
     suffix = "" if total == "1" else f".{number}"
     write_scp(args.output_dir / f"text{suffix}", {uid: hypothesis.text for uid, hypothesis in hypotheses.items()})
-    write_scp(args.output_dir / f"score{suffix}", {uid: f"{hypothesis.score:.4f}" for uid, hypothesis in hypotheses.items()})
+    write_scp(args.output_dir / f"score{suffix}", {uid: f"{best.score:.4f}" for uid, best in hypotheses.items()})
 
 
 if __name__ == "__main__":

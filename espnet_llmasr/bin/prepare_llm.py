@@ -1,7 +1,7 @@
 """Prepares the LLM: python -m espnet_llmasr.bin.prepare_llm --llm Qwen/Qwen3-1.7B --output_dir exp/llm
 
-With --llm (a hub name or a directory) its configuration, tokenizer and weights are taken; without, a tiny Qwen3 is trained on
---text. Writes config.json, tokenizer files and llm.pth (the weights, for --init_param exp/llm/llm.pth::llm).
+With --llm (a hub name or a directory) its configuration, tokenizer and weights are taken; without, a tiny Qwen3 is
+trained on --text. Writes config.json, tokenizer files and llm.pth (the weights, for --init_param exp/llm/llm.pth::llm).
 """
 
 import logging

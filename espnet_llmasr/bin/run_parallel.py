@@ -1,7 +1,7 @@
 """Runs named jobs side by side: python -m espnet_llmasr.bin.run_parallel --job NAME LOG COMMAND [--job ...]
 
-COMMAND is a shell command, LOG the file it writes, whose last line is shown every few seconds. If one job fails, or the whole is
-interrupted, the others are stopped at once, nothing is left running, and the log to read is named.
+COMMAND is a shell command, LOG the file it writes, whose last line is shown every few seconds. If one job fails, or
+the whole is interrupted, the others are stopped at once, nothing is left running, and the log to read is named.
 """
 
 import os
@@ -100,7 +100,8 @@ def main(argv=None):
     parser = Parser(description=__doc__)
     parser.add_argument("--job", nargs=3, action="append", required=True, metavar=("NAME", "LOG", "COMMAND"))
     args = parser.parse_args(argv)
-    signal.signal(signal.SIGTERM, _interrupted)
+    for number in (signal.SIGTERM, signal.SIGINT):  # a background shell would have SIGINT ignored
+        signal.signal(number, _interrupted)
     jobs: List[Job] = []
     try:
         for job in args.job:

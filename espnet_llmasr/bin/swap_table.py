@@ -1,4 +1,7 @@
-"""Prints the paper's Table 5 for a run: python -m espnet_llmasr.bin.swap_table --encoder_dir exp/encoders --ia_sft_dir exp/ia_sft"""
+"""Prints the paper's Table 5 for a run.
+
+python -m espnet_llmasr.bin.swap_table --encoder_dir exp/encoders --ia_sft_dir exp/ia_sft
+"""
 
 import json
 from pathlib import Path

@@ -48,7 +48,7 @@ class PhonemeCTCTask(SpeechTask):
         for source in [source for source in sources if (source.parent / "config.yaml").is_file()]:
             saved, given = cls.config_of(source.parent / "config.yaml").token_list, read_token_list(args.token_list)
             if saved != given:
-                raise ValueError(f"{differing(saved, given)}: {args.token_list} is not the token list {source} was trained with")
+                raise ValueError(f"{differing(saved, given)}: {args.token_list} is not the token list of {source}")
 
     @classmethod
     def build_model(cls, args) -> PhonemeCTCModel:

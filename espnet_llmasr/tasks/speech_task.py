@@ -94,7 +94,7 @@ class SpeechTask(AbsTask):
     def build_sequence_iter_factory(cls, args, iter_options, mode: str) -> SequenceIterFactory:
         """As ESPnet's, with batches of at most max_frames padded frames per rank."""
         if not iter_options.shape_files:
-            raise ValueError(f"no frames per utterance: give --{mode}_shape_file dump/{mode}/utt2num_frames (made by stage 2)")
+            raise ValueError(f"no --{mode}_shape_file: give dump/{mode}/utt2num_frames (made by stage 2)")
         rank, world_size = 0, 1
         if iter_options.distributed:
             rank, world_size = torch.distributed.get_rank(), torch.distributed.get_world_size()
@@ -127,7 +127,7 @@ class SpeechTask(AbsTask):
         except RuntimeError as error:
             if "Error(s) in loading state_dict" not in str(error):
                 raise
-            raise ValueError(f"a checkpoint of other sizes than the model: {error}: change the configuration back") from error
+            raise ValueError(f"a checkpoint of other sizes than the model: {error}: restore its configuration") from error
         if torch.distributed.is_initialized():
             torch.distributed.barrier()
             torch.distributed.destroy_process_group()
@@ -144,7 +144,7 @@ class SpeechTask(AbsTask):
             except (RuntimeError, OSError, EOFError, UnpicklingError):
                 names = {}
             if not any(name.startswith(source) for name in names):
-                raise ValueError(f"--init_param {path} is broken or has no weights '{source}.*': give <n>epoch.pth or latest.pth")
+                raise ValueError(f"--init_param {path} is broken or has no weights '{source}.*': give <n>epoch.pth")
 
     @classmethod
     def check_required_command_args(cls, args) -> None:

@@ -69,12 +69,12 @@ class EncoderStore:
 
 
 def is_whole(path: PathLike) -> bool:
-    """True if `path` is a complete file of weights: all its members match their checksums, and torch can read its head."""
+    """True if `path` is a complete file of weights: its members match their checksums, torch can read its head."""
     try:
         with zipfile.ZipFile(path) as archive:
             if archive.testzip() is not None:
                 return False
         torch.load(path, map_location="cpu", weights_only=True, mmap=True)
         return True
-    except Exception:  # a flipped bit may surface as anything: BadZipFile, zlib.error, NotImplementedError, RuntimeError ...
+    except Exception:  # a flipped bit surfaces as anything: BadZipFile, zlib.error, NotImplementedError, RuntimeError
         return False

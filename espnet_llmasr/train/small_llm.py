@@ -1,7 +1,7 @@
 """A tiny Qwen3 and its tokenizer, trained on the training text: stands in for Qwen3-1.7B where none can be had.
 
 A real LLM can copy text from its context; a tiny one must learn it, or nothing can be aligned to it while it is frozen.
-It is therefore trained on the chat prompt in which random word strings stand in the place of speech and are to be repeated.
+It is therefore trained on the chat prompt in which random words stand in the place of speech and are to be repeated.
 S tokens of a sequence.
 """
 

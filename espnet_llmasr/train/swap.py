@@ -65,10 +65,10 @@ def is_last_epoch(epoch: int, past: List[Swap], final_epochs: Optional[int]) -> 
 
 
 def check_options(options) -> None:
-    """Raises ValueError for swap options that would be without effect, or a schedule that cannot be read."""
+    """Raises ValueError for swap options that would have no effect, or a schedule that cannot be read."""
     schedule = options.swap_schedule
     if options.encoder_dir is None and (schedule is not None or options.final_epochs is not None):
-        raise ValueError("--swap_schedule and --final_epochs need --encoder_dir, the encoder store: give it, or leave them out")
+        raise ValueError("--swap_schedule and --final_epochs need --encoder_dir: give the encoder store, or leave them out")
     if schedule is not None and not Path(schedule).is_file():
         raise ValueError(f"--swap_schedule {schedule} does not exist: give the swaps.jsonl of an earlier run")
     if schedule is not None and Path(schedule).resolve().parent == Path(options.output_dir).resolve():

@@ -80,7 +80,7 @@ class ExactTrainer(espnet_trainer.Trainer):
             reporter.register({"grad_norm": grad_norm, "lr": optimizers[0].param_groups[0]["lr"]})
             reporter.next()
         if all_invalid:
-            raise ValueError(f"epoch {reporter.epoch}: no update had a finite gradient: lower the learning rate, check the data")
+            raise ValueError(f"epoch {reporter.epoch}: no update had a finite gradient: lower the learning rate")
         return False
 
     @classmethod

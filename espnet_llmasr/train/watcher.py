@@ -89,14 +89,14 @@ class Pretraining:
         return -(-config["num_iters_per_epoch"] // config["accum_grad"])
 
     def newest(self, after: int = 0) -> Optional[Tuple[int, State]]:
-        """The epoch that latest.pth points to, if above `after`, and its encoder; None while there is none or it is not whole."""
+        """The epoch that latest.pth points to and its encoder; None while it is not above `after`, or not whole."""
         try:
             name = re.fullmatch(r"(\d+)epoch\.pth", os.readlink(self.directory / "latest.pth"))
             if name is None or int(name.group(1)) <= after or not is_whole(self.directory / name.group()):
                 return None
             return int(name.group(1)), encoder_state(self.directory / name.group())
         except (OSError, RuntimeError, EOFError):
-            return None  # the link is made anew after each epoch, older files are removed, a resumed training writes in place
+            return None  # the link is made anew, older files are removed, a resumed training writes in place
 
 
 class Watcher:
@@ -146,11 +146,6 @@ class Watcher:
         self.reference = self.reference or deepcopy(self.encoder)
         self.reference.load_state_dict(state)
         self.reference_step = step
-
-    def checks(self) -> List[Check]:
-        """All checks in the log."""
-        lines = self.log.read_text().splitlines() if self.log.exists() else []
-        return [Check(**json.loads(line)) for line in lines]
 
     def checks(self) -> List[Check]:
         """All checks in the log."""
@@ -223,6 +218,6 @@ def watch(pretraining: Pretraining, watcher: Watcher, poll_s: float = 1.0) -> No
             done, state = newest
             watcher.check(done * updates, state, ended)
         elif ended:
-            raise ValueError(f"{pretraining.directory} has ended but latest.pth is missing or broken: run pretraining again")
+            raise ValueError(f"{pretraining.directory} has ended but latest.pth is missing or broken: train it again")
         else:
             time.sleep(poll_s)

@@ -14,7 +14,6 @@ from espnet_llmasr.tasks.llm_asr import LLMASRTask
 from espnet_llmasr.text.prompt import IGNORE_ID
 
 NAMES = ("speech", "prompt", "text")
-END_BIAS = 3.0  # lets the untrained LLM stop after some tokens
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +112,7 @@ def test_loss_only_on_transcript_and_end_token(model, batch, seen):
 
 
 def test_equation_5_by_hand(model, batch):
-    """Eq. 5: the loss is the mean of -log p(token | speech, earlier tokens), here from single prefixes without any mask."""
+    """Eq. 5: the loss is the mean of -log p(token | speech, earlier tokens), here from single prefixes, unmasked."""
     single, total = alone(batch, 0), 0.0
     with torch.no_grad():
         tokens, _ = model.embed_speech(single["speech"], single["speech_lengths"])
@@ -214,16 +213,25 @@ def test_beam_search_of_a_batch_equals_one_by_one(talker, model_args, batch, bea
     assert len({tuple(ids) for ids in together}) > 1
 
 
-def test_beam_search_with_an_llm_that_stops_by_itself(talker, model_args, batch):
-    end_id = LLMASRTask.build_prompt(model_args[1]).end_id
-    bias = torch.nn.functional.one_hot(torch.tensor(end_id), talker.llm.lm_head.out_features) * END_BIAS
-    hook = talker.llm.lm_head.register_forward_hook(lambda module, inputs, logits: logits + bias)
-    together, scores = transcribe(talker, model_args[1], batch, tokens_per_second=12.0)
-    singles = [transcribe(talker, model_args[1], alone(batch, row), tokens_per_second=12.0) for row in range(8)]
+def lengths_with(talker, args, batch, bias):
+    """Lengths of the transcripts if the end token's logit is raised by `bias`, and what was transcribed."""
+    end_id = LLMASRTask.build_prompt(args).end_id
+    raised = bias * torch.nn.functional.one_hot(torch.tensor(end_id), talker.llm.lm_head.out_features)
+    hook = talker.llm.lm_head.register_forward_hook(lambda module, inputs, logits: logits + raised)
+    together, scores = transcribe(talker, args, batch, tokens_per_second=12.0)
+    singles = [transcribe(talker, args, alone(batch, row), tokens_per_second=12.0) for row in range(8)]
     hook.remove()
-    assert [ids for (ids,), _ in singles] == together
-    torch.testing.assert_close(torch.cat([score for _, score in singles]), scores, atol=1e-4, rtol=0)
-    assert len({len(ids) for ids in together}) > 3 and min(map(len, together)) < 12
+    return [len(ids) for ids in together], together, scores, singles
+
+
+def test_beam_search_with_an_llm_that_stops_by_itself(talker, model_args, batch):
+    limits, spread = torch.ceil(batch["speech_lengths"] / 16000 * 12.0).long() + 15, 0
+    for bias in (1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 4.5, 5.0):
+        lengths, together, scores, singles = lengths_with(talker, model_args[1], batch, bias)
+        assert [ids for (ids,), _ in singles] == together
+        torch.testing.assert_close(torch.cat([score for _, score in singles]), scores, atol=1e-4, rtol=0)
+        spread += sum(0 < n < limit for n, limit in zip(lengths, limits.tolist()))
+    assert spread >= 8  # transcripts that ended by themselves
 
 
 def test_every_utterance_has_its_own_limit(talker, model_args, batch):

@@ -52,7 +52,8 @@ def test_validation_loss_is_plain_ctc_per_label(model, batch):
     for row in range(8):
         single = alone(batch, row)
         log_probs, lengths = classify(model, single)
-        total += F.ctc_loss(log_probs.transpose(0, 1), single["phones"], lengths, single["phones_lengths"], reduction="sum")
+        targets = single["phones"], lengths, single["phones_lengths"]
+        total += F.ctc_loss(log_probs.transpose(0, 1), *targets, reduction="sum")
     assert float(weight) == float(batch["phones_lengths"].sum())
     assert float(loss) == pytest.approx(float(total / weight), abs=1e-5)
     assert set(stats) == {"loss", "per", "blank", "peak"}
@@ -64,7 +65,7 @@ def test_transcripts_of_a_batch_equal_one_by_one(model, batch):
     assert any(together)
     for row in range(8):
         single = alone(batch, row)
-        assert model.transcribe(single["speech"], single["speech_lengths"]) == together[row: row + 1]
+        assert model.transcribe(single["speech"], single["speech_lengths"]) == together[row : row + 1]
 
 
 def test_training_counts_batches_and_draws_two_views(model, batch):

@@ -34,13 +34,12 @@ def test_all_succeed(tmp_path):
 def test_one_failure_stops_the_others(tmp_path, marker):
     log, began = tmp_path / "bad.log", time.monotonic()
     stubborn = f"trap '' TERM; (sleep {marker} & sleep {marker}) > {tmp_path}/good.log"
-    done = subprocess.run(
-        RUN + job("good", tmp_path / "good.log", stubborn) + job("bad", log, f"sleep 1; echo the reason > {log}; exit 3"),
-        capture_output=True,
-        text=True,
-    )
+    failing = job("bad", log, f"sleep 1; echo the reason > {log}; exit 3")
+    jobs = job("good", tmp_path / "good.log", stubborn) + failing
+    done = subprocess.run(RUN + jobs, capture_output=True, text=True)
     assert done.returncode == 1 and time.monotonic() - began < 25
-    assert done.stderr.splitlines()[-1].endswith(f"bad failed with exit code 3: read {log}") and "the reason" in done.stderr
+    assert done.stderr.splitlines()[-1].endswith(f"bad failed with exit code 3: read {log}")
+    assert "the reason" in done.stderr
     assert not alive(marker)
 
 

@@ -19,7 +19,8 @@ def pretrained(phone_options, tmp_path_factory):
 
 
 def options(pretrained, corpus, out, **changes):
-    values = dict(pretrain_dir=pretrained, data_dir=corpus / "valid", encoder_dir=out, start_step=2, poll_s=0.05, **changes)
+    values = dict(pretrain_dir=pretrained, data_dir=corpus / "valid", encoder_dir=out, start_step=2, poll_s=0.05)
+    values |= changes
     return [str(part) for name, value in values.items() for part in (f"--{name}", value)]
 
 
@@ -62,6 +63,6 @@ def test_swap_table(tmp_path, capsys):
     text = capsys.readouterr().out
     assert text.rstrip() == (tmp_path / "t.md").read_text().rstrip()
     rows = [line.split(" | ") for line in text.splitlines() if line.startswith("| ")][2:]
-    assert [row[0] for row in rows] == ["| 10", "| 30", "| 40"] and [row[1] for row in rows] == ["-", "0.9123", "0.9800"]
+    assert [row[:2] for row in rows] == [["| 10", "-"], ["| 30", "0.9123"], ["| 40", "0.9800"]]
     assert rows[1][3] == "alignment and the start of IA-SFT" and rows[2][3] == "IA-SFT from epoch 3"
     assert "Encoder swaps during IA-SFT: 1" in text

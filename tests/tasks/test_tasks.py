@@ -87,11 +87,11 @@ def without(options, name):
 def test_missing_tables(command, phone_options, tmp_path):
     options = phone_options(tmp_path / "out")
     assert_one_line(command(phone_train, *without(options, "--train_shape_file")), "--train_shape_file", "stage 2")
-    no_phones = [option for option in options if ",phones," not in option]
-    no_phones = [o for o, after in zip(no_phones, [*no_phones[1:], ""]) if not (o.endswith("_type") and after.startswith("--"))]
-    assert_one_line(command(phone_train, *no_phones), "phones")
-    assert_one_line(command(phone_train, *phone_options(tmp_path / "out", token_list=None)), "--token_list")
-    assert_one_line(command(phone_train, *phone_options(tmp_path / "out", token_list=str(tmp_path / "no.txt"))), "no.txt")
+    renamed = [option.replace(",phones,", ",text,") for option in options]
+    assert_one_line(command(phone_train, *renamed), "phones")
+    for token_list, message in ((None, "--token_list"), (str(tmp_path / "no.txt"), "no.txt")):
+        done = command(phone_train, *phone_options(tmp_path / "out", token_list=token_list))
+        assert_one_line(done, message)
 
 
 @pytest.fixture()
@@ -147,7 +147,8 @@ def test_init_param_that_would_load_nothing(command, pretrained, llm_options, tm
         (f"{pretrained}/latest.pth:adaptor:adaptor", "has no weights 'adaptor.*'"),
         (f"{tmp_path}/none.pth::llm", "does not exist"),
     ):
-        assert_one_line(command(llm_asr_train, *llm_options(tmp_path / "out", init_param=[spec])), "--init_param", message)
+        done = command(llm_asr_train, *llm_options(tmp_path / "out", init_param=[spec]))
+        assert_one_line(done, "--init_param", message)
 
 
 def test_a_checkpoint_of_another_size(command, pretrained, phone_options, llm_options, encoder_conf, tmp_path):
@@ -203,7 +204,7 @@ def test_swap_mistakes(command, llm_options, tmp_path):
 
 @pytest.mark.slow
 def test_two_ranks_by_the_command(two_ranks, llm_options, build_model, encoder_conf, tmp_path):
-    """The launcher of clusters: a swap on both ranks, one log, and the weights of one process with the same global batches."""
+    """The launcher of clusters: a swap on both ranks, one log, the weights of one process with the same global batches."""
     store, sizes = EncoderStore(tmp_path / "store"), dict(encoder_conf=encoder_conf(dropout_rate=0.0))
     encoder = build_model(LLMASRTask, llm_options(tmp_path / "x", **sizes))[0].encoder.state_dict()
     store.publish(10, encoder)

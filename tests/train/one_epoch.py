@@ -9,7 +9,7 @@ from espnet_llmasr.train.trainer import Trainer
 
 
 def train_one_epoch(model, batches, options: dict, distributed) -> dict:
-    """Runs the real Trainer.train_one_epoch; options may set accum_grad, output_dir -> gradients and the epoch's loss."""
+    """Runs the real Trainer.train_one_epoch; options set accum_grad and output_dir -> gradients and the epoch's loss."""
     parameters = dict(getattr(model, "module", model).named_parameters())
     before = {name: parameter.detach().double() for name, parameter in parameters.items()}
     optimizer = torch.optim.SGD(model.parameters(), lr=1.0)

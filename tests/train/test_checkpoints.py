@@ -68,6 +68,12 @@ KILLS = {
     "after the end mark": lambda: die_in(checkpoints, "write_atomically", 1, after=True),
 }
 
+FROM_SCRATCH = (  # no epoch was complete yet
+    "in the first epoch",
+    "in checkpoint.pth of the first epoch",
+    "between checkpoint.pth and 1epoch.pth",
+)
+
 
 def train(options, **extra):
     PhonemeCTCTask.main(cmd=[*options, "--resume=true", *(f"--{name}={value}" for name, value in extra.items())])
@@ -100,6 +106,7 @@ def test_killed_and_resumed(uninterrupted, phone_options, forked, moment, tmp_pa
         train(options)
 
     assert forked(killed) == signal.SIGKILL
+    assert (tmp_path / "out" / "checkpoint.prev.pth").exists() == (moment not in FROM_SCRATCH)
     assert forked(lambda: train(options)) == 0
     assert_same_training(uninterrupted, tmp_path / "out")
 

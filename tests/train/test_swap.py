@@ -48,7 +48,8 @@ def test_options_without_effect_are_refused(tmp_path):
         return SimpleNamespace(**{**nothing, **changes})
 
     swap.check_options(options())
-    for wrong in (dict(final_epochs=2), dict(swap_schedule="x"), dict(swap_schedule=str(tmp_path / "no"), encoder_dir="e")):
+    absent = dict(swap_schedule=str(tmp_path / "no"), encoder_dir="e")
+    for wrong in (dict(final_epochs=2), dict(swap_schedule="x"), absent):
         with pytest.raises(ValueError, match="--swap_schedule"):
             swap.check_options(options(**wrong))
     (tmp_path / "out").mkdir()
@@ -188,16 +189,16 @@ def assert_equal(first, second):
 
 
 def test_alignment_trains_the_adaptor_only(encoders, llm_options, tiny_llm, store, tmp_path):
-    """Through the command: the LLM's weights arrive by --init_param, the encoder from the store; both stay as they were."""
+    """By the command: the LLM's weights come by --init_param, the encoder from the store; both stay as they were."""
     timer = threading.Timer(2.0, lambda: store.publish(10, encoders[10]))
     timer.start()
     out = tmp_path / "align"
     train(llm_options(out, freeze_param=["encoder", "llm"], encoder_dir=str(store.directory), specaug="masks"))
     timer.join()
     after = weights(out, 2)
-    assert_equal({k: v for k, v in after.items() if k.startswith("encoder.")}, {f"encoder.{k}": v for k, v in encoders[10].items()})
-    llm = torch.load(tiny_llm / "llm.pth", weights_only=True)
-    assert_equal({k: v for k, v in after.items() if k.startswith("llm.")}, {f"llm.{k}": v for k, v in llm.items()})
+    part = lambda name: {k[len(name) :]: v for k, v in after.items() if k.startswith(name)}
+    assert_equal(part("encoder."), encoders[10])
+    assert_equal(part("llm."), torch.load(tiny_llm / "llm.pth", weights_only=True))
     first = weights(out, 1) if (out / "1epoch.pth").exists() else None
     assert int(after["swap_step"]) == 10
     assert first is None or not first["adaptor.linear1.weight"].equal(after["adaptor.linear1.weight"])
@@ -211,7 +212,11 @@ def ia_sft(encoders, llm_options, tmp_path_factory):
     root = tmp_path_factory.mktemp("ia_sft")
     store, out = EncoderStore(root / "store"), root / "live"
     conf = dict(
-        freeze_param=["encoder"], encoder_dir=str(store.directory), swap="every_epoch", final_epochs=2, keep_nbest_models=9
+        freeze_param=["encoder"],
+        encoder_dir=str(store.directory),
+        swap="every_epoch",
+        final_epochs=2,
+        keep_nbest_models=9,
     )
     store.publish(10, encoders[10])
     train(llm_options(out, **conf, max_epoch=2, resume=True))

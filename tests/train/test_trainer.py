@@ -1,4 +1,4 @@
-"""The exact step: accumulated micro-batches and several ranks give the gradient of the one big batch (DESIGN decision 6)."""
+"""The exact step: accumulated micro-batches and ranks give the gradient of the one big batch (DESIGN decision 6)."""
 
 import importlib.util
 from copy import deepcopy
@@ -24,7 +24,8 @@ def no_dropout(encoder_conf, llm_options, phone_options, build_model, load_batch
     """{name: (model, the whole batch, the split batches)} for both models, without anything random."""
     out = tmp_path_factory.mktemp("exact")
     conf = dict(encoder_conf=encoder_conf(dropout_rate=0.0))
-    phone = dict(ctc_head_conf=dict(dropout_rate=0.0), model_conf=dict(cr_warmup_batches=0, time_warp_factor=0), specaug=None)
+    plain = dict(cr_warmup_batches=0, time_warp_factor=0)
+    phone = dict(ctc_head_conf=dict(dropout_rate=0.0), model_conf=plain, specaug=None)
     cases = {}
     for name, task, options in (
         ("llm", LLMASRTask, llm_options(out / "llm", **conf)),
@@ -65,10 +66,10 @@ def test_accumulated_micro_batches_equal_the_big_batch(no_dropout, big_batch, na
 
 def test_a_shorter_last_group_is_an_update_of_its_own(no_dropout, tmp_path):
     model, _, batches = no_dropout["llm"]
-    three = one_epoch.train_one_epoch(deepcopy(model), batches[1:], dict(accum_grad=2, output_dir=tmp_path), one_epoch.ALONE)
-    copy = deepcopy(model)
+    options, copy = dict(accum_grad=2, output_dir=tmp_path), deepcopy(model)
+    three = one_epoch.train_one_epoch(deepcopy(model), batches[1:], options, one_epoch.ALONE)
     for part in (batches[1:3], batches[3:]):
-        one_epoch.train_one_epoch(copy, part, dict(accum_grad=2, output_dir=tmp_path), one_epoch.ALONE)
+        one_epoch.train_one_epoch(copy, part, options, one_epoch.ALONE)
     for (name, value), start in zip(copy.named_parameters(), model.parameters()):
         torch.testing.assert_close(three["gradients"][name], start.detach().double() - value.detach().double())
 

@@ -84,8 +84,8 @@ def test_threshold_outside_its_range(threshold):
 def test_a_whole_pretraining(new_watcher, start):
     watcher = new_watcher()
     near, far = moved(start, 0.002), moved(start, 0.5)
-    steps = [(50, start, False), (100, start, False), (200, near, False), (300, far, False), (400, far, False), (400, far, True)]
-    checks = [watcher.check(*step) for step in steps]
+    steps = [(50, start), (100, start), (200, near), (300, far), (400, far)]
+    checks = [watcher.check(*step, False) for step in steps] + [watcher.check(400, far, True)]
     assert checks[0] is None
     assert [check.action for check in checks[1:]] == ["reference", "keep", "publish", "keep", "final"]
     assert [check.reference_step for check in checks[1:]] == [0, 100, 100, 300, 300]
@@ -117,7 +117,7 @@ def test_equation_12_per_utterance_on_valid_frames(new_watcher, start):
 
 
 def run_all(build, start, kill=None):
-    """Checks the steps of a pretraining; `kill` = (owner name, call) makes that call the last one of the first watcher."""
+    """Checks the steps of a pretraining; `kill` = (method, n): the first watcher dies before the n-th call of it."""
     states = [(100, start), (200, moved(start, 0.002)), (300, moved(start, 0.5)), (400, moved(start, 1.0, 8))]
     watcher = build()
     if kill is not None:
@@ -148,7 +148,7 @@ def arm(watcher, name, call):
     setattr(owner, name, wrapper)
 
 
-KILLS = [("_act", n) for n in (1, 2, 3, 4)] + [("_append", n) for n in (1, 2, 3, 4)] + [("publish_final", 1), ("compare", 2)]
+KILLS = [(name, n) for name in ("_act", "_append") for n in (1, 2, 3, 4)] + [("publish_final", 1), ("compare", 2)]
 
 
 @pytest.mark.parametrize("kill", KILLS)
@@ -183,8 +183,8 @@ class Training:
         (self.directory / "config.yaml").write_text(yaml.safe_dump(config))
 
     def epoch(self, number, state):
-        torch.save({f"encoder.{name}": value for name, value in state.items()} | {"head": torch.ones(1)},
-                   self.directory / f"{number}epoch.pth")
+        weights = {f"encoder.{name}": value for name, value in state.items()} | {"head": torch.ones(1)}
+        torch.save(weights, self.directory / f"{number}epoch.pth")
         (self.directory / "latest.pth").unlink(missing_ok=True)
         (self.directory / "latest.pth").symlink_to(f"{number}epoch.pth")
 
