@@ -7,6 +7,7 @@ exec ./llmasr.sh \
     --local_data_opts "--nj 2" \
     --fs 16000 \
     --nj 2 \
+    --stats_utts 2000 \
     --nthreads 2 \
     --inference_nj 2 \
     "$@"
