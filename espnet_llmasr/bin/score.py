@@ -7,7 +7,6 @@ utterance to <hyp_dir>/<set>/alignments.jsonl.
 """
 
 import json
-import math
 from pathlib import Path
 from typing import Dict, List, Optional
 
@@ -37,12 +36,12 @@ def score_one(reference: Path, hypothesis: Path, unit: str) -> SetScore:
 
 
 def percent(rate: float) -> str:
-    return "inf" if math.isinf(rate) else f"{100 * rate:.2f}"
+    return f"{100 * rate:.2f}"
 
 
 def rate_of(counts: Counts) -> str:
-    """The rate in percent, "-" for a script that neither side has."""
-    return percent(counts.rate) if counts.reference_length or counts.errors else "-"
+    """The rate in percent, "-" for a script that the references do not have (insertions of it count in MER)."""
+    return percent(counts.rate) if counts.reference_length else "-"
 
 
 def hallucination_cell(score: SetScore) -> str:
@@ -62,7 +61,9 @@ def cells(name: str, score: SetScore, unit: str) -> List[str]:
 
 
 def table(scores: Dict[str, SetScore], unit: str) -> str:
-    """Set name -> score as a markdown table."""
+    """Set name -> score as a markdown table; several sets are followed by all utterances taken together."""
+    if len(scores) > 1:
+        scores = {**scores, "all": sum(scores.values(), SetScore())}
     header = (PHONE_COLUMNS if unit == "phone" else TEXT_COLUMNS).split("|")
     rows = [header, ["---", *["---:"] * (len(header) - 1)]]
     rows += [cells(name, score, unit) for name, score in scores.items()]

@@ -105,6 +105,11 @@ class SetScore:
         self.details.append(_detail(utterance, counts, hallucinated, alignment))
 
 
+    def __add__(self, other: "SetScore") -> "SetScore":
+        """Both sets as one: every field is a sum."""
+        return SetScore(**{name: getattr(self, name) + getattr(other, name) for name in vars(self)})
+
+
 def _detail(utterance: str, counts: Counts, hallucinated: bool, alignment: List[Pair]) -> dict:
     """One utterance for the alignment file, ready for JSON."""
     return {

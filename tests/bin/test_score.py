@@ -29,7 +29,8 @@ def test_table_file_and_alignments(dirs, tmp_path, capsys):
     score.main([*dirs, "test", "zh", "--out", str(tmp_path / "RESULTS.md")])
     lines = capsys.readouterr().out.splitlines()
     assert lines[2].startswith("| test | 3 | 42.86 | 50.00 | 33.33 | 1/2/0 | 66.67 | 1 | 0.00 (")
-    assert lines[3].startswith("| zh | 1 | 300.00 | 100.00 | inf | 1/0/2 | 100.00 | 0 | 100.00 (")
+    assert lines[3].startswith("| zh | 1 | 300.00 | 100.00 | - | 1/0/2 | 100.00 | 0 | 100.00 (")
+    assert lines[4].startswith("| all | 4 | ") and " | 2/2/2 | 75.00 | 1 | 25.00 (" in lines[4]  # the sums of both
     assert (tmp_path / "RESULTS.md").read_text(encoding="utf-8").startswith("\n".join(lines))
     details = [json.loads(line) for line in open(tmp_path / "dec/test/alignments.jsonl", encoding="utf-8")]
     assert [d["id"] for d in details] == ["a", "b", "c"]

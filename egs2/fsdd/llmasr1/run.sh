@@ -10,4 +10,6 @@ exec ./llmasr.sh \
     --stats_utts 2000 \
     --nthreads 2 \
     --inference_nj 2 \
+    --pretrain_args "--max_epoch 30 --scheduler_conf total_steps=3000 --model_conf cr_warmup_batches=1000" \
+    --watch_args "--start_step 700" \
     "$@"
