@@ -66,6 +66,13 @@ def read_scp(path: PathLike) -> Dict[str, str]:
 
 
 def write_scp(path: PathLike, table: Mapping[str, object]) -> None:
-    """Writes a Kaldi table sorted by id in byte order (LC_ALL=C)."""
+    """Writes a Kaldi table sorted by id in byte order (LC_ALL=C).
+
+    Raises:
+        ValueError: a value holds a line break.
+    """
+    for key, value in table.items():
+        if len(str(value).splitlines()) > 1:
+            raise ValueError(f"{path}: the value of '{key}' has several lines: {value!r}")
     rows = sorted(table.items(), key=lambda item: item[0].encode("utf-8"))
     write_atomically(path, "".join(f"{key} {value}\n" for key, value in rows))

@@ -10,22 +10,15 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, Logits
 def build_llm(config_file: Union[str, Path]) -> PreTrainedModel:
     """An LLM with random weights from a Hugging Face config.json; weights come by checkpoint or `--init_param`.
 
-    fp32 masters; never cast the whole module to bf16 (that rounds the rotary frequencies), use autocast.
+    Attention is torch's own (its flash kernel under bf16 autocast). fp32 masters; never cast the whole module to bf16 (that rounds the rotary frequencies), use autocast.
     """
     config = AutoConfig.from_pretrained(_local(config_file, "config.json").parent)
-    return AutoModelForCausalLM.from_config(config, dtype=torch.float32, attn_implementation=attention_kernel())
+    return AutoModelForCausalLM.from_config(config, dtype=torch.float32, attn_implementation="sdpa")
 
 
 def load_tokenizer(tokenizer_file: Union[str, Path]):
     """The tokenizer from the directory that holds `tokenizer_file` (tokenizer.json)."""
     return AutoTokenizer.from_pretrained(_local(tokenizer_file, "tokenizer.json").parent)
-
-
-def attention_kernel() -> str:
-    """FlashAttention-2 where it is installed and a GPU is there, else torch's own."""
-    from transformers.utils import is_flash_attn_2_available
-
-    return "flash_attention_2" if is_flash_attn_2_available() else "sdpa"
 
 
 def _local(path: Union[str, Path], name: str) -> Path:

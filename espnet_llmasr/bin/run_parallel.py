@@ -15,7 +15,7 @@ from typing import List, Optional
 
 from espnet_llmasr.bin._cli import Parser, run
 
-SHOW_S, GRACE_S, TAIL_BYTES = 10.0, 5.0, 4096
+SHOW_S, GRACE_S, TAIL_BYTES = 8.0, 5.0, 4096
 _HEAD = re.compile(r"^(\[\S+\] )?[-\d]+ [\d:,]+ (\(\S+\) )?(INFO|WARNING|ERROR): ")
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import re
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Callable, Collection, List
@@ -19,15 +20,21 @@ from espnet2.train.class_choices import ClassChoices
 from espnet2.utils.get_default_kwargs import get_default_kwargs
 from espnet2.utils.nested_dict_action import NestedDictAction
 from espnet2.utils.types import int_or_none
+from espnet2.utils.yaml_no_alias_safe_dump import yaml_no_alias_safe_dump
 
 from espnet_llmasr.asr.conformer import FireRedConformerEncoder
 from espnet_llmasr.asr.cr_ctc import SpecAugment
 from espnet_llmasr.asr.fbank import KaldiFbank
 from espnet_llmasr.files import PathLike
 from espnet_llmasr.train.batches import frame_batches, read_num_frames
+from espnet_llmasr.train.checkpoints import CURRENT, FINISHED
 from espnet_llmasr.train.preprocessor import collate
 from espnet_llmasr.train.trainer import Trainer
 
+MAY_CHANGE = re.compile(  # options that do not change what is learnt, and those of ESPnet's own making
+    "config|resume|max_epoch|patience|ngpu|num_workers|dist_|distributed|multiprocessing|log_|use_(tensorboard|matplotlib|wandb)"
+    "|wandb|num_att_plot|keep_nbest|token_list|version|required|print_config|dry_run|output_dir"
+)
 frontend_choices = ClassChoices("frontend", dict(kaldi_fbank=KaldiFbank), AbsFrontend, default="kaldi_fbank")
 specaug_choices = ClassChoices("specaug", dict(masks=SpecAugment), torch.nn.Module, default=None, optional=True)
 normalize_choices = ClassChoices("normalize", dict(global_mvn=GlobalMVN), AbsNormalize, default="global_mvn", optional=True)
@@ -121,6 +128,7 @@ class SpeechTask(AbsTask):
         Raises:
             ValueError: a checkpoint (of --init_param, or to resume from) does not fit the model.
         """
+        check_same_training(cls.config_of, args)
         cls.check_checkpoints(args)
         try:
             super().main_worker(args)
@@ -164,6 +172,30 @@ class SpeechTask(AbsTask):
     @classmethod
     def optional_data_names(cls, train: bool = True, inference: bool = False):
         return ()
+
+
+def check_same_training(config_of: Callable, args) -> None:
+    """Options and inputs of a training that is taken up again must be those it began with.
+
+    ESPnet would overwrite config.yaml and keep the weights of before.
+
+    Raises:
+        ValueError: an option differs, or an input is newer than the finished training.
+    """
+    output_dir = Path(args.output_dir)
+    if not (args.resume and (output_dir / CURRENT).exists() and (output_dir / "config.yaml").exists()):
+        return
+    saved, given = vars(config_of(output_dir / "config.yaml")), yaml.safe_load(yaml_no_alias_safe_dump(vars(args)))
+    changed = [name for name in saved if name in given and saved[name] != given[name] and not MAY_CHANGE.match(name)]
+    advice = f"remove {output_dir} or choose another --output_dir (--expdir of a recipe)"
+    if changed:
+        name = changed[0]
+        raise ValueError(f"{output_dir} was trained with {name}={saved[name]}, asked is {given[name]}: {advice}")
+    end = output_dir / FINISHED
+    inputs = [*args.train_shape_file, *args.valid_shape_file, *(spec.split(":")[0] for spec in args.init_param)]
+    newer = [path for path in inputs if end.exists() and Path(path).exists() and Path(path).stat().st_mtime > end.stat().st_mtime]
+    if newer:
+        raise ValueError(f"{output_dir} was trained before {newer[0]} was made: {advice}")
 
 
 def read_token_list(token_list) -> List[str]:

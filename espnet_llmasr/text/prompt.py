@@ -50,8 +50,8 @@ class Prompt:
         return self._encode(transcript) + [self.end_id]
 
     def decode(self, ids) -> str:
-        """The transcript of generated ids, special tokens removed."""
-        return self.tokenizer.decode(ids, skip_special_tokens=True).strip()
+        """The transcript of generated ids, in one line without special tokens."""
+        return " ".join(self.tokenizer.decode(ids, skip_special_tokens=True).split())
 
 
 def expand_speech(prompt: torch.Tensor, num_speech: int) -> torch.Tensor:

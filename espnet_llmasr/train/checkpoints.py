@@ -47,7 +47,7 @@ def roll_back(output_dir: Path) -> None:
 
 def forget(output_dir: Path) -> None:
     """Called once at the start of a run that starts anew, by rank 0: the end mark goes first, others read it."""
-    for name in (FINISHED, PREVIOUS, CURRENT):
+    for name in (FINISHED, PREVIOUS, CURRENT, "swaps.decided"):
         (output_dir / name).unlink(missing_ok=True)
 
 

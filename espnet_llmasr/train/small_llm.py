@@ -95,12 +95,12 @@ class CopyTask:
         return pad_sequence(ids, batch_first=True), mask, pad_sequence(labels, True, IGNORE_ID)
 
 
-def train(model, task: CopyTask, num_updates: int, batch_size: int, max_lr: float) -> float:
-    """Adam with a one-cycle learning rate; returns the last loss."""
+def train(model, task: CopyTask, num_updates: int, batch_size: int, max_lr: float, enough: float = 0.01) -> float:
+    """Adam with a one-cycle learning rate until the loss stays below `enough`; returns its running mean."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=max_lr, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr, total_steps=num_updates, pct_start=0.1)
     model.train()
-    shown = time.monotonic()
+    shown, mean = time.monotonic(), 0.0
     for update in range(1, num_updates + 1):
         ids, mask, labels = task.batch(batch_size)
         loss = model(input_ids=ids, attention_mask=mask, labels=labels, use_cache=False).loss
@@ -109,7 +109,10 @@ def train(model, task: CopyTask, num_updates: int, batch_size: int, max_lr: floa
         optimizer.step()
         schedule.step()
         optimizer.zero_grad()
-        if time.monotonic() - shown > 5 or update == num_updates:
+        mean = loss.item() if update == 1 else 0.9 * mean + 0.1 * loss.item()
+        if time.monotonic() - shown > 5 or update == num_updates or mean < enough:
             shown = time.monotonic()
-            logging.info("update %d/%d copy loss %.4f", update, num_updates, loss.item())
-    return loss.item()
+            logging.info("update %d/%d copy loss %.4f", update, num_updates, mean)
+        if mean < enough:
+            break
+    return mean

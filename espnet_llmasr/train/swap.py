@@ -98,6 +98,9 @@ class SwapMixin:
         """As the base class, after a look at the options."""
         check_options(trainer_options)
         super().run(trainer_options=trainer_options, **kwargs)
+        swaps = read_swaps(Path(trainer_options.output_dir) / "swaps.jsonl")
+        if trainer_options.final_epochs is not None and not any(swap.final for swap in swaps):
+            logging.warning("max_epoch was reached before pretraining ended: the last encoder is missing, raise max_epoch")
 
     @classmethod
     def train_one_epoch(cls, model, reporter, options, **kwargs) -> bool:
@@ -132,10 +135,16 @@ class SwapMixin:
 
     @staticmethod
     def _decide(log: Path, epoch: int, current: int, options) -> Optional[List[Swap]]:
-        """All swaps up to this epoch; None while there is no first encoder yet."""
-        past = [swap for swap in read_swaps(log) if swap.epoch < epoch]
+        """All swaps up to this epoch; None while there is no first encoder yet.
+
+        What was decided for an epoch before a kill is kept when the epoch is trained again.
+        """
+        past, decided = [swap for swap in read_swaps(log) if swap.epoch <= epoch], log.with_suffix(".decided")
+        if decided.exists() and epoch <= int(decided.read_text()):
+            return past
+        past = [swap for swap in past if swap.epoch < epoch]
         if options.swap_schedule is not None:
-            due = next((swap for swap in read_swaps(options.swap_schedule) if swap.epoch == epoch), None)
+            due = scheduled_swap(options.swap_schedule, epoch, current)
         else:
             due = poll_store(EncoderStore(options.encoder_dir), epoch, current, past, options.swap)
             if due is None and current == 0:
@@ -144,7 +153,25 @@ class SwapMixin:
             due.time = time.strftime("%Y-%m-%dT%H:%M:%S")
             past.append(due)
         write_atomically(log, "".join(json.dumps(asdict(swap)) + "\n" for swap in past))
+        write_atomically(decided, f"{epoch}\n")
         return past
+
+
+def scheduled_swap(schedule: PathLike, epoch: int, current: int) -> Optional[Swap]:
+    """The recorded swap of `epoch`, if there was one.
+
+    Raises:
+        ValueError: the schedule does not fit the encoder in the model.
+    """
+    due = next((swap for swap in read_swaps(schedule) if swap.epoch == epoch), None)
+    if due is None and current == 0:
+        raise ValueError(f"{schedule} has no first encoder for epoch {epoch}: give the swaps.jsonl of the same stage")
+    if due is not None and due.previous_step != current:
+        raise ValueError(
+            f"{schedule} replaces the encoder of step {due.previous_step} in epoch {epoch}, the model has that of {current}: "
+            "give the swaps.jsonl of the same stage, and repeat the stages before it likewise"
+        )
+    return due
 
 
 def poll_store(store: EncoderStore, epoch: int, current: int, past: List[Swap], swap: str) -> Optional[Swap]:

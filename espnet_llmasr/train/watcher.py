@@ -77,6 +77,12 @@ class Pretraining:
         """True once the training has written its end mark."""
         return (self.directory / FINISHED).exists()
 
+    def reopen(self, store: EncoderStore, updates: int) -> None:
+        """Takes back the mark of the last encoder if this pretraining goes on after all (a raised max_epoch)."""
+        newest = self.newest()
+        if store.final_step() is not None and not (self.ended and newest and newest[0] * updates == store.final_step()):
+            (store.directory / "final").unlink()
+
     def updates_per_epoch(self) -> int:
         """Optimizer updates in one epoch, from the saved configuration.
 
@@ -210,6 +216,7 @@ def watch(pretraining: Pretraining, watcher: Watcher, poll_s: float = 1.0) -> No
         ValueError: pretraining has ended without a whole last epoch.
     """
     updates = pretraining.updates_per_epoch()
+    pretraining.reopen(watcher.store, updates)
     done = watcher.last_step() // updates
     while watcher.store.final_step() is None:
         ended = pretraining.ended  # read before the newest: the last epoch is complete before the end mark

@@ -1,5 +1,6 @@
 """The two tasks through their commands: trainings in this process, and mistakes that end in one clear line."""
 
+import os
 import shutil
 
 import numpy as np
@@ -159,7 +160,20 @@ def test_a_checkpoint_of_another_size(command, pretrained, phone_options, llm_op
     out = tmp_path / "resumed"
     shutil.copytree(pretrained, out)
     done = command(phone_train, *phone_options(out, resume=True, max_epoch=3, **wide))
-    assert_one_line(done, "a checkpoint of other sizes than the model", "size mismatch")
+    assert_one_line(done, "was trained with encoder_conf=", "remove ")
+
+
+def test_a_finished_training_is_not_relabelled(command, pretrained, phone_options, tmp_path):
+    """Another option or a newer input: refused, and configuration and weights stay as they were."""
+    out = tmp_path / "out"
+    shutil.copytree(pretrained, out, symlinks=True)
+    files = {path: path.read_bytes() for path in (out / "config.yaml", out / "latest.pth")}
+    done = command(phone_train, *phone_options(out, resume=True, seed=7))
+    assert_one_line(done, "was trained with seed=", "asked is 7", "remove ")
+    os.utime(out / "finished", (1, 1))
+    done = command(phone_train, *phone_options(out, resume=True))
+    assert_one_line(done, "was trained before", "utt2num_frames was made")
+    assert files == {path: path.read_bytes() for path in files}
 
 
 def test_loading_a_model_that_does_not_fit(pretrained, tmp_path):
