@@ -30,7 +30,7 @@ def rows(encoder_dir: Path, ia_sft_dir: Path) -> Iterator[Tuple[str, ...]]:
         check = Check(**json.loads(line))
         if check.action == "keep":
             continue
-        used = [f"IA-SFT from epoch {swap.epoch}" for swap in swaps if swap.encoder_step == check.step]
+        used = [f"IA-SFT from epoch {swap.epoch} at {swap.time[11:]}" for swap in swaps if swap.encoder_step == check.step]
         if check.step == initial:
             used.insert(0, "alignment and the start of IA-SFT")
         cka = "-" if check.action == "reference" else f"{check.cka:.4f}"
@@ -39,7 +39,7 @@ def rows(encoder_dir: Path, ia_sft_dir: Path) -> Iterator[Tuple[str, ...]]:
 
 def table(encoder_dir: Path, ia_sft_dir: Path) -> str:
     """The table in Markdown."""
-    head = ("pretraining step", "CKA to the reference", "action", "encoder used in", "time")
+    head = ("pretraining step", "CKA to the reference", "action", "encoder used in", "time of the check")
     lines = [head, ("---",) * len(head), *rows(encoder_dir, ia_sft_dir)]
     swapped = sum(swap.encoder_step != swap.previous_step for swap in read_swaps(ia_sft_dir / "swaps.jsonl"))
     text = "".join("| " + " | ".join(line) + " |\n" for line in lines)

@@ -64,5 +64,5 @@ def test_swap_table(tmp_path, capsys):
     assert text.rstrip() == (tmp_path / "t.md").read_text().rstrip()
     rows = [line.split(" | ") for line in text.splitlines() if line.startswith("| ")][2:]
     assert [row[:2] for row in rows] == [["| 10", "-"], ["| 30", "0.9123"], ["| 40", "0.9800"]]
-    assert rows[1][3] == "alignment and the start of IA-SFT" and rows[2][3] == "IA-SFT from epoch 3"
+    assert rows[1][3] == "alignment and the start of IA-SFT" and rows[2][3].startswith("IA-SFT from epoch 3 at ")
     assert "Encoder swaps during IA-SFT: 1" in text
