@@ -1,4 +1,4 @@
-"""pip install -c constraints.txt -e .[test,synth]"""
+"""pip install -c constraints.txt -e .[synth,g2p,test]"""
 
 from pathlib import Path
 

@@ -1,6 +1,7 @@
 """Who may import whom (DESIGN section 2), what imports cost, and that nothing but register.py tries the network."""
 
 import ast
+import statistics
 import subprocess
 import sys
 from pathlib import Path
@@ -87,3 +88,15 @@ def test_no_module_tries_the_network(tiny_llm):
     names = [name.removesuffix(".__init__") for name in names]
     done = subprocess.run([sys.executable, "-c", OFFLINE, str(tiny_llm), *names], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
+
+
+def test_sizes():
+    """STYLE: median function <= 12 lines, none over 60; no file over 300 lines."""
+    files = [path for top in (ROOT, ROOT.parent / "local") for path in top.rglob("*.py")]
+    spans = []
+    for path in files:
+        text = path.read_text(encoding="utf-8")
+        assert len(text.splitlines()) <= 300, path
+        nodes = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef)]
+        spans += [node.end_lineno - node.lineno + 1 for node in nodes]
+    assert statistics.median(spans) <= 12 and max(spans) <= 60

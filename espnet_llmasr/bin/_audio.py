@@ -8,6 +8,7 @@ import numpy as np
 import soundfile
 
 WINDOW_S, SHIFT_S = 0.025, 0.010
+UNCOMPRESSED = ("WAV", "WAVEX", "AIFF", "NIST", "RAW")
 
 
 class Dropped(Exception):
@@ -47,14 +48,14 @@ def resample(samples: np.ndarray, source_hz: int, target_hz: int) -> np.ndarray:
 def check_audio(path: str, rate: int, copy_to: Path) -> Audio:
     """Checks the file `path`; only what is not mono at `rate` Hz is written anew, as 16-bit WAV, to `copy_to`.
 
-    PCM needs no look at its samples; float and compressed audio is decoded to find NaN and to learn its true length.
+    Plain PCM needs no look at its samples; float and compressed audio (FLAC, MP3, ...) is decoded to find NaN and damage.
 
     Raises:
         Dropped: missing, empty, unreadable or with samples that are not finite.
     """
     info = _info(path)
     fits = info.samplerate == rate and info.channels == 1
-    if fits and info.subtype.startswith("PCM_"):
+    if fits and info.format in UNCOMPRESSED and info.subtype.startswith("PCM_"):
         return Audio(path, info.frames)
     samples = _read(path)
     if fits:

@@ -4,7 +4,9 @@ import argparse
 import logging
 import os
 import sys
-from typing import Callable, Optional
+from functools import partial
+from pathlib import Path
+from typing import Callable, Optional, Sequence
 
 import soundfile
 from espnet2.utils import config_argparse
@@ -15,17 +17,30 @@ class Parser(config_argparse.ArgumentParser):
 
     def __init__(self, *args, **kwargs):
         kwargs.setdefault("formatter_class", argparse.ArgumentDefaultsHelpFormatter)
+        kwargs.setdefault("prog", command_name())
         super().__init__(*args, allow_abbrev=False, **kwargs)
 
     def error(self, message: str):
         self.exit(1, f"{self.prog}: {message} (see --help)\n")
 
 
+def command_name() -> str:
+    """The command that runs: phone_train for .../bin/phone_train.py."""
+    return Path(sys.argv[0]).name.removesuffix(".py")
+
+
+def train(task, cmd: Optional[Sequence[str]]) -> None:
+    """Runs a training task; its parser makes the same one line of a mistake as `Parser`, in the command's name."""
+    parser = task.get_parser()
+    parser.prog, parser.error = command_name(), partial(Parser.error, parser)
+    task.main(args=parser.parse_args(cmd))
+
+
 def run(main: Callable[[], Optional[int]]) -> None:
     """Runs a command; a ValueError or a file error becomes one line on stderr and exit code 1."""
     name = (getattr(main, "__module__", "") or "").rpartition(".")[2]
     if name == "__main__":
-        name = sys.argv[0].rpartition("/")[2].removesuffix(".py")
+        name = command_name()
     level = logging.INFO if os.environ.get("RANK", "0") == "0" else logging.ERROR  # one rank speaks for all
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s: %(message)s")
     try:
@@ -37,7 +52,10 @@ def run(main: Callable[[], Optional[int]]) -> None:
 
 def one_line(error: Exception) -> str:
     """The message in one line; of an error out of a data-loading process only the original message."""
-    message = str(error)
+    try:
+        message = str(error)
+    except TypeError:  # a LibsndfileError that torch rebuilt from its message in a data-loading process
+        message = str(error.args[0])
     if message.startswith("Caught "):  # torch hands on the process's whole traceback
         message = message.strip().rpartition("\n")[2].partition(": ")[2]
     return " ".join(message.split())

@@ -29,6 +29,7 @@ class Check:
     max_duration_s: float
     staged: Path
     final: Path
+    test: bool = False
 
     def __call__(self, utterance: Utterance) -> Result:
         try:
@@ -48,7 +49,7 @@ class Check:
         if not utterance.text:
             raise Dropped("empty_text")
         labels = self.units(utterance.text)
-        if all(label == UNKNOWN for label in labels):
+        if not self.test and all(label == UNKNOWN for label in labels):
             raise Dropped("no_known_label")
         return labels
 
@@ -58,13 +59,19 @@ class Check:
         return replace(audio, path=str(self.copy_of(self.final, utterance.id))) if copied else audio
 
     def fit(self, labels: List[str], audio: Audio) -> None:
-        """Drops what is too short, too long, or has fewer encoder frames than CTC needs for the labels."""
+        """Drops what is too short, too long, or has fewer encoder frames than CTC needs for the labels.
+
+        A test set keeps all that the encoder can read at all, or its error rate would be of another set.
+        """
+        frames = encoder_frames(fbank_frames(audio.samples, self.rate))
+        if self.test and frames > 0:
+            return
         duration_s = audio.samples / self.rate
         if duration_s < self.min_duration_s:
             raise Dropped("too_short")
         if duration_s > self.max_duration_s:
             raise Dropped("too_long")
-        if encoder_frames(fbank_frames(audio.samples, self.rate)) < min_frames(labels):
+        if frames < max(1, min_frames(labels)):
             raise Dropped("too_few_frames")
 
     @staticmethod
@@ -131,7 +138,7 @@ def prepare_units(unit: str, tokens: Path, text: Path, text_given: bool):
 
 
 def get_parser() -> Parser:
-    parser = Parser(prog="format_data", description="Check and filter a data directory and make its labels.")
+    parser = Parser(description="Check and filter a data directory and make its labels.")
     parser.add_argument("--data", type=Path, required=True, help="Kaldi data directory with wav.scp and text")
     parser.add_argument("--out", type=Path, required=True, help="dump directory to write; replaced when complete")
     parser.add_argument("--tokens", type=Path, required=True, help="token list, shared by all sets")
@@ -141,6 +148,7 @@ def get_parser() -> Parser:
     parser.add_argument("--min_duration", type=float, default=0.1, help="in seconds")
     parser.add_argument("--max_duration", type=float, default=30.0, help="in seconds")
     parser.add_argument("--nj", type=int, default=1, help="processes")
+    parser.add_argument("--test", action="store_true", help="a test set: only what cannot be decoded is dropped")
     return parser
 
 
@@ -155,7 +163,7 @@ def format_data(args) -> dict:
     utterances = read_utterances(args.data)
     units = prepare_units(args.unit, args.tokens, args.token_text or args.data / "text", args.token_text is not None)
     with replacing(args.out) as staged:
-        check = Check(units, args.fs, args.min_duration, args.max_duration, staged, args.out)
+        check = Check(units, args.fs, args.min_duration, args.max_duration, staged, args.out, args.test)
         results = list(with_progress(check_all(check, utterances, args.nj), len(utterances)))
         stats = write_dump(staged, args.data, {u.id: u.text for u in utterances}, results, args.fs)
         report(args.data, results, stats, args.fs)

@@ -1,12 +1,12 @@
 """Runs alignment, IA-SFT or joint SFT: python -m espnet_llmasr.bin.llm_asr_train --config conf.yaml ..."""
 
-from espnet_llmasr.bin._cli import run
+from espnet_llmasr.bin._cli import run, train
 from espnet_llmasr.tasks.llm_asr import LLMASRTask
 
 
 def main(cmd=None):
     """All options are ESPnet's and the task's: see --help."""
-    LLMASRTask.main(cmd=cmd)
+    train(LLMASRTask, cmd)
 
 
 if __name__ == "__main__":

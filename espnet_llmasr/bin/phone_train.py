@@ -1,12 +1,12 @@
 """Runs pretraining (or re-fits the CTC head): python -m espnet_llmasr.bin.phone_train --config conf.yaml ..."""
 
-from espnet_llmasr.bin._cli import run
+from espnet_llmasr.bin._cli import run, train
 from espnet_llmasr.tasks.phoneme_ctc import PhonemeCTCTask
 
 
 def main(cmd=None):
     """All options are ESPnet's and the task's: see --help."""
-    PhonemeCTCTask.main(cmd=cmd)
+    train(PhonemeCTCTask, cmd)
 
 
 if __name__ == "__main__":

@@ -76,7 +76,7 @@ def write_alignments(path: Path, score: SetScore) -> None:
 
 
 def get_parser() -> Parser:
-    parser = Parser(prog="score", description="Score decoded sets against their references.")
+    parser = Parser(description="Score decoded sets against their references.")
     parser.add_argument("sets", nargs="+", metavar="SET")
     parser.add_argument("--ref_dir", type=Path, required=True, help="holds <set>/text")
     parser.add_argument("--hyp_dir", type=Path, required=True, help="holds <set>/text, the decoded transcripts")

@@ -133,7 +133,7 @@ class SpeechTask(AbsTask):
         try:
             super().main_worker(args)
         except RuntimeError as error:
-            if "Error(s) in loading state_dict" not in str(error):
+            if "Error(s) in loading state_dict" not in str(error.args):
                 raise
             raise ValueError(f"a checkpoint of other sizes than the model: {error}: restore its configuration") from error
         if torch.distributed.is_initialized():

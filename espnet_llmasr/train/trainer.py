@@ -156,7 +156,7 @@ def normalize_gradients(model, weight: torch.Tensor, distributed_option, options
 
 
 def bfloat16(options):
-    """The autocast context of a forward pass: bfloat16 with --use_amp on a GPU, fp32 otherwise."""
+    """The autocast context of a forward pass: bfloat16 with --use_amp, fp32 otherwise."""
     return torch.autocast("cuda" if options.ngpu > 0 else "cpu", torch.bfloat16, enabled=options.use_amp)
 
 

@@ -73,7 +73,7 @@ def draw_held_out(seed, sizes):
 
 
 def language_runs(words):
-    """我 爱 cookie -> [("zh", [我, 爱]), ("en", [coffee])]"""
+    """我 爱 cookie -> [("zh", [我, 爱]), ("en", [cookie])]"""
     runs = []
     for word in words:
         if not runs or runs[-1][0] != language(word):

@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from espnet_llmasr.asr import cr_ctc
 from espnet_llmasr.asr.features import extract_features
 from espnet_llmasr.tasks.phoneme_ctc import PhonemeCTCTask
 
@@ -98,3 +99,35 @@ def test_head_refit_leaves_the_encoder_alone(model, batch):
     torch.optim.Adam(model.parameters(), lr=0.1, weight_decay=0.1).step()
     assert all(before[name].equal(value) for name, value in model.encoder.state_dict().items())
     assert all(parameter.grad is not None for parameter in model.ctc_head.parameters())
+
+
+def test_one_time_warp_before_the_views_are_made(model, batch, monkeypatch):
+    rows = []
+    monkeypatch.setattr(cr_ctc, "time_warp", lambda feats, *args: rows.append(len(feats)) or feats)
+    model.train()(**batch)
+    assert rows == [len(batch["speech"])]
+
+
+def test_both_terms_of_the_loss_have_one_denominator(model, batch, monkeypatch):
+    """Two unequal views: plain loops over utterances and frames, then one division by the number of labels."""
+    count = len(batch["speech"])
+    real, views = model.classify, {}
+    tilt = torch.linspace(0, 1, model.ctc_head.net[-1].out_features)
+
+    def unequal(feats, lengths):
+        log_probs, frames = real(feats, lengths)
+        second = (torch.arange(len(feats)) >= count)[:, None, None] * tilt
+        views["x"], views["n"] = (log_probs + second).log_softmax(-1), frames
+        return views["x"], frames
+
+    monkeypatch.setattr(model, "classify", unequal)
+    monkeypatch.setattr(model, "cr_warmup_batches", 0)
+    monkeypatch.setattr(cr_ctc, "time_warp", lambda feats, *args: feats)
+    loss, weight = (value.detach() for value in model.train()(**batch)[::2])
+    total, x = 0.0, views["x"].detach()
+    for row in range(count):
+        n, labels = int(views["n"][row]), batch["phones"][row, : int(batch["phones_lengths"][row])]
+        for view, other in ((x[row, :n], x[row + count, :n]), (x[row + count, :n], x[row, :n])):
+            total += 0.5 * F.ctc_loss(view, labels, torch.tensor(n), torch.tensor(len(labels)), reduction="sum")
+            total += 0.5 * model.cr_scale * sum(float((q.exp() * (q - p)).sum()) for p, q in zip(view, other))
+    assert model.cr_scale > 0 and float(loss) == pytest.approx(float(total.detach()) / float(weight), rel=1e-5)

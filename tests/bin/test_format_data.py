@@ -298,3 +298,23 @@ def test_as_a_command(data):
     (data.dir / "text").write_text("a 你好\n", encoding="utf-8")
     done = subprocess.run([*module, *argv], capture_output=True, text=True)
     assert done.returncode == 0 and "kept 1 of 1" in done.stderr and (data.out / "stats.json").exists()
+
+
+def test_a_test_set_keeps_what_ctc_could_not_align(data):
+    data.add("a")
+    data.add("b", text="你好" * 30)
+    data.add("c", text="123")
+    assert data.run("--test")["utts"] == 3
+    assert set(data.table("phones")["c"].split()) == {"<unk>"}
+    stats = data.run()
+    assert stats["utts"] == 1 and stats["dropped"] == {"too_few_frames": 1, "no_known_label": 1}
+
+
+def test_damaged_compressed_audio_is_found(data):
+    data.add("a")
+    path = data.dir / "b.flac"
+    soundfile.write(path, noise(2.0), RATE)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    data.wavs.append(f"b {path}")
+    data.texts.append("b 你好")
+    assert data.run()["dropped"] == {"unreadable_wav": 1}

@@ -1,12 +1,15 @@
 """conf/: the paper's numbers, and keys that the commands know."""
 
+import inspect
 from pathlib import Path
 
 import pytest
 import yaml
+from espnet2.tasks.abs_task import scheduler_classes
 from espnet_llmasr.bin import llm_asr_inference, prepare_llm, watch
 from espnet_llmasr.tasks.llm_asr import LLMASRTask
 from espnet_llmasr.tasks.phoneme_ctc import PhonemeCTCTask
+from espnet_llmasr.tasks.speech_task import SpeechTask
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 PARSERS = {
@@ -75,7 +78,27 @@ def test_every_key_is_an_option_of_the_command(name, folder):
     assert not any(value[0].isdigit() for value in numbers)  # YAML reads 1e-5 as text, 1.0e-5 as a number
 
 
-@pytest.mark.parametrize("path", sorted(CONF.glob("*.yaml")), ids=lambda path: path.name)
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda path: path.name)
+@pytest.mark.parametrize("name", PARSERS)
+def test_every_name_is_one_of_the_choices(name, folder):
+    conf = read(name, folder)
+    for action in PARSERS[name]()._actions:
+        if action.choices is not None and conf.get(action.dest) is not None:
+            assert conf[action.dest] in action.choices, action.dest
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda path: path.name)
+@pytest.mark.parametrize("name", TRAININGS)
+def test_every_component_takes_its_options(name, folder):
+    """Also the keys inside of encoder_conf, scheduler_conf and the like: a stray one would end a run at its start."""
+    conf = read(name, folder)
+    assert {"encoder", "scheduler"} <= set(conf) and len(FOLDERS) == 2
+    classes = {f"{c.name}_conf": c.get_class(conf[c.name]) for c in SpeechTask.class_choices_list if conf.get(c.name)}
+    for key, component in {**classes, "scheduler_conf": scheduler_classes[conf["scheduler"]]}.items():
+        assert set(conf.get(key, {})) <= set(inspect.signature(component).parameters), key
+
+
+@pytest.mark.parametrize("path", sorted(CONF.rglob("*.yaml")), ids=lambda path: str(path.relative_to(CONF)))
 def test_a_file_opens_with_its_command_and_every_key_has_a_comment(path):
     lines = path.read_text(encoding="utf-8").splitlines()
     assert "./run.sh --stage" in lines[1] and path.name in lines[1]

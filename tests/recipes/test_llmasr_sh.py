@@ -180,6 +180,12 @@ def test_alignment_without_an_encoder_and_pretraining_beside_old_encoders(made):
     "options, message",
     [
         (["--no_such", 1], "unknown option '--no_such'"),
+        (["--s.age", 1], "unknown option '--s.age'"),
+        (["--stage*", 1], "unknown option '--stage*'"),
+        (["--stage", 13], "--stage 13 --stop_stage 12 is no range"),
+        (["--stage", 5, "--stop_stage", 3], "--stage 5 --stop_stage 3 is no range"),
+        (["--gpu_inference", "yes"], "--gpu_inference is 'yes', allowed are true and false"),
+        (["--skip_stages", "x"], "--skip_stages is 'x', expected numbers"),
         (["--PATH", 1], "unknown option '--PATH'"),
         (["--nj"], "option '--nj' needs a value"),
         (["5"], "unexpected argument '5'"),

@@ -237,3 +237,15 @@ def test_two_ranks_by_the_command(two_ranks, llm_options, build_model, encoder_c
     for name in one:
         torch.testing.assert_close(one[name], two[name], atol=1e-6, rtol=1e-5)
     assert output.count("encoder swapped: step 0 -> 10") == 1  # one rank speaks for all
+
+
+def test_a_missing_wav_out_of_a_data_loading_process(command, phone_options, corpus, tmp_path):
+    """One line that names the file, with and without worker processes."""
+    scp = tmp_path / "wav.scp"
+    lines = (corpus / "train" / "wav.scp").read_text().splitlines()
+    scp.write_text("".join(f"{line.split()[0]} {tmp_path}/none.wav\n" for line in lines))
+    for workers in (0, 1):
+        options = phone_options(tmp_path / f"out{workers}", num_workers=workers)
+        options = [f"{scp},speech,sound" if str(o).endswith("train/wav.scp,speech,sound") else o for o in options]
+        done = command(phone_train, *options)
+        assert_one_line(done, "phone_train: ", "none.wav")

@@ -113,6 +113,11 @@ done
 [[ $unit =~ ^(phone|char)$ ]] || die "--unit is '$unit', allowed are phone and char"
 [[ $joint_init =~ ^(ia_sft|align)$ ]] || die "--joint_init is '$joint_init', allowed are ia_sft and align"
 
+[[ $gpu_inference =~ ^(true|false)$ ]] || die "--gpu_inference is '$gpu_inference', allowed are true and false"
+[[ $skip_stages =~ ^[0-9\ ]*$ ]] || die "--skip_stages is '$skip_stages', expected numbers such as \"1 12\""
+[ "$stage" -ge 1 ] && [ "$stage" -le "$stop_stage" ] && [ "$stop_stage" -le 12 ] ||
+    die "--stage $stage --stop_stage $stop_stage is no range, allowed is 1 <= stage <= stop_stage <= 12"
+
 jobs=()
 export OMP_NUM_THREADS=$nthreads
 tokens=$dumpdir/phones.txt
@@ -135,10 +140,13 @@ if at_stage 2 "Check the audio, resample it where needed, make the labels (unit:
     for set in $(printf '%s\n' $train_set $valid_set $cka_set $test_sets | awk '!seen[$0]++'); do
         need "data/$set/wav.scp" 1
         need "data/$set/text" 1
+        kind=--test
+        [[ " $train_set $valid_set $cka_set " != *" $set "* ]] || kind=
         launch "$train_cmd" "$dumpdir/$set/wav.scp" "$dumpdir/log/$set.log" \
             $python -m espnet_llmasr.bin.format_data --data "data/$set" --out "$dumpdir/$set" --tokens "$tokens" \
             --unit "$unit" --token_text "data/$train_set/text" --fs "$fs" \
-            --min_duration "$min_duration" --max_duration "$max_duration" --nj "$nj"
+            --min_duration "$min_duration" --max_duration "$max_duration" $kind --nj "$nj"
+        grep -hE 'WARNING|kept' "$dumpdir/log/$set.log" | cut -d ' ' -f 3- || true
     done
 fi
 
@@ -187,7 +195,8 @@ if at_stage 6 "Watch the pretraining: publish an encoder when its CKA to the las
 fi
 
 if at_stage 7 "Align: train the adaptor on the first published encoder"; then
-    compgen -G "$encoder_dir/encoder.*.pth" >/dev/null || [ -d "$expdir/pretrain" ] ||
+    compgen -G "$encoder_dir/encoder.*.pth" >/dev/null || [ -n "$log_link" ] ||
+        { [ -e "$expdir/pretrain/config.yaml" ] && [ ! -e "$expdir/pretrain/finished" ]; } ||
         die "no encoder in $encoder_dir: run stages 5 and 6 first, or together with this one (--stage 5 --stop_stage 8)"
     repeated=$(repeat "$(dirname "$(dirname "$swap_schedule")")/align/swaps.jsonl")
     train_llm align --init_param "$expdir/llm/llm.pth::llm" --encoder_dir "$encoder_dir" $repeated
@@ -214,7 +223,9 @@ fi
 
 if at_stage 11 "Decode $test_sets with $inference_exp/$inference_model, ${unit}s with the pretrained encoder"; then
     need_conf decode_conf
-    need "$expdir/$inference_exp/$inference_model" 9
+    case $inference_exp in align) made_by=7 ;; ia_sft) made_by=8 ;; *) made_by=9 ;; esac
+    need "$expdir/$inference_exp/$inference_model" "$made_by"
+    export OMP_NUM_THREADS=$((nthreads > inference_nj ? nthreads / inference_nj : 1))
     need "$expdir/pretrain/latest.pth" 5
     for set in $test_sets; do
         need "$dumpdir/$set/wav.scp" 2

@@ -8,6 +8,7 @@ exec ./llmasr.sh \
     --fs 8000 \
     --nj 2 \
     --stats_utts 2000 \
+    --max_duration 8 \
     --nthreads 2 \
     --inference_nj 2 \
     --pretrain_args "--max_epoch 30 --scheduler_conf total_steps=3000 --model_conf cr_warmup_batches=1000" \

@@ -8,6 +8,7 @@ exec ./llmasr.sh \
     --fs 16000 \
     --nj 2 \
     --stats_utts 2000 \
+    --max_duration 8 \
     --nthreads 2 \
     --inference_nj 2 \
     "$@"

@@ -10,7 +10,7 @@ while [ $# -gt 0 ]; do
     [[ $1 == --* ]] || option_error "unexpected argument '$1'"
     option_name=${1#--}
     option_name=${option_name//-/_}
-    option_block | grep -q "^${option_name}=" || option_error "unknown option '$1'"
+    { [[ $option_name =~ ^[a-z_]+$ ]] && option_block | grep -q "^${option_name}="; } || option_error "unknown option '$1'"
     [ $# -gt 1 ] || option_error "option '$1' needs a value"
     printf -v "$option_name" '%s' "$2"
     shift 2
