@@ -52,7 +52,7 @@ def numbered(reading):
 
 
 def phones_of(syllable):
-    """"zhang3" -> ["zh", "ang3"]; the tone stays on the final, "m" stays bare."""
+    """ "zhang3" -> ["zh", "ang3"]; the tone stays on the final, "m" stays bare."""
     letters, tone = syllable[:-1], syllable[-1]
     if letters in SYLLABIC:
         return [p if p in INITIALS else p + tone for p in SYLLABIC[letters].split()]

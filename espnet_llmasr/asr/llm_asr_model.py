@@ -27,7 +27,7 @@ class LLMASRModel(AbsESPnetModel):
 
     Modules whose parameters are all frozen stay in eval mode and under no_grad, whatever the trainer asks.
     The buffer `swap_step` is the pretraining step of the encoder inside (0: not from the encoder store); it travels in
-    every checkpoint. No attribute but the encoder itself may start with "encoder": ESPnet's --init_param matches by prefix.
+    every checkpoint. No attribute but the encoder may start with "encoder": ESPnet's --init_param matches by prefix.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class LLMASRModel(AbsESPnetModel):
         text_lengths: torch.Tensor,
         **kwargs,
     ) -> Tuple[torch.Tensor, Dict[str, torch.Tensor], torch.Tensor]:
-        """speech (B, N), prompt (B, P), text (B, U) with lengths (B,) -> mean loss per target token, statistics, weight.
+        """speech (B, N), prompt (B, P), text (B, U) with lengths (B,) -> mean loss per target token, stats, weight.
 
         The weight is the number of target tokens, so that the trainer can form the mean over the global batch.
         """
@@ -132,7 +132,7 @@ class LLMASRModel(AbsESPnetModel):
     ) -> Tuple[List[List[int]], torch.Tensor]:
         """Beam search for speech (B, N) with one prompt (P,): token ids per utterance without end token, scores (B,).
 
-        Left-padded with true lengths; each utterance has its own limit of ceil(seconds * tokens_per_second) + 16 tokens.
+        Left-padded with true lengths; each utterance has a limit of ceil(seconds * tokens_per_second) + 16 tokens.
         The score is the mean log-probability per token.
         """
         speech_tokens, speech_token_lengths = self.embed_speech(speech, speech_lengths)

@@ -48,7 +48,7 @@ def resample(samples: np.ndarray, source_hz: int, target_hz: int) -> np.ndarray:
 def check_audio(path: str, rate: int, copy_to: Path) -> Audio:
     """Checks the file `path`; only what is not mono at `rate` Hz is written anew, as 16-bit WAV, to `copy_to`.
 
-    Plain PCM needs no look at its samples; float and compressed audio (FLAC, MP3, ...) is decoded to find NaN and damage.
+    Plain PCM needs no look at its samples; float and compressed audio (FLAC, MP3, ...) is decoded to find NaN, damage.
 
     Raises:
         Dropped: missing, empty, unreadable or with samples that are not finite.

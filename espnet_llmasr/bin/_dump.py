@@ -105,7 +105,7 @@ def report(data: Path, results: List[Result], stats: dict, rate: int) -> None:
 
 
 def drops(results: List[Result]) -> str:
-    """"; dropped 3: nan_samples 2 (a, b), no_text 1 (c)" or nothing."""
+    """ "; dropped 3: nan_samples 2 (a, b), no_text 1 (c)" or nothing."""
     named: Dict[str, List[str]] = {}
     for result in results:
         if result.reason:

@@ -30,7 +30,9 @@ def rows(encoder_dir: Path, ia_sft_dir: Path) -> Iterator[Tuple[str, ...]]:
         check = Check(**json.loads(line))
         if check.action == "keep":
             continue
-        used = [f"IA-SFT from epoch {swap.epoch} at {swap.time[11:]}" for swap in swaps if swap.encoder_step == check.step]
+        used = [
+            f"IA-SFT from epoch {swap.epoch} at {swap.time[11:]}" for swap in swaps if swap.encoder_step == check.step
+        ]
         if check.step == initial:
             used.insert(0, "alignment and the start of IA-SFT")
         cka = "-" if check.action == "reference" else f"{check.cka:.4f}"

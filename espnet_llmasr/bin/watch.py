@@ -1,4 +1,4 @@
-"""Follows a running pretraining, publishes encoders: python -m espnet_llmasr.bin.watch --pretrain_dir exp/pretrain ..."""
+"""Follows a pretraining, publishes encoders: python -m espnet_llmasr.bin.watch --pretrain_dir exp/pretrain ..."""
 
 import time
 from pathlib import Path

@@ -104,7 +104,6 @@ class SetScore:
         self.hallucinations += hallucinated
         self.details.append(_detail(utterance, counts, hallucinated, alignment))
 
-
     def __add__(self, other: "SetScore") -> "SetScore":
         """Both sets as one: every field is a sum."""
         return SetScore(**{name: getattr(self, name) + getattr(other, name) for name in vars(self)})

@@ -23,7 +23,9 @@ class PhonemeCTCTask(SpeechTask):
     def add_task_arguments(cls, parser) -> None:
         super().add_task_arguments(parser)
         group = parser.add_argument_group("CTC head")
-        group.add_argument("--token_list", type=str_or_none, default=None, help="one token per line, <blank> and <unk> first")
+        group.add_argument(
+            "--token_list", type=str_or_none, default=None, help="one token per line, <blank> and <unk> first"
+        )
         group.add_argument("--ctc_head_conf", action=NestedDictAction, default={}, help="dropout_rate")
 
     @classmethod

@@ -1,4 +1,4 @@
-"""What the two tasks share: components by name, frame-budget batches, our trainer, one clean end of distributed runs."""
+"""What the two tasks share: components by name, frame-budget batches, our trainer, a clean end of distributed runs."""
 
 import argparse
 import logging
@@ -32,13 +32,17 @@ from espnet_llmasr.train.preprocessor import collate
 from espnet_llmasr.train.trainer import Trainer
 
 MAY_CHANGE = re.compile(  # options that do not change what is learnt, and those of ESPnet's own making
-    "config|resume|max_epoch|patience|ngpu|num_workers|dist_|distributed|multiprocessing|log_|use_(tensorboard|matplotlib|wandb)"
-    "|wandb|num_att_plot|keep_nbest|token_list|version|required|print_config|dry_run|output_dir"
+    "config|resume|max_epoch|patience|ngpu|num_workers|dist_|distributed|multiprocessing|log_|use_(tensorboard|wandb)"
+    "|use_matplotlib|wandb|num_att_plot|keep_nbest|token_list|version|required|print_config|dry_run|output_dir"
 )
 frontend_choices = ClassChoices("frontend", dict(kaldi_fbank=KaldiFbank), AbsFrontend, default="kaldi_fbank")
 specaug_choices = ClassChoices("specaug", dict(masks=SpecAugment), torch.nn.Module, default=None, optional=True)
-normalize_choices = ClassChoices("normalize", dict(global_mvn=GlobalMVN), AbsNormalize, default="global_mvn", optional=True)
-encoder_choices = ClassChoices("encoder", dict(firered_conformer=FireRedConformerEncoder), AbsEncoder, default="firered_conformer")
+normalize_choices = ClassChoices(
+    "normalize", dict(global_mvn=GlobalMVN), AbsNormalize, default="global_mvn", optional=True
+)
+encoder_choices = ClassChoices(
+    "encoder", dict(firered_conformer=FireRedConformerEncoder), AbsEncoder, default="firered_conformer"
+)
 
 
 class SpeechTask(AbsTask):
@@ -51,7 +55,9 @@ class SpeechTask(AbsTask):
     @classmethod
     def add_task_arguments(cls, parser) -> None:
         group = parser.add_argument_group("Task related")
-        group.add_argument("--max_frames", type=int, default=20000, help="most padded feature frames per batch and rank")
+        group.add_argument(
+            "--max_frames", type=int, default=20000, help="most padded feature frames per batch and rank"
+        )
         group.add_argument("--valid_max_frames", type=int_or_none, default=None, help="the same in validation")
         group.add_argument("--model_conf", action=NestedDictAction, default=get_default_kwargs(cls.model_class))
         for choices in cls.class_choices_list:
@@ -109,7 +115,13 @@ class SpeechTask(AbsTask):
         batches = frame_batches(read_num_frames(iter_options.shape_files[0]), max_frames, world_size)
         batches = [batch[rank::world_size] for batch in batches][: iter_options.num_batches]
         dataset = cls.build_dataset(args, iter_options, {uid for batch in batches for uid in batch})
-        logging.info("[%s] %d batches of at most %d frames, %d utterances", mode, len(batches), max_frames, sum(map(len, batches)))
+        logging.info(
+            "[%s] %d batches of at most %d frames, %d utterances",
+            mode,
+            len(batches),
+            max_frames,
+            sum(map(len, batches)),
+        )
         return SequenceIterFactory(
             dataset=dataset,
             batches=batches,
@@ -135,7 +147,9 @@ class SpeechTask(AbsTask):
         except RuntimeError as error:
             if "Error(s) in loading state_dict" not in str(error.args):
                 raise
-            raise ValueError(f"a checkpoint of other sizes than the model: {error}: restore its configuration") from error
+            raise ValueError(
+                f"a checkpoint of other sizes than the model: {error}: restore its configuration"
+            ) from error
         if torch.distributed.is_initialized():
             torch.distributed.barrier()
             torch.distributed.destroy_process_group()
@@ -193,7 +207,11 @@ def check_same_training(config_of: Callable, args) -> None:
         raise ValueError(f"{output_dir} was trained with {name}={saved[name]}, asked is {given[name]}: {advice}")
     end = output_dir / FINISHED
     inputs = [*args.train_shape_file, *args.valid_shape_file, *(spec.split(":")[0] for spec in args.init_param)]
-    newer = [path for path in inputs if end.exists() and Path(path).exists() and Path(path).stat().st_mtime > end.stat().st_mtime]
+    newer = [
+        path
+        for path in inputs
+        if end.exists() and Path(path).exists() and Path(path).stat().st_mtime > end.stat().st_mtime
+    ]
     if newer:
         raise ValueError(f"{output_dir} was trained before {newer[0]} was made: {advice}")
 
@@ -210,5 +228,7 @@ def read_token_list(token_list) -> List[str]:
         with open(token_list, encoding="utf-8") as f:
             token_list = [line.rstrip("\n") for line in f]
     if token_list[:2] != ["<blank>", "<unk>"]:
-        raise ValueError(f"the token list begins with {token_list[:2]}, expected ['<blank>', '<unk>']: make it by stage 2")
+        raise ValueError(
+            f"the token list begins with {token_list[:2]}, expected ['<blank>', '<unk>']: make it by stage 2"
+        )
     return list(token_list)

@@ -41,7 +41,7 @@ class Mandarin:
         return {start: sorted(found, reverse=True) for start, found in lengths.items()}
 
     def __call__(self, run: str) -> List[str]:
-        """"银行行长" -> ["in2", "h", "ang2", "h", "ang2", "zh", "ang3"]."""
+        """ "银行行长" -> ["in2", "h", "ang2", "h", "ang2", "zh", "ang3"]."""
         phones: List[str] = []
         for word in self.words(run):
             phones.extend(self.memo.get(word) or self._read(word))

@@ -109,7 +109,7 @@ class Characters:
         return list(self._tokens)
 
     def __call__(self, text: str) -> List[str]:
-        """"好 it is" -> ["好", "i", "t", "<space>", "i", "s"]; a character outside the list gives `<unk>`."""
+        """ "好 it is" -> ["好", "i", "t", "<space>", "i", "s"]; a character outside the list gives `<unk>`."""
         units = (SPACE if c == " " else c for c in normalize(text))
         return [unit if unit in self._known else UNKNOWN for unit in units]
 

@@ -35,8 +35,8 @@ class Prompt:
         )
         if text.count(SPEECH) != 1:
             raise ValueError(
-                f"the prompt has {text.count(SPEECH)} times {SPEECH}, expected once: {text!r}: leave it out of the instruction "
-                "and the system message, and take an LLM whose chat template passes it on"
+                f"the prompt has {text.count(SPEECH)} times {SPEECH}, expected once: {text!r}: leave it out of the "
+                "instruction and the system message, and take an LLM whose chat template passes it on"
             )
         before, _, after = text.partition(SPEECH)
         self.ids: List[int] = self._encode(before) + [SPEECH_ID] + self._encode(after)

@@ -7,8 +7,8 @@ def frame_batches(num_frames: Mapping[str, int], max_frames: int, world_size: in
     """Groups utterances of similar length so that longest x size <= max_frames holds on every rank.
 
     ESPnet's own sampler lets the utterance that overflows in, counts raw samples and shares the budget among ranks; the
-    paper's "20k frames per batch" is kept exactly here. Rank r takes batch[r::world_size]; a batch with fewer utterances
-    than ranks is filled up by repeating them.
+    paper's "20k frames per batch" is kept exactly here. Rank r takes batch[r::world_size]; a batch with fewer
+    utterances than ranks is filled up by repeating them.
 
     Args:
         num_frames: frames per utterance id.

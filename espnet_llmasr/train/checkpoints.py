@@ -1,6 +1,6 @@
 """Makes ESPnet's checkpoints safe against a kill at any moment (ESPnet writes them in place).
 
-The state of the last epoch whose files are all complete is kept as checkpoint.prev.pth until the next epoch is complete:
+The state of the last epoch whose files are complete is kept as checkpoint.prev.pth until the next epoch is complete:
 - begin_epoch() renames checkpoint.pth to checkpoint.prev.pth; every file of that epoch is whole by then;
 - roll_back() at the start of a run links it back if it is still there, because then the newer epoch was interrupted;
 - forget() at the start of a run that does not resume removes what an earlier run left;

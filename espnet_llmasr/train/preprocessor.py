@@ -55,7 +55,9 @@ def as_samples(uid: str, speech: np.ndarray) -> np.ndarray:
     """
     speech = np.asarray(speech, dtype=np.float32)
     if speech.ndim != 1 or speech.size == 0:
-        raise ValueError(f"{uid}: audio of shape {speech.shape}, expected mono samples (N,): run the data stage (2) on it")
+        raise ValueError(
+            f"{uid}: audio of shape {speech.shape}, expected mono samples (N,): run the data stage (2) on it"
+        )
     if not np.isfinite(speech).all():
         raise ValueError(f"{uid}: audio holds NaN or infinity: run the data stage (2), which drops such utterances")
     return speech

@@ -24,11 +24,15 @@ def read_audio(uid: str, path: str, sample_rate: int) -> np.ndarray:
     except soundfile.LibsndfileError as error:
         raise ValueError(f"{uid}: cannot read {path}: {error}") from error
     if rate != sample_rate:
-        raise ValueError(f"{uid}: {path} has {rate} Hz, the model {sample_rate} Hz: run the data stage (2), which resamples")
+        raise ValueError(
+            f"{uid}: {path} has {rate} Hz, the model {sample_rate} Hz: run the data stage (2), which resamples"
+        )
     return as_samples(uid, samples)
 
 
-def speech_batches(wavs: Dict[str, str], num_frames: Dict[str, int], max_frames: int, sample_rate: int) -> Iterator[Batch]:
+def speech_batches(
+    wavs: Dict[str, str], num_frames: Dict[str, int], max_frames: int, sample_rate: int
+) -> Iterator[Batch]:
     """Utterances of similar length: ids, speech (B, N) right-padded, lengths (B,).
 
     Raises:

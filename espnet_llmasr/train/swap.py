@@ -1,7 +1,7 @@
 """Hot-swapping the frozen encoder at epoch starts (Eq. 13; paper section 3.4 and appendix A.4).
 
-One epoch is one CKA interval. Rank 0 decides, all ranks load the same file, `swaps.jsonl` records what was loaded when; given
-back as --swap_schedule it repeats the run exactly.
+One epoch is one CKA interval. Rank 0 decides, all ranks load the same file, `swaps.jsonl` records what was loaded when;
+given back as --swap_schedule it repeats the run exactly.
 """
 
 import json
@@ -43,7 +43,9 @@ def read_swaps(path: PathLike) -> List[Swap]:
     return [Swap(**json.loads(line)) for line in Path(path).read_text().splitlines()]
 
 
-def next_swap(epoch: int, current: int, newest: Optional[int], final: Optional[int], past: List[Swap]) -> Optional[Swap]:
+def next_swap(
+    epoch: int, current: int, newest: Optional[int], final: Optional[int], past: List[Swap]
+) -> Optional[Swap]:
     """Decides what happens at the start of `epoch`; pure.
 
     Args:
@@ -68,7 +70,9 @@ def check_options(options) -> None:
     """Raises ValueError for swap options that would have no effect, or a schedule that cannot be read."""
     schedule = options.swap_schedule
     if options.encoder_dir is None and (schedule is not None or options.final_epochs is not None):
-        raise ValueError("--swap_schedule and --final_epochs need --encoder_dir: give the encoder store, or leave them out")
+        raise ValueError(
+            "--swap_schedule and --final_epochs need --encoder_dir: give the encoder store, or leave them out"
+        )
     if schedule is not None and not Path(schedule).is_file():
         raise ValueError(f"--swap_schedule {schedule} does not exist: give the swaps.jsonl of an earlier run")
     if schedule is not None and Path(schedule).resolve().parent == Path(options.output_dir).resolve():
@@ -84,13 +88,19 @@ class SwapMixin:
         group = parser.add_argument_group("Encoder swaps")
         group.add_argument("--encoder_dir", type=str_or_none, default=None, help="encoder store written by the watcher")
         group.add_argument(
-            "--swap", choices=SWAP_CHOICES, default="first", help="load only the first published encoder, or every new one"
+            "--swap",
+            choices=SWAP_CHOICES,
+            default="first",
+            help="load only the first published encoder, or every new one",
         )
         group.add_argument(
             "--final_epochs", type=int_or_none, default=None, help="stop after so many epochs on the last encoder"
         )
         group.add_argument(
-            "--swap_schedule", type=str_or_none, default=None, help="swaps.jsonl of an earlier run, to repeat it exactly"
+            "--swap_schedule",
+            type=str_or_none,
+            default=None,
+            help="swaps.jsonl of an earlier run, to repeat it exactly",
         )
 
     @classmethod
@@ -100,7 +110,9 @@ class SwapMixin:
         super().run(trainer_options=trainer_options, **kwargs)
         swaps = read_swaps(Path(trainer_options.output_dir) / "swaps.jsonl")
         if trainer_options.final_epochs is not None and not any(swap.final for swap in swaps):
-            logging.warning("max_epoch was reached before pretraining ended: the last encoder is missing, raise max_epoch")
+            logging.warning(
+                "max_epoch was reached before pretraining ended: the last encoder is missing, raise max_epoch"
+            )
 
     @classmethod
     def train_one_epoch(cls, model, reporter, options, **kwargs) -> bool:
@@ -168,7 +180,7 @@ def scheduled_swap(schedule: PathLike, epoch: int, current: int) -> Optional[Swa
         raise ValueError(f"{schedule} has no first encoder for epoch {epoch}: give the swaps.jsonl of the same stage")
     if due is not None and due.previous_step != current:
         raise ValueError(
-            f"{schedule} replaces the encoder of step {due.previous_step} in epoch {epoch}, the model has that of {current}: "
+            f"{schedule} replaces encoder {due.previous_step} in epoch {epoch}, the model has encoder {current}: "
             "give the swaps.jsonl of the same stage, and repeat the stages before it likewise"
         )
     return due
@@ -201,7 +213,8 @@ def load_encoder(model, store: EncoderStore, step: int) -> None:
     if differing:
         name = differing[0]
         raise ValueError(
-            f"{store.path(step)} is not of this encoder ({name}: {_shape(new, name)}, expected {_shape(present, name)}): "
+            f"{store.path(step)} is not of this encoder "
+            f"({name}: {_shape(new, name)}, expected {_shape(present, name)}): "
             "give both trainings the same encoder_conf"
         )
     model.encoder.load_state_dict(new)

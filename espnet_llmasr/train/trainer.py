@@ -34,9 +34,9 @@ class TrainerOptions(espnet_trainer.TrainerOptions):
 class ExactTrainer(espnet_trainer.Trainer):
     """ESPnet's trainer with an exact step and safe checkpoints.
 
-    The loss is the mean over all weights (target tokens) of the global batch: all ranks, all accumulated micro-batches. ESPnet
-    would take a mean of means. Gradients are averaged among ranks once per update. With --use_amp the forward pass runs in
-    bfloat16 (fp32 masters, no loss scaling).
+    The loss is the mean over all weights (target tokens) of the global batch: all ranks, all accumulated micro-batches.
+    ESPnet would take a mean of means. Gradients are averaged among ranks once per update. With --use_amp the forward
+    pass runs in bfloat16 (fp32 masters, no loss scaling).
     """
 
     @classmethod
@@ -85,7 +85,7 @@ class ExactTrainer(espnet_trainer.Trainer):
 
     @classmethod
     def accumulate(cls, model, group, reporter, options, distributed_option, progress) -> torch.Tensor:
-        """Adds up gradients of the weighted loss *sums* of `group`; returns the total weight over ranks and micro-batches."""
+        """Adds up gradients of the weighted loss *sums* of `group`; returns the total weight."""
         total = torch.zeros(())
         for number, (uids, batch) in enumerate(group, 1):
             batch = to_device(dict(batch, utt_id=uids), "cuda" if options.ngpu > 0 else "cpu")

@@ -1,4 +1,4 @@
-"""The watcher: follows the running pretraining, measures CKA to the reference encoder, publishes encoders (Eq. 11 and 13).
+"""The watcher: follows the pretraining, measures CKA to the reference encoder, publishes encoders (Eq. 11 and 13).
 
 B batch, S encoder frames, D encoder width.
 """
@@ -39,7 +39,9 @@ class Check:
     time: str = ""
 
 
-def action_for(step: int, start_step: int, has_reference: bool, cka: float, threshold: float, ended: bool) -> Optional[str]:
+def action_for(
+    step: int, start_step: int, has_reference: bool, cka: float, threshold: float, ended: bool
+) -> Optional[str]:
     """What to do with the encoder of `step`; pure. None: not yet time to look (paper: before step 500k)."""
     if ended:
         return "final"
@@ -91,7 +93,9 @@ class Pretraining:
         """
         config = yaml.safe_load((self.directory / "config.yaml").read_text(encoding="utf-8"))
         if not config["num_iters_per_epoch"]:
-            raise ValueError(f"{self.directory}/config.yaml has no num_iters_per_epoch: CKA intervals need a fixed epoch")
+            raise ValueError(
+                f"{self.directory}/config.yaml has no num_iters_per_epoch: CKA intervals need a fixed epoch"
+            )
         return -(-config["num_iters_per_epoch"] // config["accum_grad"])
 
     def newest(self, after: int = 0) -> Optional[Tuple[int, State]]:
@@ -206,7 +210,7 @@ class Watcher:
 def encoder_state(path: Path) -> State:
     """The encoder's part of a model checkpoint."""
     state = torch.load(path, map_location="cpu", weights_only=True)
-    return {name[len("encoder."):]: value for name, value in state.items() if name.startswith("encoder.")}
+    return {name[len("encoder.") :]: value for name, value in state.items() if name.startswith("encoder.")}
 
 
 def watch(pretraining: Pretraining, watcher: Watcher, poll_s: float = 1.0) -> None:

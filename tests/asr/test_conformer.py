@@ -58,8 +58,9 @@ def plain_attention(x, state, name, heads):
         part = slice(h * width, (h + 1) * width)
         u, v = state[f"{name}.pos_bias_u"][h], state[f"{name}.pos_bias_v"][h]
         for i in range(length):
-            scores = [(query[i, part] + u) @ key[j, part] + (query[i, part] + v) @ place[i - j][part]
-                      for j in range(length)]
+            scores = [
+                (query[i, part] + u) @ key[j, part] + (query[i, part] + v) @ place[i - j][part] for j in range(length)
+            ]
             context[i, part] = torch.softmax(torch.stack(scores) / math.sqrt(width), 0) @ value[:, part]
     return x + context @ state[f"{name}.fc.weight"].T
 
@@ -82,8 +83,13 @@ def plain_encoder(feats, state, heads, blocks):
     hidden = feats[None]
     for i in (0, 2):
         weight, bias = (state[f"input_preprocessor.conv.{i}.{kind}"] for kind in ("weight", "bias"))
-        rows = [[(hidden[:, 2 * t:2 * t + 3, 2 * f:2 * f + 3] * weight).sum((1, 2, 3)) + bias
-                 for f in range((hidden.shape[2] - 1) // 2)] for t in range((hidden.shape[1] - 1) // 2)]
+        rows = [
+            [
+                (hidden[:, 2 * t : 2 * t + 3, 2 * f : 2 * f + 3] * weight).sum((1, 2, 3)) + bias
+                for f in range((hidden.shape[2] - 1) // 2)
+            ]
+            for t in range((hidden.shape[1] - 1) // 2)
+        ]
         hidden = torch.stack([torch.stack(row, 1) for row in rows], 1).relu()
     x = hidden.permute(1, 0, 2).reshape(hidden.shape[1], -1)
     x = x @ state["input_preprocessor.out.weight"].T + state["input_preprocessor.out.bias"]

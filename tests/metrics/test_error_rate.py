@@ -35,7 +35,9 @@ def test_alignment_spells_both_sides():
         assert [r for _, r, _ in pairs if r is not None] == reference
         assert [h for _, _, h in pairs if h is not None] == hypothesis
         for operation, r, h in pairs:
-            expected = "insertion" if r is None else "deletion" if h is None else "correct" if r == h else "substitution"
+            expected = (
+                "insertion" if r is None else "deletion" if h is None else "correct" if r == h else "substitution"
+            )
             assert operation == expected
 
 
