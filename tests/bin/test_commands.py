@@ -32,7 +32,7 @@ def test_unknown_option_and_no_option(command, name):
         done = command(module, *arguments)
         lines = [line for line in done.err.splitlines() if not line.startswith(sys.executable)]  # ESPnet's echo
         assert done.code == 1 and len(lines) == 1 and "usage:" not in done.err, done.err
-        assert "--" in lines[0]
+        assert "--" in lines[0] and lines[0].startswith(f"{name}: ")
 
 
 def test_as_a_real_process():

@@ -20,7 +20,9 @@ case $1 in
     *.py) [ ! -e data ] || exit 0
         for set in train valid cka test test_zh test_en test_cs; do make "data/$set/wav.scp"; make "data/$set/text"; done ;;
     *.format_data) dir=$(option --out "$@"); make "$dir/wav.scp"; make "$dir"/{text,phones,utt2num_frames}
-        make "$(option --tokens "$@")" ;;
+        make "$(option --tokens "$@")"
+        printf '2026-01-01 00:00:00,000 %s\n' "INFO: 9 of 9 utterances checked" "WARNING: $dir: 2 were resampled" \
+            "INFO: $dir: kept 7 of 9 utterances; dropped 2: no_text 2 (a, b)" ;;
     *.compute_stats) make "$(option --output "$@")" ;;
     *.prepare_llm) make "$dir/llm.pth"; make "$dir"/{config,tokenizer}.json ;;
     *_train) make "$dir/latest.pth"; make "$dir"/{config.yaml,finished} ;;

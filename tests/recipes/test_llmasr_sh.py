@@ -176,6 +176,45 @@ def test_alignment_without_an_encoder_and_pretraining_beside_old_encoders(made):
     assert code == 1 and "no encoder in exp/encoders: run stages 5 and 6 first" in output
 
 
+@pytest.mark.parametrize("options", [(7, 7), (8, 8), (7, 8), (5, 8, "--skip_stages", 6)], ids=str)
+def test_no_encoder_can_come_once_pretraining_has_ended(made, options):
+    """Instead of waiting for ever; while it goes on, or with the watcher beside, waiting is right."""
+    shutil.rmtree(made.dir / "exp/encoders")
+    stages = ["--stage", options[0], "--stop_stage", options[1], *options[2:]]
+    code, output = made.run(*stages)
+    assert code == 1 and "no encoder in exp/encoders: run stages 5 and 6 first" in output and made.calls() == []
+    (made.dir / "exp/pretrain/finished").unlink()
+    assert made.run(*stages)[0] == 0
+    (made.dir / "exp/pretrain/finished").touch()
+    assert made.run("--stage", 6, "--stop_stage", 8)[0] == 0
+
+
+@pytest.mark.parametrize("training, stage", [("align", 7), ("ia_sft", 8), ("joint_sft", 9)])
+def test_the_stage_of_a_missing_model_to_decode(made, training, stage):
+    shutil.rmtree(made.dir / "exp" / training)
+    code, output = made.run("--stage", 11, "--inference_exp", training)
+    assert code == 1 and f"exp/{training}/latest.pth is missing: run stage {stage} first" in output
+
+
+def test_data_checks_are_shown_and_only_test_sets_are_kept_whole(recipe):
+    code, output = recipe.run("--stop_stage", 2, "--test_sets", "test_zh valid test_en")
+    assert code == 0, output
+    whole = {value_of(line, "--data") for line in recipe.calls("format_data") if " --test " in line}
+    assert whole == {"data/test_zh", "data/test_en"}
+    for name in ("train", "test_zh"):
+        assert f"WARNING: dump/{name}: 2 were resampled" in output
+        assert f"dump/{name}: kept 7 of 9 utterances; dropped 2: no_text 2 (a, b)" in output
+    assert "utterances checked" not in output
+
+
+@pytest.mark.parametrize("nthreads, jobs, expected", [(2, 2, "1"), (5, 2, "2"), (2, 4, "1")])
+def test_decoding_jobs_share_the_threads(made, nthreads, jobs, expected):
+    shutil.rmtree(made.dir / "exp/joint_sft/decode")
+    code, output = made.run("--stage", 11, "--stop_stage", 11, "--nthreads", nthreads, "--inference_nj", jobs)
+    assert code == 0, output
+    assert {line.split()[0] for line in made.calls("llm_asr_inference")} == {expected}
+
+
 @pytest.mark.parametrize(
     "options, message",
     [
@@ -185,6 +224,7 @@ def test_alignment_without_an_encoder_and_pretraining_beside_old_encoders(made):
         (["--stage", 13], "--stage 13 --stop_stage 12 is no range"),
         (["--stage", 5, "--stop_stage", 3], "--stage 5 --stop_stage 3 is no range"),
         (["--gpu_inference", "yes"], "--gpu_inference is 'yes', allowed are true and false"),
+        (["--inference_nj", 0], "--inference_nj is '0', expected at least 1"),
         (["--skip_stages", "x"], "--skip_stages is 'x', expected numbers"),
         (["--PATH", 1], "unknown option '--PATH'"),
         (["--nj"], "option '--nj' needs a value"),

@@ -115,6 +115,7 @@ done
 
 [[ $gpu_inference =~ ^(true|false)$ ]] || die "--gpu_inference is '$gpu_inference', allowed are true and false"
 [[ $skip_stages =~ ^[0-9\ ]*$ ]] || die "--skip_stages is '$skip_stages', expected numbers such as \"1 12\""
+[ "$inference_nj" -ge 1 ] || die "--inference_nj is '$inference_nj', expected at least 1"
 [ "$stage" -ge 1 ] && [ "$stage" -le "$stop_stage" ] && [ "$stop_stage" -le 12 ] ||
     die "--stage $stage --stop_stage $stop_stage is no range, allowed is 1 <= stage <= stop_stage <= 12"
 
@@ -165,6 +166,7 @@ if at_stage 4 "Prepare the LLM ${llm:-of $llm_conf}"; then
         --text "$dumpdir/$train_set/text" ${llm:+--llm "$llm"}
 fi
 
+if [ -z "$log_link" ] && { wanted 7 || wanted 8; }; then need_encoder; fi
 if [ -z "$log_link" ]; then  # pretraining | watcher | alignment, then IA-SFT: this script again, once for each
     beside pretraining 5 5
     beside watcher 6 6
@@ -195,9 +197,6 @@ if at_stage 6 "Watch the pretraining: publish an encoder when its CKA to the las
 fi
 
 if at_stage 7 "Align: train the adaptor on the first published encoder"; then
-    compgen -G "$encoder_dir/encoder.*.pth" >/dev/null || [ -n "$log_link" ] ||
-        { [ -e "$expdir/pretrain/config.yaml" ] && [ ! -e "$expdir/pretrain/finished" ]; } ||
-        die "no encoder in $encoder_dir: run stages 5 and 6 first, or together with this one (--stage 5 --stop_stage 8)"
     repeated=$(repeat "$(dirname "$(dirname "$swap_schedule")")/align/swaps.jsonl")
     train_llm align --init_param "$expdir/llm/llm.pth::llm" --encoder_dir "$encoder_dir" $repeated
 fi

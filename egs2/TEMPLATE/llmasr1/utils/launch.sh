@@ -27,6 +27,12 @@ need_conf() {  # OPTION: an input named by the user
     inputs+=("${!1}")
 }
 
+need_encoder() {  # one that is published, or a watcher or a pretraining from which one may still come
+    if compgen -G "$encoder_dir/encoder.*.pth" >/dev/null || wanted 6; then return; fi
+    if wanted 5 || [ -e "$expdir/pretrain/config.yaml" ]; then [ -e "$expdir/pretrain/finished" ] || return 0; fi
+    die "no encoder in $encoder_dir: run stages 5 and 6 first, or together with this one (--stage 5 --stop_stage 8)"
+}
+
 supervise() {  # COMMAND...: runs it so that a signal to this script stops it, too
     "$@" &
     child=$!
