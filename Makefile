@@ -19,8 +19,9 @@ $(STAMP): setup.py constraints.txt
 	    "make: this is Python %d.%d, allowed are 3.10 to 3.12: make PYTHON=python3.11 ..." % v[:2])'
 	@echo "Making $(VENV); this downloads about 3 GB and takes some minutes"
 	@$(PYTHON) -m venv $(VENV)
-	@$(VENV)/bin/python -m pip install --progress-bar off -q setuptools==73.0.1 wheel
-	@$(VENV)/bin/python -m pip install --progress-bar off -q -c constraints.txt -e '.[synth,g2p,test]'
+	@while sleep 8; do du -sm $(VENV) | sed 's/\t.*/ MB installed/'; done & trap "kill $$!" EXIT; \
+	    $(VENV)/bin/python -m pip install -q setuptools==73.0.1 wheel && \
+	    $(VENV)/bin/python -m pip install -c constraints.txt -e '.[synth,g2p,test]'
 	@$(VENV)/bin/python -c 'import sys; from importlib.metadata import version; v = version("espnet"); \
 	    sys.exit(None if v == "$(ESPNET)" else "make: espnet is %s, not $(ESPNET): see constraints.txt" % v)'
 	@touch $@

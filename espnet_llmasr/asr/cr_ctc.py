@@ -165,7 +165,7 @@ def _cover(spans: Tensor, length: int) -> Tensor:
 def ctc_sum(log_probs: Tensor, lengths: Tensor, targets: Tensor, target_lengths: Tensor) -> Tensor:
     """Summed negative log-likelihood of one view: (B, T, V), (B,), (B, U) padded with anything, (B,) -> ().
 
-    Infinite for an utterance with fewer frames than `required_frames`: such are dropped in data preparation.
+    Infinite for an utterance with fewer frames than `text.phonemes.min_frames`: data preparation drops those.
     """
     targets = targets.clamp(min=0)
     return F.ctc_loss(log_probs.transpose(0, 1), targets, lengths, target_lengths, blank=BLANK, reduction="sum")
@@ -201,11 +201,6 @@ def consistency_sum(log_probs: Tensor, lengths: Tensor) -> Tensor:
 def consistency_weight(step: int, warmup_steps: int, scale: float = 0.2) -> float:
     """Linear from 0 at step 0 to `scale` at `warmup_steps`, then constant (icefall: 2000 steps, 0.2)."""
     return scale if step >= warmup_steps else scale * step / warmup_steps
-
-
-def required_frames(labels: Sequence[int]) -> int:
-    """Fewest frames CTC can align to `labels`: one each, plus a blank between equal neighbours."""
-    return len(labels) + sum(first == second for first, second in zip(labels, labels[1:]))
 
 
 def greedy(log_probs: Tensor, lengths: Tensor) -> List[List[int]]:

@@ -13,6 +13,7 @@ import torch
 from espnet_llmasr.asr.fbank import KaldiFbank
 from espnet_llmasr.bin._cli import Parser, run
 from espnet_llmasr.files import read_scp, write_atomically
+from espnet_llmasr.train.batches import read_num_frames
 from espnet_llmasr.train.speech_batches import speech_batches
 
 
@@ -32,7 +33,7 @@ def main(argv=None):
     args = get_parser().parse_args(argv)
     wavs = read_scp(args.data_dir / "wav.scp")
     wavs = dict(list(wavs.items())[:: -(-len(wavs) // args.max_utterances) or 1])
-    frames = {uid: int(n) for uid, n in read_scp(args.data_dir / "utt2num_frames").items()}
+    frames = read_num_frames(args.data_dir / "utt2num_frames")
     frontend, total = KaldiFbank(fs=args.fs), 0
     first, second = np.zeros(80), np.zeros(80)
     for _, speech, lengths in speech_batches(wavs, frames, args.max_frames, args.fs):

@@ -11,6 +11,7 @@ from scipy.signal import resample_poly
 from espnet_llmasr.bin._cli import Parser, run
 from espnet_llmasr.files import PathLike, read_scp, write_scp
 from espnet_llmasr.tasks.llm_asr import LLMASRTask
+from espnet_llmasr.train.batches import read_num_frames
 from espnet_llmasr.train.speech_batches import shard, speech_batches
 
 
@@ -93,7 +94,7 @@ def main(argv=None):
     if not wavs:
         raise ValueError(f"{args.data_dir}/wav.scp is empty: run the data stage (2)")
     wavs = {uid: wavs[uid] for uid in shard(sorted(wavs), args.shard)}
-    frames = {uid: int(n) for uid, n in read_scp(args.data_dir / "utt2num_frames").items()}
+    frames = read_num_frames(args.data_dir / "utt2num_frames")
     hypotheses = {}
     batches = speech_batches(wavs, frames, args.max_frames, speech2text.sample_rate) if wavs else ()
     for uids, speech, lengths in batches:

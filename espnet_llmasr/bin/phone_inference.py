@@ -5,6 +5,7 @@ from pathlib import Path
 from espnet_llmasr.bin._cli import Parser, run
 from espnet_llmasr.files import read_scp, write_scp
 from espnet_llmasr.tasks.phoneme_ctc import PhonemeCTCTask
+from espnet_llmasr.train.batches import read_num_frames
 from espnet_llmasr.train.speech_batches import speech_batches
 
 
@@ -24,7 +25,7 @@ def main(argv=None):
     """Writes <output_dir>/phones."""
     args = get_parser().parse_args(argv)
     model, config = PhonemeCTCTask.load(args.train_config, args.model_file, args.device)
-    frames = {uid: int(n) for uid, n in read_scp(args.data_dir / "utt2num_frames").items()}
+    frames = read_num_frames(args.data_dir / "utt2num_frames")
     batches = speech_batches(read_scp(args.data_dir / "wav.scp"), frames, args.max_frames, model.frontend.fs)
     phones = {}
     for uids, speech, lengths in batches:

@@ -1,6 +1,6 @@
 """Runs named jobs side by side: python -m espnet_llmasr.bin.run_parallel --job NAME LOG COMMAND [--job ...]
 
-COMMAND is a shell command, LOG the file it writes, whose last line is shown every few seconds. If one job fails, or
+COMMAND is a shell command, LOG the file it writes, whose last message is shown every few seconds. If one job fails, or
 the whole is interrupted, the others are stopped at once, nothing is left running, and the log to read is named.
 """
 
@@ -42,8 +42,9 @@ class Job:
         """One short line on how it stands."""
         if self.returncode() is not None:
             return f"{self.name}: done"
-        last = self.tail()
-        return f"{self.name}: {_HEAD.sub('', last[0])[:150]}" if last else f"{self.name}: starting"
+        lines = self.tail(20)
+        last = next((line for line in reversed(lines) if _HEAD.match(line)), lines[-1] if lines else "starting")
+        return f"{self.name}: {_HEAD.sub('', last)[:150]}"
 
     def signal(self, number: int) -> None:
         """Sends a signal to every process of the job, also when its shell has ended."""

@@ -4,10 +4,12 @@ import time
 from pathlib import Path
 
 import torch
+import yaml
 
 from espnet_llmasr.bin._cli import Parser, run
-from espnet_llmasr.files import read_scp
+from espnet_llmasr.files import read_scp, write_atomically
 from espnet_llmasr.tasks.phoneme_ctc import PhonemeCTCTask
+from espnet_llmasr.train.batches import read_num_frames
 from espnet_llmasr.train.encoder_store import EncoderStore
 from espnet_llmasr.train.speech_batches import speech_batches
 from espnet_llmasr.train.watcher import Pretraining, Watcher, validate_threshold, watch
@@ -32,16 +34,26 @@ def build_watcher(args) -> Watcher:
     model = PhonemeCTCTask.build_model(config).eval()
     fs = model.frontend.fs
     wavs = read_scp(args.data_dir / "wav.scp")
-    frames = {uid: int(n) for uid, n in read_scp(args.data_dir / "utt2num_frames").items()}
+    frames = read_num_frames(args.data_dir / "utt2num_frames")
     speech = [batch[1:] for batch in speech_batches(wavs, frames, args.max_frames, fs)]
     log = args.encoder_dir / "cka.jsonl"
     return Watcher(model, speech, EncoderStore(args.encoder_dir), log, args.threshold, args.start_step)
+
+
+def check_same_options(args) -> None:
+    """A watcher that is taken up again must decide as it did before. Raises ValueError for other options."""
+    path, given = args.encoder_dir / "watch.yaml", {"threshold": args.threshold, "start_step": args.start_step}
+    saved = yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else given
+    if saved != given:
+        raise ValueError(f"{args.encoder_dir} was made with {saved}, asked is {given}: remove it or choose another")
+    write_atomically(path, yaml.safe_dump(given))
 
 
 def main(argv=None):
     """Waits for the pretraining's configuration, then watches until its last encoder is published."""
     args = get_parser().parse_args(argv)
     validate_threshold(args.threshold)
+    check_same_options(args)
     torch.set_num_threads(1)
     pretraining = Pretraining(args.pretrain_dir)
     while not pretraining.begun:

@@ -3,7 +3,7 @@
 1 means equal up to rotation and isotropic scale. Shapes: L frames, D1 and D2 widths. All arithmetic is in float64.
 """
 
-from typing import Iterable, Tuple, Union
+from typing import Tuple, Union
 
 import numpy as np
 import torch
@@ -37,14 +37,6 @@ def feature_cka(a: Frames, b: Frames) -> Tensor:
     """Eq. 10: squared norm of the (D1 x D2) cross-covariance over the norms of both covariances."""
     a, b = (_centred(x) for x in _float64(a, b))
     return _ratio((a.T @ b).square().sum(), (a.T @ a).norm(), (b.T @ b).norm())
-
-
-def cka_per_utterance(pairs: Iterable[Tuple[Frames, Frames]]) -> Tensor:
-    """Mean CKA over pairs of one utterance's frames, each utterance counting alike. ValueError if there is none."""
-    values = [linear_cka(a, b).cpu() for a, b in pairs]
-    if not values:
-        raise ValueError("CKA over no utterance: give at least one pair of representations")
-    return torch.stack(values).mean()
 
 
 class PooledCKA:

@@ -28,7 +28,9 @@ from espnet_llmasr.asr.fbank import KaldiFbank
 from espnet_llmasr.files import PathLike
 from espnet_llmasr.train.batches import frame_batches, read_num_frames
 from espnet_llmasr.train.checkpoints import CURRENT, FINISHED
+from espnet_llmasr.train.encoder_store import EncoderStore
 from espnet_llmasr.train.preprocessor import collate
+from espnet_llmasr.train.swap import read_swaps
 from espnet_llmasr.train.trainer import Trainer
 
 MAY_CHANGE = re.compile(  # options that do not change what is learnt, and those of ESPnet's own making
@@ -194,7 +196,7 @@ def check_same_training(config_of: Callable, args) -> None:
     ESPnet would overwrite config.yaml and keep the weights of before.
 
     Raises:
-        ValueError: an option differs, or an input is newer than the finished training.
+        ValueError: an option differs, or an input of the finished training is newer than that, or gone.
     """
     output_dir = Path(args.output_dir)
     if not (args.resume and (output_dir / CURRENT).exists() and (output_dir / "config.yaml").exists()):
@@ -206,14 +208,22 @@ def check_same_training(config_of: Callable, args) -> None:
         name = changed[0]
         raise ValueError(f"{output_dir} was trained with {name}={saved[name]}, asked is {given[name]}: {advice}")
     end = output_dir / FINISHED
-    inputs = [*args.train_shape_file, *args.valid_shape_file, *(spec.split(":")[0] for spec in args.init_param)]
-    newer = [
-        path
-        for path in inputs
-        if end.exists() and Path(path).exists() and Path(path).stat().st_mtime > end.stat().st_mtime
-    ]
-    if newer:
-        raise ValueError(f"{output_dir} was trained before {newer[0]} was made: {advice}")
+    for path in inputs_of(args):
+        if end.exists() and not path.exists():
+            raise ValueError(f"{output_dir} was trained with {path}, which is no longer there: {advice}")
+        if end.exists() and path.stat().st_mtime > end.stat().st_mtime:
+            raise ValueError(f"{output_dir} was trained before {path} was made: {advice}")
+
+
+def inputs_of(args) -> List[Path]:
+    """The files that decide what a training learns: data, statistics, weights, and the encoders it has swapped in."""
+    stats = args.normalize_conf.get("stats_file")
+    files = [*args.train_shape_file, *args.valid_shape_file, *([stats] if stats else [])]
+    files += [spec.split(":")[0] for spec in args.init_param]
+    if args.encoder_dir is not None:
+        store, swaps = EncoderStore(args.encoder_dir), read_swaps(Path(args.output_dir) / "swaps.jsonl")
+        files += [store.path(swap.encoder_step) for swap in swaps]
+    return [Path(path) for path in files]
 
 
 def read_token_list(token_list) -> List[str]:

@@ -2,6 +2,8 @@
 
 from typing import Dict, List, Mapping
 
+from espnet_llmasr.files import PathLike, read_scp
+
 
 def frame_batches(num_frames: Mapping[str, int], max_frames: int, world_size: int = 1) -> List[List[str]]:
     """Groups utterances of similar length so that longest x size <= max_frames holds on every rank.
@@ -36,7 +38,6 @@ def _fill_up(batch: List[str], world_size: int) -> List[str]:
     return batch if len(batch) >= world_size else (batch * world_size)[:world_size]
 
 
-def read_num_frames(path: str) -> Dict[str, int]:
-    """Reads "id frames" or "id frames,dim" lines."""
-    with open(path, encoding="utf-8") as f:
-        return {uid: int(shape.split(",")[0]) for uid, shape in (line.split() for line in f)}
+def read_num_frames(path: PathLike) -> Dict[str, int]:
+    """Reads utt2num_frames: lines "id frames" or "id frames,dim". Raises ValueError if there is no such file."""
+    return {uid: int(shape.split(",")[0]) for uid, shape in read_scp(path).items()}

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from espnet_llmasr.asr import cr_ctc
+from espnet_llmasr.text.phonemes import min_frames
 
 B, T, V = 3, 9, 5
 LENGTHS = [9, 6, 4]
@@ -114,8 +115,8 @@ def test_warm_up():
 
 
 @pytest.mark.parametrize("labels, frames", [([], 0), ([1], 1), ([1, 1], 3), ([1, 2, 2, 2, 1], 7)])
-def test_required_frames_is_the_exact_condition(labels, frames):
-    assert cr_ctc.required_frames(labels) == frames
+def test_min_frames_is_the_exact_condition(labels, frames):
+    assert min_frames(labels) == frames
     for length, possible in ((frames, True), (frames - 1, False)):
         if length > 0:
             arguments = torch.tensor([length]), torch.tensor([labels]), torch.tensor([len(labels)])

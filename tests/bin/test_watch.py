@@ -35,6 +35,13 @@ def test_an_ended_pretraining_is_published(pretrained, corpus, tmp_path):
     assert {path.name: path.read_bytes() for path in store.directory.iterdir()} == content
 
 
+def test_a_store_keeps_its_threshold(command, pretrained, corpus, tmp_path):
+    watch.main(options(pretrained, corpus, tmp_path))
+    done = command(watch, *options(pretrained, corpus, tmp_path, threshold=0.5))
+    assert done.code == 1 and done.err.count("\n") == 1
+    assert "was made with {'start_step': 2, 'threshold': 0.975}, asked is" in done.err and "remove it" in done.err
+
+
 @pytest.mark.parametrize("threshold", ["0", "-0.5", "1.5", "nan"])
 def test_threshold_outside_its_range(command, pretrained, corpus, threshold, tmp_path):
     done = command(watch, *options(pretrained, corpus, tmp_path / "e", threshold=threshold))

@@ -80,7 +80,7 @@ def test_the_end_shows_results_and_an_example(made):
     ],
 )
 def test_ranges(made, options, expected):
-    for done in made.dir.glob("**/*.done"):
+    for done in [*made.dir.glob("**/*.done"), made.dir / "exp/pretrain/finished"]:
         done.unlink()
     code, output = made.run(*options)
     assert code == 0, output
@@ -88,10 +88,30 @@ def test_ranges(made, options, expected):
 
 
 def test_a_changed_option_or_input_runs_a_stage_again_and_what_hangs_on_it(made):
-    made.run("--stage", 3, "--stop_stage", 9, "--stats_utts", 7)
-    assert made.names() == ["compute_stats", *[name for name in TRAININGS if name not in ("watch", "ctc_head")]]
+    made.run("--stage", 3, "--stop_stage", 5, "--stats_utts", 7)
+    assert made.names() == ["compute_stats", "pretrain"]
+    made.run("--stage", 6, "--stop_stage", 9, "--stats_utts", 7)
+    assert sorted(made.names()) == ["align", "ia_sft", "joint_sft", "watch"]
     made.run("--stage", 2, "--stop_stage", 2, "--nj", 9)
     assert made.names() == []  # the number of processes changes nothing
+
+
+def test_an_ended_pretraining_is_gone_on_with_alone(made):
+    """Beside it the watcher would take the old end mark for the end, and publish the wrong encoder as the last."""
+    longer = ["--pretrain_args", "--max_epoch 99"]
+    code, output = made.run("--stage", 5, "--stop_stage", 8, *longer)
+    assert code == 1 and "exp/pretrain has ended" in output and "run stage 5 alone" in output
+    assert "pretrain" not in made.names() and (made.dir / "exp/pretrain/finished").exists()
+    assert made.run("--stage", 5, "--stop_stage", 5, *longer)[0] == 0 and made.names() == ["pretrain"]
+    made.run("--stage", 5, "--stop_stage", 6, *longer)
+    assert made.names() == ["watch"]
+
+
+def test_alignment_depends_on_the_first_encoder(made):
+    (encoder,) = (made.dir / "exp/encoders").glob("encoder.*.pth")
+    encoder.touch()
+    made.run("--stage", 7, "--stop_stage", 7)
+    assert made.names() == ["align"]
 
 
 def test_options_of_the_trainings(made):

@@ -176,6 +176,20 @@ def test_a_finished_training_is_not_relabelled(command, pretrained, phone_option
     assert files == {path: path.read_bytes() for path in files}
 
 
+def test_a_finished_training_knows_the_encoders_it_had(command, llm_options, build_model, encoder_conf, tmp_path):
+    """Those of another pretraining in the same place, or none at all, are not taken for them."""
+    store, out = EncoderStore(tmp_path / "store"), tmp_path / "out"
+    options = dict(freeze_param=["encoder"], encoder_dir=str(store.directory), resume=True)
+    store.publish(10, build_model(LLMASRTask, llm_options(tmp_path / "x"))[0].encoder.state_dict())
+    store.publish_final(10)
+    LLMASRTask.main(cmd=llm_options(out, **options))
+    assert command(llm_asr_train, *llm_options(out, **options)).code == 0
+    os.utime(store.path(10), (4e9, 4e9))
+    assert_one_line(command(llm_asr_train, *llm_options(out, **options)), "was trained before", "encoder.000000010.pth")
+    store.path(10).unlink()
+    assert_one_line(command(llm_asr_train, *llm_options(out, **options)), "which is no longer there", "remove ")
+
+
 def test_loading_a_model_that_does_not_fit(pretrained, tmp_path):
     config = pretrained / "config.yaml"
     state = torch.load(pretrained / "latest.pth", weights_only=True)

@@ -191,6 +191,7 @@ if at_stage 6 "Watch the pretraining: publish an encoder when its CKA to the las
     need_conf watch_conf
     need "$dumpdir/$cka_set/wav.scp" 2
     [ -d "$expdir/pretrain" ] || need "$expdir/pretrain/config.yaml" 5
+    inputs+=("$expdir/pretrain/finished")
     launch "$train_cmd" "$encoder_dir/final" "$encoder_dir/watch.log" \
         $python -m espnet_llmasr.bin.watch --config "$watch_conf" --pretrain_dir "$expdir/pretrain" \
         --data_dir "$dumpdir/$cka_set" --encoder_dir "$encoder_dir" $watch_args
@@ -198,6 +199,7 @@ fi
 
 if at_stage 7 "Align: train the adaptor on the first published encoder"; then
     repeated=$(repeat "$(dirname "$(dirname "$swap_schedule")")/align/swaps.jsonl")
+    inputs+=("$(compgen -G "$encoder_dir/encoder.*.pth" | LC_ALL=C sort | head -n 1 || true)")
     train_llm align --init_param "$expdir/llm/llm.pth::llm" --encoder_dir "$encoder_dir" $repeated
 fi
 
@@ -255,7 +257,7 @@ if at_stage 12 "Score"; then
     $python -m espnet_llmasr.bin.swap_table --encoder_dir "$encoder_dir" --ia_sft_dir "$expdir/ia_sft" \
         --out "$decode_dir/swaps.md" >/dev/null
     {
-        printf '# Results\n\nMade by\n\n    ./%s\n' "${0##*/} ${given[*]@Q}"
+        printf '# Results\n\nMade by\n\n    ./%s\n' "$(sed -E "s/'([-A-Za-z0-9_.\/:=,]+)'/\1/g" <<<"${0##*/} ${given[*]@Q}")"
         printf '\n## Transcripts of %s\n\n' "$inference_exp/$inference_model" && cat "$decode_dir/scores.md"
         printf '\n## Labels (%s) of the pretrained encoder\n\n' "$unit" && cat "$phone_dir/scores.md"
         printf '\n## Encoder updates\n\n' && cat "$decode_dir/swaps.md"

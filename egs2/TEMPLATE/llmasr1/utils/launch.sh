@@ -40,11 +40,11 @@ supervise() {  # COMMAND...: runs it so that a signal to this script stops it, t
     child=
 }
 
-is_done() {  # OUTPUT MARK COMMAND: OUTPUT is there, made by the same command, and no input is newer
+is_done() {  # OUTPUT MARK COMMAND: OUTPUT is there, made by the same command, and no input is newer or gone
     local file
     [ -e "$1" ] && [ -e "$2" ] && [ "$(<"$2")" = "$3" ] || return 1
     for file in ${inputs[@]+"${inputs[@]}"}; do
-        [ ! "$file" -nt "$2" ] || return 1
+        [ -e "$file" ] && [ ! "$file" -nt "$2" ] || return 1
     done
 }
 
@@ -56,6 +56,9 @@ launch() {  # LAUNCHER OUTPUT LOG COMMAND...: runs a logged command and shows it
     if is_done "$output" "$first_log.done" "$mark"; then
         log "$output is up to date (made by the same command from the same inputs)"
         return
+    fi
+    if [ -n "$log_link" ] && [[ $output == */pretrain/finished && -e $output ]]; then
+        die "${output%/*} has ended, and the stages beside would take that for its end: run $job alone to go on with it"
     fi
     mkdir -p "$(dirname "$log_file")"
     rm -f "$first_log.done"
