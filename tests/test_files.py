@@ -2,9 +2,11 @@
 
 import os
 import signal
+from pathlib import Path
 
 import pytest
 
+from espnet_llmasr import files
 from espnet_llmasr.files import atomic_path, read_scp, write_atomically, write_scp
 
 
@@ -16,6 +18,29 @@ def test_write_and_replace(tmp_path):
     mask = os.umask(0o022)
     os.umask(mask)
     assert path.stat().st_mode & 0o777 == 0o666 & ~mask
+
+
+def test_the_whole_content_is_on_the_disk_before_the_name_changes(tmp_path, monkeypatch):
+    path, calls = tmp_path / "file.txt", []
+    fsync, replace = os.fsync, os.replace
+
+    def record_fsync(handle):
+        inode = os.fstat(handle).st_ino
+        (flushed,) = (other for other in tmp_path.iterdir() if other.stat().st_ino == inode)
+        calls.append(("fsync", flushed, flushed.read_bytes()))
+        fsync(handle)
+
+    def record_replace(source, target):
+        calls.append(("replace", Path(source), Path(target)))
+        replace(source, target)
+
+    monkeypatch.setattr(files.os, "fsync", record_fsync)
+    monkeypatch.setattr(files.os, "replace", record_replace)
+    content = b"line\n" * 10_000
+    write_atomically(path, content)
+    temporary = calls[0][1]
+    assert temporary != path and temporary.parent == tmp_path
+    assert calls == [("fsync", temporary, content), ("replace", temporary, path)] and path.read_bytes() == content
 
 
 def test_a_failure_leaves_the_old_content(tmp_path):

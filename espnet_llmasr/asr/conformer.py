@@ -48,19 +48,25 @@ class Subsampling(nn.Module):
         return self.out(hidden.transpose(1, 2).flatten(2))
 
 
+def sinusoids(size: int, maxlen: int) -> Tensor:
+    """Sines and cosines of the distances query - key = maxlen - 1 ... -(maxlen - 1): (2 maxlen - 1, size)."""
+    distance = torch.arange(maxlen - 1, -maxlen, -1.0).unsqueeze(1)
+    rate = torch.exp(torch.arange(0.0, size, 2) * (-math.log(10000.0) / size))
+    return torch.stack([torch.sin(distance * rate), torch.cos(distance * rate)], dim=-1).flatten(1)
+
+
 class RelativePositions(nn.Module):
-    """Sinusoids for the distances query - key = maxlen - 1 ... -(maxlen - 1), as a buffer `pe` (1, 2 maxlen - 1, D)."""
+    """`sinusoids` as a buffer `pe` (1, 2 maxlen - 1, D), as it is released; longer ones are computed when needed."""
 
     def __init__(self, size: int, maxlen: int):
         super().__init__()
-        distance = torch.arange(maxlen - 1, -maxlen, -1.0).unsqueeze(1)
-        rate = torch.exp(torch.arange(0.0, size, 2) * (-math.log(10000.0) / size))
-        table = torch.stack([torch.sin(distance * rate), torch.cos(distance * rate)], dim=-1)
-        self.register_buffer("pe", table.flatten(1).unsqueeze(0))
+        self.register_buffer("pe", sinusoids(size, maxlen).unsqueeze(0))
 
     def forward(self, length: int) -> Tensor:
         """The 2S - 1 rows for distances S - 1 ... -(S - 1): (2S - 1, D)."""
         zero = self.pe.size(1) // 2
+        if length > zero + 1:
+            return sinusoids(self.pe.size(2), length).to(self.pe)
         return self.pe[0, zero - length + 1 : zero + length]
 
 
@@ -168,7 +174,7 @@ class ConformerBlock(nn.Module):
 class FireRedConformerEncoder(AbsEncoder):
     """(B, T, input_size) normalised log-mel frames -> (B, S, output_size). The defaults are FireRedASR-AED-L.
 
-    `pe_maxlen` is the longest output (S frames of 40 ms) and sets the size of the position table in the state dict.
+    `pe_maxlen` (frames of 40 ms) sets the size of the position table in the state dict; longer input is no mistake.
     """
 
     def __init__(
@@ -184,7 +190,6 @@ class FireRedConformerEncoder(AbsEncoder):
         super().__init__()
         _check_sizes(output_size, attention_heads, kernel_size)
         self._output_size = output_size
-        self.pe_maxlen = pe_maxlen
         self.input_preprocessor = Subsampling(input_size, output_size)
         self.positional_encoding = RelativePositions(output_size, pe_maxlen)
         self.dropout = nn.Dropout(dropout_rate)
@@ -200,7 +205,7 @@ class FireRedConformerEncoder(AbsEncoder):
     ) -> Tuple[Tensor, Tensor, None]:
         """(B, T, F), (B,) -> frames (B, S, D) that are zero beyond each length, lengths (B,), None.
 
-        Raises ValueError for utterances of fewer than 7 frames or more than `pe_maxlen` encoder frames.
+        Raises ValueError for utterances of fewer than 7 frames.
         """
         x, positions, padding, olens = self._embed(xs_pad, ilens)
         for block in self.layer_stack:
@@ -232,11 +237,6 @@ class FireRedConformerEncoder(AbsEncoder):
             raise ValueError(
                 f"an utterance has {shortest} feature frames, the encoder needs at least {MIN_FRAMES} "
                 "(70 ms + window): drop shorter utterances in data preparation"
-            )
-        if subsampled_length(longest) > self.pe_maxlen:
-            raise ValueError(
-                f"an utterance has {longest} feature frames = {subsampled_length(longest)} encoder frames, the "
-                f"position table holds {self.pe_maxlen}: segment the audio, or take a larger pe_maxlen"
             )
         return longest
 

@@ -51,7 +51,7 @@ def check_audio(path: str, rate: int, copy_to: Path) -> Audio:
     Plain PCM needs no look at its samples; float and compressed audio (FLAC, MP3, ...) is decoded to find NaN, damage.
 
     Raises:
-        Dropped: missing, empty, unreadable or with samples that are not finite.
+        Dropped: missing, empty, unreadable, cut off or with samples that are not finite.
     """
     info = _info(path)
     fits = info.samplerate == rate and info.channels == 1
@@ -79,7 +79,17 @@ def _info(path: str):
         raise Dropped("unreadable_wav") from error
     if info.frames == 0:
         raise Dropped("empty_wav")
+    if _is_cut(path):
+        raise Dropped("truncated_wav")
     return info
+
+
+def _is_cut(path: str) -> bool:
+    """True if a RIFF header promises over 1 KiB more than the file holds; what writes to a pipe promises 2 GB or more."""
+    with open(path, "rb") as f:
+        head = f.read(8)
+    promised = int.from_bytes(head[4:], "little") + 8
+    return head[:4] == b"RIFF" and Path(path).stat().st_size + 1024 < promised < 0x7FFF0000
 
 
 def _read(path: str) -> np.ndarray:

@@ -9,7 +9,11 @@ from pathlib import Path
 from typing import Callable, Optional, Sequence
 
 import soundfile
+import yaml
 from espnet2.utils import config_argparse
+
+
+MIN_FS = 1000  # Hz; less is a slip, such as 16 for 16000
 
 
 class Parser(config_argparse.ArgumentParser):
@@ -22,6 +26,26 @@ class Parser(config_argparse.ArgumentParser):
 
     def error(self, message: str):
         self.exit(1, f"{self.prog}: {message} (see --help)\n")
+
+
+def at_least(minimum: int) -> Callable[[str], int]:
+    """An argument type: a whole number that is not below `minimum`."""
+
+    def whole_number(value: str) -> int:
+        if not value.isdigit() or int(value) < minimum:
+            raise argparse.ArgumentTypeError(f"{value} is no whole number of at least {minimum}")
+        return int(value)
+
+    return whole_number
+
+
+def device(value: str) -> str:
+    """An argument type: a device that is there."""
+    import torch  # slow, and most commands do without
+
+    if value != "cpu" and not (value.startswith("cuda") and torch.cuda.is_available()):
+        raise argparse.ArgumentTypeError(f"no device '{value}' here: give cpu, or cuda where a GPU is")
+    return value
 
 
 def command_name() -> str:
@@ -45,7 +69,7 @@ def run(main: Callable[[], Optional[int]]) -> None:
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s: %(message)s")
     try:
         sys.exit(main() or 0)
-    except (ValueError, OSError, soundfile.LibsndfileError) as error:
+    except (ValueError, OSError, soundfile.LibsndfileError, yaml.YAMLError) as error:
         print(f"{name}: {one_line(error)}", file=sys.stderr)
         sys.exit(1)
 

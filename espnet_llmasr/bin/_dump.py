@@ -47,6 +47,7 @@ def read_utterances(data: Path) -> List[Utterance]:
     for key, path in wavs.items():
         if path.endswith("|"):
             raise ValueError(f"{data / 'wav.scp'}: '{key}' is a command ({path}): only plain paths are allowed")
+    texts = {key: " ".join(text.split()) for key, text in texts.items()}  # U+2028 and the like would break tables
     return [Utterance(key, wavs.get(key), texts.get(key)) for key in in_byte_order({**wavs, **texts})]
 
 

@@ -11,10 +11,12 @@ import numpy as np
 import torch
 
 from espnet_llmasr.asr.fbank import KaldiFbank
-from espnet_llmasr.bin._cli import Parser, run
+from espnet_llmasr.bin._cli import MIN_FS, Parser, at_least, run
 from espnet_llmasr.files import read_scp, write_atomically
 from espnet_llmasr.train.batches import read_num_frames
 from espnet_llmasr.train.speech_batches import speech_batches
+
+MAX_FRAMES = 20000  # padded frames per batch
 
 
 def get_parser() -> Parser:
@@ -22,9 +24,8 @@ def get_parser() -> Parser:
     parser = Parser(description=__doc__)
     parser.add_argument("--data_dir", type=Path, required=True, help="dump/<set> with wav.scp and utt2num_frames")
     parser.add_argument("--output", type=Path, required=True, help="feats_stats.npz, in ESPnet's form")
-    parser.add_argument("--fs", type=int, default=16000, help="sample rate")
-    parser.add_argument("--max_utterances", type=int, default=100000, help="taken evenly from the set")
-    parser.add_argument("--max_frames", type=int, default=20000, help="padded frames per batch")
+    parser.add_argument("--fs", type=at_least(MIN_FS), default=16000, help="sample rate")
+    parser.add_argument("--max_utterances", type=at_least(1), default=100000, help="taken evenly from the set")
     return parser
 
 
@@ -36,7 +37,8 @@ def main(argv=None):
     frames = read_num_frames(args.data_dir / "utt2num_frames")
     frontend, total = KaldiFbank(fs=args.fs), 0
     first, second = np.zeros(80), np.zeros(80)
-    for _, speech, lengths in speech_batches(wavs, frames, args.max_frames, args.fs):
+    budget = max([MAX_FRAMES, *frames.values()])
+    for _, speech, lengths in speech_batches(wavs, frames, budget, args.fs):
         feats, feat_lengths = frontend(speech, lengths)
         valid = feats[torch.arange(feats.size(1)) < feat_lengths[:, None]].double().numpy()
         total, first, second = total + len(valid), first + valid.sum(0), second + (valid**2).sum(0)

@@ -8,12 +8,14 @@ Every utterance that cannot be used is dropped, counted by reason in stats.json 
 import logging
 import multiprocessing
 import time
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Callable, Iterable, Iterator, List, Optional
 
 from espnet_llmasr.bin._audio import Audio, Dropped, check_audio, encoder_frames, fbank_frames
-from espnet_llmasr.bin._cli import Parser, run
+from espnet_llmasr.bin._cli import MIN_FS, Parser, at_least, run
 from espnet_llmasr.bin._dump import Result, Utterance, read_utterances, replacing, report, write_dump
 from espnet_llmasr.files import read_scp, write_atomically
 from espnet_llmasr.text.phonemes import UNKNOWN, Characters, make_units, min_frames
@@ -92,12 +94,21 @@ def _work(utterance: Utterance) -> Result:
 
 
 def check_all(check: Check, utterances: List[Utterance], nj: int) -> Iterator[Result]:
-    """Results in the order of the utterances, from `nj` processes."""
+    """Results in the order of the utterances, from `nj` processes.
+
+    Raises:
+        ValueError: a process was killed.
+    """
     if nj == 1:
         yield from map(check, utterances)
         return
-    with multiprocessing.get_context("spawn").Pool(nj, _start_worker, (check,)) as pool:
-        yield from pool.imap(_work, utterances, chunksize=16)
+    pool = ProcessPoolExecutor(nj, multiprocessing.get_context("spawn"), _start_worker, (check,))
+    try:
+        yield from pool.map(_work, utterances, chunksize=16)
+    except BrokenProcessPool as error:
+        raise ValueError(f"one of --nj {nj} processes was killed, perhaps for want of memory: lower --nj") from error
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def with_progress(results: Iterable[Result], total: int, interval_s: float = 10.0) -> Iterator[Result]:
@@ -144,10 +155,12 @@ def get_parser() -> Parser:
     parser.add_argument("--tokens", type=Path, required=True, help="token list, shared by all sets")
     parser.add_argument("--unit", choices=["phone", "char"], default="phone")
     parser.add_argument("--token_text", type=Path, help="training text for --unit char; else the token list or --data")
-    parser.add_argument("--fs", type=int, default=16000, help="sample rate in Hz; other rates are resampled")
+    parser.add_argument(
+        "--fs", type=at_least(MIN_FS), default=16000, help="sample rate in Hz; other rates are resampled"
+    )
     parser.add_argument("--min_duration", type=float, default=0.1, help="in seconds")
     parser.add_argument("--max_duration", type=float, default=30.0, help="in seconds")
-    parser.add_argument("--nj", type=int, default=1, help="processes")
+    parser.add_argument("--nj", type=at_least(1), default=1, help="processes")
     parser.add_argument("--test", action="store_true", help="a test set: only what cannot be decoded is dropped")
     return parser
 
@@ -158,8 +171,8 @@ def format_data(args) -> dict:
     Raises:
         ValueError: see `read_utterances`, `prepare_units` and `replacing`, or no utterance is left.
     """
-    if args.nj < 1 or args.fs < 1 or not 0 <= args.min_duration < args.max_duration:
-        raise ValueError("--nj and --fs must be at least 1, --min_duration below --max_duration")
+    if not 0 <= args.min_duration < args.max_duration:
+        raise ValueError(f"--min_duration {args.min_duration} must be below --max_duration {args.max_duration}")
     utterances = read_utterances(args.data)
     units = prepare_units(args.unit, args.tokens, args.token_text or args.data / "text", args.token_text is not None)
     with replacing(args.out) as staged:

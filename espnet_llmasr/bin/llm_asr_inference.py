@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from scipy.signal import resample_poly
 
-from espnet_llmasr.bin._cli import Parser, run
+from espnet_llmasr.bin._cli import Parser, at_least, device, run
 from espnet_llmasr.files import PathLike, read_scp, write_scp
 from espnet_llmasr.tasks.llm_asr import LLMASRTask
 from espnet_llmasr.train.batches import read_num_frames
@@ -77,10 +77,10 @@ def get_parser() -> Parser:
     parser.add_argument("--data_dir", type=Path, required=True, help="dump/<set> with wav.scp and utt2num_frames")
     parser.add_argument("--output_dir", type=Path, required=True, help="text and score are written here")
     parser.add_argument("--shard", default="1/1", help="transcribe only part i of n")
-    parser.add_argument("--beam_size", type=int, default=3, help="beams")
+    parser.add_argument("--beam_size", type=at_least(1), default=3, help="beams")
     parser.add_argument("--tokens_per_second", type=float, default=15.0, help="token limit of an utterance per second")
-    parser.add_argument("--max_frames", type=int, default=10000, help="padded frames per batch")
-    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--max_frames", type=at_least(1), default=10000, help="padded frames per batch")
+    parser.add_argument("--device", type=device, default="cpu", help="cpu or cuda")
     return parser
 
 

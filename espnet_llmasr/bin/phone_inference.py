@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from espnet_llmasr.bin._cli import Parser, run
+from espnet_llmasr.bin._cli import Parser, at_least, device, run
 from espnet_llmasr.files import read_scp, write_scp
 from espnet_llmasr.tasks.phoneme_ctc import PhonemeCTCTask
 from espnet_llmasr.train.batches import read_num_frames
@@ -16,8 +16,8 @@ def get_parser() -> Parser:
     parser.add_argument("--model_file", required=True, help="weights (*.pth)")
     parser.add_argument("--data_dir", type=Path, required=True, help="dump/<set> with wav.scp and utt2num_frames")
     parser.add_argument("--output_dir", type=Path, required=True, help="phones is written here")
-    parser.add_argument("--max_frames", type=int, default=10000, help="padded frames per batch")
-    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--max_frames", type=at_least(1), default=10000, help="padded frames per batch")
+    parser.add_argument("--device", type=device, default="cpu", help="cpu or cuda")
     return parser
 
 

@@ -52,6 +52,10 @@ def main(argv=None):
     """Writes the LLM's files; llm.pth comes last."""
     args = get_parser().parse_args(argv)
     if args.llm:
+        if args.llm.startswith((".", "/")) and not Path(args.llm, "config.json").is_file():
+            raise ValueError(
+                f"--llm {args.llm} has no config.json: give the directory of an LLM, or its name on the hub"
+            )
         tokenizer = AutoTokenizer.from_pretrained(args.llm)
         model = AutoModelForCausalLM.from_pretrained(args.llm, dtype=torch.float32)
         Prompt(tokenizer)  # fails now, not in the training, if the tokenizer has no chat template

@@ -16,6 +16,7 @@ from typing import List, Optional
 from espnet_llmasr.bin._cli import Parser, run
 
 SHOW_S, GRACE_S, TAIL_BYTES = 8.0, 5.0, 4096
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _HEAD = re.compile(r"^(\[\S+\] )?[-\d]+ [\d:,]+ (\(\S+\) )?(INFO|WARNING|ERROR): ")
 
 
@@ -65,7 +66,7 @@ class Job:
 
 def stop(jobs: List[Job]) -> None:
     """TERM for all, KILL for what is left after a grace period; a second interruption does not cut this short."""
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     for job in jobs:
         job.signal(signal.SIGTERM)
@@ -101,8 +102,9 @@ def main(argv=None):
     parser = Parser(description=__doc__)
     parser.add_argument("--job", nargs=3, action="append", required=True, metavar=("NAME", "LOG", "COMMAND"))
     args = parser.parse_args(argv)
-    for number in (signal.SIGTERM, signal.SIGINT):  # a background shell would have SIGINT ignored
-        signal.signal(number, _interrupted)
+    for number in SIGNALS:  # also SIGINT, which a background shell ignores, but not SIGHUP under nohup
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, _interrupted)
     jobs: List[Job] = []
     try:
         for job in args.job:

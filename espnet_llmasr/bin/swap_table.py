@@ -35,7 +35,7 @@ def rows(encoder_dir: Path, ia_sft_dir: Path) -> Iterator[Tuple[str, ...]]:
         ]
         if check.step == initial:
             used.insert(0, "alignment and the start of IA-SFT")
-        cka = "-" if check.action == "reference" else f"{check.cka:.4f}"
+        cka = "-" if check.cka is None else f"{check.cka:.4f}"
         yield f"{check.step}", cka, ACTIONS[check.action], "; ".join(used) or "-", check.time
 
 

@@ -6,6 +6,7 @@ from espnet2.utils.types import str_or_none
 from espnet_llmasr.asr.adaptor import ConcatAdaptor
 from espnet_llmasr.asr.llm import build_llm, load_tokenizer
 from espnet_llmasr.asr.llm_asr_model import LLMASRModel
+from espnet_llmasr.tasks.checks import build
 from espnet_llmasr.tasks.speech_task import SpeechTask
 from espnet_llmasr.text.prompt import INSTRUCTION, Prompt
 from espnet_llmasr.train.preprocessor import PromptPreprocessor
@@ -47,7 +48,8 @@ class LLMASRTask(SpeechTask):
     def build_model(cls, args) -> LLMASRModel:
         components = cls.build_components(args)
         llm = build_llm(args.llm_config)
-        adaptor = ConcatAdaptor(
-            components["encoder"].output_size(), llm.get_input_embeddings().embedding_dim, **args.adaptor_conf
+        sizes = dict(
+            input_size=components["encoder"].output_size(), output_size=llm.get_input_embeddings().embedding_dim
         )
-        return LLMASRModel(**components, adaptor=adaptor, llm=llm, **args.model_conf)
+        adaptor = build(ConcatAdaptor, "adaptor_conf", args.adaptor_conf, **sizes)
+        return build(LLMASRModel, "model_conf", args.model_conf, **components, adaptor=adaptor, llm=llm)

@@ -9,6 +9,7 @@ from espnet2.utils.types import str_or_none
 
 from espnet_llmasr.asr.cr_ctc import CTCHead
 from espnet_llmasr.asr.phoneme_ctc_model import PhonemeCTCModel
+from espnet_llmasr.tasks.checks import build
 from espnet_llmasr.tasks.speech_task import SpeechTask, read_token_list
 from espnet_llmasr.train.checkpoints import CURRENT
 from espnet_llmasr.train.preprocessor import PhonePreprocessor
@@ -57,8 +58,9 @@ class PhonemeCTCTask(SpeechTask):
         """The model; the token list itself goes into the saved configuration."""
         args.token_list = read_token_list(args.token_list)
         components = cls.build_components(args)
-        head = CTCHead(components["encoder"].output_size(), len(args.token_list), **args.ctc_head_conf)
-        return PhonemeCTCModel(**components, ctc_head=head, **args.model_conf)
+        sizes = dict(input_size=components["encoder"].output_size(), vocab_size=len(args.token_list))
+        head = build(CTCHead, "ctc_head_conf", args.ctc_head_conf, **sizes)
+        return build(PhonemeCTCModel, "model_conf", args.model_conf, **components, ctc_head=head)
 
 
 def differing(saved: List[str], given: List[str]) -> str:

@@ -2,7 +2,6 @@
 
 import argparse
 import logging
-import re
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Callable, Collection, List
@@ -20,23 +19,16 @@ from espnet2.train.class_choices import ClassChoices
 from espnet2.utils.get_default_kwargs import get_default_kwargs
 from espnet2.utils.nested_dict_action import NestedDictAction
 from espnet2.utils.types import int_or_none
-from espnet2.utils.yaml_no_alias_safe_dump import yaml_no_alias_safe_dump
 
 from espnet_llmasr.asr.conformer import FireRedConformerEncoder
 from espnet_llmasr.asr.cr_ctc import SpecAugment
 from espnet_llmasr.asr.fbank import KaldiFbank
 from espnet_llmasr.files import PathLike
+from espnet_llmasr.tasks.checks import build, check_options, check_same_training
 from espnet_llmasr.train.batches import frame_batches, read_num_frames
-from espnet_llmasr.train.checkpoints import CURRENT, FINISHED
-from espnet_llmasr.train.encoder_store import EncoderStore
 from espnet_llmasr.train.preprocessor import collate
-from espnet_llmasr.train.swap import read_swaps
 from espnet_llmasr.train.trainer import Trainer
 
-MAY_CHANGE = re.compile(  # options that do not change what is learnt, and those of ESPnet's own making
-    "config|resume|max_epoch|patience|ngpu|num_workers|dist_|distributed|multiprocessing|log_|use_(tensorboard|wandb)"
-    "|use_matplotlib|wandb|num_att_plot|keep_nbest|token_list|version|required|print_config|dry_run|output_dir"
-)
 frontend_choices = ClassChoices("frontend", dict(kaldi_fbank=KaldiFbank), AbsFrontend, default="kaldi_fbank")
 specaug_choices = ClassChoices("specaug", dict(masks=SpecAugment), torch.nn.Module, default=None, optional=True)
 normalize_choices = ClassChoices(
@@ -97,8 +89,8 @@ class SpeechTask(AbsTask):
         """Frontend, specaug, normalize and encoder from their names and configurations."""
         built = {}
         for choices in cls.class_choices_list:
-            component = choices.get_class(getattr(args, choices.name))
-            built[choices.name] = component and component(**getattr(args, f"{choices.name}_conf"))
+            component, conf = choices.get_class(getattr(args, choices.name)), f"{choices.name}_conf"
+            built[choices.name] = component and build(component, conf, getattr(args, conf))
         return built
 
     @classmethod
@@ -142,6 +134,7 @@ class SpeechTask(AbsTask):
         Raises:
             ValueError: a checkpoint (of --init_param, or to resume from) does not fit the model.
         """
+        check_options(args)
         check_same_training(cls.config_of, args)
         cls.check_checkpoints(args)
         try:
@@ -188,42 +181,6 @@ class SpeechTask(AbsTask):
     @classmethod
     def optional_data_names(cls, train: bool = True, inference: bool = False):
         return ()
-
-
-def check_same_training(config_of: Callable, args) -> None:
-    """Options and inputs of a training that is taken up again must be those it began with.
-
-    ESPnet would overwrite config.yaml and keep the weights of before.
-
-    Raises:
-        ValueError: an option differs, or an input of the finished training is newer than that, or gone.
-    """
-    output_dir = Path(args.output_dir)
-    if not (args.resume and (output_dir / CURRENT).exists() and (output_dir / "config.yaml").exists()):
-        return
-    saved, given = vars(config_of(output_dir / "config.yaml")), yaml.safe_load(yaml_no_alias_safe_dump(vars(args)))
-    changed = [name for name in saved if name in given and saved[name] != given[name] and not MAY_CHANGE.match(name)]
-    advice = f"remove {output_dir} or choose another --output_dir (--expdir of a recipe)"
-    if changed:
-        name = changed[0]
-        raise ValueError(f"{output_dir} was trained with {name}={saved[name]}, asked is {given[name]}: {advice}")
-    end = output_dir / FINISHED
-    for path in inputs_of(args):
-        if end.exists() and not path.exists():
-            raise ValueError(f"{output_dir} was trained with {path}, which is no longer there: {advice}")
-        if end.exists() and path.stat().st_mtime > end.stat().st_mtime:
-            raise ValueError(f"{output_dir} was trained before {path} was made: {advice}")
-
-
-def inputs_of(args) -> List[Path]:
-    """The files that decide what a training learns: data, statistics, weights, and the encoders it has swapped in."""
-    stats = args.normalize_conf.get("stats_file")
-    files = [*args.train_shape_file, *args.valid_shape_file, *([stats] if stats else [])]
-    files += [spec.split(":")[0] for spec in args.init_param]
-    if args.encoder_dir is not None:
-        store, swaps = EncoderStore(args.encoder_dir), read_swaps(Path(args.output_dir) / "swaps.jsonl")
-        files += [store.path(swap.encoder_step) for swap in swaps]
-    return [Path(path) for path in files]
 
 
 def read_token_list(token_list) -> List[str]:

@@ -8,7 +8,7 @@ import logging
 import re
 import zipfile
 from pathlib import Path
-from typing import Dict, List, Optional
+from typing import Dict, Iterable, List, Optional
 
 import torch
 
@@ -36,8 +36,9 @@ class EncoderStore:
         return path
 
     def publish_final(self, step: int) -> None:
-        """Marks `step` as the last encoder of this pretraining."""
-        write_atomically(self.directory / "final", f"{step}\n")
+        """Marks `step` as the last encoder of this pretraining; an equal mark stays as it is."""
+        if self.final_step() != step:
+            write_atomically(self.directory / "final", f"{step}\n")
 
     def steps(self) -> List[int]:
         """Steps of all published encoders, ascending (whole or not)."""
@@ -46,7 +47,14 @@ class EncoderStore:
 
     def newest(self, after: int = 0) -> Optional[int]:
         """The newest step above `after` whose file is whole; broken files are skipped with a warning."""
-        for step in reversed([step for step in self.steps() if step > after]):
+        return self._first_whole(reversed([step for step in self.steps() if step > after]))
+
+    def oldest(self) -> Optional[int]:
+        """The first published step whose file is whole; broken files are skipped with a warning."""
+        return self._first_whole(self.steps())
+
+    def _first_whole(self, steps: Iterable[int]) -> Optional[int]:
+        for step in steps:
             if is_whole(self.path(step)):
                 return step
             logging.warning("%s is not a whole checkpoint: skipped", self.path(step))

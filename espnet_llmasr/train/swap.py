@@ -43,17 +43,15 @@ def read_swaps(path: PathLike) -> List[Swap]:
     return [Swap(**json.loads(line)) for line in Path(path).read_text().splitlines()]
 
 
-def next_swap(
-    epoch: int, current: int, newest: Optional[int], final: Optional[int], past: List[Swap]
-) -> Optional[Swap]:
+def next_swap(epoch: int, current: int, found: Optional[int], final: Optional[int], past: List[Swap]) -> Optional[Swap]:
     """Decides what happens at the start of `epoch`; pure.
 
     Args:
-        current: step of the encoder in the model; newest: newest step in the store above it, if any.
+        current: step of the encoder in the model; found: the step in the store to change to, if any.
         final: the last step there will be, once pretraining has ended.
         past: swaps of earlier epochs.
     """
-    step = newest or current
+    step = found or current
     is_final = final is not None and step >= final and not any(swap.final for swap in past)
     if step == current and not is_final:
         return None
@@ -192,7 +190,8 @@ def poll_store(store: EncoderStore, epoch: int, current: int, past: List[Swap], 
         return None
     for waited_s in range(WAIT_S):
         final = store.final_step()  # read before the newest: the final encoder is published before its mark
-        due = next_swap(epoch, current, store.newest(after=current), final, past)
+        found = store.oldest() if swap == "first" else store.newest(after=current)
+        due = next_swap(epoch, current, found, final, past)
         if due is not None or current > 0:
             return due
         if waited_s == 0:

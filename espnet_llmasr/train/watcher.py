@@ -33,14 +33,14 @@ class Check:
 
     step: int
     reference_step: int
-    cka: float
+    cka: Optional[float]  # None without a reference
     action: str  # "reference", "keep", "publish" or "final"
     cka_layers: List[float] = field(default_factory=list)
     time: str = ""
 
 
 def action_for(
-    step: int, start_step: int, has_reference: bool, cka: float, threshold: float, ended: bool
+    step: int, start_step: int, has_reference: bool, cka: Optional[float], threshold: float, ended: bool
 ) -> Optional[str]:
     """What to do with the encoder of `step`; pure. None: not yet time to look (paper: before step 500k)."""
     if ended:
@@ -171,7 +171,7 @@ class Watcher:
         if not ended and step < self.start_step:
             return None
         layers = self.compare(state) if self.reference is not None else []
-        cka = layers[-1] if layers else 1.0
+        cka = layers[-1] if layers else None
         action = action_for(step, self.start_step, self.reference is not None, cka, self.threshold, ended)
         self._act(action, step, state)
         result = Check(step, self.reference_step, cka, action, layers, time.strftime("%Y-%m-%dT%H:%M:%S"))
@@ -192,7 +192,8 @@ class Watcher:
     def _append(self, check: Check) -> None:
         past = self.log.read_text() if self.log.exists() else ""
         write_atomically(self.log, past + json.dumps(asdict(check)) + "\n")
-        logging.info("step %d: CKA %.4f to step %d -> %s", check.step, check.cka, check.reference_step, check.action)
+        found = "no reference yet" if check.cka is None else f"CKA {check.cka:.4f} to step {check.reference_step}"
+        logging.info("step %d: %s -> %s", check.step, found, check.action)
 
     @torch.no_grad()
     def compare(self, state: State) -> List[float]:

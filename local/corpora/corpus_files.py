@@ -8,6 +8,9 @@ import os
 import shutil
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 from pathlib import Path
 
 import soundfile
@@ -101,8 +104,17 @@ def write_data_dir(directory, utterances):
 
 def in_fresh_processes(function, tasks, nj):
     """Yields function(task) in the tasks' order, each from a process of its own: results do not depend on nj."""
-    with multiprocessing.get_context("spawn").Pool(nj, maxtasksperchild=1) as pool:
-        yield from pool.imap(function, tasks)
+    with ThreadPoolExecutor(nj) as threads:
+        yield from threads.map(partial(in_fresh_process, function), tasks)
+
+
+def in_fresh_process(function, task):
+    """function(task) from a new process. Raises ValueError if that was killed."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        try:
+            return pool.submit(function, task).result()
+        except BrokenProcessPool as error:
+            raise ValueError("a process was killed, perhaps for want of memory: lower --nj") from error
 
 
 class Progress:

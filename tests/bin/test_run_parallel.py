@@ -43,7 +43,7 @@ def test_one_failure_stops_the_others(tmp_path, marker):
     assert not alive(marker)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_an_interruption_stops_all(tmp_path, marker, number):
     jobs = job("a", tmp_path / "a.log", f"sleep {marker} & wait") + job("b", tmp_path / "b.log", f"sleep {marker}")
     process = subprocess.Popen(RUN + jobs, stderr=subprocess.PIPE, text=True)
@@ -55,3 +55,10 @@ def test_an_interruption_stops_all(tmp_path, marker, number):
     process.send_signal(number)  # impatient users press twice
     assert process.wait(20) == 130 and "interrupted" in process.stderr.read()
     assert not alive(f"^sleep {marker}")
+
+
+def test_nohup_is_respected(tmp_path):
+    process = subprocess.Popen(["nohup", *RUN, *job("a", tmp_path / "a.log", f"sleep 4; touch {tmp_path}/end")])
+    time.sleep(3)
+    process.send_signal(signal.SIGHUP)
+    assert process.wait(20) == 0 and (tmp_path / "end").exists()

@@ -56,7 +56,7 @@ def test_missing_validation_set(command, pretrained, corpus, tmp_path):
 
 def test_swap_table(tmp_path, capsys):
     checks = [
-        dict(step=10, reference_step=0, cka=1.0, action="reference", time="t1"),
+        dict(step=10, reference_step=0, cka=None, action="reference", time="t1"),
         dict(step=20, reference_step=10, cka=0.99, action="keep", time="t2"),
         dict(step=30, reference_step=10, cka=0.91234, action="publish", time="t3"),
         dict(step=40, reference_step=30, cka=0.98, action="final", time="t4"),

@@ -6,6 +6,8 @@ import subprocess
 import time
 from pathlib import Path
 
+import pytest
+
 RUN = Path(__file__).resolve().parents[2] / "egs2/TEMPLATE/llmasr1/utils/run.pl"
 
 
@@ -48,12 +50,13 @@ def test_wrong_usage_is_one_line(tmp_path):
         assert result.returncode == 1 and len(result.stderr.splitlines()) == 1
 
 
-def test_term_kills_the_commands(tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_kills_the_commands(tmp_path, number):
     command = f"echo $$ > {tmp_path}/pid.JOB; exec sleep 30"
     process = subprocess.Popen([RUN, "JOB=1:2", tmp_path / "JOB.log", "bash", "-c", command])
     while len([path for path in tmp_path.glob("pid.*") if path.read_text()]) < 2:
         time.sleep(0.02)
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(number)
     assert process.wait(timeout=10) == 143
     for path in tmp_path.glob("pid.*"):
         assert not os.path.exists(f"/proc/{path.read_text().strip()}")

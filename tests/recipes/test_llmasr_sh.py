@@ -1,6 +1,7 @@
 """The real run.sh with a stand-in for Python: which commands run, in which order, with which options."""
 
 import importlib.util
+import os
 import re
 import shlex
 import shutil
@@ -23,28 +24,6 @@ TRAININGS = ["pretrain", "watch", "align", "ia_sft", "joint_sft", "ctc_head"]
 ALL = ["mini_zh_en", *["format_data"] * SETS, "compute_stats", "prepare_llm", *TRAININGS]
 DECODE = ["llm_asr_inference", "llm_asr_inference", "phone_inference"] * 3
 SCORE = ["score", "score", "swap_table"]
-
-
-@pytest.fixture
-def recipe(tmp_path):
-    return Recipe(tmp_path)
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    recipe = Recipe(tmp_path_factory.mktemp("finished"))
-    code, output = recipe.run()
-    assert code == 0, output
-    return recipe
-
-
-@pytest.fixture
-def made(finished, recipe):
-    """A recipe in which everything has been run."""
-    shutil.rmtree(recipe.dir)
-    shutil.copytree(finished.dir, recipe.dir, symlinks=True)
-    shutil.copy(finished.record, recipe.record)
-    return recipe
 
 
 def value_of(line, option):
@@ -85,33 +64,6 @@ def test_ranges(made, options, expected):
     code, output = made.run(*options)
     assert code == 0, output
     assert made.names() == expected
-
-
-def test_a_changed_option_or_input_runs_a_stage_again_and_what_hangs_on_it(made):
-    made.run("--stage", 3, "--stop_stage", 5, "--stats_utts", 7)
-    assert made.names() == ["compute_stats", "pretrain"]
-    made.run("--stage", 6, "--stop_stage", 9, "--stats_utts", 7)
-    assert sorted(made.names()) == ["align", "ia_sft", "joint_sft", "watch"]
-    made.run("--stage", 2, "--stop_stage", 2, "--nj", 9)
-    assert made.names() == []  # the number of processes changes nothing
-
-
-def test_an_ended_pretraining_is_gone_on_with_alone(made):
-    """Beside it the watcher would take the old end mark for the end, and publish the wrong encoder as the last."""
-    longer = ["--pretrain_args", "--max_epoch 99"]
-    code, output = made.run("--stage", 5, "--stop_stage", 8, *longer)
-    assert code == 1 and "exp/pretrain has ended" in output and "run stage 5 alone" in output
-    assert "pretrain" not in made.names() and (made.dir / "exp/pretrain/finished").exists()
-    assert made.run("--stage", 5, "--stop_stage", 5, *longer)[0] == 0 and made.names() == ["pretrain"]
-    made.run("--stage", 5, "--stop_stage", 6, *longer)
-    assert made.names() == ["watch"]
-
-
-def test_alignment_depends_on_the_first_encoder(made):
-    (encoder,) = (made.dir / "exp/encoders").glob("encoder.*.pth")
-    encoder.touch()
-    made.run("--stage", 7, "--stop_stage", 7)
-    assert made.names() == ["align"]
 
 
 def test_options_of_the_trainings(made):
@@ -165,57 +117,6 @@ def test_fsdd_is_8_khz(tmp_path):
     assert {value_of(line, "--fs") for line in recipe.calls("espnet_llmasr.bin")} == {"8000"}
 
 
-@pytest.mark.parametrize(
-    "removed, stage, message",
-    [
-        ("data/train", 2, "data/train/text is missing: run stage 1 first"),
-        ("dump/train", 3, "dump/train/wav.scp is missing: run stage 2 first"),
-        ("exp/stats", 5, "exp/stats/feats_stats.npz is missing: run stage 3 first"),
-        ("exp/pretrain", 6, "exp/pretrain/config.yaml is missing: run stage 5 first"),
-        ("exp/llm", 7, "exp/llm/llm.pth is missing: run stage 4 first"),
-        ("exp/align", 8, "exp/align/latest.pth is missing: run stage 7 first"),
-        ("exp/ia_sft", 9, "exp/ia_sft/latest.pth is missing: run stage 8 first"),
-        ("exp/joint_sft", 10, "exp/joint_sft/latest.pth is missing: run stage 9 first"),
-        ("exp/pretrain", 11, "exp/pretrain/latest.pth is missing: run stage 5 first"),
-        ("exp/joint_sft/decode", 12, "exp/joint_sft/decode/test_zh/text is missing: run stage 11 first"),
-    ],
-)
-def test_a_missing_input_is_named_with_its_stage(made, removed, stage, message):
-    (made.dir / removed).rename(made.dir / "away")
-    code, output = made.run("--stage", stage, "--stop_stage", stage)
-    assert code == 1 and f"llmasr.sh: {message}" in output
-    assert len(output.splitlines()) == 2 and made.calls() == []
-
-
-def test_alignment_without_an_encoder_and_pretraining_beside_old_encoders(made):
-    (made.dir / "exp/pretrain").rename(made.dir / "away")
-    code, output = made.run("--stage", 5, "--stop_stage", 5)
-    assert code == 1 and "exp/encoders is from another pretraining: remove it" in output
-    (made.dir / "exp/encoders").rename(made.dir / "away2")
-    code, output = made.run("--stage", 7, "--stop_stage", 7)
-    assert code == 1 and "no encoder in exp/encoders: run stages 5 and 6 first" in output
-
-
-@pytest.mark.parametrize("options", [(7, 7), (8, 8), (7, 8), (5, 8, "--skip_stages", 6)], ids=str)
-def test_no_encoder_can_come_once_pretraining_has_ended(made, options):
-    """Instead of waiting for ever; while it goes on, or with the watcher beside, waiting is right."""
-    shutil.rmtree(made.dir / "exp/encoders")
-    stages = ["--stage", options[0], "--stop_stage", options[1], *options[2:]]
-    code, output = made.run(*stages)
-    assert code == 1 and "no encoder in exp/encoders: run stages 5 and 6 first" in output and made.calls() == []
-    (made.dir / "exp/pretrain/finished").unlink()
-    assert made.run(*stages)[0] == 0
-    (made.dir / "exp/pretrain/finished").touch()
-    assert made.run("--stage", 6, "--stop_stage", 8)[0] == 0
-
-
-@pytest.mark.parametrize("training, stage", [("align", 7), ("ia_sft", 8), ("joint_sft", 9)])
-def test_the_stage_of_a_missing_model_to_decode(made, training, stage):
-    shutil.rmtree(made.dir / "exp" / training)
-    code, output = made.run("--stage", 11, "--inference_exp", training)
-    assert code == 1 and f"exp/{training}/latest.pth is missing: run stage {stage} first" in output
-
-
 def test_data_checks_are_shown_and_only_test_sets_are_kept_whole(recipe):
     code, output = recipe.run("--stop_stage", 2, "--test_sets", "test_zh valid test_en")
     assert code == 0, output
@@ -244,6 +145,7 @@ def test_decoding_jobs_share_the_threads(made, nthreads, jobs, expected):
         (["--stage", 13], "--stage 13 --stop_stage 12 is no range"),
         (["--stage", 5, "--stop_stage", 3], "--stage 5 --stop_stage 3 is no range"),
         (["--gpu_inference", "yes"], "--gpu_inference is 'yes', allowed are true and false"),
+        (["--test_sets", " "], "--test_sets is empty: name one or more folders in data"),
         (["--inference_nj", 0], "--inference_nj is '0', expected at least 1"),
         (["--skip_stages", "x"], "--skip_stages is 'x', expected numbers"),
         (["--PATH", 1], "unknown option '--PATH'"),
@@ -282,7 +184,9 @@ def test_a_failure_stops_the_others_and_names_the_log(recipe):
 
 
 @pytest.mark.parametrize("stage, stop_stage", [(3, 3), (5, 8)])
-def test_a_signal_leaves_no_process(recipe, stage, stop_stage):
+@pytest.mark.parametrize("hang_up", [False, True])
+def test_a_signal_leaves_no_process(recipe, stage, stop_stage, hang_up):
+    """TERM to the script, or HUP to its group, as a terminal sends it when it is closed."""
     recipe.run("--stop_stage", 4)
     for done in recipe.dir.glob("**/*.done"):
         done.unlink()
@@ -291,7 +195,8 @@ def test_a_signal_leaves_no_process(recipe, stage, stop_stage):
     process = recipe.start("--stage", stage, "--stop_stage", stop_stage, HANG=hang, REAL_PYTHON=sys.executable)
     while not any(re.search("compute_stats|exp/pretrain ", line) for line in recipe.calls()):
         time.sleep(0.05)
-    process.send_signal(signal.SIGTERM)
+    time.sleep(1)  # run_parallel is up by then
+    os.killpg(process.pid, signal.SIGHUP) if hang_up else process.send_signal(signal.SIGTERM)
     process.communicate(timeout=20)
     assert process.returncode == 143 and recipe.left_over() == []
 

@@ -186,6 +186,9 @@ def test_a_finished_training_knows_the_encoders_it_had(command, llm_options, bui
     assert command(llm_asr_train, *llm_options(out, **options)).code == 0
     os.utime(store.path(10), (4e9, 4e9))
     assert_one_line(command(llm_asr_train, *llm_options(out, **options)), "was trained before", "encoder.000000010.pth")
+    os.utime(store.path(10), (1, 1))
+    os.utime(store.directory / "final", (4e9, 4e9))
+    assert_one_line(command(llm_asr_train, *llm_options(out, **options)), "was trained before", "final was made")
     store.path(10).unlink()
     assert_one_line(command(llm_asr_train, *llm_options(out, **options)), "which is no longer there", "remove ")
 

@@ -8,8 +8,11 @@ from espnet2.train.reporter import Reporter
 from espnet_llmasr.train.trainer import Trainer
 
 
-def train_one_epoch(model, batches, options: dict, distributed) -> dict:
-    """Runs the real Trainer.train_one_epoch; options set accum_grad and output_dir -> gradients and the epoch's loss."""
+def train_one_epoch(model, batches, options: dict, distributed, scheduler_for=lambda optimizer: None) -> dict:
+    """Runs the real Trainer.train_one_epoch; options set accum_grad and output_dir.
+
+    Returns the gradients, the epoch's loss and the learning rate at its end.
+    """
     parameters = dict(getattr(model, "module", model).named_parameters())
     before = {name: parameter.detach().double() for name, parameter in parameters.items()}
     optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
@@ -21,7 +24,7 @@ def train_one_epoch(model, batches, options: dict, distributed) -> dict:
             model=model,
             iterator=batches,
             optimizers=[optimizer],
-            schedulers=[None],
+            schedulers=[scheduler_for(optimizer)],
             scaler=None,
             reporter=sub_reporter,
             summary_writer=None,
@@ -29,7 +32,8 @@ def train_one_epoch(model, batches, options: dict, distributed) -> dict:
             distributed_option=distributed,
         )
     gradients = {name: before[name] - parameter.detach().double() for name, parameter in parameters.items()}
-    return {"gradients": gradients, "loss": reporter.get_value("train", "loss")}
+    lr = optimizer.param_groups[0]["lr"]
+    return {"gradients": gradients, "loss": reporter.get_value("train", "loss"), "lr": lr}
 
 
 ALONE = SimpleNamespace(distributed=False, dist_rank=None)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from espnet2.schedulers.exponential_decay_warmup import ExponentialDecayWarmup
 
 from espnet_llmasr.tasks.llm_asr import LLMASRTask
 from espnet_llmasr.tasks.phoneme_ctc import PhonemeCTCTask
@@ -76,8 +77,7 @@ def test_a_shorter_last_group_is_an_update_of_its_own(no_dropout, tmp_path):
 
 def test_a_gradient_that_is_not_finite_is_skipped_and_an_epoch_of_them_is_an_error(no_dropout, tmp_path):
     model, _, batches = no_dropout["phone"]
-    broken = deepcopy(batches[1])
-    broken[1]["speech"] = torch.full_like(broken[1]["speech"], float("nan"))
+    broken = not_finite(batches[1])
     options = dict(accum_grad=1, output_dir=tmp_path)
     expected = one_epoch.train_one_epoch(deepcopy(model), batches[2:3], options, one_epoch.ALONE)
     mixed = one_epoch.train_one_epoch(deepcopy(model), [broken, batches[2]], options, one_epoch.ALONE)
@@ -85,6 +85,34 @@ def test_a_gradient_that_is_not_finite_is_skipped_and_an_epoch_of_them_is_an_err
         assert gradient.equal(mixed["gradients"][name])
     with pytest.raises(ValueError, match="epoch 1: no update had a finite gradient"):
         one_epoch.train_one_epoch(deepcopy(model), [broken], options, one_epoch.ALONE)
+
+
+# warm-up to 0.001 in `warmup` updates, then down to 0.0001 exponentially; update k of the warm-up is followed by
+# (k + 1) / warmup, because ESPnet counts from 0
+@pytest.mark.parametrize(
+    "total, warmup, lr",
+    [
+        (20, 8, 1e-3 * (3 + 1) / 8),
+        (7, 1, 1e-3 * (1e-4 / 1e-3) ** (2 / 6)),  # 2 of the 6 updates after the warm-up
+    ],
+)
+@pytest.mark.parametrize("broken", [False, True], ids=["all valid", "one skipped"])
+def test_the_schedule_counts_updates_not_batches(no_dropout, tmp_path, total, warmup, lr, broken):
+    """Six batches are three updates; one that is skipped (here a fourth) leaves the schedule where it is."""
+    model, _, batches = no_dropout["phone"]
+    batches = [*batches[1:], *batches[1:]]
+    if broken:
+        batches[2:2] = [not_finite(batches[0]), batches[1]]
+    schedule = dict(max_lr=1e-3, min_lr=1e-4, total_steps=total, warmup_steps=warmup, warm_from_zero=True)
+    options = dict(accum_grad=2, output_dir=tmp_path)
+    result = one_epoch.train_one_epoch(
+        deepcopy(model),
+        batches,
+        options,
+        one_epoch.ALONE,
+        lambda optimizer: ExponentialDecayWarmup(optimizer, **schedule),
+    )
+    assert result["lr"] == pytest.approx(lr)
 
 
 def test_groups_of():
@@ -112,6 +140,12 @@ def test_two_ranks(no_dropout, big_batch, two_ranks, tmp_path):
         assert all(results["swap"][f"encoder.{name}"].equal(value) for name, value in encoders[30].items())
     log = swap.read_swaps(tmp_path / "ia_sft" / "swaps.jsonl")
     assert [(s.epoch, s.encoder_step, s.previous_step) for s in log] == [(1, 10, 0), (3, 30, 10)]
+
+
+def not_finite(batch):
+    """A copy whose gradient is not finite."""
+    uids, data = batch
+    return uids, {**data, "speech": torch.full_like(data["speech"], float("nan"))}
 
 
 def collated(*batches):

@@ -115,6 +115,7 @@ done
 
 [[ $gpu_inference =~ ^(true|false)$ ]] || die "--gpu_inference is '$gpu_inference', allowed are true and false"
 [[ $skip_stages =~ ^[0-9\ ]*$ ]] || die "--skip_stages is '$skip_stages', expected numbers such as \"1 12\""
+[ -n "${test_sets// /}" ] || die "--test_sets is empty: name one or more folders in data"
 [ "$inference_nj" -ge 1 ] || die "--inference_nj is '$inference_nj', expected at least 1"
 [ "$stage" -ge 1 ] && [ "$stage" -le "$stop_stage" ] && [ "$stop_stage" -le 12 ] ||
     die "--stage $stage --stop_stage $stop_stage is no range, allowed is 1 <= stage <= stop_stage <= 12"
@@ -206,6 +207,7 @@ fi
 if at_stage 8 "IA-SFT: train adaptor and LLM while newer encoders are swapped in"; then
     need "$expdir/align/latest.pth" 7
     repeated=$(repeat "$swap_schedule")
+    inputs+=("$encoder_dir/final")
     train_llm ia_sft --init_param "$expdir/align/latest.pth" --encoder_dir "$encoder_dir" $repeated
 fi
 
@@ -224,8 +226,12 @@ fi
 
 if at_stage 11 "Decode $test_sets with $inference_exp/$inference_model, ${unit}s with the pretrained encoder"; then
     need_conf decode_conf
-    case $inference_exp in align) made_by=7 ;; ia_sft) made_by=8 ;; *) made_by=9 ;; esac
-    need "$expdir/$inference_exp/$inference_model" "$made_by"
+    case $inference_exp in
+        align) need "$expdir/align/$inference_model" 7 ;;
+        ia_sft) need "$expdir/ia_sft/$inference_model" 8 ;;
+        joint_sft) need "$expdir/joint_sft/$inference_model" 9 ;;
+        *) need_file "$expdir/$inference_exp/$inference_model" "--inference_exp names a folder in $expdir" ;;
+    esac
     export OMP_NUM_THREADS=$((nthreads > inference_nj ? nthreads / inference_nj : 1))
     need "$expdir/pretrain/latest.pth" 5
     for set in $test_sets; do

@@ -2,7 +2,7 @@
 # Sourced: what a script of stages needs to choose its stages, name missing inputs, and launch commands.
 
 child='' inputs=() job=''
-trap '[ -z "$child" ] || { kill -TERM "$child"; wait "$child" || true; }; exit 143' TERM INT HUP
+trap '[ -z "$child" ] || { kill -TERM "$child" 2>/dev/null; wait "$child" || true; }; exit 143' TERM INT HUP
 
 log() { echo "$(date '+%Y-%m-%dT%H:%M:%S') (${0##*/}) $*"; }
 die() { echo "${0##*/}: $*" >&2; exit 1; }
@@ -23,8 +23,12 @@ need() {  # FILE STAGE: an input, and the stage that makes it
 }
 
 need_conf() {  # OPTION: an input named by the user
-    [ -e "${!1}" ] || die "no file ${!1}: name an existing one with --$1"
-    inputs+=("${!1}")
+    need_file "${!1}" "name an existing one with --$1"
+}
+
+need_file() {  # FILE ADVICE
+    [ -e "$1" ] || die "no file $1: $2"
+    inputs+=("$1")
 }
 
 need_encoder() {  # one that is published, or a watcher or a pretraining from which one may still come

@@ -24,7 +24,7 @@ run_job() {  # LOG COMMAND...
     mkdir -p "$(dirname "$log")"
     { printf '#'; printf ' %q' "$@"; printf '\n# started %s\n' "$(date)"; } >"$log"
     "$@" >>"$log" 2>&1 </dev/null &
-    trap 'kill -TERM $! 2>/dev/null; wait; exit 143' TERM INT
+    trap 'kill -TERM $! 2>/dev/null; wait; exit 143' TERM INT HUP
     wait $! || code=$?
     echo "# ended with code $code, $(date)" >>"$log"
     [ "$code" = 0 ] || echo "run.pl: failed with code $code, read $log" >&2
@@ -37,7 +37,7 @@ collect() {  # waits for the oldest job
 }
 
 failed=0 pids=()
-trap 'kill -TERM "${pids[@]}" 2>/dev/null; wait; exit 143' TERM INT
+trap 'kill -TERM "${pids[@]}" 2>/dev/null; wait; exit 143' TERM INT HUP
 for ((job = first; job <= last; job++)); do
     ((${#pids[@]} < max_jobs)) || collect
     words=("$@")

@@ -1,0 +1,83 @@
+"""What is checked before a training starts: its options, and that it goes on with what it began with."""
+
+import inspect
+import re
+from pathlib import Path
+from typing import Callable, Collection, List
+
+import torch
+import yaml
+from espnet2.tasks.abs_task import optim_classes, scheduler_classes
+from espnet2.utils.yaml_no_alias_safe_dump import yaml_no_alias_safe_dump
+
+from espnet_llmasr.train.checkpoints import CURRENT, FINISHED
+from espnet_llmasr.train.encoder_store import EncoderStore
+from espnet_llmasr.train.swap import read_swaps
+
+MAY_CHANGE = re.compile(  # options that do not change what is learnt, and those of ESPnet's own making
+    "config|resume|max_epoch|patience|ngpu|num_workers|dist_|distributed|multiprocessing|log_|use_(tensorboard|wandb)"
+    "|use_matplotlib|wandb|num_att_plot|keep_nbest|token_list|version|required|print_config|dry_run|output_dir"
+)
+
+
+def build(component: Callable, option: str, conf: dict, **parts):
+    """component(**parts, **conf). Raises ValueError for a key of --`option` that it does not have."""
+    check_keys(component, option, conf, parts)
+    return component(**parts, **conf)
+
+
+def check_keys(component: Callable, option: str, conf: dict, given: Collection[str]) -> None:
+    """Raises ValueError for a key of --`option` that `component` does not take, or that is `given` otherwise."""
+    parameters = inspect.signature(component).parameters
+    allowed = [name for name in parameters if name not in given]
+    unknown = [key for key in conf if key not in allowed]
+    if unknown and not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        raise ValueError(f"--{option} has '{unknown[0]}', allowed are {', '.join(allowed)}")
+
+
+def check_options(args) -> None:
+    """Raises ValueError for what ESPnet would find late, or not at all."""
+    if args.accum_grad < 1:
+        raise ValueError(f"--accum_grad is {args.accum_grad}, expected at least 1")
+    if args.ngpu > 0 and not torch.cuda.is_available():
+        raise ValueError(f"--ngpu is {args.ngpu}, but no GPU can be used here: give --ngpu 0")
+    for name, classes, given in (("optim", optim_classes, "params"), ("scheduler", scheduler_classes, "optimizer")):
+        if getattr(args, name) is not None:
+            check_keys(classes[getattr(args, name)], f"{name}_conf", getattr(args, f"{name}_conf"), [given])
+
+
+def check_same_training(config_of: Callable, args) -> None:
+    """Options and inputs of a training that is taken up again must be those it began with.
+
+    ESPnet would overwrite config.yaml and keep the weights of before.
+
+    Raises:
+        ValueError: an option differs, or an input of the finished training is newer than that, or gone.
+    """
+    output_dir = Path(args.output_dir)
+    if not (args.resume and (output_dir / CURRENT).exists() and (output_dir / "config.yaml").exists()):
+        return
+    saved, given = vars(config_of(output_dir / "config.yaml")), yaml.safe_load(yaml_no_alias_safe_dump(vars(args)))
+    changed = [name for name in saved if name in given and saved[name] != given[name] and not MAY_CHANGE.match(name)]
+    advice = f"remove {output_dir} or choose another --output_dir (--expdir of a recipe)"
+    if changed:
+        name = changed[0]
+        raise ValueError(f"{output_dir} was trained with {name}={saved[name]}, asked is {given[name]}: {advice}")
+    end = output_dir / FINISHED
+    for path in inputs_of(args):
+        if end.exists() and not path.exists():
+            raise ValueError(f"{output_dir} was trained with {path}, which is no longer there: {advice}")
+        if end.exists() and path.stat().st_mtime > end.stat().st_mtime:
+            raise ValueError(f"{output_dir} was trained before {path} was made: {advice}")
+
+
+def inputs_of(args) -> List[Path]:
+    """The files that decide what a training learns: data, statistics, weights, and the encoders it has swapped in."""
+    stats = args.normalize_conf.get("stats_file")
+    files = [*args.train_shape_file, *args.valid_shape_file, *([stats] if stats else [])]
+    files += [spec.split(":")[0] for spec in args.init_param]
+    if args.encoder_dir is not None:
+        store, swaps = EncoderStore(args.encoder_dir), read_swaps(Path(args.output_dir) / "swaps.jsonl")
+        files += [store.path(swap.encoder_step) for swap in swaps]
+        files += [store.directory / "final"] if any(swap.final for swap in swaps) else []
+    return [Path(path) for path in files]

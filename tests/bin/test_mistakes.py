@@ -1,0 +1,86 @@
+"""Mistakes in options and files that end in one clear line, not in a traceback or a wait for ever."""
+
+import json
+import os
+import signal
+
+import pytest
+from espnet_llmasr.bin import compute_stats, format_data, llm_asr_inference, llm_asr_train, phone_train, prepare_llm
+
+
+def last_line(done):
+    assert done.code == 1 and "usage:" not in done.err and "Traceback" not in done.err, done.err
+    return done.err.strip().splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        (
+            dict(encoder_conf=dict(output_siz=64)),
+            "--encoder_conf has 'output_siz', allowed are input_size, output_size,",
+        ),
+        (dict(model_conf=dict(cr_scales=1.0)), "--model_conf has 'cr_scales', allowed are cr_scale,"),
+        (dict(ctc_head_conf=dict(layers=2)), "--ctc_head_conf has 'layers', allowed are dropout_rate"),
+        (dict(optim_conf=dict(lrs=0.1)), "--optim_conf has 'lrs', allowed are lr,"),
+        (dict(scheduler="warmuplr", scheduler_conf=dict(warmup=1)), "--scheduler_conf has 'warmup', allowed are "),
+        (dict(accum_grad=0), "--accum_grad is 0, expected at least 1"),
+        (dict(ngpu=1), "--ngpu is 1, but no GPU can be used here: give --ngpu 0"),
+    ],
+)
+def test_options_of_a_training(command, phone_options, changes, message, monkeypatch, tmp_path):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert message in last_line(command(phone_train, *phone_options(tmp_path / "out", **changes)))
+
+
+def test_options_of_the_adaptor(command, llm_options, tmp_path):
+    done = command(llm_asr_train, *llm_options(tmp_path / "out", adaptor_conf=dict(stride=2)))
+    assert "--adaptor_conf has 'stride', allowed are downsample" in last_line(done)
+
+
+def test_a_configuration_that_is_no_yaml(command, tmp_path):
+    (tmp_path / "conf.yaml").write_text("max_epoch: [1\n")
+    assert "conf.yaml" in last_line(command(phone_train, "--config", tmp_path / "conf.yaml"))
+
+
+@pytest.mark.parametrize(
+    "module, arguments, message",
+    [
+        (format_data, ["--fs", 16], "--fs: 16 is no whole number of at least 1000"),
+        (format_data, ["--nj", 0], "--nj: 0 is no whole number of at least 1"),
+        (compute_stats, ["--max_utterances", 0], "--max_utterances: 0 is no whole number of at least 1"),
+        (llm_asr_inference, ["--beam_size", "none"], "--beam_size: none is no whole number of at least 1"),
+        (llm_asr_inference, ["--device", "foo"], "--device: no device 'foo' here: give cpu, or cuda where a GPU is"),
+        (prepare_llm, ["--output_dir", "x", "--llm", "/none"], "--llm /none has no config.json: give the directory"),
+    ],
+)
+def test_values_out_of_range(command, module, arguments, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert message in last_line(command(module, *arguments))
+    assert list(tmp_path.iterdir()) == []
+
+
+def killed(utterance):
+    """What the kernel does to a process when memory runs out."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_killed_process_of_data_preparation_ends_it():
+    with pytest.raises(ValueError, match="one of --nj 2 processes was killed"):
+        list(format_data.check_all(killed, list(range(100)), 2))
+
+
+def test_a_recording_cut_off_in_its_middle(data):
+    path = data.add("b")
+    data.add("a")
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    assert data.run()["dropped"] == {"truncated_wav": 1}
+    path.write_bytes(content[:4] + b"\xff\xff\xff\xff" + content[8:])  # written to a pipe: no length
+    assert data.run()["dropped"] == {}
+
+
+def test_unicode_line_breaks_in_a_transcript(data):
+    data.add("a", text="你\u2028好")
+    assert data.run()["utts"] == 1 and data.table("text") == {"a": "你 好"}
+    assert json.loads((data.out / "stats.json").read_text())["dropped"] == {}

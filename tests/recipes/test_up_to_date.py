@@ -1,0 +1,94 @@
+"""The real run.sh with a stand-in for Python: what is run again, and which missing input is named with its stage."""
+
+import shutil
+
+import pytest
+
+
+def test_a_changed_option_or_input_runs_a_stage_again_and_what_hangs_on_it(made):
+    made.run("--stage", 3, "--stop_stage", 5, "--stats_utts", 7)
+    assert made.names() == ["compute_stats", "pretrain"]
+    made.run("--stage", 6, "--stop_stage", 9, "--stats_utts", 7)
+    assert sorted(made.names()) == ["align", "ia_sft", "joint_sft", "watch"]
+    made.run("--stage", 2, "--stop_stage", 2, "--nj", 9)
+    assert made.names() == []  # the number of processes changes nothing
+
+
+def test_an_ended_pretraining_is_gone_on_with_alone(made):
+    """Beside it the watcher would take the old end mark for the end, and publish the wrong encoder as the last."""
+    longer = ["--pretrain_args", "--max_epoch 99"]
+    code, output = made.run("--stage", 5, "--stop_stage", 8, *longer)
+    assert code == 1 and "exp/pretrain has ended" in output and "run stage 5 alone" in output
+    assert "pretrain" not in made.names() and (made.dir / "exp/pretrain/finished").exists()
+    assert made.run("--stage", 5, "--stop_stage", 5, *longer)[0] == 0 and made.names() == ["pretrain"]
+    made.run("--stage", 5, "--stop_stage", 6, *longer)
+    assert made.names() == ["watch"]
+
+
+def test_alignment_depends_on_the_first_encoder(made):
+    (encoder,) = (made.dir / "exp/encoders").glob("encoder.*.pth")
+    encoder.touch()
+    made.run("--stage", 7, "--stop_stage", 7)
+    assert made.names() == ["align"]
+
+
+def test_ia_sft_depends_on_the_last_encoder(made):
+    (made.dir / "exp/encoders/final").touch()
+    made.run("--stage", 8, "--stop_stage", 8)
+    assert made.names() == ["ia_sft"]
+
+
+def test_a_model_to_decode_that_no_stage_makes(made):
+    code, output = made.run("--stage", 11, "--inference_exp", "nope")
+    assert code == 1 and "no file exp/nope/latest.pth: --inference_exp names a folder in exp" in output
+
+
+@pytest.mark.parametrize(
+    "removed, stage, message",
+    [
+        ("data/train", 2, "data/train/text is missing: run stage 1 first"),
+        ("dump/train", 3, "dump/train/wav.scp is missing: run stage 2 first"),
+        ("exp/stats", 5, "exp/stats/feats_stats.npz is missing: run stage 3 first"),
+        ("exp/pretrain", 6, "exp/pretrain/config.yaml is missing: run stage 5 first"),
+        ("exp/llm", 7, "exp/llm/llm.pth is missing: run stage 4 first"),
+        ("exp/align", 8, "exp/align/latest.pth is missing: run stage 7 first"),
+        ("exp/ia_sft", 9, "exp/ia_sft/latest.pth is missing: run stage 8 first"),
+        ("exp/joint_sft", 10, "exp/joint_sft/latest.pth is missing: run stage 9 first"),
+        ("exp/pretrain", 11, "exp/pretrain/latest.pth is missing: run stage 5 first"),
+        ("exp/joint_sft/decode", 12, "exp/joint_sft/decode/test_zh/text is missing: run stage 11 first"),
+    ],
+)
+def test_a_missing_input_is_named_with_its_stage(made, removed, stage, message):
+    (made.dir / removed).rename(made.dir / "away")
+    code, output = made.run("--stage", stage, "--stop_stage", stage)
+    assert code == 1 and f"llmasr.sh: {message}" in output
+    assert len(output.splitlines()) == 2 and made.calls() == []
+
+
+def test_alignment_without_an_encoder_and_pretraining_beside_old_encoders(made):
+    (made.dir / "exp/pretrain").rename(made.dir / "away")
+    code, output = made.run("--stage", 5, "--stop_stage", 5)
+    assert code == 1 and "exp/encoders is from another pretraining: remove it" in output
+    (made.dir / "exp/encoders").rename(made.dir / "away2")
+    code, output = made.run("--stage", 7, "--stop_stage", 7)
+    assert code == 1 and "no encoder in exp/encoders: run stages 5 and 6 first" in output
+
+
+@pytest.mark.parametrize("options", [(7, 7), (8, 8), (7, 8), (5, 8, "--skip_stages", 6)], ids=str)
+def test_no_encoder_can_come_once_pretraining_has_ended(made, options):
+    """Instead of waiting for ever; while it goes on, or with the watcher beside, waiting is right."""
+    shutil.rmtree(made.dir / "exp/encoders")
+    stages = ["--stage", options[0], "--stop_stage", options[1], *options[2:]]
+    code, output = made.run(*stages)
+    assert code == 1 and "no encoder in exp/encoders: run stages 5 and 6 first" in output and made.calls() == []
+    (made.dir / "exp/pretrain/finished").unlink()
+    assert made.run(*stages)[0] == 0
+    (made.dir / "exp/pretrain/finished").touch()
+    assert made.run("--stage", 6, "--stop_stage", 8)[0] == 0
+
+
+@pytest.mark.parametrize("training, stage", [("align", 7), ("ia_sft", 8), ("joint_sft", 9)])
+def test_the_stage_of_a_missing_model_to_decode(made, training, stage):
+    shutil.rmtree(made.dir / "exp" / training)
+    code, output = made.run("--stage", 11, "--inference_exp", training)
+    assert code == 1 and f"exp/{training}/latest.pth is missing: run stage {stage} first" in output
