@@ -70,6 +70,7 @@ launch() {  # LAUNCHER OUTPUT LOG COMMAND...: runs a logged command and shows it
         ln -sfnr "$first_log" "$log_link"
         supervise $launcher "$log_file" "$@"
     else
+        log "$output, log in $first_log"
         command="$launcher $(printf '%q' "$log_file") $command"
         supervise $python -m espnet_llmasr.bin.run_parallel --job "$job" "$first_log" "$command"
     fi
