@@ -24,6 +24,11 @@ class Parser(config_argparse.ArgumentParser):
         kwargs.setdefault("prog", command_name())
         super().__init__(*args, allow_abbrev=False, **kwargs)
 
+    def set_defaults(self, **values):
+        """Numbers of a --config file become text, which the parser checks as it checks the command line."""
+        numbers = {key: str(value) for key, value in values.items() if type(value) in (int, float)}
+        super().set_defaults(**{**values, **numbers})
+
     def error(self, message: str):
         self.exit(1, f"{self.prog}: {message} (see --help)\n")
 

@@ -65,6 +65,13 @@ def killed(utterance):
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def test_values_in_a_configuration_are_checked_like_options(command, tmp_path):
+    (tmp_path / "conf.yaml").write_text("beam_size: 0\n")
+    options = ["--llm_asr_train_config", "c", "--llm_asr_model_file", "m", "--data_dir", "d", "--output_dir", "o"]
+    done = command(llm_asr_inference, "--config", tmp_path / "conf.yaml", *options)
+    assert "--beam_size: 0 is no whole number of at least 1" in last_line(done)
+
+
 def test_a_killed_process_of_data_preparation_ends_it():
     with pytest.raises(ValueError, match="one of --nj 2 processes was killed"):
         list(format_data.check_all(killed, list(range(100)), 2))
