@@ -1,4 +1,4 @@
-"""Stock ESPnet recipes with our components (python -m espnet_llmasr -m espnet2.bin.asr_train), in spawned workers too."""
+"""ESPnet recipes with our components (python -m espnet_llmasr -m espnet2.bin.asr_train), in spawned workers too."""
 
 import os
 import subprocess

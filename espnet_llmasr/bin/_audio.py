@@ -85,7 +85,7 @@ def _info(path: str):
 
 
 def _is_cut(path: str) -> bool:
-    """True if a RIFF header promises over 1 KiB more than the file holds; what writes to a pipe promises 2 GB or more."""
+    """True if a RIFF header promises over 1 KiB more than there is; what writes to a pipe promises 2 GB or more."""
     with open(path, "rb") as f:
         head = f.read(8)
     promised = int.from_bytes(head[4:], "little") + 8

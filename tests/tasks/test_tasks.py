@@ -235,7 +235,7 @@ def test_swap_mistakes(command, llm_options, tmp_path):
 
 @pytest.mark.slow
 def test_two_ranks_by_the_command(two_ranks, llm_options, build_model, encoder_conf, tmp_path):
-    """The launcher of clusters: a swap on both ranks, one log, the weights of one process with the same global batches."""
+    """The launcher of clusters: a swap on both ranks, one log, the weights of one process with the same batches."""
     store, sizes = EncoderStore(tmp_path / "store"), dict(encoder_conf=encoder_conf(dropout_rate=0.0))
     encoder = build_model(LLMASRTask, llm_options(tmp_path / "x", **sizes))[0].encoder.state_dict()
     store.publish(10, encoder)

@@ -262,8 +262,9 @@ if at_stage 12 "Score"; then
     $score --hyp_dir "$phone_dir" --unit phone --out "$phone_dir/scores.md" $test_sets >/dev/null
     $python -m espnet_llmasr.bin.swap_table --encoder_dir "$encoder_dir" --ia_sft_dir "$expdir/ia_sft" \
         --out "$decode_dir/swaps.md" >/dev/null
+    made_by=$(sed -E "s/'([-A-Za-z0-9_.\/:=,]+)'/\1/g" <<<"${0##*/} ${given[*]@Q}")
     {
-        printf '# Results\n\nMade by\n\n    ./%s\n' "$(sed -E "s/'([-A-Za-z0-9_.\/:=,]+)'/\1/g" <<<"${0##*/} ${given[*]@Q}")"
+        printf '# Results\n\nMade by\n\n    ./%s\n' "$made_by"
         printf '\n## Transcripts of %s\n\n' "$inference_exp/$inference_model" && cat "$decode_dir/scores.md"
         printf '\n## Labels (%s) of the pretrained encoder\n\n' "$unit" && cat "$phone_dir/scores.md"
         printf '\n## Encoder updates\n\n' && cat "$decode_dir/swaps.md"
