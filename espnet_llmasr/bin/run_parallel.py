@@ -66,8 +66,7 @@ class Job:
 
 def stop(jobs: List[Job]) -> None:
     """TERM for all, KILL for what is left after a grace period; a second interruption does not cut this short."""
-    for number in SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
+    disregard_signals()
     for job in jobs:
         job.signal(signal.SIGTERM)
     deadline = time.monotonic() + GRACE_S
@@ -93,7 +92,14 @@ def supervise(jobs: List[Job]) -> Optional[Job]:
         time.sleep(0.2)
 
 
+def disregard_signals() -> None:
+    """Not SIG_IGN: of a signal that has come but not been handled yet, Python would complain."""
+    for number in SIGNALS:
+        signal.signal(number, lambda number, frame: None)
+
+
 def _interrupted(number, frame):
+    disregard_signals()  # a closed terminal sends HUP here and to the shell, which at once sends TERM
     raise KeyboardInterrupt
 
 

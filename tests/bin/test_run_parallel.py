@@ -50,9 +50,10 @@ def test_an_interruption_stops_all(tmp_path, marker, number):
     deadline = time.monotonic() + 30
     while not alive(f"^sleep {marker}") and time.monotonic() < deadline:
         time.sleep(0.1)
-    process.send_signal(number)
-    time.sleep(0.2)
-    process.send_signal(number)  # impatient users press twice
+    for pause in (0.0, 0.2):
+        process.send_signal(number)
+        process.send_signal(signal.SIGTERM)  # at once, as after a hang-up, and later: impatient users press twice
+        time.sleep(pause)
     assert process.wait(20) == 130 and "interrupted" in process.stderr.read()
     assert not alive(f"^sleep {marker}")
 
