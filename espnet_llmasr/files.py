@@ -1,6 +1,7 @@
 """Files that several processes share: written beside their final name, flushed, renamed; Kaldi tables read strictly."""
 
 import os
+import shutil
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
@@ -76,3 +77,29 @@ def write_scp(path: PathLike, table: Mapping[str, object]) -> None:
             raise ValueError(f"{path}: the value of '{key}' has several lines: {value!r}")
     rows = sorted(table.items(), key=lambda item: item[0].encode("utf-8"))
     write_atomically(path, "".join(f"{key} {value}\n" for key, value in rows))
+
+
+@contextmanager
+def replacing(directory: Path) -> Iterator[Path]:
+    """Yields an empty directory beside `directory` that takes its place on success; on failure nothing has changed.
+
+    Raises:
+        ValueError: `directory` exists and was not made by this project.
+    """
+    staged, old = (directory.with_name(f".{directory.name}.{suffix}") for suffix in ("new", "old"))
+    if old.exists() and not directory.exists():
+        old.rename(directory)
+    if directory.exists() and any(directory.iterdir()) and not (directory / "stats.json").exists():
+        raise ValueError(f"{directory} exists and was not made here (it has no stats.json): choose another output directory")
+    shutil.rmtree(staged, ignore_errors=True)
+    staged.mkdir(parents=True)
+    try:
+        yield staged
+    except BaseException:
+        shutil.rmtree(staged, ignore_errors=True)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+    if directory.exists():
+        directory.rename(old)
+    staged.rename(directory)
+    shutil.rmtree(old, ignore_errors=True)

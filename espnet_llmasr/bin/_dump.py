@@ -2,12 +2,10 @@
 
 import json
 import logging
-import shutil
 from collections import Counter
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, Iterable, Iterator, List, Optional
+from typing import Dict, Iterable, List, Optional
 
 from espnet_llmasr.bin._audio import Audio, fbank_frames
 from espnet_llmasr.files import read_scp, write_atomically, write_scp
@@ -117,29 +115,3 @@ def drops(results: List[Result]) -> str:
 
 def first_ids(ids: List[str], shown: int = 3) -> str:
     return ", ".join(ids[:shown]) + (", ..." if len(ids) > shown else "")
-
-
-@contextmanager
-def replacing(directory: Path) -> Iterator[Path]:
-    """Yields an empty directory beside `directory` that takes its place on success; on failure nothing has changed.
-
-    Raises:
-        ValueError: `directory` exists and was not made by this command.
-    """
-    staged, old = (directory.with_name(f".{directory.name}.{suffix}") for suffix in ("new", "old"))
-    if old.exists() and not directory.exists():
-        old.rename(directory)
-    if directory.exists() and any(directory.iterdir()) and not (directory / "stats.json").exists():
-        raise ValueError(f"{directory} exists and is not a dump directory (it has no stats.json): choose another --out")
-    shutil.rmtree(staged, ignore_errors=True)
-    staged.mkdir(parents=True)
-    try:
-        yield staged
-    except BaseException:
-        shutil.rmtree(staged, ignore_errors=True)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
-    if directory.exists():
-        directory.rename(old)
-    staged.rename(directory)
-    shutil.rmtree(old, ignore_errors=True)

@@ -16,8 +16,8 @@ from typing import Callable, Iterable, Iterator, List, Optional
 
 from espnet_llmasr.bin._audio import Audio, Dropped, check_audio, encoder_frames, fbank_frames
 from espnet_llmasr.bin._cli import MIN_FS, Parser, at_least, run
-from espnet_llmasr.bin._dump import Result, Utterance, read_utterances, replacing, report, write_dump
-from espnet_llmasr.files import read_scp, write_atomically
+from espnet_llmasr.bin._dump import Result, Utterance, read_utterances, report, write_dump
+from espnet_llmasr.files import read_scp, replacing, write_atomically
 from espnet_llmasr.text.phonemes import UNKNOWN, Characters, make_units, min_frames
 
 

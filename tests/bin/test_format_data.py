@@ -129,7 +129,7 @@ def test_a_directory_of_something_else_is_never_replaced(data, capsys):
     data.out.mkdir(parents=True)
     (data.out / "thesis.tex").write_text("years of work")
     assert data.exit_code() == 1
-    assert "not a dump directory" in capsys.readouterr().err
+    assert "was not made here" in capsys.readouterr().err
     assert (data.out / "thesis.tex").exists()
 
 

@@ -1,0 +1,173 @@
+"""Opens what an entry of wav.scp names: a file, a member of a tar, or a piece of either; any container of libsndfile.
+
+    /data/a.flac                          wav, flac, mp3, opus, ogg, sph, ...
+    /data/shard.tar:1536                  the member whose data begins at byte 1536 (as in kaldiio), in any container
+    /data/talk.opus#t=780.310,783.130     the piece between two times in seconds (W3C media fragment)
+
+Rates and channels are converted on reading, so no corpus has to be copied.
+"""
+
+import io
+import math
+import os
+import re
+import tarfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Optional
+
+import numpy as np
+import soundfile
+
+_SECONDS = r"\d+(?:\.\d+)?"
+_ENTRY = re.compile(rf"(?P<path>.+?)(?:(?<=\.tar):(?P<offset>\d+))?(?:#t=(?P<start>{_SECONDS}),(?P<end>{_SECONDS}))?")
+UNCOMPRESSED = ("WAV", "WAVEX", "AIFF", "NIST", "RAW")
+
+
+class AudioError(ValueError):
+    """Audio that cannot be used; `reason` is the word under which it is counted."""
+
+    def __init__(self, reason: str, entry: str):
+        super().__init__(f"{entry}: {reason}")
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class Info:
+    """What the header of an entry says; `seconds` counts only the piece, if the entry names one."""
+
+    rate: int
+    channels: int
+    seconds: float
+    plain: bool
+    """Uncompressed PCM, whose samples cannot be damaged without the file being short."""
+
+    @property
+    def samples(self) -> int:
+        return round(self.seconds * self.rate)
+
+
+@dataclass(frozen=True)
+class Entry:
+    path: str
+    offset: Optional[int] = None
+    start: float = 0.0
+    end: Optional[float] = None
+
+    @classmethod
+    def parse(cls, text: str) -> "Entry":
+        match = _ENTRY.fullmatch(text)
+        path, offset, start, end = match["path"], match["offset"], match["start"], match["end"]
+        return cls(path, offset and int(offset), float(start or 0), end and float(end))
+
+    def exists(self) -> bool:
+        """The file is there and not empty; it is not opened."""
+        try:
+            return os.stat(self.path).st_size > 0
+        except OSError:
+            return False
+
+    def __str__(self) -> str:
+        offset = "" if self.offset is None else f":{self.offset}"
+        return f"{self.path}{offset}" + ("" if self.end is None else f"#t={self.start:.3f},{self.end:.3f}")
+
+
+def info(entry: str) -> Info:
+    """Reads the header only.
+
+    Raises:
+        AudioError: missing_wav, empty_wav, unreadable_wav, truncated_wav, or beyond_end for a piece that ends more
+            than 0.1 s after the recording.
+    """
+    where = Entry.parse(entry)
+    with _open(where, entry) as sound:
+        total = sound.frames / sound.samplerate
+        plain = sound.format in UNCOMPRESSED and sound.subtype.startswith("PCM_")
+        if sound.frames == 0:
+            raise AudioError("empty_wav", entry)
+        if where.end is not None and where.end > total + 0.1:
+            raise AudioError("beyond_end", entry)
+        seconds = total if where.end is None else min(where.end, total) - where.start
+        if seconds <= 0:
+            raise AudioError("empty_wav", entry)
+        return Info(sound.samplerate, sound.channels, seconds, plain)
+
+
+def read(entry: str, rate: int) -> np.ndarray:
+    """float32 mono samples (N,) at `rate` Hz; channels are averaged, other rates resampled (polyphase).
+
+    Raises:
+        AudioError: as `info`, and nan_samples.
+    """
+    where = Entry.parse(entry)
+    with _open(where, entry) as sound:
+        source_rate = sound.samplerate
+        try:
+            samples = _read_piece(sound, where)
+        except (soundfile.SoundFileError, OSError) as error:
+            raise AudioError("unreadable_wav", entry) from error
+    if len(samples) == 0:
+        raise AudioError("empty_wav", entry)
+    if not np.isfinite(samples).all():
+        raise AudioError("nan_samples", entry)
+    samples = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
+    return samples if source_rate == rate else resample(samples, source_rate, rate).astype(np.float32)
+
+
+def _read_piece(sound: soundfile.SoundFile, where: Entry) -> np.ndarray:
+    """(N, channels). Seeking in mp3 is inexact, so that is read from its beginning."""
+    if where.end is None:
+        return sound.read(dtype="float32", always_2d=True)
+    first, last = (round(t * sound.samplerate) for t in (where.start, where.end))
+    if sound.format in ("MP3", "MPEG"):
+        return sound.read(last, dtype="float32", always_2d=True)[first:]
+    sound.seek(min(first, sound.frames))
+    return sound.read(max(0, min(last, sound.frames) - first), dtype="float32", always_2d=True)
+
+
+def resample(samples: np.ndarray, source_hz: int, target_hz: int) -> np.ndarray:
+    """(N,) -> (N * target / source,), polyphase."""
+    from scipy.signal import resample_poly  # 0.3 s to import
+
+    divisor = math.gcd(source_hz, target_hz)
+    return resample_poly(samples, target_hz // divisor, source_hz // divisor)
+
+
+def _open(where: Entry, entry: str) -> soundfile.SoundFile:
+    path = Path(where.path)
+    if not path.is_file():
+        raise AudioError("missing_wav", entry)
+    if path.stat().st_size == 0:
+        raise AudioError("empty_wav", entry)
+    try:
+        if where.offset is not None:
+            return soundfile.SoundFile(io.BytesIO(_member(path, where.offset, entry)))
+        if _is_cut(path):
+            raise AudioError("truncated_wav", entry)
+        return soundfile.SoundFile(where.path)
+    except (soundfile.SoundFileError, OSError) as error:
+        raise AudioError("unreadable_wav", entry) from error
+
+
+def _member(path: Path, offset: int, entry: str) -> bytes:
+    """The data of a tar member; its header, the 512 bytes before, tells the size."""
+    with open(path, "rb") as tar:
+        tar.seek(max(0, offset - tarfile.BLOCKSIZE))
+        try:
+            size = tarfile.TarInfo.frombuf(tar.read(tarfile.BLOCKSIZE), "utf-8", "surrogateescape").size
+        except tarfile.HeaderError as error:
+            raise AudioError("unreadable_wav", entry) from error
+        data = tar.read(size)
+    if not size:
+        raise AudioError("empty_wav", entry)
+    if len(data) < size:
+        raise AudioError("truncated_wav", entry)
+    return data
+
+
+def _is_cut(path: Path) -> bool:
+    """True if a RIFF header promises over 1 KiB more than there is; what writes to a pipe promises 2 GB or more."""
+    with open(path, "rb") as f:
+        head = f.read(8)
+    promised = int.from_bytes(head[4:], "little") + 8
+    return head[:4] == b"RIFF" and path.stat().st_size + 1024 < promised < 0x7FFF0000
