@@ -8,16 +8,17 @@ OUT gets wav.scp [segments] text utt2spk utt2lang utt2dur spk2utt stats.json, an
 could not be used and why. OUT is written beside its place and put there when it is complete. Nothing is downloaded.
 """
 
+import argparse
 import importlib
 import logging
 import sys
 from pathlib import Path
-from typing import Dict, Iterator, List, Optional
+from typing import Dict, Iterator, List, Optional, Tuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from corpora.base import Corpus, Source, Utterance  # noqa: E402
-from corpora.writer import Writer, clean_id, write_data_dir  # noqa: E402
+from corpora.writer import Writer, write_data_dir  # noqa: E402
 
 from espnet_llmasr.bin._cli import Parser, at_least, run  # noqa: E402
 from espnet_llmasr.files import replacing  # noqa: E402
@@ -57,7 +58,7 @@ def get_parser() -> Parser:
     parser.add_argument("--prefix", help="begins all ids; the name of the corpus if not given")
     parser.add_argument("--text_style", choices=STYLES, default="plain", help="plain words, or as written")
     parser.add_argument("--limit", type=at_least(1), help="stop after so many utterances")
-    parser.add_argument("--shard", default="1/1", help="prepare only part i of n")
+    parser.add_argument("--shard", type=shard, default="1/1", help="prepare only part i of n")
     parser.add_argument("--set", action="append", default=[], metavar="OPTION=VALUE", help="option of a corpus")
     return parser
 
@@ -70,17 +71,22 @@ def reader_options(corpus: Corpus, given: List[str]) -> Dict[str, object]:
     """
     options = corpus.options()
     for setting in given:
-        name, _, value = setting.partition("=")
-        if name not in options:
-            raise ValueError(f"--set {setting}: this corpus has the options {', '.join(options) or '(none)'}")
-        options[name] = type(options[name])(value)
+        name, equals, value = setting.partition("=")
+        if name not in options or not equals:
+            have = ", ".join(f"{option}=..." for option in options) or "no options"
+            raise ValueError(f"--set {setting}: this corpus has {have}")
+        try:
+            options[name] = type(options[name])(value)
+        except ValueError as error:
+            raise ValueError(f"--set {setting}: expected a value such as {options[name]}") from error
     return options
 
 
-def parse_shard(text: str):
+def shard(text: str) -> Tuple[int, int]:
+    """An argument type: i/n."""
     number, _, total = text.partition("/")
-    if not (number.isdigit() and total.isdigit() and 1 <= int(number) <= int(total)):
-        raise ValueError(f"--shard {text}: expected i/n with 1 <= i <= n, such as 1/4")
+    if not (number.isdecimal() and total.isdecimal() and 1 <= int(number) <= int(total)):
+        raise argparse.ArgumentTypeError(f"{text} is not i/n with 1 <= i <= n, such as 1/4")
     return int(number), int(total)
 
 
@@ -107,14 +113,18 @@ def prepare(args) -> dict:
     if not args.src.is_dir():
         raise ValueError(f"{args.src} is no folder: {args.corpus} comes from {corpus.url}")
     src, out, options = args.src.absolute(), args.out.absolute(), reader_options(corpus, args.set)
-    with replacing(args.out) as staged, open(staged / "dropped.txt", "w", encoding="utf-8", errors="replace") as log:
-        source = Source(src, args.part, staged / "audio", out / "audio", parse_shard(args.shard), log)
+    with replacing(out) as staged, open(staged / "dropped.txt", "w", encoding="utf-8", errors="replace") as log:
+        source = Source(src, args.part, staged / "audio", out / "audio", args.shard, log)
         writer = Writer(corpus, args.prefix or args.corpus, args.text_style)
         stats = write_data_dir(staged, source, writer, mine(source, corpus.read(source, **options), args.limit))
         dropped = ", ".join(f"{reason} {count}" for reason, count in stats["dropped"].items())
-        logging.info("%s: %d utterances, %.2f h; dropped: %s", args.out, stats["utts"], stats["hours"], dropped or "none")
+        logging.info(
+            "%s: %d utterances, %.2f h; dropped: %s", args.out, stats["utts"], stats["hours"], dropped or "none"
+        )
         if not stats["utts"] and source.shard[1] == 1:
-            raise ValueError(f"no utterance of {args.src} is left (dropped: {dropped or 'none'}): is it the right folder?")
+            raise ValueError(
+                f"no utterance of {args.src} is left (dropped: {dropped or 'none'}): is it the right folder?"
+            )
     return stats
 
 

@@ -9,7 +9,7 @@ import zlib
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Callable, Dict, IO, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import IO, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 Drop = Tuple[str, str]
 
@@ -45,7 +45,6 @@ class Corpus:
     licence: str
     url: str
     tests: Sequence[str] = ()
-    cased: bool = False
 
     def options(self) -> Dict[str, object]:
         """Options of the reader and their defaults."""
@@ -75,6 +74,11 @@ class Source:
             if self.log:
                 self.log.write(f"{' '.join(utterance.split())} {reason}\n")
 
+    def staged(self, entry: str) -> str:
+        """Where the audio of an entry lies while the output directory is being made."""
+        final = f"{self.final_audio_dir}/"
+        return f"{self.audio_dir}/{entry[len(final) :]}" if entry.startswith(final) else entry
+
     def share(self, files: Sequence[Path]) -> List[Path]:
         """The files of this shard, if there are enough for all; otherwise all, and utterances are dealt out by id."""
         number, total = self.shard
@@ -85,7 +89,9 @@ class Source:
 
     def is_mine(self, utterance: str) -> bool:
         number, total = self.shard
-        return total == 1 or self.shared or zlib.crc32(utterance.encode("utf-8", "surrogateescape")) % total == number - 1
+        if total == 1 or self.shared:
+            return True
+        return zlib.crc32(utterance.encode("utf-8", "surrogatepass")) % total == number - 1
 
     def need(self, *names: str) -> Path:
         """The first of these paths under the source that exists.

@@ -3,43 +3,29 @@
 Rows are spooled through GNU sort, so neither time nor memory depends on the order or the number of utterances.
 """
 
-import io
 import json
-import os
+import math
 import re
-import subprocess
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from functools import lru_cache
 from itertools import groupby
 from pathlib import Path
-from typing import Callable, Iterable, Iterator, List, Optional, Tuple
+from typing import Iterable, Iterator, List, Tuple
 
 from corpora.base import Corpus, Source, Utterance
 
 from espnet_llmasr import audio
-from espnet_llmasr.files import write_atomically
+from espnet_llmasr.files import sorted_file, write_atomically
 from espnet_llmasr.text.transcript import Transcript
 
-SORT_MEMORY = "48M"
 TABLES = ("text", "utt2spk", "utt2lang", "utt2dur")
 ENCODING = dict(encoding="utf-8", errors="surrogateescape", newline="\n")
 _NOT_IN_ID = re.compile(r"[^\w.:-]")
+_NOT_IN_PATH = re.compile(r"[\t\n\r\ud800-\udfff]|\s$")
 
 
 class Unusable(Exception):
     """An utterance to drop; the message is the reason."""
-
-
-@contextmanager
-def sorted_file(path: Path, unique: bool = False) -> Iterator[Callable[[str], None]]:
-    """Yields a function that takes lines; at the end `path` holds them in byte order, each once if `unique`."""
-    command = ["sort", "-S", SORT_MEMORY, "-T", str(path.parent), "-o", str(path), *(["-u"] if unique else [])]
-    env = {**os.environ, "LC_ALL": "C"}
-    with subprocess.Popen(command, stdin=subprocess.PIPE, env=env) as sort:
-        with io.TextIOWrapper(sort.stdin, **ENCODING) as spool:
-            yield spool.write
-        if sort.wait() != 0:
-            raise OSError(f"sort of {path} failed: is the disk full?")
 
 
 def rows_of(path: Path) -> Iterator[List[str]]:
@@ -60,11 +46,10 @@ class Namer:
 
     def __call__(self, utterance: str, speaker: str) -> Tuple[str, str]:
         """(utterance id, speaker id); without a speaker both are the same."""
-        name = clean_id(utterance)
-        if not speaker:
+        name, spoken_by = clean_id(utterance), clean_id(speaker).replace("-", "_")
+        if not spoken_by:
             name = f"{self.prefix}_{name.replace('-', '_')}"
             return name, name
-        spoken_by = clean_id(speaker).replace("-", "_")
         rest = name[len(spoken_by) + 1 :] if name.startswith(f"{spoken_by}-") else name
         return f"{self.prefix}_{spoken_by}-{rest}", f"{self.prefix}_{spoken_by}"
 
@@ -78,19 +63,22 @@ def recording_seconds(path: str) -> float:
     return audio.info(path).seconds
 
 
-def seconds_of(utterance: Utterance) -> float:
+def seconds_of(utterance: Utterance, entry: str) -> float:
     """Duration, from the times or the manifest where they are given, otherwise from the header of the audio."""
     if utterance.end is not None:
         start, end = utterance.start or 0.0, utterance.end
         if not 0 <= start < end:
             raise Unusable("bad_times")
-        if end > recording_seconds(utterance.audio) + 0.1:
+        if end > recording_seconds(entry) + 0.1:
             raise Unusable("beyond_end")
-        return min(end, recording_seconds(utterance.audio)) - start
+        return min(end, recording_seconds(entry)) - start
     if utterance.duration is None:
-        return audio.info(utterance.audio).seconds
-    if not (utterance.duration > 0 and audio.Entry.parse(utterance.audio).exists()):
-        raise Unusable("empty_wav" if Path(utterance.audio).exists() else "missing_wav")
+        return audio.info(entry).seconds
+    where = audio.Entry.parse(entry)
+    if not where.exists():
+        raise Unusable("empty_wav" if Path(where.path).exists() else "missing_wav")
+    if not (utterance.duration > 0 and math.isfinite(utterance.duration)):
+        raise Unusable("bad_duration")
     return utterance.duration
 
 
@@ -100,19 +88,18 @@ class Writer:
     def __init__(self, corpus: Corpus, prefix: str, text_style: str):
         self.corpus, self.name, self.transcript = corpus, Namer(prefix), Transcript(text_style)
 
-    def row(self, utterance: Utterance) -> List[str]:
+    def row(self, utterance: Utterance, source: Source) -> List[str]:
         """id, speaker, language, seconds, text, spoken text if other, audio, and for a piece recording, start, end.
 
         Raises:
             Unusable, audio.AudioError: with the reason to drop it.
         """
+        check(utterance)
         lang = utterance.lang or self.corpus.lang
-        text, spoken = self.transcript(utterance.text, lang)
+        text, spoken = map(one_line, self.transcript(utterance.text, lang))
         if not text:
             raise Unusable("empty_text")
-        if not (utterance.text.isascii() or is_utf8(text)):
-            raise Unusable("not_utf8")
-        seconds = seconds_of(utterance)
+        seconds = seconds_of(utterance, source.staged(utterance.audio))
         key, speaker = self.name(utterance.id, utterance.speaker)
         row = [key, speaker, lang, f"{seconds:.3f}", text, spoken, utterance.audio]
         if utterance.end is not None:
@@ -121,12 +108,30 @@ class Writer:
         return row
 
 
+def check(utterance: Utterance) -> None:
+    """Raises Unusable for what no table can hold."""
+    if not utterance.id.strip():
+        raise Unusable("empty_id")
+    if not (is_utf8(utterance.text) and is_utf8(utterance.id)):
+        raise Unusable("not_utf8")
+    if _NOT_IN_PATH.search(utterance.audio):
+        raise Unusable("bad_path")
+
+
 def is_utf8(text: str) -> bool:
+    """False for lone surrogates, as which bytes of another encoding come (`readers.lines`)."""
+    if text.isascii():
+        return True
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
         return False
     return True
+
+
+def one_line(text: str) -> str:
+    """Tabs and line breaks would make other columns and lines."""
+    return text if text.isprintable() else " ".join(text.split())
 
 
 def write_data_dir(staged: Path, source: Source, writer: Writer, utterances: Iterable[Utterance]) -> dict:
@@ -140,7 +145,7 @@ def write_data_dir(staged: Path, source: Source, writer: Writer, utterances: Ite
     with sorted_file(rows) as add_row, sorted_file(pairs) as add_pair, sorted_file(recordings, True) as add_recording:
         for utterance in utterances:
             try:
-                row = writer.row(utterance)
+                row = writer.row(utterance, source)
             except (Unusable, audio.AudioError) as error:
                 source.drop(utterance.id, getattr(error, "reason", str(error)))
                 continue
@@ -170,7 +175,9 @@ def write_tables(staged: Path, rows: Path, pieces: bool) -> dict:
         )
         for key, speaker, lang, duration, line, spoken_line, entry, *piece in rows_of(rows):
             if key == previous:
-                raise ValueError(f"two utterances are called {key}: the source holds it twice, or ids differ only in signs")
+                raise ValueError(
+                    f"two utterances are called {key}: the source holds it twice, or ids differ only in signs"
+                )
             previous, utterances, seconds = key, utterances + 1, seconds + float(duration)
             text(f"{key} {line}\n")
             spk(f"{key} {speaker}\n")

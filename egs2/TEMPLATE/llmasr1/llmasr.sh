@@ -23,12 +23,15 @@ python=python3          # the Python to run everything with
 train_set=train         # names of data/<set>
 valid_set=valid
 cka_set=cka             # the fixed validation subset on which encoders are compared
-test_sets="test"        # one or more
+test_sets="test"        # one or more; empty: those that stage 1 lists in data/test_sets
 local_data_opts=        # options of local/data.sh
-fs=16000                # sample rate in Hz; audio of other rates is resampled
+fs=16000                # sample rate in Hz; audio of other rates is converted on reading
 unit=phone              # what pretraining predicts: phone or char
+inventory=zh_en         # phones: zh_en, zh_en_yue or shared_ipa
+audio_check=decode      # decode: compressed audio as a whole; header: headers; utt2dur: trust data/<set>/utt2dur
 min_duration=0.1        # seconds; shorter utterances are dropped
 max_duration=30         # seconds; longer utterances are dropped
+num_splits=1            # lists of the training set that are read one after the other; for sets too big for memory
 stats_utts=100000       # utterances for the feature statistics
 dumpdir=dump            # checked data
 expdir=exp              # models and logs
@@ -73,7 +76,12 @@ train() {  # NAME COMMAND LABELS [OPTION]...: trains with <NAME>_conf and <NAME>
         data=${split}_set
         data=$dumpdir/${!data}
         need "$data/utt2num_frames" 2
-        options+=("--${split}_data_path_and_name_and_type" "$data/wav.scp,speech,sound")
+        if [ "$split" = train ] && [ "$num_splits" -gt 1 ]; then
+            data=$data/splits$num_splits
+            need "$data/stats.json" 2
+            options+=(--multiple_iterator true)
+        fi
+        options+=("--${split}_data_path_and_name_and_type" "$data/wav.scp,speech,audio_$fs")
         options+=("--${split}_data_path_and_name_and_type" "$data/$labels,$labels,text")
         options+=("--${split}_shape_file" "$data/utt2num_frames")
     done
@@ -107,7 +115,7 @@ beside() {  # NAME FIRST LAST: adds a job for those of these stages that are wan
         --nthreads "$parallel_nthreads" --log_link "$link")")
 }
 
-for option in stage stop_stage ngpu nj nthreads parallel_nthreads inference_nj fs stats_utts; do
+for option in stage stop_stage ngpu nj nthreads parallel_nthreads inference_nj fs num_splits stats_utts; do
     [[ ${!option} =~ ^[0-9]+$ ]] || die "--$option is '${!option}', expected a whole number"
 done
 [[ $unit =~ ^(phone|char)$ ]] || die "--unit is '$unit', allowed are phone and char"
@@ -115,7 +123,6 @@ done
 
 [[ $gpu_inference =~ ^(true|false)$ ]] || die "--gpu_inference is '$gpu_inference', allowed are true and false"
 [[ $skip_stages =~ ^[0-9\ ]*$ ]] || die "--skip_stages is '$skip_stages', expected numbers such as \"1 12\""
-[ -n "${test_sets// /}" ] || die "--test_sets is empty: name one or more folders in data"
 [ "$inference_nj" -ge 1 ] || die "--inference_nj is '$inference_nj', expected at least 1"
 [ "$stage" -ge 1 ] && [ "$stage" -le "$stop_stage" ] && [ "$stop_stage" -le 12 ] ||
     die "--stage $stage --stop_stage $stop_stage is no range, allowed is 1 <= stage <= stop_stage <= 12"
@@ -133,11 +140,15 @@ fi
 inference_cmd=$decode_cmd device=cpu
 if [ "$gpu_inference" = true ]; then inference_cmd="$cuda_cmd --gpu 1" device=cuda; fi
 
-if at_stage 1 "Data: make data/{$train_set,$valid_set,$cka_set,${test_sets// /,}}"; then
+if at_stage 1 "Data: make data/{$train_set,$valid_set,$cka_set} and the test sets ${test_sets:-of local/data.sh}"; then
     python=$python supervise local/data.sh $local_data_opts
 fi
+if [ -z "${test_sets// /}" ]; then
+    need_file data/test_sets "run stage 1 first, or name folders in data with --test_sets"
+    test_sets=$(xargs <data/test_sets)
+fi
 
-if at_stage 2 "Check the audio, resample it where needed, make the labels (unit: $unit)"; then
+if at_stage 2 "Check the audio ($audio_check), make the labels (unit: $unit)"; then
     need "data/$train_set/text" 1
     for set in $(printf '%s\n' $train_set $valid_set $cka_set $test_sets | awk '!seen[$0]++'); do
         need "data/$set/wav.scp" 1
@@ -146,10 +157,16 @@ if at_stage 2 "Check the audio, resample it where needed, make the labels (unit:
         [[ " $train_set $valid_set $cka_set " != *" $set "* ]] || kind=
         launch "$train_cmd" "$dumpdir/$set/wav.scp" "$dumpdir/log/$set.log" \
             $python -m espnet_llmasr.bin.format_data --data "data/$set" --out "$dumpdir/$set" --tokens "$tokens" \
-            --unit "$unit" --token_text "data/$train_set/text" --fs "$fs" \
+            --unit "$unit" --inventory "$inventory" --token_text "data/$train_set/text" --fs "$fs" \
+            --audio_check "$audio_check" \
             --min_duration "$min_duration" --max_duration "$max_duration" $kind --nj "$nj"
         grep -hE 'WARNING|kept' "$dumpdir/log/$set.log" | cut -d ' ' -f 3- || true
     done
+    if [ "$num_splits" -gt 1 ]; then
+        need "$dumpdir/$train_set/utt2num_frames" 2
+        launch "$train_cmd" "$dumpdir/$train_set/splits$num_splits/stats.json" "$dumpdir/log/splits.log" \
+            $python -m espnet_llmasr.bin.split_data --data_dir "$dumpdir/$train_set" --num_splits "$num_splits"
+    fi
 fi
 
 if at_stage 3 "Statistics of the features of $train_set"; then

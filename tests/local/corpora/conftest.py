@@ -13,6 +13,7 @@ LOCAL = Path(__file__).resolve().parents[3] / "local"
 sys.path.insert(0, str(LOCAL))
 
 import prepare  # noqa: E402
+from corpora.base import Corpus, Source, Utterance  # noqa: E402
 
 from espnet_llmasr import audio  # noqa: E402
 
@@ -108,3 +109,44 @@ def write():
         return path
 
     return text_file
+
+
+@pytest.fixture
+def as_read(tmp_path):
+    """as_read(corpus, src, part) -> {id: text} as the reader yields it, before it gets its canonical form."""
+
+    def read(corpus, src, part):
+        source = Source(src, part, tmp_path / "staged", tmp_path / "final")
+        return {utterance.id: utterance.text for utterance in prepare.load(corpus).read(source)}
+
+    return read
+
+
+@pytest.fixture
+def as_corpus(monkeypatch):
+    """as_corpus(read, lang=...): what prepare.py then takes for librispeech; it has the part `all`."""
+
+    def use(read, lang="en"):
+        entry = Corpus(read, lang=lang, parts={"all": ""}, licence="none", url="https://example.org/x")
+        monkeypatch.setattr(prepare, "load", lambda name: entry)
+
+    return use
+
+
+@pytest.fixture
+def utterances(as_corpus, sound, tmp_path):
+    """utterances(*(id, text, changes)): a corpus of these, all with the same 0.4 s of audio."""
+    wav = str(sound(tmp_path / "src" / "a.wav", 0.4))
+
+    def use(*rows):
+        made = [Utterance(**{"id": key, "text": text, "audio": wav, **changes}) for key, text, changes in rows]
+        as_corpus(lambda source: iter(made))
+        return tmp_path / "src"
+
+    return use
+
+
+@pytest.fixture
+def run(command):
+    """run(src, part, out, *options) -> exit code and standard error of prepare.py librispeech."""
+    return lambda *arguments: command(prepare, "librispeech", *arguments)

@@ -1,0 +1,84 @@
+#!/usr/bin/env bash
+# shellcheck disable=SC1091,SC2034,SC2086,SC2154  # options are found by name; *_cmd and options are lists of words
+# Stage 1 of a recipe whose corpora stand in local/corpora.yaml: says what is here and what is missing, prepares every part
+# in parallel jobs, keeps all test sets out of the training data, and makes data/{train,valid,cka} and a folder for each
+# test set, named in data/test_sets. What is done is not done again.
+set -euo pipefail
+
+# Options (of local/data.sh; from run.sh give them as --local_data_opts "--nj 32")
+#
+mixture=local/corpora.yaml  # the corpora, see local/plan_corpora.py
+nj=4                    # parallel jobs
+text_style=plain        # plain: words as spoken, English in lower case; formatted: as written, where a corpus has that
+fingerprints=text       # whose sound is compared with the test sets: all, text (where the words are alike), or none
+exclude_text=false      # also leave out what only has the words of a test utterance
+valid_utts=4000         # most utterances of data/valid
+cka_utts=500            # most utterances of data/cka
+# End of options
+
+. utils/parse_options.sh
+. ./path.sh
+. ./cmd.sh
+. ./db.sh
+. utils/launch.sh
+python=${python:-python3} local=../../../local log_link='' job='stage 1' parts=data/parts logs=data/log
+
+names() {  # LIST: the prepared parts of a list
+    awk -F '\t' -v list="$1" '$1 == list { print $2 }' data/jobs.tsv
+}
+
+dirs() { names "$1" | sed "s:^:$parts/:"; }
+
+combine() {  # OUT [OPTION]... DIR...
+    launch "$train_cmd" "$1/text" "$logs/${1##*/}.log" $python "$local/combine_data.py" "$@"
+}
+
+for option in nj valid_utts cka_utts; do
+    [[ ${!option} =~ ^[1-9][0-9]*$ ]] || die "--$option is '${!option}', expected a whole number of at least 1"
+done
+[[ $text_style =~ ^(plain|formatted)$ ]] || die "--text_style is '$text_style', allowed are plain and formatted"
+[[ $fingerprints =~ ^(all|text|none)$ ]] || die "--fingerprints is '$fingerprints', allowed are all, text and none"
+[[ $exclude_text =~ ^(true|false)$ ]] || die "--exclude_text is '$exclude_text', allowed are true and false"
+
+mkdir -p data
+$python "$local/plan_corpora.py" "$mixture" --jobs data/jobs.tsv
+
+while IFS=$'\t' read -r _ name corpus part src options <&3; do
+    inputs=()
+    need_file "$src" "correct db.sh"
+    launch "$train_cmd JOB=1:$nj" "$parts/.$name/$nj" "$logs/$name.JOB.log" \
+        $python "$local/prepare.py" "$corpus" "$src" "$part" "$parts/.$name/JOB" \
+        --prefix "$corpus" --text_style "$text_style" --shard "JOB/$nj" $options
+    inputs=("$parts/.$name/$nj/stats.json")
+    mapfile -t shards < <(seq -f "$parts/.$name/%.0f" "$nj")
+    combine "$parts/$name" "${shards[@]}"
+done 3<data/jobs.tsv
+
+mapfile -t train < <(dirs train)
+mapfile -t valid < <(dirs valid)
+mapfile -t tests < <(dirs test)
+held_out=("${train[@]}")  # validates where no development set is here
+[ ${#valid[@]} = 0 ] || held_out=("${valid[@]}")
+inputs=("${train[@]/%//stats.json}" ${valid[@]+"${valid[@]/%//stats.json}"} "${tests[@]/%//stats.json}")
+strict=()
+[ "$exclude_text" = false ] || strict=(--exclude_text)
+launch "$train_cmd JOB=1:$nj" "data/overlap/$nj" "$logs/overlap.JOB.log" \
+    $python "$local/check_overlap.py" --train "${train[@]}" ${valid[@]+"${valid[@]}"} --test "${tests[@]}" \
+    --audio "$fingerprints" ${strict[@]+"${strict[@]}"} --shard "JOB/$nj" --out data/overlap/JOB
+LC_ALL=C sort -u data/overlap/*/exclude.txt >data/exclude.txt
+log "$(wc -l <data/exclude.txt) utterances that are also in a test set are left out, see data/overlap/*/overlaps.tsv"
+
+inputs=("$logs/overlap.1.log.done")
+combine data/valid --utts "$valid_utts" --exclude data/exclude.txt "${held_out[@]}"
+cut -d ' ' -f 1 data/valid/text | LC_ALL=C sort -u - data/exclude.txt >data/not_to_train.txt
+combine data/train --exclude data/not_to_train.txt "${train[@]}"
+combine data/cka --utts "$cka_utts" data/valid
+for name in $(names test); do
+    inputs=("$parts/$name/stats.json")
+    combine "data/$name" "$parts/$name"
+done
+for set in train valid cka $(names test); do
+    $python "$local/check_data.py" "data/$set"
+done
+names test >data/test_sets.new
+mv data/test_sets.new data/test_sets

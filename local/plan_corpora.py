@@ -1,0 +1,132 @@
+#!/usr/bin/env python3
+"""Says which corpora of a mixture are here and which are missing, and lists the jobs that prepare them.
+
+    LIBRISPEECH=/corpora/LibriSpeech python local/plan_corpora.py egs2/zh_en/llmasr1/local/corpora.yaml --jobs jobs.tsv
+
+The YAML file has lists `train`, `valid` and `test` of {corpus, src, parts, hours, set}: `src` names the variable of db.sh
+that holds the folder, `hours` is what the paper used of it, `set` holds options of prepare.py. A corpus whose variable is
+empty is left out. Each job is a line: list, name of the data directory, corpus, part, folder, options of prepare.py.
+"""
+
+import os
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Dict, List, Optional
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+import yaml  # noqa: E402
+from prepare import CORPORA, load  # noqa: E402
+
+from espnet_llmasr.bin._cli import Parser, run  # noqa: E402
+from espnet_llmasr.files import write_atomically  # noqa: E402
+
+LISTS = ("train", "valid", "test")
+
+
+@dataclass
+class Row:
+    """A line of the mixture."""
+
+    corpus: str
+    src: str
+    parts: List[str]
+    hours: float = 0.0
+    set: Dict[str, object] = field(default_factory=dict)
+
+    @property
+    def folder(self) -> str:
+        return os.environ.get(self.src, "")
+
+
+def read_mixture(path: Path) -> Dict[str, List[Row]]:
+    """The rows of each list.
+
+    Raises:
+        ValueError: another list, another key, an unknown corpus or part, or a test part in the list `train`.
+    """
+    if not path.is_file():
+        raise ValueError(f"{path} does not exist: expected a YAML file with the lists {', '.join(LISTS)}")
+    lists = yaml.safe_load(path.read_text(encoding="utf-8"))
+    if not isinstance(lists, dict) or sorted(lists) != sorted(LISTS):
+        raise ValueError(f"{path} must hold the lists {', '.join(LISTS)} and nothing else")
+    return {name: [checked(path, name, row) for row in lists[name]] for name in LISTS}
+
+
+def checked(path: Path, name: str, values: dict) -> Row:
+    try:
+        row = Row(**values)
+    except TypeError as error:
+        raise ValueError(
+            f"{path}, list {name}: {values} must have corpus, src and parts, may have hours, set"
+        ) from error
+    if row.corpus not in CORPORA:
+        raise ValueError(f"{path}, list {name}: no corpus '{row.corpus}', allowed are {', '.join(CORPORA)}")
+    corpus = load(row.corpus)
+    for part in row.parts:
+        if part not in corpus.parts:
+            raise ValueError(f"{path}: {row.corpus} has no part '{part}', its parts are {', '.join(corpus.parts)}")
+        if name == "train" and part in corpus.tests:
+            raise ValueError(f"{path}: part '{part}' of {row.corpus} is a test set: take it out of the list train")
+    return row
+
+
+def found(rows: List[Row]) -> List[Row]:
+    """The rows whose folder is here.
+
+    Raises:
+        ValueError: a variable names a folder that does not exist.
+    """
+    for row in rows:
+        if row.folder and not Path(row.folder).is_dir():
+            raise ValueError(f"{row.src}={row.folder} is no folder: correct db.sh, or leave {row.src} empty")
+    return [row for row in rows if row.folder]
+
+
+def report(mixture: Dict[str, List[Row]]) -> str:
+    """A table of what is here and what is missing, with the hours of the paper."""
+    out = []
+    for name, rows in mixture.items():
+        for row in rows:
+            hours = f"{row.hours:>9,.0f} h" if row.hours else " " * 11
+            state = row.folder or f"MISSING: set {row.src} in db.sh ({load(row.corpus).url})"
+            out.append(f"{name:6} {row.corpus:18} {hours}  {state}")
+    have = sum(row.hours for row in found(mixture["train"]))
+    total = sum(row.hours for row in mixture["train"])
+    counts = ", ".join(f"{len(found(rows))} of {len(rows)} {name}" for name, rows in mixture.items())
+    of = f"; {have:,.0f} of {total:,.0f} h of training speech" if total else ""
+    return "\n".join([*out, f"here: {counts} corpora{of}"])
+
+
+def jobs(mixture: Dict[str, List[Row]]) -> List[str]:
+    """One line for each part that can be prepared.
+
+    Raises:
+        ValueError: nothing is here to train or to test on (to validate, some of the training data can be held out).
+    """
+    lines = []
+    for name, rows in mixture.items():
+        if name != "valid" and not found(rows):
+            wanted = ", ".join(sorted({row.src for row in rows}))
+            raise ValueError(f"no corpus is here to {name} on: set at least one of {wanted} in db.sh")
+        for row in found(rows):
+            options = "".join(f" --set {key}={value}" for key, value in row.set.items())
+            folder = Path(row.folder).absolute()
+            lines += [f"{name}\t{row.corpus}_{part}\t{row.corpus}\t{part}\t{folder}\t{options}" for part in row.parts]
+    return lines
+
+
+def main(argv: Optional[List[str]] = None) -> None:
+    parser = Parser(description="Say which corpora of a mixture are here, and list the jobs that prepare them.")
+    parser.add_argument("mixture", type=Path, help="YAML file")
+    parser.add_argument("--jobs", type=Path, help="file to write the jobs to")
+    args = parser.parse_args(argv)
+    mixture = read_mixture(args.mixture)
+    print(report(mixture), flush=True)
+    if args.jobs:
+        write_atomically(args.jobs, "".join(f"{line}\n" for line in jobs(mixture)))
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,84 @@
+import io
+
+import numpy as np
+import pyarrow
+import pyarrow.parquet
+import pytest
+import soundfile
+
+ROWS = {  # id: (text, speaker, subdialect)
+    "1000021_a9b1": ("杂技剧团的王小丫", "1000021", "Mandarin"),
+    "1000021_b2c3": ("今天<SPOKEN_NOISE>天气", "1000021", "Mandarin"),
+    "1001_c4d5": ("俺们 那旮瘩", "1001", "Northeastern"),
+    "1002_d6e7": ("你 说 啥 咧", "1002", "Ji-Lu"),
+    "1002_e8f9": ("火星话", "1002", "Martian"),
+    "1003_f0a1": ("没有录音", "1003", "Beijing"),
+}
+
+
+@pytest.fixture
+def kespeech(sound, write, tmp_path):
+    folder = tmp_path / "KeSpeech" / "Tasks" / "ASR" / "train_phase1"
+    columns = {"text": 0, "utt2spk": 1, "utt2subdialect": 2}
+    for table, column in columns.items():
+        write(folder / table, "".join(f"{key} {row[column]}\n" for key, row in ROWS.items()))
+    paths = {key: f"Audio/{row[1]}/phase1/{key}.wav" for key, row in ROWS.items()}
+    write(folder / "wav.scp", "".join(f"{key} {path}\n" for key, path in paths.items()))
+    for key in list(ROWS)[:-1]:
+        sound(tmp_path / "KeSpeech" / paths[key], 0.4)
+    with open(folder / "wav.scp", "a") as scp:
+        scp.write("9_x Audio/9_x.wav\n")
+    return tmp_path / "KeSpeech"
+
+
+def test_subdialects_become_languages_and_noise_lines_go(make, kespeech):
+    data = make("kespeech", kespeech, "train_phase1")
+    assert data.lines("text") == [
+        "kespeech_1000021-1000021_a9b1 杂技剧团的王小丫",
+        "kespeech_1001-1001_c4d5 俺们那旮瘩",
+        "kespeech_1002-1002_d6e7 你说啥咧",
+    ]
+    assert [line.split()[1] for line in data.lines("utt2lang")] == ["zh", "zh-northeastern", "zh-ji-lu"]
+    assert data.dropped == {
+        "1000021_b2c3": "spoken_noise",
+        "1002_e8f9": "unknown_dialect",
+        "1003_f0a1": "missing_wav",
+        "9_x": "no_text",
+    }
+    assert data.table("wav.scp")["kespeech_1001-1001_c4d5"] == str(kespeech / "Audio/1001/phase1/1001_c4d5.wav")
+
+
+def test_tables_in_any_order_but_no_id_twice(make, kespeech):
+    folder = kespeech / "Tasks" / "ASR" / "train_phase1"
+    expected = make("kespeech", kespeech, "train_phase1").lines("text")
+    (folder / "text").write_text("".join(reversed((folder / "text").read_text().splitlines(keepends=True))))
+    assert make("kespeech", kespeech, "train_phase1").lines("text") == expected
+    (folder / "utt2spk").write_text((folder / "utt2spk").read_text() + "9_x 9\n9_x 9\n")
+    with pytest.raises(ValueError, match="utt2spk: id '9_x' stands there twice"):
+        make("kespeech", kespeech, "train_phase1")
+
+
+def wav_bytes(seconds):
+    data = io.BytesIO()
+    soundfile.write(data, np.zeros(round(16000 * seconds), dtype=np.int16), 16000, format="WAV")
+    return data.getvalue()
+
+
+def test_parquet_copy_of_the_test_set(make, tmp_path):
+    rows = [("1004_aa", "中午好", "JiangHuai", 0.1), ("1004_bb", "<SPOKEN_NOISE>", "JiangHuai", 0.5)]
+    rows += [("1005_cc", "晚上好", "Lan-Yin", 0.75)]
+    audio = [{"bytes": wav_bytes(seconds), "path": f"{key}.wav"} for key, _, _, seconds in rows]
+    audio[1]["path"] = None
+    table = {"ID": [r[0] for r in rows], "Text": [r[1] for r in rows], "Dialect": [r[2] for r in rows], "audio": audio}
+    (tmp_path / "ke" / "data").mkdir(parents=True)
+    pyarrow.parquet.write_table(pyarrow.table(table), tmp_path / "ke" / "data" / "test-00000-of-00001.parquet")
+    data = make("kespeech", tmp_path / "ke", "test")
+    texts = ["kespeech_1004-1004_aa 中午好", "kespeech_1005-1005_cc 晚上好"]
+    assert data.lines("text") == texts
+    assert data.lines("utt2lang") == ["kespeech_1004-1004_aa zh-jiang-huai", "kespeech_1005-1005_cc zh-lan-yin"]
+    assert data.lines("utt2dur")[1] == "kespeech_1005-1005_cc 0.750"
+    assert data.dropped == {"1004_bb": "spoken_noise"}
+    shards = [make("kespeech", tmp_path / "ke", "test", "--shard", shard).lines("text") for shard in ("1/2", "2/2")]
+    assert sorted(shards[0] + shards[1]) == texts
+    with pytest.raises(ValueError, match="holds no Tasks/ASR/train_phase1"):
+        make("kespeech", tmp_path / "ke", "train_phase1")
