@@ -16,14 +16,15 @@ ALLOWED = {
     "text": {"text"},
     "metrics": {"metrics", "text"},
     "asr": {"asr", "text.prompt"},
-    "train": {"train", "asr", "text", "metrics", "files"},
+    "train": {"train", "asr", "text", "metrics", "files", "audio"},
     "tasks": {"tasks", "train", "asr", "text", "files"},
-    "bin": {"bin", "tasks", "train", "asr", "text", "metrics", "files"},
+    "bin": {"bin", "tasks", "train", "asr", "text", "metrics", "files", "audio"},
     "register.py": {"asr"},
     "run.py": {"register"},
     "__main__.py": {"run"},
     "__init__.py": set(),
     "files.py": set(),
+    "audio.py": set(),
 }
 OFFLINE = """
 import importlib, socket, sys

@@ -11,8 +11,9 @@ from espnet_llmasr.asr.cr_ctc import CTCHead
 from espnet_llmasr.asr.phoneme_ctc_model import PhonemeCTCModel
 from espnet_llmasr.tasks.checks import build
 from espnet_llmasr.tasks.speech_task import SpeechTask, read_token_list
+from espnet_llmasr.text.phonemes import min_frames
 from espnet_llmasr.train.checkpoints import CURRENT
-from espnet_llmasr.train.preprocessor import PhonePreprocessor
+from espnet_llmasr.train.preprocessor import PhonePreprocessor, Utterance
 
 
 class PhonemeCTCTask(SpeechTask):
@@ -32,6 +33,11 @@ class PhonemeCTCTask(SpeechTask):
     @classmethod
     def build_preprocess_fn(cls, args, train: bool):
         return PhonePreprocessor(read_token_list(args.token_list))
+
+    @classmethod
+    def frames_needed(cls, utterance: Utterance) -> int:
+        """With fewer the CTC loss would be infinite."""
+        return min_frames(utterance["phones"].tolist())
 
     @classmethod
     def required_data_names(cls, train: bool = True, inference: bool = False):

@@ -16,6 +16,7 @@ from espnet2.layers.abs_normalize import AbsNormalize
 from espnet2.layers.global_mvn import GlobalMVN
 from espnet2.tasks.abs_task import AbsTask
 from espnet2.train.class_choices import ClassChoices
+from espnet2.train.dataset import DATA_TYPES
 from espnet2.utils.get_default_kwargs import get_default_kwargs
 from espnet2.utils.nested_dict_action import NestedDictAction
 from espnet2.utils.types import int_or_none
@@ -25,8 +26,10 @@ from espnet_llmasr.asr.cr_ctc import SpecAugment
 from espnet_llmasr.asr.fbank import KaldiFbank
 from espnet_llmasr.files import PathLike
 from espnet_llmasr.tasks.checks import build, check_options, check_same_training
+from espnet_llmasr.train.augment import Augmentation, AugmentedDataset, NumberedBatches
 from espnet_llmasr.train.batches import frame_batches, read_num_frames
-from espnet_llmasr.train.preprocessor import collate
+from espnet_llmasr.train.preprocessor import Utterance, collate
+from espnet_llmasr.train.speech_batches import AudioTable
 from espnet_llmasr.train.trainer import Trainer
 
 frontend_choices = ClassChoices("frontend", dict(kaldi_fbank=KaldiFbank), AbsFrontend, default="kaldi_fbank")
@@ -36,6 +39,13 @@ normalize_choices = ClassChoices(
 )
 encoder_choices = ClassChoices(
     "encoder", dict(firered_conformer=FireRedConformerEncoder), AbsEncoder, default="firered_conformer"
+)
+
+DATA_TYPES[r"audio_\d+$"] = dict(
+    func=AudioTable,
+    kwargs=["loader_type", "keys_to_load"],
+    help="Audio at the rate that the type names, from entries as in espnet_llmasr.audio; converted on reading."
+    "\n\n   utterance_id_a a.wav\n   utterance_id_b shard.tar:1536\n   utterance_id_c talk.opus#t=1.5,3.2",
 )
 
 
@@ -53,6 +63,9 @@ class SpeechTask(AbsTask):
             "--max_frames", type=int, default=20000, help="most padded feature frames per batch and rank"
         )
         group.add_argument("--valid_max_frames", type=int_or_none, default=None, help="the same in validation")
+        group.add_argument(
+            "--augment_conf", action=NestedDictAction, default={}, help="speed, noise_prob, noise, snr_db, max_pad_s"
+        )
         group.add_argument("--model_conf", action=NestedDictAction, default=get_default_kwargs(cls.model_class))
         for choices in cls.class_choices_list:
             choices.add_arguments(group)
@@ -94,6 +107,18 @@ class SpeechTask(AbsTask):
         return built
 
     @classmethod
+    def build_augmentation(cls, args) -> Augmentation:
+        """What --augment_conf asks for (by default nothing). Raises ValueError for what it cannot do."""
+        frontend = build(frontend_choices.get_class(args.frontend), "frontend_conf", args.frontend_conf)
+        parts = dict(frontend=frontend, seed=args.seed, frames_needed=cls.frames_needed)
+        return build(Augmentation, "augment_conf", args.augment_conf, **parts)
+
+    @classmethod
+    def frames_needed(cls, utterance: Utterance) -> int:
+        """Encoder frames below which a faster speed must not bring an utterance."""
+        return 1
+
+    @classmethod
     def build_collate_fn(cls, args, train: bool) -> Callable[[Collection], tuple]:
         return collate
 
@@ -106,7 +131,9 @@ class SpeechTask(AbsTask):
         if iter_options.distributed:
             rank, world_size = torch.distributed.get_rank(), torch.distributed.get_world_size()
         max_frames = args.max_frames if mode == "train" else args.valid_max_frames or args.max_frames
-        batches = frame_batches(read_num_frames(iter_options.shape_files[0]), max_frames, world_size)
+        frames, augmentation = read_num_frames(iter_options.shape_files[0]), cls.build_augmentation(args)
+        augmented = mode == "train" and augmentation.is_on
+        batches = frame_batches(augmentation.longest(frames) if augmented else frames, max_frames, world_size)
         batches = [batch[rank::world_size] for batch in batches][: iter_options.num_batches]
         dataset = cls.build_dataset(args, iter_options, {uid for batch in batches for uid in batch})
         logging.info(
@@ -117,8 +144,8 @@ class SpeechTask(AbsTask):
             sum(map(len, batches)),
         )
         return SequenceIterFactory(
-            dataset=dataset,
-            batches=batches,
+            dataset=AugmentedDataset(dataset, augmentation) if augmented else dataset,
+            batches=NumberedBatches(batches) if augmented else batches,
             seed=args.seed,
             num_iters_per_epoch=iter_options.num_iters_per_epoch,
             shuffle=iter_options.train,
@@ -135,6 +162,7 @@ class SpeechTask(AbsTask):
             ValueError: a checkpoint (of --init_param, or to resume from) does not fit the model.
         """
         check_options(args)
+        cls.build_augmentation(args)
         check_same_training(cls.config_of, args)
         cls.check_checkpoints(args)
         try:

@@ -1,8 +1,8 @@
 """Batches by a budget of feature frames."""
 
-from typing import Dict, List, Mapping
+from typing import Container, Dict, List, Mapping, Optional
 
-from espnet_llmasr.files import PathLike, read_scp
+from espnet_llmasr.files import PathLike, read_rows
 
 
 def frame_batches(num_frames: Mapping[str, int], max_frames: int, world_size: int = 1) -> List[List[str]]:
@@ -24,10 +24,10 @@ def frame_batches(num_frames: Mapping[str, int], max_frames: int, world_size: in
     if num_frames[longest] > max_frames:
         raise ValueError(
             f"{longest} has {num_frames[longest]} frames, the budget is max_frames={max_frames}: "
-            "raise max_frames or lower --max_duration of the data stage"
+            "raise max_frames or lower --max_duration of the data stage (augment_conf counts at its longest)"
         )
     batches: List[List[str]] = [[]]
-    for uid in sorted(num_frames, key=lambda uid: (num_frames[uid], uid)):
+    for uid in sorted(sorted(num_frames), key=num_frames.get):
         if len(batches[-1]) + 1 > world_size * (max_frames // max(num_frames[uid], 1)):
             batches.append([])
         batches[-1].append(uid)
@@ -38,6 +38,16 @@ def _fill_up(batch: List[str], world_size: int) -> List[str]:
     return batch if len(batch) >= world_size else (batch * world_size)[:world_size]
 
 
-def read_num_frames(path: PathLike) -> Dict[str, int]:
-    """Reads utt2num_frames: lines "id frames" or "id frames,dim". Raises ValueError if there is no such file."""
-    return {uid: int(shape.split(",")[0]) for uid, shape in read_scp(path).items()}
+def read_num_frames(path: PathLike, keys: Optional[Container[str]] = None) -> Dict[str, int]:
+    """Reads utt2num_frames: lines "id frames" or "id frames,dim"; only those of `keys`, if given.
+
+    Raises:
+        ValueError: there is no such file, or an id occurs twice.
+    """
+    frames: Dict[str, int] = {}
+    for uid, shape in read_rows(path):
+        if keys is None or uid in keys:
+            if uid in frames:
+                raise ValueError(f"{path}: id '{uid}' occurs twice: run the data stage (2)")
+            frames[uid] = int(shape.partition(",")[0])
+    return frames

@@ -1,33 +1,55 @@
 """Speech from wav.scp in batches, outside a training loop: statistics, CKA checks, decoding."""
 
-from typing import Dict, Iterator, List, Tuple
+from collections.abc import Mapping
+from typing import Container, Dict, Iterator, List, Optional, Tuple
 
 import numpy as np
-import soundfile
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
+from espnet_llmasr import audio
+from espnet_llmasr.files import read_rows
 from espnet_llmasr.train.batches import frame_batches
-from espnet_llmasr.train.preprocessor import as_samples
 
 Batch = Tuple[List[str], torch.Tensor, torch.Tensor]
 
 
-def read_audio(uid: str, path: str, sample_rate: int) -> np.ndarray:
-    """float32 samples (N,) of one mono file.
+def read_audio(uid: str, entry: str, sample_rate: int) -> np.ndarray:
+    """float32 mono samples (N,) of an entry of wav.scp, in whatever rate and channels it was recorded.
 
     Raises:
-        ValueError: another sample rate than the model's, several channels, empty, NaN.
+        ValueError: missing, damaged, empty, NaN.
     """
     try:
-        samples, rate = soundfile.read(path, dtype="float32")
-    except soundfile.LibsndfileError as error:
-        raise ValueError(f"{uid}: cannot read {path}: {error}") from error
-    if rate != sample_rate:
-        raise ValueError(
-            f"{uid}: {path} has {rate} Hz, the model {sample_rate} Hz: run the data stage (2), which resamples"
-        )
-    return as_samples(uid, samples)
+        return audio.read(entry, sample_rate)
+    except audio.AudioError as error:
+        raise ValueError(f"{uid}: cannot use {error}: run the data stage (2), which drops such audio") from error
+
+
+class AudioTable(Mapping):
+    """wav.scp as a training reads it: ESPnet's data type "audio_16000" (or another rate in Hz).
+
+    Raises:
+        ValueError: an id occurs twice.
+    """
+
+    def __init__(self, path: str, loader_type: str, keys_to_load: Optional[Container] = None):
+        self.rate = int(loader_type.rpartition("_")[2])
+        self.entries: Dict[str, str] = {}
+        for uid, entry in read_rows(path):
+            if keys_to_load is None or uid in keys_to_load:
+                if uid in self.entries:
+                    raise ValueError(f"{path}: id '{uid}' occurs twice: run the data stage (2)")
+                self.entries[uid] = entry
+
+    def __getitem__(self, uid: str) -> np.ndarray:
+        return read_audio(uid, self.entries[uid], self.rate)
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.entries)
 
 
 def speech_batches(

@@ -5,6 +5,7 @@ import time
 from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import islice
+from operator import length_hint
 from pathlib import Path
 from typing import Iterable, Iterator, List, Optional
 
@@ -23,8 +24,9 @@ PROGRESS_INTERVAL_S = 5.0
 
 @dataclass
 class TrainerOptions(espnet_trainer.TrainerOptions):
-    """ESPnet's options and those of the encoder swaps."""
+    """ESPnet's options, the length of an epoch, and the options of the encoder swaps."""
 
+    num_iters_per_epoch: Optional[int]
     encoder_dir: Optional[str]
     swap: str
     final_epochs: Optional[int]
@@ -71,7 +73,8 @@ class ExactTrainer(espnet_trainer.Trainer):
         if is_first_rank(distributed_option):
             checkpoints.begin_epoch(Path(options.output_dir))
         model.train()
-        progress = Progress(reporter.epoch, options.max_epoch, len(iterator))
+        num_batches = length_hint(iterator, options.num_iters_per_epoch or 0)  # split lists have no length
+        progress = Progress(reporter.epoch, options.max_epoch, num_batches)
         all_invalid = True
         for group in reporter.measure_iter_time(groups_of(iterator, options.accum_grad), "iter_time"):
             weight = cls.accumulate(model, group, reporter, options, distributed_option, progress)
@@ -122,10 +125,10 @@ class Trainer(SwapMixin, ExactTrainer):
 
 
 class Progress:
-    """Logs one line every few seconds: where the epoch is and how the loss stands."""
+    """Logs one line every few seconds: where the epoch is (of `num_batches`, 0 if not known) and the loss."""
 
     def __init__(self, epoch: int, max_epoch: int, num_batches: int):
-        self.head, self.num_batches = f"epoch {epoch}/{max_epoch}", num_batches
+        self.head, self.total = f"epoch {epoch}/{max_epoch}", f"/{num_batches}" if num_batches else ""
         self.batch, self.last = 0, time.monotonic()
 
     def show(self, stats) -> None:
@@ -135,7 +138,7 @@ class Progress:
             return
         self.last = time.monotonic()
         values = " ".join(f"{key} {float(value):.3f}" for key, value in stats.items())
-        logging.info("%s batch %d/%d %s", self.head, self.batch, self.num_batches, values)
+        logging.info("%s batch %d%s %s", self.head, self.batch, self.total, values)
 
 
 def groups_of(iterator: Iterable, size: int) -> Iterator[List]:

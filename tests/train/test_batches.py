@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from espnet2.train.dataset import ESPnetDataset
 
+from espnet_llmasr.tasks import speech_task  # noqa: F401  # adds the data type
 from espnet_llmasr.train.batches import frame_batches, read_num_frames
 from espnet_llmasr.train.preprocessor import PhonePreprocessor, as_samples, collate
 from espnet_llmasr.train.speech_batches import read_audio, shard, speech_batches
@@ -45,6 +47,10 @@ def test_bad_budgets():
 def test_read_num_frames(tmp_path):
     (tmp_path / "shape").write_text("a 12\nb 7,80\n")
     assert read_num_frames(tmp_path / "shape") == {"a": 12, "b": 7}
+    assert read_num_frames(tmp_path / "shape", {"b"}) == {"b": 7}
+    (tmp_path / "shape").write_text("a 12\na 12\n")
+    with pytest.raises(ValueError, match="id 'a' occurs twice"):
+        read_num_frames(tmp_path / "shape")
 
 
 # ---- utterances ----------------------------------------------------------------------------------------------------
@@ -75,17 +81,38 @@ def test_collate():
 
 
 def test_read_audio(tmp_path):
-    soundfile.write(tmp_path / "a.wav", np.zeros(800), 8000)
-    with pytest.raises(ValueError, match="u: .*a.wav has 8000 Hz, the model 16000 Hz"):
-        read_audio("u", str(tmp_path / "a.wav"), 16000)
-    assert len(read_audio("u", str(tmp_path / "a.wav"), 8000)) == 800
+    """Any rate and channels; what cannot be used is named with its utterance."""
+    soundfile.write(tmp_path / "a.wav", np.zeros((800, 2)), 8000)
+    assert len(read_audio("u", str(tmp_path / "a.wav"), 16000)) == 1600
+    assert len(read_audio("u", f"{tmp_path}/a.wav#t=0.05,0.06", 8000)) == 80
     soundfile.write(tmp_path / "b.wav", np.full(9, np.nan), 8000, subtype="FLOAT")
-    with pytest.raises(ValueError, match="u: audio holds NaN"):
-        read_audio("u", str(tmp_path / "b.wav"), 8000)
     (tmp_path / "c.wav").write_text("no audio")
-    for name in ("c.wav", "none.wav"):
-        with pytest.raises(ValueError, match=f"u: cannot read .*{name}"):
+    for name, reason in (("b.wav", "nan_samples"), ("c.wav", "unreadable_wav"), ("none.wav", "missing_wav")):
+        with pytest.raises(ValueError, match=f"u: cannot use .*{name}: {reason}: run the data stage"):
             read_audio("u", str(tmp_path / name), 8000)
+
+
+def test_the_data_type_of_a_training_gives_the_samples_of_espnets_own(tmp_path):
+    """Bit for bit for a wav of the right rate, so that trainings are as before; only the wanted ids are kept."""
+    samples = np.random.default_rng(0).uniform(-1, 1, 5000)
+    table = []
+    for subtype in ("PCM_16", "PCM_24", "FLOAT"):
+        soundfile.write(tmp_path / f"{subtype}.wav", samples, 16000, subtype=subtype)
+        table.append(f"{subtype} {tmp_path}/{subtype}.wav\n")
+    (tmp_path / "wav.scp").write_text("".join(table))
+    ours, stock = (
+        ESPnetDataset([(f"{tmp_path}/wav.scp", "speech", kind)], keys_to_load={"PCM_16", "FLOAT"})
+        for kind in ("audio_16000", "sound")
+    )
+    for uid in ("PCM_16", "FLOAT"):
+        speech = ours[uid][1]["speech"]
+        assert speech.dtype == np.float32 and np.array_equal(speech, stock[uid][1]["speech"])
+    assert list(ours.loader_dict["speech"]) == ["PCM_16", "FLOAT"]
+    half = ESPnetDataset([(f"{tmp_path}/wav.scp", "speech", "audio_8000")])
+    assert half["FLOAT"][1]["speech"].shape == (2500,)
+    (tmp_path / "wav.scp").write_text("".join(table * 2))
+    with pytest.raises(ValueError, match="id 'PCM_16' occurs twice"):
+        ESPnetDataset([(f"{tmp_path}/wav.scp", "speech", "audio_8000")])
 
 
 def test_speech_batches(tmp_path):

@@ -1,0 +1,189 @@
+"""Augmentation of training audio: speed, then silence around it and noise over all (NIM4-ASR, arXiv 2604.18105).
+
+The random numbers of an utterance follow from the seed, the pass over the data and its id. Neither the number of
+loading processes nor a restart changes them, and an utterance that comes again in the same epoch is drawn anew.
+"""
+
+import hashlib
+import math
+from fractions import Fraction
+from typing import Callable, Dict, Iterator, List, Mapping, Sequence, Tuple, Union
+
+import numpy as np
+from espnet2.samplers.abs_sampler import AbsSampler
+from torch.utils.data import Dataset
+
+from espnet_llmasr import audio
+from espnet_llmasr.asr.conformer import subsampled_length
+from espnet_llmasr.asr.fbank import KaldiFbank, num_frames
+from espnet_llmasr.train.noise import noise_source
+from espnet_llmasr.train.preprocessor import Utterance
+
+SLOWEST, FASTEST = 0.5, 2.0
+BETA = (1.0, 3.0)  # of the padding, as NIM4-ASR
+
+
+class Augmentation:
+    """Changes the speech of a training utterance; its target stays as it is.
+
+    Args:
+        frontend: its rate and windows tell how many frames an utterance has.
+        seed: of the training.
+        frames_needed: encoder frames that the target of an utterance needs (CTC); what would be left with fewer at a
+            drawn speed keeps its own.
+        speed: factors, drawn with equal chances; 0.9 makes longer and lower. Empty: off.
+        noise_prob: share of utterances that get silence and noise.
+        noise: a folder of audio files, a kind of `noise.KINDS`, or a list of such, drawn with equal chances.
+        snr_db: mean and standard deviation of the normal distribution of the signal-to-noise ratio.
+        max_pad_s: silence of max_pad_s * Beta(1, 3) seconds is put before, and another after, the speech.
+    Raises:
+        ValueError: a value that is not possible, or noise that cannot be had.
+    """
+
+    def __init__(
+        self,
+        frontend: KaldiFbank,
+        seed: int,
+        frames_needed: Callable[[Utterance], int],
+        speed: Sequence[float] = (),
+        noise_prob: float = 0.0,
+        noise: Union[str, Sequence[str]] = "",
+        snr_db: Tuple[float, float] = (10.0, 5.0),
+        max_pad_s: float = 1.0,
+    ):
+        self.rate, self.window, self.shift = frontend.fs, frontend.window_size, frontend.shift
+        self.windows = (frontend.fs, frontend.frame_length_ms, frontend.frame_shift_ms)
+        self.seed, self.frames_needed = seed, frames_needed
+        self.speeds = [_speed(factor) for factor in _as_list(speed)]
+        self.noise_prob = _number("noise_prob", noise_prob, 0.0, 1.0)
+        self.snr_db = _snr(snr_db)
+        self.max_pad_s = _number("max_pad_s", max_pad_s, 0.0, 10.0)
+        names = _as_list(noise)
+        if bool(names) != (self.noise_prob > 0):
+            raise ValueError(
+                f"--augment_conf has noise_prob={noise_prob} and noise={noise!r}: give both or none, "
+                "such as noise_prob=0.2 and noise=[babble, vehicle, music]"
+            )
+        self.sources = [noise_source(str(name), self.rate) for name in names]
+
+    @property
+    def is_on(self) -> bool:
+        return bool(self.speeds or self.sources)
+
+    def __call__(self, pass_seed: int, uid: str, data: Utterance) -> Utterance:
+        """One utterance in one pass over the data: a copy whose "speech" (N,) is changed, float32."""
+        rng = _random_numbers(self.seed, pass_seed, uid)
+        speech = data["speech"]
+        if self.speeds:
+            speech = self._at_speed(speech, self.speeds[rng.integers(len(self.speeds))], self.frames_needed(data))
+        if rng.random() < self.noise_prob:
+            speech = self._with_noise(speech, rng)
+        return {**data, "speech": speech}
+
+    def _at_speed(self, speech: np.ndarray, speed: Fraction, frames_needed: int) -> np.ndarray:
+        """(N,) -> (ceil(N / speed),), unless that leaves too few frames."""
+        encoder_frames = subsampled_length(num_frames(_ceil_div(len(speech), speed), *self.windows))
+        if speed == 1 or encoder_frames < max(1, frames_needed):
+            return speech
+        return audio.resample(speech, speed.numerator, speed.denominator).astype(np.float32, copy=False)
+
+    def _with_noise(self, speech: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Silence before and after, and noise over all of it."""
+        before, after = (rng.beta(*BETA, size=2) * self.max_pad_s * self.rate).astype(int)
+        snr_db = rng.normal(*self.snr_db)
+        noise = self.sources[rng.integers(len(self.sources))](before + len(speech) + after, rng)
+        return mix(np.pad(speech, (before, after)), noise, power(speech), snr_db)
+
+    def longest(self, frames: Mapping[str, int]) -> Dict[str, int]:
+        """The most feature frames that each utterance can get, by id; `frames` is what it has on disk."""
+        slowest = min([Fraction(1), *self.speeds])
+        padding = 2 * math.ceil(self.max_pad_s * self.rate) if self.sources else 0
+
+        def most(count: int) -> int:
+            samples = self.window + count * self.shift - 1  # one more would be another frame
+            return num_frames(_ceil_div(samples, slowest) + padding, *self.windows)
+
+        most_of = {count: most(count) for count in set(frames.values())}
+        return {uid: most_of[count] for uid, count in frames.items()}
+
+
+def power(samples: np.ndarray) -> float:
+    """Mean square of (N,)."""
+    return float(np.mean(np.square(samples, dtype=np.float64)))
+
+
+def mix(speech: np.ndarray, noise: np.ndarray, speech_power: float, snr_db: float) -> np.ndarray:
+    """Adds noise (N,) to padded speech (N,), float32; the whole is scaled down if its peak would exceed 1.
+
+    The ratio is that of the mean power of the whole speech without its padding (pauses within count as speech) to
+    the mean power of the whole noise. Nothing is added if either is silent.
+    """
+    noise_power = power(noise)
+    if not speech_power or not noise_power:
+        return speech
+    gain = math.sqrt(speech_power / noise_power) * 10.0 ** (-snr_db / 20)
+    mixed = speech + gain * noise.astype(np.float64)
+    return (mixed / max(1.0, np.abs(mixed).max())).astype(np.float32)
+
+
+class NumberedBatches(AbsSampler):
+    """Batches as (seed of the pass over the data, ids): ESPnet asks for each pass, in any epoch, after any restart."""
+
+    def __init__(self, batches: Sequence[List[str]]):
+        self.batches = batches
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __iter__(self) -> Iterator[List[str]]:
+        return iter(self.batches)
+
+    def generate(self, seed: int) -> List[Tuple[int, List[str]]]:
+        return [(seed, batch) for batch in self.batches]
+
+
+class AugmentedDataset(Dataset):
+    """The utterances of a `NumberedBatches` batch, augmented."""
+
+    def __init__(self, dataset: Dataset, augmentation: Augmentation):
+        self.dataset, self.augmentation = dataset, augmentation
+
+    def __getitems__(self, batch: Tuple[int, List[str]]) -> List[Tuple[str, Utterance]]:
+        """What torch's loader calls with a whole batch."""
+        pass_seed, uids = batch
+        return [(uid, self.augmentation(pass_seed, uid, data)) for uid, data in map(self.dataset.__getitem__, uids)]
+
+
+def _random_numbers(*key: object) -> np.random.Generator:
+    digest = hashlib.blake2b(" ".join(map(str, key)).encode("utf-8"), digest_size=16).digest()
+    return np.random.Generator(np.random.PCG64(int.from_bytes(digest, "big")))
+
+
+def _ceil_div(count: int, speed: Fraction) -> int:
+    return -(-count * speed.denominator // speed.numerator)
+
+
+def _as_list(value: object) -> list:
+    """[] of nothing, [value] of a single one."""
+    if isinstance(value, (list, tuple)):
+        return list(value)
+    return [] if value in (None, "") else [value]
+
+
+def _speed(factor: float) -> Fraction:
+    hundredths = round(100 * _number("speed", factor, SLOWEST, FASTEST))
+    if abs(hundredths - 100 * factor) > 1e-6:
+        raise ValueError(f"--augment_conf has speed {factor}, allowed are steps of 0.01, such as 0.9 or 1.05")
+    return Fraction(hundredths, 100)
+
+
+def _snr(values: object) -> Tuple[float, float]:
+    if not isinstance(values, (list, tuple)) or len(values) != 2:
+        raise ValueError(f"--augment_conf has snr_db={values!r}, expected mean and standard deviation: [10.0, 5.0]")
+    return _number("mean of snr_db", values[0], -100.0, 100.0), _number("deviation of snr_db", values[1], 0.0, 50.0)
+
+
+def _number(name: str, value: object, least: float, most: float) -> float:
+    if not isinstance(value, (int, float)) or not least <= value <= most:
+        raise ValueError(f"--augment_conf has {name} {value!r}, allowed are numbers from {least:g} to {most:g}")
+    return float(value)
