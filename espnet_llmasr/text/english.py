@@ -2,11 +2,14 @@
 
 import importlib.util
 import re
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Dict, Optional, Tuple
 
 Phones = Tuple[str, ...]
+
+GUESSES_KEPT = 200_000  # words whose guessed phones are remembered, about 40 MB; then the memory starts afresh
 
 # Two capitals are an acronym (IT, US, UP, AI), but these are words even when shouted.
 SHOUTED = frozenset("AH AM AN AS AT BE BY DO GO HE HI IF IN IS ME MY NO OF OH ON OR SO TO UH UM WE".split())
@@ -26,7 +29,7 @@ def read_cmudict() -> Dict[str, Phones]:
 
 
 def strip_stress(phone: str) -> str:
-    return phone.rstrip("012")
+    return sys.intern(phone.rstrip("012"))
 
 
 def load_g2p():
@@ -44,13 +47,13 @@ def load_g2p():
 
 
 class English:
-    """Phones of one word, remembered per word. The dictionary is loaded at the first word, the network at the first
-    word that neither the dictionary nor a spelling rule covers."""
+    """Phones of one word. The dictionary is loaded at the first word, the network (2 ms a word) at the first one that
+    neither the dictionary nor a spelling rule covers; its guesses are remembered."""
 
     def __init__(self):
         self._cmudict: Optional[Dict[str, Phones]] = None
         self._g2p = None
-        self.memo: Dict[str, Phones] = {}
+        self._guesses: Dict[str, Phones] = {}
 
     @property
     def cmudict(self) -> Dict[str, Phones]:
@@ -60,9 +63,10 @@ class English:
 
     def __call__(self, word: str) -> Phones:
         """Phones of a word of ASCII letters and apostrophes; capitals mark acronyms ("GPU", "ChatGPT", "PDFs")."""
-        if word not in self.memo:
-            self.memo[word] = self._read(word)
-        return self.memo[word]
+        bare = word.strip("'")
+        if re.fullmatch("[A-Z]{2}", bare) and bare not in SHOUTED:
+            return self.spell(bare)
+        return self._look_up(word) or self._capitals(bare) or self._possessive(bare) or self._guess(bare.lower())
 
     def spell(self, letters: str) -> Phones:
         """Letter names: "ktv" -> K EY T IY V IY."""
@@ -70,12 +74,6 @@ class English:
 
     def _letter(self, letter: str) -> Phones:
         return ("EY",) if letter == "a" else self.cmudict[letter]
-
-    def _read(self, word: str) -> Phones:
-        bare = word.strip("'")
-        if re.fullmatch("[A-Z]{2}", bare) and bare not in SHOUTED:
-            return self.spell(bare)
-        return self._look_up(word) or self._capitals(bare) or self._possessive(bare) or self._guess(bare.lower())
 
     def _look_up(self, word: str) -> Optional[Phones]:
         lower = word.lower()
@@ -105,7 +103,13 @@ class English:
         """A word without a vowel letter is spelled, any other goes through the network."""
         if not re.search("[aeiouy]", word):
             return self.spell(word)
+        if word not in self._guesses:
+            if len(self._guesses) >= GUESSES_KEPT:
+                self._guesses.clear()
+            self._guesses[word] = self._predict(word) or self.spell(word)
+        return self._guesses[word]
+
+    def _predict(self, word: str) -> Phones:
         if self._g2p is None:
             self._g2p = load_g2p()
-        predicted = (strip_stress(p) for p in self._g2p.predict(word) if not p.startswith("<"))
-        return tuple(predicted) or self.spell(word)
+        return tuple(strip_stress(phone) for phone in self._g2p.predict(word) if not phone.startswith("<"))

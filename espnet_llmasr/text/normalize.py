@@ -9,11 +9,16 @@ HAN = "\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 
 _IS_HAN = re.compile(f"[{HAN}]").fullmatch
 _HALF_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}
-_APOSTROPHES = dict.fromkeys(map(ord, "\u2018\u2019\u02bc\u201b\u2032\u00b4`"), "'")
-_INVISIBLE = dict.fromkeys(map(ord, "\u00ad\u200b\u200c\u200d\u2060\ufeff"), None)
-_WIDTH = {**_HALF_WIDTH, 0x3000: " ", 0xFF07: "'", 0xFF40: "'", **_APOSTROPHES, **_INVISIBLE}
+APOSTROPHES = dict.fromkeys(map(ord, "\u2018\u2019\u02bc\u201b\u2032\u00b4`"), "'")
+INVISIBLE = dict.fromkeys(map(ord, "\u00ad\u200b\u200c\u200d\u2060\ufeff"), None)
+_WIDTH = {**_HALF_WIDTH, 0x3000: " ", 0xFF07: "'", 0xFF40: "'", **APOSTROPHES, **INVISIBLE}
 _COMBINED = re.compile("[A-Za-z][\u0300-\u036f]+")
-_TOKEN = re.compile(rf"[{HAN}]|(?:(?![{HAN}_])[\w\u0300-\u036f])+(?:'(?:(?![{HAN}_])[\w\u0300-\u036f])+)*")
+_WORD = rf"(?:(?![{HAN}_])[\w\u0300-\u036f])+(?:'(?:(?![{HAN}_])[\w\u0300-\u036f])+)*"
+_TOKEN = re.compile(rf"[{HAN}]|{_WORD}")
+_RUN = re.compile(rf"[{HAN}]+|{_WORD}")
+_HAN_ONLY = re.compile(f"[{HAN}]*").fullmatch
+_ASCII_WORD = re.compile("[a-z0-9]+(?:'[a-z0-9]+)*")
+_LOOSE_APOSTROPHE = re.compile("'(?:(?<![a-z0-9]')|(?![a-z0-9]))").search
 
 
 def is_han(token: str) -> bool:
@@ -28,7 +33,12 @@ def to_half_width(text: str) -> str:
     """
     if text.isascii():
         return text.replace("`", "'")
-    return _COMBINED.sub(lambda m: unicodedata.normalize("NFC", m[0]), text.translate(_WIDTH))
+    return compose(text.translate(_WIDTH))
+
+
+def compose(text: str) -> str:
+    """Latin letters and the accents after them as one character each."""
+    return _COMBINED.sub(lambda m: unicodedata.normalize("NFC", m[0]), text)
 
 
 def score_tokens(text: str) -> List[str]:
@@ -49,9 +59,15 @@ def normalize(text: str) -> str:
     >>> normalize("我 们 用 ＡＢＣ Python，好！")
     '我们用abc python好'
     """
+    line = to_half_width(text).lower()
+    if line.isascii():
+        bare = line.replace(" ", "").replace("'", "").isalnum() and not _LOOSE_APOSTROPHE(line)
+        return " ".join(line.split() if bare else _ASCII_WORD.findall(line))
+    if _HAN_ONLY(line):
+        return line
     pieces, after_word = [], False
-    for token in score_tokens(text):
-        word = not is_han(token)
-        pieces.append(" " + token if word and after_word else token)
+    for run in _RUN.findall(line):
+        word = not is_han(run[0])
+        pieces.append(" " + run if word and after_word else run)
         after_word = word
     return "".join(pieces)

@@ -1,16 +1,20 @@
-"""Units of the CTC pretraining: phones of Mandarin, English and mixed lines, or characters as the alternative."""
+"""Units of the CTC pretraining: phones of Chinese, English and mixed lines, or characters as the alternative."""
 
 import re
 import unicodedata
-from typing import Iterable, List, Sequence, Union
+from itertools import chain
+from operator import eq
+from typing import Dict, Iterable, List, Optional, Sequence, Union
 
 from espnet_llmasr.text.english import English
-from espnet_llmasr.text.mandarin import TABLES, Mandarin
+from espnet_llmasr.text.han import HanReader, Phones
+from espnet_llmasr.text.inventories import INVENTORIES, IPA, han_table, read_tokens
 from espnet_llmasr.text.normalize import HAN, normalize, to_half_width
 
 BLANK, UNKNOWN, SPACE = "<blank>", "<unk>", "<space>"
-INVENTORIES = ("zh_en",)
+WORDS_KEPT = 200_000  # words whose phones are remembered, about 40 MB; then the memory starts afresh
 
+_HAN_RUN = re.compile(f"[{HAN}]+")
 _ACCENTED = re.compile("[\u00c0-\u024f\u1e00-\u1eff]")
 _PIECE = re.compile(
     rf"(?P<han>[{HAN}]+)"
@@ -26,14 +30,17 @@ def _without_accent(match: "re.Match") -> str:
 
 
 class Phonemizer:
-    """Text -> phones of the inventory `zh_en`: 21 initials and tonal finals (lower case; tone 1-5 on the final, 5 is
-    neutral), 39 ARPAbet phones without stress (upper case).
+    """Text -> phones of an inventory: `zh_en` (the default), `zh_en_yue` or `shared_ipa`, see text.inventories.
 
-    Punctuation is silent. Digits, other scripts and Han characters without a reading give `<unk>`, one each, so text
-    must be normalised first. Case tells acronyms from words, except in an English line that is all capitals.
+    `zh_en` has 21 initials and tonal finals (lower case; tone 1-5 on the final, 5 is neutral) and 39 ARPAbet phones
+    without stress (upper case). Punctuation is silent. Digits, other scripts and Han characters without a reading give
+    `<unk>`, one each, so text must be normalised first. Case tells acronyms from words, except in an English line that
+    is all capitals.
 
     >>> Phonemizer()("用 Python")
     ['iong4', 'P', 'AY', 'TH', 'AA', 'N']
+    >>> Phonemizer("zh_en_yue")("我哋", "yue")
+    ['y_ng', 'y_o5', 'y_d', 'y_ei6']
 
     Raises:
         ValueError: unknown inventory.
@@ -43,21 +50,64 @@ class Phonemizer:
         if inventory not in INVENTORIES:
             raise ValueError(f"unknown phone inventory '{inventory}': choose one of {', '.join(INVENTORIES)}")
         self.inventory = inventory
-        self.mandarin = Mandarin(UNKNOWN)
         self.english = English()
-        self._tokens = (TABLES / f"{inventory}.txt").read_text(encoding="utf-8").split()
+        self._spell = IPA() if INVENTORIES[inventory].ipa else tuple
+        self._tokens = read_tokens(inventory)
+        self._words: Dict[str, Phones] = {}
+        self._readers: Dict[str, HanReader] = {}
+
+    def __reduce__(self):
+        """Another process reads the tables itself."""
+        return type(self), (self.inventory,)
 
     @property
     def tokens(self) -> List[str]:
         """The full inventory; `<blank>` has index 0 and `<unk>` index 1."""
         return list(self._tokens)
 
-    def __call__(self, text: str) -> List[str]:
-        """Phones of one line; empty for a line without letters."""
+    def __call__(self, text: str, lang: str = "") -> List[str]:
+        """Phones of one line; empty for a line without letters.
+
+        Args:
+            lang: value of utt2lang. Han characters are read as Cantonese for "yue", as Mandarin for "zh",
+                "zh-<dialect>", "zh-en", "en" and "".
+
+        Raises:
+            ValueError: a language without phones, or without phones in this inventory.
+        """
+        han = self._readers.get(lang) or self.han(lang)
+        phones = self._plain(text, han)
+        return self._mixed(text, han) if phones is None else phones
+
+    def han(self, lang: str) -> HanReader:
+        """The reader of Han characters in a language; its table is loaded at the first call.
+
+        Raises:
+            ValueError: see `han_table`.
+        """
+        table = han_table(lang, self.inventory)
+        if table not in self._readers:
+            self._readers[table] = HanReader(table, self._spell, UNKNOWN)
+        self._readers[lang] = self._readers[table]
+        return self._readers[lang]
+
+    def _plain(self, text: str, han: HanReader) -> Optional[List[str]]:
+        """The same as `_mixed`, but fast, for a run of Han characters or known words parted by blanks; else None."""
+        if not text.isascii():
+            return han(text) if _HAN_RUN.fullmatch(text) else None
+        words = text.split()
+        if text.isupper() or "a" in words and not _only_articles(words):
+            return None
+        try:
+            return list(chain.from_iterable(map(self._words.__getitem__, words)))
+        except KeyError:
+            return None
+
+    def _mixed(self, text: str, han: HanReader) -> List[str]:
         pieces = list(_PIECE.finditer(self._clean(text)))
         phones: List[str] = []
         for piece, following in zip(pieces, [*pieces[1:], None]):
-            phones.extend(self._read(piece, following))
+            phones += han(piece["han"]) if piece["han"] else self._read(piece, following)
         return phones
 
     @staticmethod
@@ -66,17 +116,28 @@ class Phonemizer:
         all_capitals = text.isupper() and text.isascii() and len(text.split()) > 1
         return text.lower() if all_capitals else text
 
-    def _read(self, piece: "re.Match", following: "re.Match") -> Sequence[str]:
-        if piece["han"]:
-            return self.mandarin(piece["han"])
+    def _read(self, piece: "re.Match", following: Optional["re.Match"]) -> Phones:
         if piece["other"]:
-            return [UNKNOWN]
+            return (UNKNOWN,)
         letters = piece[0].strip("'")
-        spelled = piece["dotted"] or (letters in ("a", "A") and not _is_word(following))
-        return self.english.spell(letters) if spelled else self.english(piece[0])
+        if letters in ("a", "A"):
+            return self._word("a") if _is_word(following) else self._spell(self.english.spell(letters))
+        return self._spell(self.english.spell(letters)) if piece["dotted"] else self._word(piece[0])
+
+    def _word(self, word: str) -> Phones:
+        if word not in self._words:
+            if len(self._words) >= WORDS_KEPT:
+                self._words.clear()
+            self._words[word] = self._spell(self.english(word))
+        return self._words[word]
 
 
-def _is_word(piece: "re.Match") -> bool:
+def _only_articles(words: List[str]) -> bool:
+    """True if each "a" stands before a word of two letters or more."""
+    return all(len(following) > 1 for word, following in zip(words, [*words[1:], ""]) if word == "a")
+
+
+def _is_word(piece: Optional["re.Match"]) -> bool:
     """True for an English word of two letters or more: "a" before it is the article, elsewhere the letter."""
     return piece is not None and piece["word"] is not None and len(piece[0]) > 1
 
@@ -108,16 +169,24 @@ class Characters:
     def tokens(self) -> List[str]:
         return list(self._tokens)
 
-    def __call__(self, text: str) -> List[str]:
-        """ "好 it is" -> ["好", "i", "t", "<space>", "i", "s"]; a character outside the list gives `<unk>`."""
+    def __call__(self, text: str, lang: str = "") -> List[str]:
+        """ "好 it is" -> ["好", "i", "t", "<space>", "i", "s"]; a character outside the list gives `<unk>`.
+
+        The language does not matter; it is taken for the sake of one signature with `Phonemizer`.
+        """
         units = (SPACE if c == " " else c for c in normalize(text))
         return [unit if unit in self._known else UNKNOWN for unit in units]
 
 
-def make_units(unit: str, lines: Iterable[str] = ()) -> Union[Phonemizer, Characters]:
-    """Units by name: "phone" (the fixed inventory `zh_en`) or "char" (the characters found in `lines`)."""
+def make_units(unit: str, lines: Iterable[str] = (), inventory: str = "zh_en") -> Union[Phonemizer, Characters]:
+    """Units by name, to be called with a line and its language: "phone" (a fixed inventory) or "char" (the characters
+    found in `lines`).
+
+    Raises:
+        ValueError: unknown unit or inventory.
+    """
     if unit == "phone":
-        return Phonemizer()
+        return Phonemizer(inventory)
     if unit == "char":
         return Characters.from_text(lines)
     raise ValueError(f"unknown unit '{unit}': choose phone or char")
@@ -125,4 +194,4 @@ def make_units(unit: str, lines: Iterable[str] = ()) -> Union[Phonemizer, Charac
 
 def min_frames(labels: Sequence[str]) -> int:
     """Encoder frames that CTC needs: one per label and one blank between two equal neighbours."""
-    return len(labels) + sum(a == b for a, b in zip(labels, labels[1:]))
+    return len(labels) + sum(map(eq, labels, labels[1:]))

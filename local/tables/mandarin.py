@@ -1,27 +1,22 @@
-"""Freezes the Mandarin reading tables and the `zh_en` inventory under espnet_llmasr/text/tables.
+"""Freezes the Mandarin reading tables under espnet_llmasr/text/tables.
 
     pip install --target build/pypinyin pypinyin==0.55.0
-    PYTHONPATH=build/pypinyin python local/build_tables.py
+    PYTHONPATH=build/pypinyin python local/tables/mandarin.py
 
-pypinyin 0.55 reads more heteronyms correctly than the 0.44 that ESPnet pins, so the tables are built once and kept.
-Readings are taken as pypinyin gives them, except for OVERRIDES and syllables without a vowel (SYLLABIC).
+pypinyin (MIT licence) 0.55 reads more heteronyms correctly than the 0.44 that ESPnet pins, so the tables are built once
+and kept. Readings are taken as pypinyin gives them, except for OVERRIDES and syllables without a vowel (SYLLABIC).
 """
 
-import gzip
 import re
 import sys
-from pathlib import Path
 
 import pypinyin
 from pypinyin.constants import PHRASES_DICT, PINYIN_DICT
 from pypinyin.contrib.tone_convert import to_finals, to_initials, to_tone3
+from table_files import out_option, write_tables
 
 VERSION = "0.55.0"
-TABLES = Path(__file__).resolve().parents[1] / "espnet_llmasr" / "text" / "tables"
 INITIALS = "b p m f d t n l g k h j q x zh ch sh r z c s".split()
-ARPABET = (
-    "AA AE AH AO AW AY B CH D DH EH ER EY F G HH IH IY JH K L M N NG OW OY P R S SH T TH UH UW V W Y Z ZH"
-).split()
 # The nasal of 嗯 becomes the nearest ordinary final; 呣 keeps the consonant as its only phone; ê is read ei.
 SYLLABIC = {"n": "en", "ng": "en", "m": "m", "hm": "h en", "hng": "h eng", "ê": "ei"}
 # Character defaults and phrases that pypinyin reads in a rarer way than speakers do ...
@@ -66,45 +61,20 @@ def read_characters():
 
 
 def read_phrases(characters):
-    """Phrase -> its syllables, or "" where they equal the characters' own readings (it still guides the matching)."""
+    """Phrase -> its syllables."""
     phrases = {p: " ".join(numbered(r[0]) for r in readings) for p, readings in PHRASES_DICT.items() if len(p) > 1}
     phrases.update({k: v for k, v in OVERRIDES.items() if len(k) > 1})
     for character, (syllable, words) in OTHER_READING.items():
         readings = {**characters, character: syllable}
         phrases.update({word: " ".join(readings[c] for c in word) for word in words.split()})
-    for phrase, syllables in phrases.items():
-        if syllables == " ".join(characters.get(c, "?") for c in phrase):
-            phrases[phrase] = ""
     return phrases
-
-
-def character_lines(characters, phrases):
-    """One line per syllable: syllable, phones, the characters read so."""
-    groups = {s: [] for s in characters.values()}
-    groups.update({s: [] for line in phrases.values() for s in line.split() if s not in groups})
-    for character, syllable in characters.items():
-        groups[syllable].append(character)
-    return [f"{s}\t{' '.join(phones_of(s))}\t{''.join(sorted(groups[s]))}" for s in sorted(groups)]
-
-
-def write_gz(path, lines):
-    with open(path, "wb") as raw, gzip.GzipFile(fileobj=raw, mode="wb", compresslevel=9, mtime=0, filename="") as out:
-        out.write(("\n".join(lines) + "\n").encode("utf-8"))
 
 
 def main():
     if pypinyin.__version__ != VERSION:
-        sys.exit(f"build_tables: found pypinyin {pypinyin.__version__}, needed is {VERSION}: see this file")
+        sys.exit(f"mandarin.py: found pypinyin {pypinyin.__version__}, needed is {VERSION}: see this file")
     characters = read_characters()
-    phrases = read_phrases(characters)
-    lines = character_lines(characters, phrases)
-    finals = sorted({p for line in lines for p in line.split("\t")[1].split()} - set(INITIALS))
-    TABLES.mkdir(parents=True, exist_ok=True)
-    write_gz(TABLES / "zh_characters.tsv.gz", lines)
-    write_gz(TABLES / "zh_phrases.tsv.gz", [f"{p}\t{s}" if s else p for p, s in sorted(phrases.items())])
-    tokens = ["<blank>", "<unk>", *INITIALS, *finals, *ARPABET]
-    (TABLES / "zh_en.txt").write_text("\n".join(tokens) + "\n", encoding="utf-8")
-    print(f"{len(characters)} characters, {len(phrases)} phrases, {len(finals)} finals, {len(tokens)} tokens")
+    write_tables(out_option("Build the Mandarin tables."), "zh", characters, read_phrases(characters), phones_of)
 
 
 if __name__ == "__main__":

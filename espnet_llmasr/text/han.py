@@ -1,0 +1,68 @@
+"""Reads Han characters as phones by forward maximum match in two frozen tables of a language (see local/tables)."""
+
+import gzip
+import unicodedata
+from pathlib import Path
+from typing import Callable, Dict, List, Sequence, Tuple
+
+TABLES = Path(__file__).with_name("tables")
+Phones = Tuple[str, ...]
+
+
+def read_gz(name: str) -> List[List[str]]:
+    """Rows of a gzipped TSV under tables/."""
+    with gzip.open(TABLES / name, "rt", encoding="utf-8", newline="\n") as lines:
+        return [line.rstrip("\n").split("\t") for line in lines]
+
+
+class HanReader:
+    """Phones of a run of Han characters: the longest known phrase first, single characters otherwise.
+
+    A character without a reading gives `unknown`. Phrases whose reading equals that of their characters are in the
+    table without a reading: they decide where the next phrase may start.
+
+    Args:
+        language: first part of the tables' names: "zh" (Mandarin) or "yue" (Cantonese).
+        spell: turns the table's units of one syllable into those of another inventory.
+    """
+
+    def __init__(self, language: str, spell: Callable[[Sequence[str]], Phones] = tuple, unknown: str = "<unk>"):
+        self.unknown = (unknown,)
+        self.syllables: Dict[str, Phones] = {}
+        self.characters: Dict[str, Phones] = {}
+        for syllable, units, characters in read_gz(f"{language}_characters.tsv.gz"):
+            self.syllables[syllable] = spell(units.split())
+            self.characters.update(dict.fromkeys(characters, self.syllables[syllable]))
+        self.phrases = {row[0]: self._phrase(*row) for row in read_gz(f"{language}_phrases.tsv.gz")}
+        self.lengths = self._lengths()
+
+    def _phrase(self, phrase: str, syllables: str = "") -> Phones:
+        parts = map(self.syllables.__getitem__, syllables.split()) if syllables else map(self._character, phrase)
+        return tuple(phone for part in parts for phone in part)
+
+    def _lengths(self) -> Dict[str, Tuple[int, ...]]:
+        """First two characters of a phrase -> the lengths that phrases with this start have, longest first."""
+        lengths: Dict[str, Tuple[int, ...]] = {}
+        for length in sorted({len(phrase) for phrase in self.phrases}, reverse=True):
+            for start in {phrase[:2] for phrase in self.phrases if len(phrase) == length}:
+                lengths[start] = (*lengths.get(start, ()), length)
+        return lengths
+
+    def __call__(self, run: str) -> List[str]:
+        """ "银行行长" -> ["in2", "h", "ang2", "h", "ang2", "zh", "ang3"]."""
+        phones: List[str] = []
+        phrases, lengths, start = self.phrases, self.lengths, 0
+        while start < len(run):
+            for length in lengths.get(run[start : start + 2], ()):
+                reading = phrases.get(run[start : start + length])
+                if reading is not None:
+                    break
+            else:
+                length, reading = 1, self._character(run[start])
+            phones += reading
+            start += length
+        return phones
+
+    def _character(self, character: str) -> Phones:
+        reading = self.characters.get(character)
+        return reading or self.characters.get(unicodedata.normalize("NFC", character)) or self.unknown

@@ -1,0 +1,53 @@
+"""Digits and symbols written out as words: "The GPU costs $5." -> "The GPU costs five dollars."
+
+WeTextProcessing reads the numbers. It never sees the rest of an English line, where it would change much else ("U.S."
+to "US", "ZIP" to "zip"), and of a Mandarin line only the characters beside digits. What it reads wrongly is rewritten
+before.
+Known and left: "May 5 people" (a date), "60 m" (the letter), "50/50" (fiftieths), "1234" (a year, twelve thirty four).
+"""
+
+import re
+import unicodedata
+
+from espnet_llmasr.text import numerals_en, numerals_zh
+from espnet_llmasr.text.normalize import HAN
+
+_FORMS = (  # superscripts, fractions, Roman and circled numbers, units in one character, wide currency signs
+    "\u00b2\u00b3\u00b9\u00bc-\u00be\u2070-\u2089\u2103\u2109\u2116\u2150-\u218b\u2460-\u249b\u3371-\u33df\uffe0-\uffe6"
+)
+_SINGLE = re.compile(rf"(?<=\d)(?=[\u00bc-\u00be\u2150-\u215e])|(?![0-9])\d|[{_FORMS}]")
+_HAN = re.compile(f"[{HAN}]").search
+_LATIN = re.compile("[A-Za-z]").search
+
+_ASCII_MARK = re.compile("[0-9&+=@#%]").search
+_MARK = re.compile(rf"[\d&+=@#%°¢×÷±{_FORMS}]").search
+
+
+def needs_words(line: str) -> bool:
+    """True for a line in half width that `write_out` may change."""
+    mark = _ASCII_MARK(line) if line.isascii() else _MARK(line)
+    return mark is not None or numerals_en.has_title(line) or numerals_en.has_domain(line)
+
+
+def write_out(line: str, lang: str) -> str:
+    """The line with words for its digits and symbols, all else as it is.
+
+    `lang` "en" is English; in any other language (zh, zh-en, yue, dialects) a line is English only if it has Latin and
+    no Han letters. Cantonese is written out like Mandarin, so with simplified 两 and 万.
+
+    Raises:
+        ValueError: the line has digits, and WeTextProcessing is not installed or cannot write its cache.
+    """
+    if not needs_words(line):
+        return line
+    english = lang == "en" or (_LATIN(line) and not _HAN(line))
+    line = _SINGLE.sub(_unfold, line).replace("\u2044", "/")
+    return numerals_en.write_out(line) if english else numerals_zh.write_out(line)
+
+
+def _unfold(match: "re.Match") -> str:
+    """ "2½" -> "2 1/2", "㎏" -> "kg", digits of other scripts to ASCII."""
+    character = match[0]
+    if not character:
+        return " "
+    return str(unicodedata.decimal(character, "")) or unicodedata.normalize("NFKC", character)

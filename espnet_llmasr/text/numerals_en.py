@@ -1,0 +1,152 @@
+"""English numbers, symbols and titles as words; see numerals.py."""
+
+import re
+
+from espnet_llmasr.text import wetext
+
+DOMAINS = "com|org|net|edu|gov"
+_ALWAYS = {"Mr": "Mister", "mr": "mister", "Mrs": "Missus", "mrs": "missus"}
+_BEFORE_A_NAME = {
+    "Dr": "Doctor",
+    "St": "Saint",
+    "Prof": "Professor",
+    "Capt": "Captain",
+    "Lt": "Lieutenant",
+    "Sgt": "Sergeant",
+    "Rev": "Reverend",
+}
+_MONTHS = "January February March April May June July August September October November December".split()
+_MONTH = "|".join(f"{name[:3]}(?:{name[3:]}|t?\\.|t?(?= ))" for name in _MONTHS)
+_UNITS = "km|kg|cm|mm|mg|ml|min|mph|lbs?|oz|ft|yd|rpm|kWh?|[kMG]?Hz|[MGT]B"
+_SYMBOLS = {
+    "&": "and",
+    "+": "plus",
+    "=": "equals",
+    "@": "at",
+    "%": "percent",
+    "°": "degrees",
+    "¢": "cents",
+    "×": "times",
+    "÷": "divided by",
+    "±": "plus or minus",
+}
+_SIGNS = re.compile(f"[0-9#{''.join(_SYMBOLS)}]")
+_NUMBER = re.compile(
+    r"(?:(?<!\S)-)?[$£€¥]?(?:(?<!\w)\.)?\d+(?:[,.:/-]\d+)*(?: \d/\d\d?)?"
+    rf"(?:(?:st|nd|rd|th)\b| ?(?:%|°[CF]?|(?:{_UNITS}|million|billion|trillion)\b))?"
+)
+_PLURAL = re.compile(r"(?<![\d.,:$£€¥-])'?(?:(\d+)s|(\d*0)'s)\b")
+_TITLE = re.compile(rf"\b(?:({'|'.join(_ALWAYS)})\b\.?(?= )|({'|'.join(_BEFORE_A_NAME)})\b\.?(?= [A-Z]))")
+_HINTS = ("Mr", *_BEFORE_A_NAME)
+_DOMAIN = re.compile(rf"\.(?=(?:{DOMAINS})\b)")
+_SIGN = re.compile(f"[{''.join(_SYMBOLS)}]")
+
+
+def _ordinal(day: str) -> str:
+    ending = "th" if day[-2:-1] == "1" else {"1": "st", "2": "nd", "3": "rd"}.get(day[-1], "th")
+    return day + ending
+
+
+def _month(abbreviated: str) -> str:
+    return next(name for name in _MONTHS if name[:3] == abbreviated[:3])
+
+
+def _dollars(match: "re.Match") -> str:
+    """ "$5.50" -> "5 dollars and 50 cents"."""
+    parts = [(match[1].lstrip("0"), "dollar"), (match[2].lstrip("0"), "cent")]
+    return " and ".join(f"{count} {name}{'s' * (count != '1')}" for count, name in parts if count) or "0 dollars"
+
+
+def _magnitude(match: "re.Match") -> str:
+    """ "$5M" -> "$5 million"; "$5 thousand" it cannot read."""
+    letter = match[2].lower()
+    return f"{match[1]},000" if letter == "k" else f"{match[1]} {'million' if letter == 'm' else 'billion'}"
+
+
+def _spelled(letters: str) -> str:
+    """ "AT" -> "A.T.", which can be no word."""
+    return "".join(f"{letter}." for letter in letters) if len(letters) > 1 else letters
+
+
+_REWRITES = [
+    (re.compile(pattern), replacement)
+    for pattern, replacement in (
+        (r"\b([A-Z]{1,3})&([A-Z]{1,3})\b", lambda m: f"{_spelled(m[1])} and {_spelled(m[2])}"),
+        (r"\b([BCOP])2([BCOP])\b", r"\1 to \2"),
+        (r"\b([A-G])#(?!\w)", r"\1 sharp"),
+        (r"#(?=\d)|\b[Nn]o\. ?(?=\d)", "number "),
+        (r"\b(?:24/7|9/11)\b", lambda m: m[0].replace("/", " ")),
+        (r"(\d)'(\d{1,2})\"", r"\1 foot \2"),
+        (r"(?<=\d) ?(k?)m2\b", lambda m: f" square {'kilo' * bool(m[1])}meters"),
+        (r"(\d)(?::00)? ?([AaPp])(?:\.[Mm]\.|[Mm]\b)", lambda m: f"{m[1]} {m[2].lower()}.m."),
+        # "October 5" would become "the fifth of october", which is not the order of the words
+        (rf"\b({_MONTH}) (\d\d?)(?:st|nd|rd|th)?\b(?![:%]|[.,-]\d)", lambda m: f"{_month(m[1])} {_ordinal(m[2])}"),
+        (
+            rf"(?:\bthe )?(?<![\d:/.,$£€-])\b(\d\d?)(?:st|nd|rd|th)? ({_MONTH})\b",
+            lambda m: f"the {_ordinal(m[1])} of {_month(m[2])}",
+        ),
+        (r"\bUS(?=\$\d)", ""),
+        (r"([$£€]\d+) ?([kK])\b", _magnitude),
+        (r"([$£€][\d.,]*\d) ?([mMbB])[mMnN]?\b", _magnitude),
+        (r"\$(\d[\d,]*)\.(\d\d)(?!\d)(?![- ]?(?:thousand|[mbtr]+illion))", _dollars),
+        # seven digits are a telephone number, unless they are a range of round numbers
+        (r"(?<![\d-])(?!\d\d0-\d{3}0)\d{3}-\d{4}(?![\d-])", lambda m: " ".join(m[0].replace("-", ""))),
+        (r"(?<=[A-Za-z])-?(?=\d)|(?<=[A-Za-z])(?=[$£€¥]\d)", " "),
+        (r"(?<=[\d%])-(?=[A-Za-z])|(?<=\dst|\dnd|\drd|\dth)-", " "),
+        # a range, but not within a date or a telephone number
+        (
+            r"(?<![\d-])(\d{4}-\d\d?-\d\d?|(?:\d-)?\d{3}-\d{3}-\d{4})(?!\d)|(?<=[\d%])(?: ?[–—] ?|-)(?=[$£€]?\d)",
+            lambda m: m[1] or " to ",
+        ),
+        (rf"(?<=\d)(?!(?:st|nd|rd|th|s|{_UNITS})\b)(?=[A-Za-z])", " "),
+    )
+]
+
+
+def has_title(line: str) -> bool:
+    """True for a line with "mr" or a title before a name."""
+    if "mr" not in line and (line.islower() or not any(title in line for title in _HINTS)):
+        return False
+    return _TITLE.search(line) is not None
+
+
+def has_domain(line: str) -> bool:
+    return "." in line and _DOMAIN.search(line) is not None
+
+
+def write_out(line: str) -> str:
+    """ "AT&T paid $5.50 in the 1990s" -> "A.T. and T paid five dollars and fifty cents in the nineteen nineties"."""
+    if has_title(line):
+        line = _TITLE.sub(lambda m: _ALWAYS.get(m[1]) or _BEFORE_A_NAME[m[2]], line)
+    if has_domain(line):
+        line = _DOMAIN.sub(" dot ", line)
+    if _SIGNS.search(line):
+        line = _read_signs(line)
+    return " ".join(line.split())
+
+
+def _read_signs(line: str) -> str:
+    for pattern, replacement in _REWRITES:
+        line = pattern.sub(replacement, line)
+    line = _PLURAL.sub(lambda m: _plural(wetext.english(m[1] or m[2])), line)
+    line = _NUMBER.sub(_read, line)
+    line = _SIGN.sub(lambda m: f" {_SYMBOLS[m[0]]}{' ' * _before_a_letter(m)}", line)
+    return line.replace("#", " ")
+
+
+def _before_a_letter(match: "re.Match") -> bool:
+    return match.string[match.end() : match.end() + 1].isalpha()
+
+
+def _plural(number: str) -> str:
+    """ "nineteen ninety" -> "nineteen nineties"."""
+    if number.endswith("y"):
+        return f"{number[:-1]}ies"
+    return f"{number}es" if number.endswith("x") else f"{number}s"
+
+
+def _read(match: "re.Match") -> str:
+    words = wetext.english(match[0])
+    if words.startswith("thousand"):  # its reading of "1,234"
+        words = f"one {words}"
+    return f"{words} " if _before_a_letter(match) else words

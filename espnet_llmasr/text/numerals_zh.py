@@ -1,0 +1,66 @@
+"""Digits and symbols of lines with Han characters as words; see numerals.py. Latin words stay as they are."""
+
+import re
+
+from espnet_llmasr.text import wetext
+from espnet_llmasr.text.normalize import HAN
+from espnet_llmasr.text.numerals_en import DOMAINS
+
+_DIGITS = dict(zip("0123456789", "零一二三四五六七八九"))
+_SYMBOLS = {
+    "&": "和",
+    "+": "加",
+    "=": "等于",
+    "@": "艾特",
+    "°": "度",
+    "¢": "分",
+    "×": "乘",
+    "÷": "除以",
+    "±": "正负",
+}
+_SIGN = re.compile(f"[{''.join(_SYMBOLS)}]")
+_LATIN = r"(?:[A-Za-z0-9 :/%$£€¥°+=×÷±~-]|(?<=\d)[.,](?=\d)|\.(?=\d))*"
+# Digits and the words beside them: 第, 零下, 平方公里. The less is read, the faster, and the oftener it is remembered.
+_NUMBER = re.compile(rf"[{HAN}]{{0,2}}(?:{_LATIN}\d{_LATIN}[{HAN}]{{0,4}})+")
+_AND = re.compile(r"(?<=[A-Za-z]) ?& ?(?=[A-Za-z])")
+_NUMERALS = "零〇一二三四五六七八九十百千万亿点两"
+
+
+def _name(match: "re.Match") -> str:
+    """ "A6" -> "A六", "A320" -> "A三二零", "H200" -> "H两百", "GPT-3.5" -> "GPT三点五"."""
+    letters, number = match[1], match[2]
+    by_digit = len(number) > 2 and "." not in number and not number.endswith("00")
+    return letters + (_by_digit(number) if by_digit else wetext.mandarin(number))
+
+
+def _by_digit(number: str) -> str:
+    return "".join(_DIGITS[digit] for digit in number)
+
+
+_REWRITES = [
+    (re.compile(r"(?<=\d),(?=\d{3}(?!\d))"), ""),
+    (re.compile(r"(?<![A-Za-z0-9])([BCOP])2([BCOP])(?![A-Za-z0-9])"), r"\1 to \2"),
+    (re.compile(r"(?<![A-Za-z])([A-G])#"), r"\1 sharp"),
+    (re.compile(r"(?<![A-Za-z0-9])([A-Za-z]+)-?(\d+(?:\.\d+)?)(?![\d.:%])"), _name),
+    (re.compile(r"(?<!\d)(\d5)(?=后)"), lambda m: _by_digit(m[1])),
+    (re.compile(r"(?<=[\d%])[—–]+(?=\d)|(?<=[%C°])[-~](?=\d)"), "到"),
+    (re.compile(rf"\.(?=(?:{DOMAINS})(?![A-Za-z]))"), "点"),
+]
+
+
+def write_out(line: str) -> str:
+    """ "用Python写了3个demo" -> "用Python写了三个demo"."""
+    for pattern, replacement in _REWRITES:
+        line = pattern.sub(replacement, line)
+    line = _NUMBER.sub(_read, line)
+    line = re.sub(rf"([{_NUMERALS}]+)%", r"百分之\1", line)
+    line = _AND.sub(" and ", line)
+    line = re.sub(r"°C", "摄氏度", line)
+    line = _SIGN.sub(lambda m: _SYMBOLS[m[0]], line)
+    return re.sub("[%#]", " ", line)
+
+
+def _read(match: "re.Match") -> str:
+    """Digits as words; a blank at the edge, which WeTextProcessing takes away, stays."""
+    core = match[0].strip()
+    return match[0].replace(core, wetext.mandarin(core))

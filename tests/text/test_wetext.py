@@ -1,0 +1,107 @@
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from espnet_llmasr.text import wetext
+from espnet_llmasr.text.normalize import normalize
+from espnet_llmasr.text.transcript import Transcript
+
+tn = pytest.importorskip("tn", reason="pip install WeTextProcessing")
+READ = "from espnet_llmasr.text.transcript import Transcript as T; print(T()('3个啊儿嘅', 'zh')[0])"
+
+
+def hashes():
+    folder = Path(tn.__file__).parent
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.glob("*.fst")}
+
+
+def process(cache, code=READ, **env):
+    env = {**os.environ, "ESPNET_LLMASR_CACHE": str(cache), **env}
+    return subprocess.Popen(
+        [sys.executable, "-c", code], env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+
+
+def test_two_processes_build_one_cache_silently_and_nothing_else(tmp_path):
+    """Interjections, erhua and traditional characters survive; the installed files do not change."""
+    before = hashes()
+    assert len(before) >= 4
+    for done in [process(tmp_path) for _ in range(2)]:
+        assert done.communicate() == ("三个啊儿嘅\n", "") and done.returncode == 0
+    built = tmp_path / wetext.cache_dir().name
+    assert sorted(os.listdir(built)) == ["zh_tn_tagger.fst", "zh_tn_verbalizer.fst"]
+    assert os.listdir(tmp_path) == [built.name]
+    written = {path: path.stat().st_mtime_ns for path in built.iterdir()}
+    assert process(tmp_path).communicate() == ("三个啊儿嘅\n", "")
+    assert written == {path: path.stat().st_mtime_ns for path in built.iterdir()}
+    assert hashes() == before
+
+
+def test_a_folder_that_cannot_be_written_is_said(tmp_path):
+    (tmp_path / "file").write_text("")
+    output, error = process(tmp_path / "file" / "below").communicate()
+    assert output == "" and error.splitlines()[-1].startswith("ValueError: cannot write")
+    assert "ESPNET_LLMASR_CACHE" in error.splitlines()[-1]
+
+
+def test_default_cache(monkeypatch, tmp_path):
+    monkeypatch.delenv("ESPNET_LLMASR_CACHE", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert wetext.cache_dir().parent == tmp_path / "espnet_llmasr"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert wetext.cache_dir().parent == tmp_path / ".cache" / "espnet_llmasr"
+
+
+def test_missing_package_is_named_at_the_first_line_with_digits(monkeypatch):
+    for name in [name for name in sys.modules if name.split(".")[0] == "tn"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "tn", None)
+    monkeypatch.setattr(wetext, "MEMO", 0)
+    wetext._grammar.cache_clear()
+    wetext.english.cache_clear()
+    assert Transcript()("No digits.", "en") == ("no digits", "")
+    with pytest.raises(ValueError, match="pip install WeTextProcessing"):
+        Transcript()("Digits: 3.", "en")
+
+
+def test_import_is_cheap_and_loads_nothing():
+    code = (
+        "import sys, espnet_llmasr.text.transcript as t; t.Transcript()('plain', 'en'); "
+        "print(sorted(set(sys.modules) & {'tn', 'pynini', 'importlib_resources'}))"
+    )
+    assert process("", code).communicate() == ("[]\n", "")
+
+
+@pytest.mark.parametrize(
+    "line, lang",
+    [
+        ("Don't stop, it's the ChatGPT of the GPU!", "en"),
+        ("WELL I DON'T KNOW", "en"),
+        ("He said: “yes” (twice), co-op — and so on...", "en"),
+        ("今天天气很好，我们去玩吧！", "zh"),
+        ("用Python写了一个demo，然后push到git", "zh-en"),
+        ("嗯，那个啊，这个呃，小孩儿在花儿那玩儿", "zh"),
+        ("嘅 噉 諗 係 靚 㗎𨋢", "yue"),
+        ("《三体》“黑暗森林”、ＡＢＣ……", "zh"),
+    ],
+)
+def test_plain_lines_are_what_wetextprocessing_makes_of_them(line, lang, grammar):
+    """So lines without digits may go round it; our options leave interjections, erhua and traditional characters."""
+    read = wetext.english if lang == "en" else wetext.mandarin
+    assert normalize(read(line)) == Transcript()(line, lang)[0]
+
+
+@pytest.mark.parametrize(
+    "line, theirs, ours",
+    [("啊", "", "啊"), ("小孩儿在花儿那玩儿", "小孩在花那玩", "小孩儿在花儿那玩儿"), ("嘅噉諗", "慨啖谂", "嘅噉諗")],
+)
+def test_the_three_rules_that_we_switch_off(line, theirs, ours):
+    from tn.chinese.normalizer import Normalizer
+
+    assert Normalizer().normalize(line) == theirs
+    assert Transcript()(line, "zh") == (ours, "")
