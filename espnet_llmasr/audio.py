@@ -14,7 +14,7 @@ import re
 import tarfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Optional
+from typing import Optional, Tuple
 
 import numpy as np
 import soundfile
@@ -34,17 +34,21 @@ class AudioError(ValueError):
 
 @dataclass(frozen=True)
 class Info:
-    """What the header of an entry says; `seconds` counts only the piece, if the entry names one."""
+    """What the header of an entry says; `samples` (per channel) counts only the piece, if the entry names one."""
 
     rate: int
     channels: int
-    seconds: float
+    samples: int
     plain: bool
     """Uncompressed PCM, whose samples cannot be damaged without the file being short."""
 
     @property
-    def samples(self) -> int:
-        return round(self.seconds * self.rate)
+    def seconds(self) -> float:
+        return self.samples / self.rate
+
+    def samples_at(self, rate: int) -> int:
+        """How many samples `read` gives at this rate."""
+        return -(-self.samples * rate // self.rate)
 
 
 @dataclass(frozen=True)
@@ -81,16 +85,13 @@ def info(entry: str) -> Info:
     """
     where = Entry.parse(entry)
     with _open(where, entry) as sound:
-        total = sound.frames / sound.samplerate
         plain = sound.format in UNCOMPRESSED and sound.subtype.startswith("PCM_")
-        if sound.frames == 0:
-            raise AudioError("empty_wav", entry)
-        if where.end is not None and where.end > total + 0.1:
+        if where.end is not None and where.end > sound.frames / sound.samplerate + 0.1 and sound.frames:
             raise AudioError("beyond_end", entry)
-        seconds = total if where.end is None else min(where.end, total) - where.start
-        if seconds <= 0:
+        first, last = _span(sound, where)
+        if first >= last:
             raise AudioError("empty_wav", entry)
-        return Info(sound.samplerate, sound.channels, seconds, plain)
+        return Info(sound.samplerate, sound.channels, last - first, plain)
 
 
 def read(entry: str, rate: int) -> np.ndarray:
@@ -99,6 +100,12 @@ def read(entry: str, rate: int) -> np.ndarray:
     Raises:
         AudioError: as `info`, and nan_samples.
     """
+    samples, source_rate = read_at_own_rate(entry)
+    return samples if source_rate == rate else resample(samples, source_rate, rate).astype(np.float32)
+
+
+def read_at_own_rate(entry: str) -> Tuple[np.ndarray, int]:
+    """float32 mono samples (N,) and their rate in Hz. Raises as `read`."""
     where = Entry.parse(entry)
     with _open(where, entry) as sound:
         source_rate = sound.samplerate
@@ -111,18 +118,26 @@ def read(entry: str, rate: int) -> np.ndarray:
     if not np.isfinite(samples).all():
         raise AudioError("nan_samples", entry)
     samples = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
-    return samples if source_rate == rate else resample(samples, source_rate, rate).astype(np.float32)
+    return samples, source_rate
 
 
 def _read_piece(sound: soundfile.SoundFile, where: Entry) -> np.ndarray:
     """(N, channels). Seeking in mp3 is inexact, so that is read from its beginning."""
     if where.end is None:
         return sound.read(dtype="float32", always_2d=True)
-    first, last = (round(t * sound.samplerate) for t in (where.start, where.end))
+    first, last = _span(sound, where)
     if sound.format in ("MP3", "MPEG"):
         return sound.read(last, dtype="float32", always_2d=True)[first:]
-    sound.seek(min(first, sound.frames))
-    return sound.read(max(0, min(last, sound.frames) - first), dtype="float32", always_2d=True)
+    sound.seek(first)
+    return sound.read(last - first, dtype="float32", always_2d=True)
+
+
+def _span(sound: soundfile.SoundFile, where: Entry) -> Tuple[int, int]:
+    """First sample of the entry, and the one after its last."""
+    if where.end is None:
+        return 0, sound.frames
+    first, last = (min(round(t * sound.samplerate), sound.frames) for t in (where.start, where.end))
+    return first, max(first, last)
 
 
 def resample(samples: np.ndarray, source_hz: int, target_hz: int) -> np.ndarray:

@@ -1,13 +1,18 @@
 """Files that several processes share: written beside their final name, flushed, renamed; Kaldi tables read strictly."""
 
+import io
+import logging
 import os
 import shutil
+import subprocess
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Dict, Iterator, Mapping, Union
+from typing import Callable, Dict, Iterator, Mapping, Tuple, Union
 
 PathLike = Union[str, Path]
+BYTE_ORDER = {**os.environ, "LC_ALL": "C"}
+SORT_MEMORY = "32M"
 
 
 @contextmanager
@@ -66,6 +71,54 @@ def read_scp(path: PathLike) -> Dict[str, str]:
     return table
 
 
+def read_rows(path: PathLike) -> Iterator[Tuple[str, str]]:
+    """Rows (id, rest of the line) of a Kaldi table in the order of the file, one at a time, without empty lines.
+
+    Raises:
+        ValueError: the file is missing or not UTF-8.
+    """
+    if not Path(path).is_file():
+        raise ValueError(f"{path} does not exist")
+    key = ""
+    try:
+        with open(path, encoding="utf-8-sig", newline="\n") as lines:
+            for line in lines:
+                parts = line.split(maxsplit=1)
+                if len(parts) == 2:
+                    key = parts[0]
+                    yield key, parts[1].rstrip()
+                elif parts:
+                    yield parts[0], ""
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not UTF-8 text (after the line of '{key}'): convert it first") from error
+
+
+def count_rows(path: PathLike) -> int:
+    """Lines of a table, at the speed of the disk."""
+    with open(path, "rb") as file:
+        return sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))
+
+
+@contextmanager
+def sorted_file(path: Path, unique: bool = False) -> Iterator[Callable[[str], object]]:
+    """Yields a function that takes lines; at the end `path` holds them in byte order, each once if `unique`.
+
+    GNU sort does it beside this process, in memory that does not grow.
+
+    Raises:
+        OSError: it failed.
+    """
+    command = ["sort", "-S", SORT_MEMORY, "-T", str(path.parent), "-o", str(path), *(["-u"] if unique else [])]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, env=BYTE_ORDER) as sort:
+        try:
+            with io.TextIOWrapper(sort.stdin, encoding="utf-8", errors="surrogateescape", newline="\n") as spool:
+                yield spool.write
+        except BrokenPipeError:
+            logging.error("sort has ended before its input")  # it has said why; its status follows
+        if sort.wait() != 0:
+            raise OSError(f"sort of {path} failed: is the disk full?")
+
+
 def write_scp(path: PathLike, table: Mapping[str, object]) -> None:
     """Writes a Kaldi table sorted by id in byte order (LC_ALL=C).
 
@@ -90,7 +143,9 @@ def replacing(directory: Path) -> Iterator[Path]:
     if old.exists() and not directory.exists():
         old.rename(directory)
     if directory.exists() and any(directory.iterdir()) and not (directory / "stats.json").exists():
-        raise ValueError(f"{directory} exists and was not made here (it has no stats.json): choose another output directory")
+        raise ValueError(
+            f"{directory} exists and was not made here (it has no stats.json): choose another output directory"
+        )
     shutil.rmtree(staged, ignore_errors=True)
     staged.mkdir(parents=True)
     try:

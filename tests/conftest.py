@@ -100,7 +100,7 @@ def _options(corpus: Path, out: Path, data: str, conf: dict) -> list:
     config.write_text(yaml.safe_dump({**COMMON, "normalize_conf": {"stats_file": f"{corpus}/feats_stats.npz"}, **conf}))
     options = ["--config", str(config), "--output_dir", str(out)]
     for name in ("train", "valid"):
-        for table in ("wav.scp,speech,sound", f"{data},{data},text"):
+        for table in (f"wav.scp,speech,audio_{FS}", f"{data},{data},text"):
             options += [f"--{name}_data_path_and_name_and_type", f"{corpus / name}/{table}"]
         options += [f"--{name}_shape_file", f"{corpus / name}/utt2num_frames"]
     return options

@@ -85,3 +85,27 @@ def test_bad_tables(tmp_path):
     path.write_bytes(b"a \xff\n")
     with pytest.raises(ValueError, match="not UTF-8"):
         read_scp(path)
+
+
+def test_rows_are_read_as_read_scp_reads_them(tmp_path):
+    (tmp_path / "t").write_bytes("\ufeffb  1 2 \r\n\n a\t3\nempty\n好 x\u2028y".encode())
+    rows = list(files.read_rows(tmp_path / "t"))
+    assert rows == [("b", "1 2"), ("a", "3"), ("empty", ""), ("好", "x\u2028y")]
+    assert dict(rows) == files.read_scp(tmp_path / "t") and files.count_rows(tmp_path / "t") == 4
+    (tmp_path / "t").write_bytes(b"a 1\nb \xff\n")
+    with pytest.raises(ValueError, match="not UTF-8 text"):
+        list(files.read_rows(tmp_path / "t"))
+    with pytest.raises(ValueError, match="none does not exist"):
+        next(files.read_rows(tmp_path / "none"))
+
+
+def test_sorted_file(tmp_path):
+    for unique in (False, True):
+        with files.sorted_file(tmp_path / "out", unique) as add:
+            for line in ("é", "a", "a-1", "B", "a"):
+                add(line + "\n")
+        wanted = ["B", "a", "a", "a-1", "é"]
+        assert (tmp_path / "out").read_text().split() == (sorted(set(wanted), key=str.encode) if unique else wanted)
+    with pytest.raises(OSError, match="sort of .* failed"):
+        with files.sorted_file(tmp_path / "no" / "folder") as add:
+            add("a\n")

@@ -1,117 +1,119 @@
-"""Kaldi data directory in, dump directory out: reading, writing, reporting and replacing it in one step."""
+"""The dump directory, written row by row, and the report of what was kept and dropped."""
 
 import json
 import logging
-from collections import Counter
-from dataclasses import dataclass
+import os
+from collections import Counter, defaultdict
+from contextlib import ExitStack
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
-from typing import Dict, Iterable, List, Optional
+from typing import Dict, Iterator, List, Tuple
 
-from espnet_llmasr.bin._audio import Audio, fbank_frames
-from espnet_llmasr.files import read_scp, write_atomically, write_scp
-from espnet_llmasr.text.normalize import is_han, score_tokens
+from espnet_llmasr.bin._checks import Result, fbank_frames
+from espnet_llmasr.bin._tables import Utterance
+from espnet_llmasr.files import read_rows, sorted_file, write_atomically
 
-
-@dataclass(frozen=True)
-class Utterance:
-    id: str
-    wav: Optional[str]
-    text: Optional[str]
+TABLES = "wav.scp text phones utt2spk utt2lang utt2num_samples utt2num_frames dropped.txt".split()
+NAMED = 3  # utterances that the report names for each reason
 
 
-@dataclass(frozen=True)
-class Result:
-    """An utterance after its checks: either `reason` says why it is dropped, or `audio` and `labels` are set."""
-
-    id: str
-    reason: Optional[str] = None
-    audio: Optional[Audio] = None
-    labels: str = ""
-
-
-def read_utterances(data: Path) -> List[Utterance]:
-    """All ids of wav.scp and text in byte order.
+class Dump:
+    """The tables of a set; rows come in byte order of their ids. A context manager.
 
     Raises:
-        ValueError: a missing file, a duplicate id, segments, or a command in place of a path.
+        ValueError: a line break in a path, or a blank in the name of a speaker.
     """
-    if (data / "segments").exists():
-        raise ValueError(f"{data / 'segments'} is not supported: cut the recordings into one file per utterance first")
-    tables = {name: read_scp(data / name) for name in ("wav.scp", "text")}
-    for name, table in tables.items():
-        if list(table) != in_byte_order(table):
-            logging.warning("%s is not sorted; the ids are sorted now", data / name)
-    wavs, texts = tables.values()
-    for key, path in wavs.items():
-        if path.endswith("|"):
-            raise ValueError(f"{data / 'wav.scp'}: '{key}' is a command ({path}): only plain paths are allowed")
-    texts = {key: " ".join(text.split()) for key, text in texts.items()}  # U+2028 and the like would break tables
-    return [Utterance(key, wavs.get(key), texts.get(key)) for key in in_byte_order({**wavs, **texts})]
 
+    def __init__(self, staged: Path, rate: int):
+        self.dir, self.rate, self.kept, self.samples, self.resampled, self.mixed_down = staged, rate, 0, 0, 0, 0
+        self.dropped: Counter = Counter()
+        self.first_ids: Dict[str, List[str]] = defaultdict(list)
+        self._last_speaker, self._in_order = "", True
+        self._stack = ExitStack()
 
-def in_byte_order(ids: Iterable[str]) -> List[str]:
-    return sorted(ids, key=lambda key: key.encode("utf-8"))
+    def __enter__(self) -> "Dump":
+        files = [open(self.dir / name, "w", encoding="utf-8", newline="\n") for name in TABLES]
+        for file in files:
+            self._stack.callback(_close, file)
+        self._write = [file.write for file in files]
+        return self
 
+    def __exit__(self, *error) -> None:
+        self._stack.close()
 
-def language_of(text: str) -> str:
-    """Language by script, for a data directory without utt2lang."""
-    scripts = {"zh" if is_han(token) else "en" for token in score_tokens(text)}
-    return "-".join(sorted(scripts, reverse=True))
-
-
-def read_optional(path: Path) -> Dict[str, str]:
-    return read_scp(path) if path.exists() else {}
-
-
-def write_dump(staged: Path, data: Path, texts: Dict[str, str], results: List[Result], rate: int) -> dict:
-    """Writes all tables of the kept utterances and returns the statistics."""
-    kept = {result.id: result for result in results if result.reason is None}
-    speakers, languages = (read_optional(data / name) for name in ("utt2spk", "utt2lang"))
-    speakers = {key: speakers.get(key, key) for key in kept}
-    by_speaker: Dict[str, List[str]] = {}
-    for key, speaker in speakers.items():
-        by_speaker.setdefault(speaker, []).append(key)
-    samples = {key: result.audio.samples for key, result in kept.items()}
-    tables = {
-        "wav.scp": {key: result.audio.path for key, result in kept.items()},
-        "text": {key: texts[key] for key in kept},
-        "phones": {key: result.labels for key, result in kept.items()},
-        "utt2spk": speakers,
-        "spk2utt": {speaker: " ".join(keys) for speaker, keys in by_speaker.items()},
-        "utt2lang": {key: languages.get(key) or language_of(texts[key]) for key in kept},
-        "utt2num_samples": samples,
-        "utt2num_frames": {key: fbank_frames(n, rate) for key, n in samples.items()},
-        "dropped.txt": {result.id: result.reason for result in results if result.reason},
-    }
-    for name, table in tables.items():
-        write_scp(staged / name, table)
-    reasons = Counter(result.reason for result in results if result.reason)
-    stats = {"utts": len(kept), "hours": sum(samples.values()) / rate / 3600, "dropped": dict(sorted(reasons.items()))}
-    write_atomically(staged / "stats.json", json.dumps(stats, indent=1) + "\n")
-    return stats
-
-
-def report(data: Path, results: List[Result], stats: dict, rate: int) -> None:
-    """One line for what was kept and dropped, one warning each for resampled and mixed-down recordings."""
-    audios = [result.audio for result in results if result.audio]
-    resampled, mixed = sum(a.resampled for a in audios), sum(a.mixed_down for a in audios)
-    if resampled:
-        logging.warning("%s: %d recordings had another sample rate and were resampled to %d Hz", data, resampled, rate)
-    if mixed:
-        logging.warning("%s: %d recordings had several channels and were mixed down", data, mixed)
-    kept, hours = stats["utts"], stats["hours"]
-    logging.info("%s: kept %d of %d utterances (%.2f h)%s", data, kept, len(results), hours, drops(results))
-
-
-def drops(results: List[Result]) -> str:
-    """ "; dropped 3: nan_samples 2 (a, b), no_text 1 (c)" or nothing."""
-    named: Dict[str, List[str]] = {}
-    for result in results:
+    def add(self, utterance: Utterance, result: Result) -> None:
+        """Writes a row of every table, or one of dropped.txt."""
+        wav, text, phones, utt2spk, utt2lang, utt2num_samples, utt2num_frames, dropped = self._write
+        key = utterance.id
         if result.reason:
-            named.setdefault(result.reason, []).append(result.id)
-    parts = [f"{reason} {len(ids)} ({first_ids(ids)})" for reason, ids in sorted(named.items())]
-    return f"; dropped {sum(map(len, named.values()))}: {', '.join(parts)}" if parts else ""
+            self.dropped[result.reason] += 1
+            if self.dropped[result.reason] <= NAMED:
+                self.first_ids[result.reason].append(key)
+            dropped(f"{key} {result.reason}\n")
+            return
+        samples, resampled, mixed_down = result.audio
+        speaker = utterance.speaker or key
+        if "\r" in utterance.audio or len(speaker.split()) != 1:
+            raise ValueError(f"'{key}' has a line break in {utterance.audio!r}, or a blank in its speaker {speaker!r}")
+        wav(f"{key} {utterance.audio}\n")
+        text(f"{key} {result.text}\n")
+        phones(f"{key} {result.labels}\n")
+        utt2spk(f"{key} {speaker}\n")
+        utt2lang(f"{key} {result.lang}\n")
+        utt2num_samples(f"{key} {samples}\n")
+        utt2num_frames(f"{key} {fbank_frames(samples, self.rate)}\n")
+        self._in_order, self._last_speaker = self._in_order and self._last_speaker <= speaker, speaker
+        self.kept += 1
+        self.samples += samples
+        self.resampled += resampled
+        self.mixed_down += mixed_down
+
+    def finish(self) -> dict:
+        """Writes what needs all rows and returns the statistics."""
+        with open(self.dir / "spk2utt", "w", encoding="utf-8", newline="\n") as out:
+            for speaker, pairs in groupby(self._pairs(), key=itemgetter(0)):
+                out.write(speaker)
+                out.writelines(f" {utterance}" for _, utterance in pairs)
+                out.write("\n")
+        hours, dropped = self.samples / self.rate / 3600, dict(sorted(self.dropped.items()))
+        stats = {"utts": self.kept, "hours": hours, "dropped": dropped}
+        write_atomically(self.dir / "stats.json", json.dumps(stats, indent=1) + "\n")
+        return stats
+
+    def _pairs(self) -> Iterator[Tuple[str, str]]:
+        """(speaker, utterance) in byte order."""
+        pairs = ((speaker, utterance) for utterance, speaker in read_rows(self.dir / "utt2spk"))
+        if self._in_order:
+            yield from pairs
+            return
+        spool = self.dir / ".speakers"
+        with sorted_file(spool) as add:
+            for speaker, utterance in pairs:
+                add(f"{speaker} {utterance}\n")
+        yield from read_rows(spool)
+        spool.unlink()
+
+    def report(self, data: Path) -> None:
+        """One line for what was kept and dropped, one warning each for other rates and several channels."""
+        if self.resampled:
+            message = "%s: %d utterances have another sample rate than %d Hz: converted on reading"
+            logging.warning(message, data, self.resampled, self.rate)
+        if self.mixed_down:
+            logging.warning("%s: %d utterances have several channels: converted on reading", data, self.mixed_down)
+        total, hours = self.kept + sum(self.dropped.values()), self.samples / self.rate / 3600
+        logging.info("%s: kept %d of %d utterances (%.2f h)%s", data, self.kept, total, hours, self.drops())
+
+    def drops(self) -> str:
+        """ "; dropped 3: nan_samples 2 (a, b), no_text 1 (c)" or nothing."""
+        parts = [f"{reason} {count} ({self.named(reason)})" for reason, count in sorted(self.dropped.items())]
+        return f"; dropped {sum(self.dropped.values())}: {', '.join(parts)}" if parts else ""
+
+    def named(self, reason: str) -> str:
+        return ", ".join(self.first_ids[reason]) + (", ..." if self.dropped[reason] > NAMED else "")
 
 
-def first_ids(ids: List[str], shown: int = 3) -> str:
-    return ", ".join(ids[:shown]) + (", ..." if len(ids) > shown else "")
+def _close(file) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+    file.close()

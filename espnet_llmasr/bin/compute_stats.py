@@ -5,14 +5,16 @@ python -m espnet_llmasr.bin.compute_stats --data_dir dump/train --output exp/sta
 
 import io
 import logging
+from itertools import islice
 from pathlib import Path
+from typing import Dict
 
 import numpy as np
 import torch
 
 from espnet_llmasr.asr.fbank import KaldiFbank
 from espnet_llmasr.bin._cli import MIN_FS, Parser, at_least, run
-from espnet_llmasr.files import read_scp, write_atomically
+from espnet_llmasr.files import count_rows, read_rows, write_atomically
 from espnet_llmasr.train.batches import read_num_frames
 from espnet_llmasr.train.speech_batches import speech_batches
 
@@ -29,12 +31,17 @@ def get_parser() -> Parser:
     return parser
 
 
+def sample(path: Path, most: int) -> Dict[str, str]:
+    """At most `most` rows of a table of any length, taken at even distances; the same ones every time."""
+    rows = read_rows(path)
+    return dict(islice(rows, 0, None, -(-count_rows(path) // most) or 1)) if path.exists() else dict(rows)
+
+
 def main(argv=None):
     """Sums features and their squares over valid frames, in double precision."""
     args = get_parser().parse_args(argv)
-    wavs = read_scp(args.data_dir / "wav.scp")
-    wavs = dict(list(wavs.items())[:: -(-len(wavs) // args.max_utterances) or 1])
-    frames = read_num_frames(args.data_dir / "utt2num_frames")
+    wavs = sample(args.data_dir / "wav.scp", args.max_utterances)
+    frames = read_num_frames(args.data_dir / "utt2num_frames", wavs)
     frontend, total = KaldiFbank(fs=args.fs), 0
     first, second = np.zeros(80), np.zeros(80)
     budget = max([MAX_FRAMES, *frames.values()])

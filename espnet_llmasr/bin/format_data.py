@@ -2,119 +2,29 @@
 
     python -m espnet_llmasr.bin.format_data --data data/train --out dump/train --tokens dump/phones.txt --unit phone
 
-Every utterance that cannot be used is dropped, counted by reason in stats.json and named in dropped.txt.
+Every utterance that cannot be used is dropped, counted by reason in stats.json and named in dropped.txt. Tables are
+read and written as streams, so memory does not grow with their length; no audio is copied: wav.scp of the dump holds
+entries as in espnet_llmasr.audio (a segment is path#t=start,end), whose rate and channels are converted on reading.
 """
 
 import logging
-import multiprocessing
 import time
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Callable, Iterable, Iterator, List, Optional
+from tempfile import TemporaryDirectory
+from typing import Iterable, Iterator, List, Optional
 
-from espnet_llmasr.bin._audio import Audio, Dropped, check_audio, encoder_frames, fbank_frames
+from espnet_llmasr.bin._checks import AUDIO_CHECKS, Check, check_all
 from espnet_llmasr.bin._cli import MIN_FS, Parser, at_least, run
-from espnet_llmasr.bin._dump import Result, Utterance, read_utterances, report, write_dump
-from espnet_llmasr.files import read_scp, replacing, write_atomically
-from espnet_llmasr.text.phonemes import UNKNOWN, Characters, make_units, min_frames
+from espnet_llmasr.bin._dump import Dump
+from espnet_llmasr.bin._tables import audio_table, read_training_text, read_utterances
+from espnet_llmasr.files import count_rows, replacing, write_atomically
+from espnet_llmasr.text.phonemes import INVENTORIES, Characters, make_units
 
 
-@dataclass
-class Check:
-    """All checks of one utterance; runs in the worker processes."""
-
-    units: Callable[[str], List[str]]
-    rate: int
-    min_duration_s: float
-    max_duration_s: float
-    staged: Path
-    final: Path
-    test: bool = False
-
-    def __call__(self, utterance: Utterance) -> Result:
-        try:
-            labels = self.labels(utterance)
-            audio = self.audio(utterance)
-            self.fit(labels, audio)
-        except Dropped as dropped:
-            self.copy_of(self.staged, utterance.id).unlink(missing_ok=True)
-            return Result(utterance.id, reason=str(dropped))
-        return Result(utterance.id, audio=audio, labels=" ".join(labels))
-
-    def labels(self, utterance: Utterance) -> List[str]:
-        if utterance.wav is None:
-            raise Dropped("no_wav")
-        if utterance.text is None:
-            raise Dropped("no_text")
-        if not utterance.text:
-            raise Dropped("empty_text")
-        labels = self.units(utterance.text)
-        if not self.test and all(label == UNKNOWN for label in labels):
-            raise Dropped("no_known_label")
-        return labels
-
-    def audio(self, utterance: Utterance) -> Audio:
-        audio = check_audio(utterance.wav, self.rate, self.copy_of(self.staged, utterance.id))
-        copied = audio.resampled or audio.mixed_down
-        return replace(audio, path=str(self.copy_of(self.final, utterance.id))) if copied else audio
-
-    def fit(self, labels: List[str], audio: Audio) -> None:
-        """Drops what is too short, too long, or has fewer encoder frames than CTC needs for the labels.
-
-        A test set keeps all that the encoder can read at all, or its error rate would be of another set.
-        """
-        frames = encoder_frames(fbank_frames(audio.samples, self.rate))
-        if self.test and frames > 0:
-            return
-        duration_s = audio.samples / self.rate
-        if duration_s < self.min_duration_s:
-            raise Dropped("too_short")
-        if duration_s > self.max_duration_s:
-            raise Dropped("too_long")
-        if frames < max(1, min_frames(labels)):
-            raise Dropped("too_few_frames")
-
-    @staticmethod
-    def copy_of(directory: Path, utterance: str) -> Path:
-        return directory / "wav" / (utterance.replace("/", "%2F") + ".wav")
-
-
-_check: Optional[Check] = None
-
-
-def _start_worker(check: Check) -> None:
-    global _check
-    _check = check
-
-
-def _work(utterance: Utterance) -> Result:
-    return _check(utterance)
-
-
-def check_all(check: Check, utterances: List[Utterance], nj: int) -> Iterator[Result]:
-    """Results in the order of the utterances, from `nj` processes.
-
-    Raises:
-        ValueError: a process was killed.
-    """
-    if nj == 1:
-        yield from map(check, utterances)
-        return
-    pool = ProcessPoolExecutor(nj, multiprocessing.get_context("spawn"), _start_worker, (check,))
-    try:
-        yield from pool.map(_work, utterances, chunksize=16)
-    except BrokenProcessPool as error:
-        raise ValueError(f"one of --nj {nj} processes was killed, perhaps for want of memory: lower --nj") from error
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def with_progress(results: Iterable[Result], total: int, interval_s: float = 10.0) -> Iterator[Result]:
+def with_progress(results: Iterable, total: int, interval_s: float = 10.0) -> Iterator:
     last = time.monotonic()
     for number, result in enumerate(results, 1):
-        if time.monotonic() - last > interval_s:
+        if number % 64 == 0 and time.monotonic() - last > interval_s:
             logging.info("%d of %d utterances checked", number, total)
             last = time.monotonic()
         yield result
@@ -129,20 +39,24 @@ def read_tokens(path: Path) -> List[str]:
     return Path(path).read_text(encoding="utf-8").split("\n")[:-1]
 
 
-def prepare_units(unit: str, tokens: Path, text: Path, text_given: bool):
+def prepare_units(args, scratch: Path):
     """The units to label with, equal to an existing token file.
 
-    The character list comes from `text` if that was asked for or there is no token file yet, otherwise from the file.
+    The character list comes from --token_text if that is given, or from the text of --data if there is no token file
+    yet, otherwise from the file.
 
     Raises:
         ValueError: the token file holds another list.
     """
-    if unit == "char" and tokens.exists() and not text_given:
+    tokens = args.tokens
+    if args.unit == "char" and tokens.exists() and not args.token_text:
         return Characters(read_tokens(tokens))
-    units = make_units(unit, read_scp(text).values() if unit == "char" else ())
+    lines = read_training_text(args.token_text or args.data / "text", scratch) if args.unit == "char" else ()
+    units = make_units(args.unit, lines, args.inventory)
     if tokens.exists() and read_tokens(tokens) != units.tokens:
         raise ValueError(
-            f"{tokens} holds {len(read_tokens(tokens))} tokens, other than the {len(units.tokens)} of --unit {unit}:"
+            f"{tokens} holds {len(read_tokens(tokens))} tokens, other than the {len(units.tokens)} of --unit {args.unit}"
+            f" --inventory {args.inventory}:"
             " remove it (and what was trained on it) or name another file with --tokens"
         )
     return units
@@ -150,13 +64,22 @@ def prepare_units(unit: str, tokens: Path, text: Path, text_given: bool):
 
 def get_parser() -> Parser:
     parser = Parser(description="Check and filter a data directory and make its labels.")
-    parser.add_argument("--data", type=Path, required=True, help="Kaldi data directory with wav.scp and text")
+    parser.add_argument(
+        "--data", type=Path, required=True, help="Kaldi data directory: wav.scp, text; segments, utt2* if there"
+    )
     parser.add_argument("--out", type=Path, required=True, help="dump directory to write; replaced when complete")
     parser.add_argument("--tokens", type=Path, required=True, help="token list, shared by all sets")
     parser.add_argument("--unit", choices=["phone", "char"], default="phone")
+    parser.add_argument("--inventory", choices=INVENTORIES, default="zh_en", help="phones of --unit phone")
     parser.add_argument("--token_text", type=Path, help="training text for --unit char; else the token list or --data")
     parser.add_argument(
-        "--fs", type=at_least(MIN_FS), default=16000, help="sample rate in Hz; other rates are resampled"
+        "--fs", type=at_least(MIN_FS), default=16000, help="sample rate in Hz; others are converted on reading"
+    )
+    parser.add_argument(
+        "--audio_check",
+        choices=AUDIO_CHECKS,
+        default="decode",
+        help="decode: compressed and float audio as a whole; header: headers only; utt2dur: trust that, open nothing",
     )
     parser.add_argument("--min_duration", type=float, default=0.1, help="in seconds")
     parser.add_argument("--max_duration", type=float, default=30.0, help="in seconds")
@@ -169,19 +92,24 @@ def format_data(args) -> dict:
     """Runs the stage and returns its statistics.
 
     Raises:
-        ValueError: see `read_utterances`, `prepare_units` and `replacing`, or no utterance is left.
+        ValueError: see `read_utterances`, `prepare_units`, `Dump` and `replacing`, or no utterance is left.
     """
     if not 0 <= args.min_duration < args.max_duration:
         raise ValueError(f"--min_duration {args.min_duration} must be below --max_duration {args.max_duration}")
-    utterances = read_utterances(args.data)
-    units = prepare_units(args.unit, args.tokens, args.token_text or args.data / "text", args.token_text is not None)
-    with replacing(args.out) as staged:
-        check = Check(units, args.fs, args.min_duration, args.max_duration, staged, args.out, args.test)
-        results = list(with_progress(check_all(check, utterances, args.nj), len(utterances)))
-        stats = write_dump(staged, args.data, {u.id: u.text for u in utterances}, results, args.fs)
-        report(args.data, results, stats, args.fs)
+    if args.audio_check == "utt2dur" and not (args.data / "utt2dur").exists():
+        raise ValueError(f"--audio_check utt2dur: there is no {args.data / 'utt2dur'}: give --audio_check header")
+    with replacing(args.out) as staged, TemporaryDirectory(dir=staged) as scratch:
+        utterances = read_utterances(args.data, Path(scratch))
+        units, test = prepare_units(args, Path(scratch)), args.test
+        check = Check(units, args.fs, args.min_duration, args.max_duration, args.audio_check, test)
+        with Dump(staged, args.fs) as dump:
+            for row in with_progress(check_all(check, utterances, args.nj), count_rows(audio_table(args.data))):
+                dump.add(*row)
+        stats = dump.finish()
+        dump.report(args.data)
         if not stats["utts"]:
-            raise ValueError(f"no utterance of {args.data} is left: all {len(results)} dropped, see the line above")
+            dropped = sum(stats["dropped"].values())
+            raise ValueError(f"no utterance of {args.data} is left: all {dropped} dropped, see the line above")
         if not args.tokens.exists():
             write_tokens(args.tokens, units.tokens)
     return stats

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 from espnet_llmasr.bin import format_data
-from espnet_llmasr.bin._audio import encoder_frames
+from espnet_llmasr.bin._checks import encoder_frames
 from espnet_llmasr.text.phonemes import Phonemizer
 
 RATE = 16000
@@ -106,10 +106,10 @@ def test_everything_dropped_keeps_the_previous_dump(data, capsys):
 
 
 def test_a_failure_in_the_middle_keeps_the_previous_dump(data, monkeypatch):
-    data.add("a", rate=8000)
+    data.add("a")
     data.run()
     before = data.snapshot()
-    monkeypatch.setattr(format_data, "write_dump", lambda *args: 1 / 0)
+    monkeypatch.setattr(format_data.Dump, "finish", lambda *args: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         data.run()
     assert data.snapshot() == before and not list(data.out.parent.glob(".*"))
@@ -178,12 +178,11 @@ def test_bad_options(data, capsys, options, message):
     assert not data.out.exists()
 
 
-def test_commands_and_segments_are_refused(data, capsys):
+def test_commands_are_refused(data, capsys):
     data.add("a")
     data.wavs[0] = "a sox x.wav -t wav - |"
     assert data.exit_code() == 1 and "only plain paths" in capsys.readouterr().err
-    (data.dir / "segments").write_text("a r 0 1\n")
-    assert data.exit_code() == 1 and "segments" in capsys.readouterr().err
+    assert not data.out.exists() and not list(data.out.parent.glob(".*"))
 
 
 def test_missing_data_directory(tmp_path):
@@ -213,3 +212,52 @@ def test_a_test_set_keeps_what_ctc_could_not_align(data):
     assert set(data.table("phones")["c"].split()) == {"<unk>"}
     stats = data.run()
     assert stats["utts"] == 1 and stats["dropped"] == {"too_few_frames": 1, "no_known_label": 1}
+
+
+def test_tables_of_several_forms_are_joined(data, caplog):
+    """Unsorted, with BOM, Windows line ends, empty lines, missing rows; spoken text makes the labels."""
+    for key in ("c", "a", "b"):
+        data.add(key, text=f"hello {key} 10")
+    (data.dir / "utt2spk").write_bytes(b"\xef\xbb\xbfc s1\r\nb s2\r\n\r\na s1\r\n")
+    (data.dir / "text_spoken").write_text("b ten\nx lost\n")
+    (data.dir / "utt2lang").write_text("a en\n\nb zh-en\n")
+    data.run()
+    assert data.table("phones")["b"] == "T EH N" and "<unk>" in data.table("phones")["a"]
+    assert data.table("text")["b"] == "hello b 10"
+    assert data.table("utt2spk") == {"a": "s1", "b": "s2", "c": "s1"}
+    assert (data.out / "spk2utt").read_text() == "s1 a c\ns2 b\n"
+    assert data.table("utt2lang") == {"a": "en", "b": "zh-en", "c": "en"}
+    unsorted = [r.message for r in caplog.records if "not sorted" in r.message]
+    assert [message.split()[0].rpartition("/")[2] for message in unsorted] == ["wav.scp", "text", "utt2spk"]
+
+
+def test_ids_are_in_byte_order(data):
+    ids = ["a", "a-1", "a_1", "a.1", "B", "é", "好", "\U00020000", "\uff21"]
+    for key in ids:
+        data.add(key)
+    data.run()
+    written = [line.split()[0] for line in (data.out / "text").read_text(encoding="utf-8").splitlines()]
+    assert written == sorted(ids, key=str.encode)
+
+
+def test_not_utf8_and_blanks_in_speakers(data, capsys):
+    data.add("a")
+    (data.dir / "utt2lang").write_bytes(b"a z\xff\n")
+    assert data.exit_code() == 1 and "utt2lang is not UTF-8 text" in capsys.readouterr().err
+    (data.dir / "utt2lang").unlink()
+    (data.dir / "utt2spk").write_text("a Miss Smith\n")
+    assert data.exit_code() == 1 and "'Miss Smith'" in capsys.readouterr().err
+
+
+def test_characters_of_spoken_text(data):
+    data.add("a", "10 好")
+    (data.dir / "text_spoken").write_text("a 十 好\n", encoding="utf-8")
+    data.run("--unit", "char")
+    assert data.tokens.read_text(encoding="utf-8").split() == ["<blank>", "<unk>", "十", "好"]
+
+
+def test_language_chooses_the_readings(data):
+    data.add("a", "你好")
+    (data.dir / "utt2lang").write_text("a yue\n")
+    data.run("--inventory", "zh_en_yue")
+    assert data.table("phones")["a"].split() == Phonemizer("zh_en_yue")("你好", "yue") != Phonemizer()("你好")

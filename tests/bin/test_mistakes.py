@@ -74,7 +74,7 @@ def test_values_in_a_configuration_are_checked_like_options(command, tmp_path):
 
 def test_a_killed_process_of_data_preparation_ends_it():
     with pytest.raises(ValueError, match="one of --nj 2 processes was killed"):
-        list(format_data.check_all(killed, list(range(100)), 2))
+        list(format_data.check_all(killed, list(range(1000)), 2))
 
 
 def test_a_recording_cut_off_in_its_middle(data):

@@ -23,6 +23,7 @@ case $1 in
         make "$(option --tokens "$@")"
         printf '2026-01-01 00:00:00,000 %s\n' "INFO: 9 of 9 utterances checked" "WARNING: $dir: 2 were resampled" \
             "INFO: $dir: kept 7 of 9 utterances; dropped 2: no_text 2 (a, b)" ;;
+    *.split_data) make "$(option --data_dir "$@")/splits$(option --num_splits "$@")/stats.json" ;;
     *.compute_stats) make "$(option --output "$@")" ;;
     *.prepare_llm) make "$dir/llm.pth"; make "$dir"/{config,tokenizer}.json ;;
     *_train) make "$dir/latest.pth"; make "$dir"/{config.yaml,finished} ;;

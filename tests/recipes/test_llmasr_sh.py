@@ -80,8 +80,27 @@ def test_options_of_the_trainings(made):
     weights = "exp/joint_sft/latest.pth:encoder:encoder exp/pretrain/latest.pth:ctc_head:ctc_head"
     assert f"--freeze_param encoder --init_param {weights}" in ctc_head
     for line in (pretrain, align, ia_sft, joint_sft, ctc_head):
+        assert "dump/train/wav.scp,speech,audio_16000" in line and "--multiple_iterator" not in line
         assert value_of(line, "--frontend_conf") == "fs=16000" and value_of(line, "--ngpu") == "0"
         assert value_of(line, "--normalize_conf") == "stats_file=exp/stats/feats_stats.npz"
+
+
+def test_split_lists_for_trainings_only(recipe):
+    options = ["--num_splits", 3, "--audio_check", "utt2dur", "--inventory", "shared_ipa"]
+    code, output = recipe.run("--stop_stage", 10, *options)
+    assert code == 0, output
+    (line,) = recipe.calls("split_data")
+    assert value_of(line, "--data_dir") == "dump/train" and value_of(line, "--num_splits") == "3"
+    for line in recipe.calls("format_data"):
+        assert value_of(line, "--audio_check") == "utt2dur" and value_of(line, "--inventory") == "shared_ipa"
+    for line in recipe.calls("_train "):
+        assert value_of(line, "--train_shape_file") == "dump/train/splits3/utt2num_frames"
+        assert value_of(line, "--valid_shape_file") == "dump/valid/utt2num_frames"
+        assert "dump/train/splits3/wav.scp,speech,audio_16000" in line and "dump/train/wav.scp" not in line
+        assert "dump/valid/wav.scp,speech,audio_16000" in line and value_of(line, "--multiple_iterator") == "true"
+    assert value_of(recipe.calls("compute_stats")[0], "--data_dir") == "dump/train"
+    code, output = recipe.run("--stage", 9, "--stop_stage", 9, "--num_splits", 4)
+    assert code == 1 and "dump/train/splits4/stats.json is missing: run stage 2 first" in output
 
 
 def test_threads_alone_and_side_by_side(made):
@@ -91,7 +110,8 @@ def test_threads_alone_and_side_by_side(made):
 
 def test_several_gpus_extra_options_and_units(recipe):
     recipe.run("--stop_stage", 4, "--unit", "char", "--fs", 8000)
-    assert all("--unit char --token_text data/train/text --fs 8000" in line for line in recipe.calls("format_data"))
+    calls = recipe.calls("format_data")
+    assert all("--unit char --inventory zh_en --token_text data/train/text --fs 8000" in line for line in calls)
     recipe.run("--stage", 5, "--stop_stage", 5, "--ngpu", 4, "--pretrain_args", "--max_epoch 3 --seed 1")
     (line,) = recipe.calls()
     launcher = "torch.distributed.run --standalone --nproc_per_node 4"
@@ -145,7 +165,7 @@ def test_decoding_jobs_share_the_threads(made, nthreads, jobs, expected):
         (["--stage", 13], "--stage 13 --stop_stage 12 is no range"),
         (["--stage", 5, "--stop_stage", 3], "--stage 5 --stop_stage 3 is no range"),
         (["--gpu_inference", "yes"], "--gpu_inference is 'yes', allowed are true and false"),
-        (["--test_sets", " "], "--test_sets is empty: name one or more folders in data"),
+        (["--test_sets", " "], "no file data/test_sets: run stage 1 first, or name folders in data with --test_sets"),
         (["--inference_nj", 0], "--inference_nj is '0', expected at least 1"),
         (["--skip_stages", "x"], "--skip_stages is 'x', expected numbers"),
         (["--PATH", 1], "unknown option '--PATH'"),

@@ -215,7 +215,7 @@ def test_nan_audio(command, corpus, phone_options, workers, tmp_path):
     (tmp_path / "wav.scp").write_text("".join(f"{row.split()[0]} {wav}\n" for row in rows))
     options = phone_options(tmp_path / "out", num_workers=workers)
     options = [option.replace(f"{corpus}/train/wav.scp", f"{tmp_path}/wav.scp") for option in options]
-    assert_one_line(command(phone_train, *options), "phone_train: train_", "audio holds NaN or infinity")
+    assert_one_line(command(phone_train, *options), "phone_train: train_", "nan_samples: run the data stage (2)")
 
 
 def test_an_utterance_over_the_budget(command, phone_options, tmp_path):
@@ -263,6 +263,6 @@ def test_a_missing_wav_out_of_a_data_loading_process(command, phone_options, cor
     scp.write_text("".join(f"{line.split()[0]} {tmp_path}/none.wav\n" for line in lines))
     for workers in (0, 1):
         options = phone_options(tmp_path / f"out{workers}", num_workers=workers)
-        options = [f"{scp},speech,sound" if str(o).endswith("train/wav.scp,speech,sound") else o for o in options]
+        options = [f"{scp},speech,audio_16000" if str(o).endswith("train/wav.scp,speech,audio_16000") else o for o in options]
         done = command(phone_train, *options)
         assert_one_line(done, "phone_train: ", "none.wav")

@@ -1,0 +1,160 @@
+#!/usr/bin/env python3
+"""A million utterances: time and memory of preparing and phonemising them, and of starting a training on them.
+
+    python benchmarks/million.py [--folder DIR] > benchmarks/million.md
+
+One JSON line for each utterance (half English of 10 words, half Mandarin of 20 characters, a short wav for every
+1000) goes through local/prepare.py and stage 2, both in one process. The memory is that of the process and of the
+`sort` processes beside it together, looked at every 20 ms. Then `espnet_llmasr`'s own batches and tables are loaded as
+a training loads them, without and with split lists, each in a fresh process, up to the first batch.
+"""
+
+import argparse
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+REPO = Path(__file__).resolve().parents[1]
+COUNT, SPLITS, PER_RECORDING = 1_000_000, 20, 1000
+WORDS = (
+    "time people water music answer little between country never always running because together winter school".split()
+)
+RARE = "serendipity onomatopoeia gubernatorial kaleidoscope mnemonic zephyr quixotic labyrinthine sovereign isthmus".split()
+HAN = "的一是不了人我在有他这中大来上国个到说们为子和你地出道也时年得就那要下以生会自着去之过家学对可她里后小么心多天而能好都然没日于起还发成事只作当想看文无开手十用主行方又如前所本见经头面公同三已老从动两长"
+PREPARE = """
+import resource, sys, time
+sys.path.insert(0, "local")
+import prepare
+from espnet_llmasr.bin import format_data
+began = time.monotonic()
+prepare.main(["msr_86k", "{src}", "en", "{data}", "--set", "duration=duration"])
+middle = time.monotonic()
+format_data.main(["--data", "{data}", "--out", "{dump}/train", "--tokens", "{dump}/phones.txt", "--audio_check", "utt2dur"])
+used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+print("RESULT", middle - began, time.monotonic() - middle, *(part.ru_utime + part.ru_stime for part in used))
+"""
+START = """
+import resource, sys, time
+began = time.monotonic()
+from espnet2.train.distributed_utils import DistributedOption
+from espnet_llmasr.tasks.phoneme_ctc import PhonemeCTCTask
+imported = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+loaded = time.monotonic()
+args = PhonemeCTCTask.get_parser().parse_args({options!r})
+build = PhonemeCTCTask.build_multiple_iter_factory if args.multiple_iterator else PhonemeCTCTask.build_iter_factory
+factory = build(args=args, distributed_option=DistributedOption(), mode="train")
+uids, batch = next(iter(factory.build_iter(1)))
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+print("RESULT", time.monotonic() - loaded, imported / 1024, peak / 1024, len(uids))
+"""
+
+
+def write_corpus(src: Path, count: int) -> None:
+    """A manifest of `count` lines, and the recordings that it names."""
+    import numpy as np
+    import soundfile
+
+    draw = random.Random(0)
+    samples = np.random.default_rng(0).uniform(-0.1, 0.1, 32000)
+    (src / "wav").mkdir(parents=True)
+    for number in range(count // PER_RECORDING):
+        soundfile.write(src / "wav" / f"{number:06}.wav", samples, 16000)
+    vocabulary = WORDS * 20 + RARE
+    with open(src / "manifest.jsonl", "w", encoding="utf-8") as manifest:
+        for number in range(count):
+            text = "".join(draw.choices(HAN, k=20)) if number % 2 else " ".join(draw.choices(vocabulary, k=10))
+            wav = f"wav/{number // PER_RECORDING:06}.wav"
+            row = dict(id=f"utt{draw.getrandbits(40):011x}{number:07}", audio=wav, text=text, duration=4.0)
+            row["duration"] += draw.random() * 8
+            manifest.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
+def tree_rss_mb(pid: int) -> float:
+    """Resident memory of a process and all that it has started."""
+    total, todo = 0, [pid]
+    while todo:
+        current = todo.pop()
+        try:
+            pages = int(Path(f"/proc/{current}/statm").read_text().split()[1])
+            todo += map(int, Path(f"/proc/{current}/task/{current}/children").read_text().split())
+        except (OSError, IndexError):
+            continue  # it has ended
+        total += pages * 4096
+    return total / 2**20
+
+
+def measure(code: str):
+    """(the numbers that the code prints after RESULT, peak memory of its process tree in MB)."""
+    process = subprocess.Popen([sys.executable, "-c", code], cwd=REPO, stdout=subprocess.PIPE, text=True)
+    peak = 0.0
+    while process.poll() is None:
+        peak = max(peak, tree_rss_mb(process.pid))
+        time.sleep(0.02)
+    (line,) = [line for line in process.stdout.read().splitlines() if line.startswith("RESULT")]
+    return [float(value) for value in line.split()[1:]], peak
+
+
+def prepare(folder: Path, count: int) -> str:
+    """A row of the table: preparing and phonemising."""
+    src, data, dump = (folder / f"{name}{count}" for name in ("src", "data", "dump"))
+    write_corpus(src, count)
+    (first, second, own, sort), peak = measure(PREPARE.format(src=src, data=data, dump=dump))
+    kept = json.loads((dump / "train" / "stats.json").read_text())["utts"]
+    seconds = (first, second, first + second, own, sort)
+    return f"| {count:,} | {kept:,} | {' | '.join(f'{value:.1f}' for value in seconds)} | {peak:.0f} |"
+
+
+def training_options(dump: Path, splits: int) -> list:
+    """The command line of a pretraining, as llmasr.sh gives it."""
+    train = dump / "train" / f"splits{splits}" if splits > 1 else dump / "train"
+    options = ["--output_dir", f"{dump}/exp", "--token_list", f"{dump}/phones.txt", "--ngpu", "0", "--num_workers", "0"]
+    options += ["--num_iters_per_epoch", "40000", "--train_shape_file", f"{train}/utt2num_frames"]
+    for table in ("wav.scp,speech,audio_16000", "phones,phones,text"):
+        options += ["--train_data_path_and_name_and_type", f"{train}/{table}"]
+    return [*options, "--multiple_iterator", "true" if splits > 1 else "false"]
+
+
+def start(dump: Path, splits: int) -> str:
+    """A row of the table: a training up to its first batch."""
+    (seconds, imported, peak, _), _ = measure(START.format(options=training_options(dump, splits)))
+    return f"| {splits} | {seconds:.1f} | {imported:.0f} | {peak:.0f} | {peak - imported:.0f} |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--folder", type=Path, help="where to work; a temporary folder if not given")
+    parser.add_argument("--count", type=int, default=COUNT, help="utterances")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=args.folder) as name:
+        folder = Path(name)
+        print(
+            f"# {args.count:,} utterances\n\nMade by `python benchmarks/million.py`: prepare and stage 2 in one process."
+        )
+        print(
+            f"{os.cpu_count()} cores, {os.getloadavg()[0]:.1f} jobs were running on them at the start (load average).\n"
+        )
+        columns = "prepare, s | stage 2, s | together, s | CPU time, s | and of `sort`, s | peak memory with `sort`, MB"
+        print(f"| utterances | kept | {columns} |")
+        print("| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
+        for count in (args.count // 4, args.count):
+            print(prepare(folder, count), flush=True)
+        dump = folder / f"dump{args.count}"
+        split = [sys.executable, "-m", "espnet_llmasr.bin.split_data", "--data_dir", dump / "train"]
+        subprocess.run([*map(str, split), "--num_splits", str(SPLITS)], cwd=REPO, check=True)
+        print(
+            f"\nStart of a training on {args.count:,} utterances, up to its first batch (two lists are in memory while"
+        )
+        print("one follows another):\n")
+        print("| lists | first batch after, s | memory before, MB | peak memory, MB | of which data, MB |")
+        print("| ---: | ---: | ---: | ---: | ---: |")
+        for splits in (1, SPLITS):
+            print(start(dump, splits), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,126 @@
+"""Stages 1 and 2 of a real recipe on small corpora of the real layout: nothing of the test sets is left in training."""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+_spec = importlib.util.spec_from_file_location("recipe", Path(__file__).with_name("recipe.py"))
+_module = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(_module)
+Recipe, REPO = _module.Recipe, _module.REPO
+LINES = ["THE QUICK BROWN FOX JUMPS OVER IT", "SHE SELLS SEA SHELLS BY THE SHORE", "I DON'T KNOW WHAT YOU MEAN BY THAT"]
+
+
+def voice(seed, seconds=3.0, rate=16000):
+    """A sequence of short chords, other for each seed."""
+    rng = np.random.default_rng(seed)
+    time = np.arange(round(0.15 * rate)) / rate
+    chords = [
+        sum(np.sin(2 * np.pi * f * time) for f in rng.uniform(200, 3000, 4)) for _ in range(round(seconds / 0.15))
+    ]
+    return 0.05 * np.concatenate(chords) + 0.003 * rng.standard_normal(round(seconds / 0.15) * len(time))
+
+
+def librispeech(root, part, speaker, texts, seed):
+    folder = root / part / speaker / "1"
+    folder.mkdir(parents=True)
+    names = [f"{speaker}-1-{number:04d}" for number in range(len(texts))]
+    (folder / f"{speaker}-1.trans.txt").write_text("".join(f"{n} {t}\n" for n, t in zip(names, texts)))
+    for number, name in enumerate(names):
+        soundfile.write(folder / f"{name}.flac", voice(seed + number), 16000)
+
+
+@pytest.fixture(scope="module")
+def corpora(tmp_path_factory):
+    """LibriSpeech, of which a training chapter is a test chapter once more, and AISHELL-1."""
+    root = tmp_path_factory.mktemp("corpora")
+    for part, speaker, seed in (
+        ("train-clean-100", "11", 0),
+        ("train-clean-360", "12", 10),
+        ("train-other-500", "13", 90),
+    ):
+        librispeech(root / "LibriSpeech", part, speaker, LINES, seed)
+    for number, part in enumerate(("dev-clean", "dev-other", "test-clean", "test-other")):
+        librispeech(root / "LibriSpeech", part, str(21 + number), LINES, 70 + 10 * number)  # test-clean: 90, 91, 92
+    aishell = root / "data_aishell"
+    (aishell / "transcript").mkdir(parents=True)
+    lines = []
+    for number, part in enumerate(("train", "dev", "test")):
+        name = f"BAC009S000{number}W0001"
+        (aishell / "wav" / part / f"S000{number}").mkdir(parents=True)
+        soundfile.write(aishell / "wav" / part / f"S000{number}" / f"{name}.wav", voice(200 + number), 16000)
+        lines.append(f"{name} 今天 天气 很 好\n")
+    (aishell / "transcript" / "aishell_transcript_v0.8.txt").write_text("".join(lines), encoding="utf-8")
+    return root
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory, corpora):
+    """zh_en after stages 1 and 2, with two of its corpora."""
+    recipe = Recipe(tmp_path_factory.mktemp("zh_en"), "zh_en")
+    (recipe.dir.parents[2] / "local").symlink_to(REPO / "local")
+    return recipe, run(recipe, corpora)
+
+
+def run(recipe, corpora):
+    options = ["--python", sys.executable, "--stop_stage", "2", "--nj", "1", "--num_splits", "2"]
+    options += ["--local_data_opts", "--nj 2 --valid_utts 2 --cka_utts 1"]
+    found = {"LIBRISPEECH": str(corpora / "LibriSpeech"), "AISHELL1": str(corpora / "data_aishell")}
+    environment = {**os.environ, **found, "PYTHONPATH": str(REPO)}
+    command = ["./run.sh", *options]
+    return subprocess.run(command, cwd=recipe.dir, env=environment, capture_output=True, text=True, timeout=300)
+
+
+def ids(recipe, folder):
+    return [line.split()[0] for line in (recipe.dir / folder / "text").read_text(encoding="utf-8").splitlines()]
+
+
+@pytest.mark.slow
+def test_what_is_missing_is_said_first(prepared):
+    _, done = prepared
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "MISSING: set EMILIA in db.sh" in done.stdout
+    assert "here: 2 of 22 train, 0 of 9 valid, 2 of 10 test corpora; 1,110 of 509,999 h" in done.stdout
+
+
+@pytest.mark.slow
+def test_no_test_recording_trains(prepared):
+    """train-other-500 holds the sound of test-clean; it is left out, whatever it is called."""
+    recipe, _ = prepared
+    sets = {name: set(ids(recipe, f"dump/{name}")) for name in ("train", "valid", "cka", "librispeech_test-clean")}
+    assert len(sets["librispeech_test-clean"]) == 3 and len(sets["valid"]) == 2 and sets["cka"] < sets["valid"]
+    assert not sets["train"] & sets["valid"]
+    left = sets["train"] | sets["valid"]
+    assert left == {f"librispeech_{s}-1-000{n}" for s in (11, 12) for n in range(3)} | {
+        "aishell1_S0000-BAC009S0000W0001"
+    }
+    assert json.loads((recipe.dir / "data/train/stats.json").read_text())["utts"] == 5
+
+
+@pytest.mark.slow
+def test_dump_is_ready_to_train(prepared):
+    recipe, _ = prepared
+    assert (recipe.dir / "data/test_sets").read_text().split() == [
+        *("aishell1_dev", "aishell1_test"),
+        *(f"librispeech_{part}" for part in ("dev-clean", "dev-other", "test-clean", "test-other")),
+    ]
+    phones = (recipe.dir / "dump/aishell1_test/phones").read_text().split(maxsplit=1)[1].split()
+    assert phones == "j in1 t ian1 t ian1 q i4 h en3 h ao3".split()
+    splits = recipe.dir / "dump/train/splits2"
+    assert sorted(p.name for p in splits.iterdir()) == ["phones", "text", "utt2num_frames", "wav.scp"]
+
+
+@pytest.mark.slow
+def test_a_second_run_prepares_nothing(prepared, corpora):
+    recipe, _ = prepared
+    before = {path: path.stat().st_mtime_ns for path in recipe.dir.glob("d*/**/text")}
+    done = run(recipe, corpora)
+    assert done.returncode == 0 and {path: path.stat().st_mtime_ns for path in before} == before
+    assert done.stdout.count("is up to date") > 10

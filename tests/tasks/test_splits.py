@@ -1,0 +1,133 @@
+"""Training on lists that are read one after the other (--multiple_iterator): which batches, and exact resuming."""
+
+import os
+import signal
+
+import pytest
+import torch
+
+from espnet_llmasr.bin import phone_train, split_data
+from espnet_llmasr.tasks.phoneme_ctc import PhonemeCTCTask
+from espnet_llmasr.train.trainer import ExactTrainer
+
+LISTS = 2
+
+
+@pytest.fixture(scope="module")
+def split_options(corpus, phone_options):
+    """(output_dir, **configuration) -> the command line of a tiny pretraining on two lists."""
+    split_data.main(["--data_dir", str(corpus / "train"), "--num_splits", str(LISTS)])
+
+    def options(out, **conf):
+        command = phone_options(out, **conf)
+        command = [str(o).replace(f"{corpus}/train/", f"{corpus}/train/splits{LISTS}/") for o in command]
+        return [*command, "--multiple_iterator", "true", "--resume", "true"]
+
+    return options
+
+
+@pytest.fixture
+def seen(monkeypatch):
+    """[epochs][updates][micro-batches]: the ids that the trainer gets."""
+    epochs = []
+    accumulate, train_one_epoch = ExactTrainer.accumulate.__func__, ExactTrainer.train_one_epoch.__func__
+
+    def epoch(cls, *args, **kwargs):
+        epochs.append([])
+        return train_one_epoch(cls, *args, **kwargs)
+
+    def update(cls, model, group, *args):
+        epochs[-1].append([list(uids) for uids, _ in group])
+        return accumulate(cls, model, group, *args)
+
+    monkeypatch.setattr(ExactTrainer, "train_one_epoch", classmethod(epoch))
+    monkeypatch.setattr(ExactTrainer, "accumulate", classmethod(update))
+    return epochs
+
+
+def list_of(batch):
+    """Which list a batch comes from: utterances are dealt out in turn."""
+    (number,) = {int(uid.rpartition("_")[2]) % LISTS for uid in batch}
+    return number
+
+
+def test_an_epoch_is_one_pass_over_every_list(split_options, seen, tmp_path):
+    PhonemeCTCTask.main(cmd=split_options(tmp_path / "out", num_iters_per_epoch=None, max_epoch=3))
+    for epoch in seen:
+        batches = [batch for update in epoch for batch in update]
+        assert sorted(sum(batches, [])) == [f"train_{number}" for number in range(8)]
+        lists = [list_of(batch) for batch in batches]
+        assert sum(a != b for a, b in zip(lists, lists[1:])) == LISTS - 1  # one after the other
+
+
+def test_the_length_of_an_epoch_is_shared_and_nothing_is_left_out(split_options, seen, tmp_path):
+    """Five batches an epoch, two from one list and three from the other; updates of two micro-batches over the border."""
+    conf = dict(num_iters_per_epoch=5, accum_grad=2, max_epoch=4, max_frames=210)
+    PhonemeCTCTask.main(cmd=split_options(tmp_path / "out", **conf))
+    assert len(seen) == 4
+    read = {0: [], 1: []}
+    for epoch in seen:
+        assert [len(update) for update in epoch] == [2, 2, 1]
+        batches = [batch for update in epoch for batch in update]
+        assert [sum(list_of(batch) == number for batch in batches) for number in (0, 1)] == [2, 3]
+        for batch in batches:
+            read[list_of(batch)] += batch
+    for number, uids in read.items():  # passes over a list are whole: nothing comes again before all have come
+        assert set(uids) == {f"train_{i}" for i in range(number, 8, LISTS)}
+        counts = [uids.count(uid) for uid in set(uids)]
+        assert max(counts) - min(counts) <= 1
+
+
+def weights(out, epoch):
+    return torch.load(out / f"{epoch}epoch.pth", weights_only=True)
+
+
+@pytest.mark.parametrize("update", [2, 5])
+def test_killed_and_resumed(split_options, forked, update, tmp_path):
+    """In the first and in the second epoch, whose second half is the other list."""
+    conf = dict(num_iters_per_epoch=3, max_epoch=3)
+    PhonemeCTCTask.main(cmd=split_options(tmp_path / "whole", **conf))
+
+    def killed():
+        original, calls = ExactTrainer.update, []
+
+        def counted(*args):
+            calls.append(1)
+            if len(calls) == update:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return original(*args)
+
+        ExactTrainer.update = counted
+        PhonemeCTCTask.main(cmd=split_options(tmp_path / "out", **conf))
+
+    assert forked(killed) == signal.SIGKILL
+    assert forked(lambda: PhonemeCTCTask.main(cmd=split_options(tmp_path / "out", **conf))) == 0
+    whole, resumed = weights(tmp_path / "whole", 3), weights(tmp_path / "out", 3)
+    assert [name for name in whole if not whole[name].equal(resumed[name])] == []
+
+
+def test_lists_made_anew_are_noticed(command, corpus, split_options, tmp_path):
+    PhonemeCTCTask.main(cmd=split_options(tmp_path / "out", max_epoch=1))
+    assert command(phone_train, *split_options(tmp_path / "out", max_epoch=1)).code == 0
+    os.utime(tmp_path / "out" / "finished", (1, 1))
+    done = command(phone_train, *split_options(tmp_path / "out", max_epoch=1))
+    assert done.code == 1 and "was trained before" in done.err and "utt2num_frames was made" in done.err
+
+
+def test_the_lists(command, corpus, tmp_path):
+    data = tmp_path / "data"
+    data.mkdir()
+    for name in split_data.TABLES:
+        (data / name).write_text("".join(f"u{number} {name} {number}\n" for number in range(5)))
+    split_data.main(["--data_dir", str(data), "--num_splits", "3"])
+    out = data / "splits3"
+    for name in split_data.TABLES:
+        assert (out / name / "num_splits").read_text() == "3"
+        assert (out / name / "split.1").read_text() == f"u1 {name} 1\nu4 {name} 4\n"
+        assert (out / name / "split.2").read_text() == f"u2 {name} 2\n"
+    for count, message in ((6, "cannot be dealt out into 6 lists"), (201, "allowed are 2 to 200"), (1, "at least 2")):
+        done = command(split_data, "--data_dir", data, "--num_splits", count)
+        assert done.code == 1 and message in done.err and not (data / f"splits{count}").exists()
+    (data / "text").write_text("u0 x\n" * 4)
+    assert "cannot be dealt out" in command(split_data, "--data_dir", data, "--num_splits", 3).err
+    assert (out / "text" / "split.1").read_text() == "u1 text 1\nu4 text 4\n"
