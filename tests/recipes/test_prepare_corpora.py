@@ -71,7 +71,7 @@ def prepared(tmp_path_factory, corpora):
 
 def run(recipe, corpora):
     options = ["--python", sys.executable, "--stop_stage", "2", "--nj", "1", "--num_splits", "2"]
-    options += ["--local_data_opts", "--nj 2 --valid_utts 2 --cka_utts 1"]
+    options += ["--local_data_opts", "--nj 2 --valid_utts 3 --cka_utts 1"]
     found = {"LIBRISPEECH": str(corpora / "LibriSpeech"), "AISHELL1": str(corpora / "data_aishell")}
     environment = {**os.environ, **found, "PYTHONPATH": str(REPO)}
     command = ["./run.sh", *options]
@@ -114,7 +114,7 @@ def test_dump_is_ready_to_train(prepared):
     phones = (recipe.dir / "dump/aishell1_test/phones").read_text().split(maxsplit=1)[1].split()
     assert phones == "j in1 t ian1 t ian1 q i4 h en3 h ao3".split()
     splits = recipe.dir / "dump/train/splits2"
-    assert sorted(p.name for p in splits.iterdir()) == ["phones", "text", "utt2num_frames", "wav.scp"]
+    assert sorted(p.name for p in splits.iterdir()) == ["phones", "stats.json", "text", "utt2num_frames", "wav.scp"]
 
 
 @pytest.mark.slow

@@ -30,7 +30,7 @@ names() {  # LIST: the prepared parts of a list
 dirs() { names "$1" | sed "s:^:$parts/:"; }
 
 combine() {  # OUT [OPTION]... DIR...
-    launch "$train_cmd" "$1/text" "$logs/${1##*/}.log" $python "$local/combine_data.py" "$@"
+    launch "$train_cmd" "$1/text" "$logs/$(tr / _ <<<"$1").log" $python "$local/combine_data.py" "$@"
 }
 
 for option in nj valid_utts cka_utts; do

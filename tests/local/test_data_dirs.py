@@ -1,0 +1,32 @@
+import pytest
+from data_dirs import SortedTable, rows, sparse
+
+
+def test_every_line_of_a_sorted_table_is_found(tmp_path):
+    table = {f"rec-{i:02}{'x' * (i % 7)}".encode(): b"/a b/%d.wav" % i for i in range(50)}
+    path = tmp_path / "wav.scp"
+    for count in (0, 1, 2, 50):
+        part = dict(list(table.items())[:count])
+        path.write_bytes(b"".join(b"%s %s\n" % line for line in part.items()))
+        found = SortedTable(path)
+        for key, value in table.items():
+            assert found.get(key) == part.get(key)
+        assert [found.get(key) for key in (b"a", b"rec", b"rec-01", b"rec-49xxxxxxxx", b"z")] == [None] * 5
+
+
+def test_a_sparse_table_and_rows_side_by_side(tmp_path):
+    (tmp_path / "text").write_text("a one two\nb three\nd four\n")
+    (tmp_path / "utt2dur").write_text("a 1\nb 2\nd 3\n")
+    (tmp_path / "text_spoken").write_text("b said\nd x\n")
+    spoken = sparse(tmp_path / "text_spoken")
+    got = [(key, text, seconds, spoken(key)) for key, text, seconds in rows(tmp_path, "text", "utt2dur")]
+    assert got == [(b"a", b"one two", b"1", b""), (b"b", b"three", b"2", b"said"), (b"d", b"four", b"3", b"x")]
+    assert sparse(tmp_path / "none")(b"a") == b""
+
+
+@pytest.mark.parametrize("broken", ["a 1\nb 2\n", "a 1\nb 2\nd 3\ne 4\n", "a 1\nc 2\nd 3\n"])
+def test_tables_that_differ_are_refused(tmp_path, broken):
+    (tmp_path / "text").write_text("a 1\nb 2\nd 3\n")
+    (tmp_path / "utt2dur").write_text(broken)
+    with pytest.raises(ValueError, match="check_data.py .* tells more"):
+        list(rows(tmp_path, "text", "utt2dur"))
