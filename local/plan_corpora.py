@@ -3,9 +3,9 @@
 
     LIBRISPEECH=/corpora/LibriSpeech python local/plan_corpora.py egs2/zh_en/llmasr1/local/corpora.yaml --jobs jobs.tsv
 
-The YAML file has lists `train`, `valid` and `test` of {corpus, src, parts, hours, set}: `src` names the variable of db.sh
-that holds the folder, `hours` is what the paper used of it, `set` holds options of prepare.py. A corpus whose variable is
-empty is left out. Each job is a line: list, name of the data directory, corpus, part, folder, options of prepare.py.
+The YAML file has lists `train`, `valid` and `test` of {corpus, src, parts, hours, set}: `src` names the variable of
+db.sh that holds the folder, `hours` is what the paper used of it, `set` holds options of prepare.py. A corpus whose
+variable is empty is left out. Each job is a line: list, name of the data directory, corpus, part, folder, options of prepare.py.
 """
 
 import os

@@ -37,7 +37,7 @@ class Utterance:
 
 @dataclass(frozen=True)
 class Corpus:
-    """An entry of `prepare.py --list`. `parts`: name -> what it is; `tests`: those of the parts that are only tested on."""
+    """An entry of `prepare.py --list`. `parts`: name -> what it is; `tests`: the parts that are only tested on."""
 
     read: Callable[..., Iterator[Utterance]]
     lang: str
