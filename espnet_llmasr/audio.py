@@ -20,7 +20,11 @@ import numpy as np
 import soundfile
 
 _SECONDS = r"\d+(?:\.\d+)?"
-_ENTRY = re.compile(rf"(?P<path>.+?)(?:(?<=\.tar):(?P<offset>\d+))?(?:#t=(?P<start>{_SECONDS}),(?P<end>{_SECONDS}))?")
+_ENTRY = re.compile(
+    rf"(?s)(?P<path>.*?)(?:(?<=\.tar):(?P<offset>\d+))?(?:#t=(?P<start>{_SECONDS}),(?P<end>{_SECONDS}))?"
+)
+_MISSING_S = 0.1  # more than this missing at the end is damage
+_LAST_PAGE_S = 20.0  # no last page of Ogg is longer
 UNCOMPRESSED = ("WAV", "WAVEX", "AIFF", "NIST", "RAW")
 
 
@@ -68,7 +72,7 @@ class Entry:
         """The file is there and not empty; it is not opened."""
         try:
             return os.stat(self.path).st_size > 0
-        except OSError:
+        except (OSError, ValueError):
             return False
 
     def __str__(self) -> str:
@@ -86,7 +90,7 @@ def info(entry: str) -> Info:
     where = Entry.parse(entry)
     with _open(where, entry) as sound:
         plain = sound.format in UNCOMPRESSED and sound.subtype.startswith("PCM_")
-        if where.end is not None and where.end > sound.frames / sound.samplerate + 0.1 and sound.frames:
+        if where.end is not None and where.end > sound.frames / sound.samplerate + _MISSING_S and sound.frames:
             raise AudioError("beyond_end", entry)
         first, last = _span(sound, where)
         if first >= last:
@@ -98,7 +102,7 @@ def read(entry: str, rate: int) -> np.ndarray:
     """float32 mono samples (N,) at `rate` Hz; channels are averaged, other rates resampled (polyphase).
 
     Raises:
-        AudioError: as `info`, and nan_samples.
+        AudioError: as `info`, truncated_wav where less can be decoded than the header promises, and nan_samples.
     """
     samples, source_rate = read_at_own_rate(entry)
     return samples if source_rate == rate else resample(samples, source_rate, rate).astype(np.float32)
@@ -109,27 +113,34 @@ def read_at_own_rate(entry: str) -> Tuple[np.ndarray, int]:
     where = Entry.parse(entry)
     with _open(where, entry) as sound:
         source_rate = sound.samplerate
+        first, last = _span(sound, where)
+        if first >= last:
+            raise AudioError("empty_wav", entry)
         try:
-            samples = _read_piece(sound, where)
+            samples = _read_piece(sound, first, last)
         except (soundfile.SoundFileError, OSError) as error:
             raise AudioError("unreadable_wav", entry) from error
-    if len(samples) == 0:
-        raise AudioError("empty_wav", entry)
+    if len(samples) == 0 or len(samples) < last - first - _MISSING_S * source_rate:
+        raise AudioError("truncated_wav", entry)
     if not np.isfinite(samples).all():
         raise AudioError("nan_samples", entry)
     samples = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
     return samples, source_rate
 
 
-def _read_piece(sound: soundfile.SoundFile, where: Entry) -> np.ndarray:
-    """(N, channels). Seeking in mp3 is inexact, so that is read from its beginning."""
-    if where.end is None:
-        return sound.read(dtype="float32", always_2d=True)
-    first, last = _span(sound, where)
+def _read_piece(sound: soundfile.SoundFile, first: int, last: int) -> np.ndarray:
+    """(last - first, channels), fewer if the file has less than its header says.
+
+    libsndfile seeks some milliseconds too far within the last page of Ogg Vorbis, and inexactly in all of mp3.
+    """
+    begin = first
     if sound.format in ("MP3", "MPEG"):
-        return sound.read(last, dtype="float32", always_2d=True)[first:]
-    sound.seek(first)
-    return sound.read(last - first, dtype="float32", always_2d=True)
+        begin = 0
+    elif sound.subtype == "VORBIS":
+        begin = max(0, min(first, sound.frames - int(_LAST_PAGE_S * sound.samplerate)))
+    if begin:
+        sound.seek(begin)
+    return sound.read(last - begin, dtype="float32", always_2d=True)[first - begin :]
 
 
 def _span(sound: soundfile.SoundFile, where: Entry) -> Tuple[int, int]:
@@ -150,15 +161,17 @@ def resample(samples: np.ndarray, source_hz: int, target_hz: int) -> np.ndarray:
 
 def _open(where: Entry, entry: str) -> soundfile.SoundFile:
     path = Path(where.path)
-    if not path.is_file():
+    if not os.path.isfile(path):  # also False for a name that no file can have
         raise AudioError("missing_wav", entry)
     if path.stat().st_size == 0:
         raise AudioError("empty_wav", entry)
     try:
         if where.offset is not None:
-            return soundfile.SoundFile(io.BytesIO(_member(path, where.offset, entry)))
-        if _is_cut(path):
-            raise AudioError("truncated_wav", entry)
+            member = _member(path, where.offset, entry)
+            _refuse_cut(member[:8], len(member), entry)
+            return soundfile.SoundFile(io.BytesIO(member))
+        with open(path, "rb") as file:
+            _refuse_cut(file.read(8), path.stat().st_size, entry)
         return soundfile.SoundFile(where.path)
     except (soundfile.SoundFileError, OSError) as error:
         raise AudioError("unreadable_wav", entry) from error
@@ -180,9 +193,8 @@ def _member(path: Path, offset: int, entry: str) -> bytes:
     return data
 
 
-def _is_cut(path: Path) -> bool:
-    """True if a RIFF header promises over 1 KiB more than there is; what writes to a pipe promises 2 GB or more."""
-    with open(path, "rb") as f:
-        head = f.read(8)
+def _refuse_cut(head: bytes, size: int, entry: str) -> None:
+    """Raises AudioError if a RIFF header promises over 1 KiB more than there is; pipes promise 2 GB or more."""
     promised = int.from_bytes(head[4:], "little") + 8
-    return head[:4] == b"RIFF" and path.stat().st_size + 1024 < promised < 0x7FFF0000
+    if head[:4] == b"RIFF" and size + 1024 < promised < 0x7FFF0000:
+        raise AudioError("truncated_wav", entry)

@@ -136,9 +136,13 @@ def write_scp(path: PathLike, table: Mapping[str, object]) -> None:
 def replacing(directory: Path) -> Iterator[Path]:
     """Yields an empty directory beside `directory` that takes its place on success; on failure nothing has changed.
 
+    A link stays one: what it points to is replaced.
+
     Raises:
         ValueError: `directory` exists and was not made by this project.
     """
+    if directory.is_symlink():
+        directory = directory.resolve()
     staged, old = (directory.with_name(f".{directory.name}.{suffix}") for suffix in ("new", "old"))
     if old.exists() and not directory.exists():
         old.rename(directory)

@@ -47,7 +47,7 @@ def get_parser() -> Parser:
         "--audio",
         choices=["all", "text", "none"],
         default="all",
-        help="compare the audio of all training utterances, of those with similar text, or of none",
+        help="compare the audio of all training utterances, of those with equal or similar text, or of none",
     )
     parser.add_argument("--exclude_text", action="store_true", help="leave out what shares only the text, too")
     parser.add_argument("--strict", action="store_true", help="exit with 1 if an id or audio is shared")

@@ -23,6 +23,7 @@ from espnet_llmasr.bin._cli import Parser, run  # noqa: E402
 from espnet_llmasr.files import write_atomically  # noqa: E402
 
 LISTS = ("train", "valid", "test")
+KINDS = {"corpus": str, "src": str, "parts": list, "hours": (int, float), "set": dict}
 
 
 @dataclass
@@ -44,26 +45,37 @@ def read_mixture(path: Path) -> Dict[str, List[Row]]:
     """The rows of each list.
 
     Raises:
-        ValueError: another list, another key, an unknown corpus or part, or a test part in the list `train`.
+        ValueError: another list, another key or kind of value, an unknown corpus, part or option, or a test part in the
+            list `train`.
     """
     if not path.is_file():
         raise ValueError(f"{path} does not exist: expected a YAML file with the lists {', '.join(LISTS)}")
     lists = yaml.safe_load(path.read_text(encoding="utf-8"))
     if not isinstance(lists, dict) or sorted(lists) != sorted(LISTS):
         raise ValueError(f"{path} must hold the lists {', '.join(LISTS)} and nothing else")
-    return {name: [checked(path, name, row) for row in lists[name]] for name in LISTS}
+    for name, rows in lists.items():
+        if not isinstance(rows, (list, type(None))):
+            raise ValueError(f"{path}, list {name}: expected a list of {{corpus, src, parts}}, not {rows}")
+    return {name: [checked(path, name, row) for row in lists[name] or ()] for name in LISTS}
 
 
 def checked(path: Path, name: str, values: dict) -> Row:
     try:
         row = Row(**values)
+        if any(not isinstance(getattr(row, key), kind) for key, kind in KINDS.items()):
+            raise TypeError(values)
     except TypeError as error:
         raise ValueError(
-            f"{path}, list {name}: {values} must have corpus, src and parts, may have hours, set"
+            f"{path}, list {name}: {values} must have corpus, src and a list of parts, may have hours (a number)"
+            " and set (option: value)"
         ) from error
     if row.corpus not in CORPORA:
         raise ValueError(f"{path}, list {name}: no corpus '{row.corpus}', allowed are {', '.join(CORPORA)}")
     corpus = load(row.corpus)
+    for option in row.set:
+        if option not in corpus.options():
+            have = ", ".join(corpus.options()) or "none"
+            raise ValueError(f"{path}: {row.corpus} has no option '{option}', its options are {have}")
     for part in row.parts:
         if part not in corpus.parts:
             raise ValueError(f"{path}: {row.corpus} has no part '{part}', its parts are {', '.join(corpus.parts)}")

@@ -91,10 +91,12 @@ def shard(text: str) -> Tuple[int, int]:
 
 
 def mine(source: Source, utterances: Iterator[Utterance], limit: Optional[int]) -> Iterator[Utterance]:
-    """The utterances of this shard, at most `limit`."""
+    """The utterances of this shard, at most `limit`; drops what has fields of a wrong type (wrong_type)."""
     taken = 0
     for utterance in utterances:
-        if source.is_mine(utterance.id):
+        if utterance.is_mistyped():
+            source.drop(str(utterance.id), "wrong_type")
+        elif source.is_mine(utterance.id):
             yield utterance
             taken += 1
             if taken == limit:

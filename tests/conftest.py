@@ -66,6 +66,14 @@ def write_set(directory: Path, seconds, seed: int) -> Path:
     return directory
 
 
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory):
+    """The grammars of WeTextProcessing are built for the tests and not in the user's own folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ESPNET_LLMASR_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def corpus(tmp_path_factory):
     """root / {train, valid, phones.txt, feats_stats.npz}: eight and four utterances of 0.4 to 2.1 s."""

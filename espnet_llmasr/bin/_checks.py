@@ -1,6 +1,8 @@
 """What every utterance must pass, and the processes that check many of them in their order."""
 
 import multiprocessing
+import os
+import threading
 from collections import deque
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -108,10 +110,11 @@ class Check:
         if self.audio_check == "utt2dur":
             return Audio(round(seconds_of(utterance) * self.rate))
         info = audio.info(utterance.audio)
-        converted = info.rate != self.rate, info.channels > 1
-        if info.plain or self.audio_check == "header":
-            return Audio(info.samples_at(self.rate), *converted)
-        return Audio(len(audio.read(utterance.audio, self.rate)), *converted)
+        whole = info.plain or self.audio_check == "header"
+        samples = info.samples_at(self.rate) if whole else len(audio.read(utterance.audio, self.rate))
+        if utterance.seconds and not is_near(samples / self.rate, seconds_of(utterance)):
+            raise Dropped("other_duration")
+        return Audio(samples, info.rate != self.rate, info.channels > 1)
 
     def fit(self, labels: List[str], measured: Audio) -> None:
         """Drops what is too short, too long, or has fewer encoder frames than CTC needs for the labels.
@@ -131,6 +134,11 @@ class Check:
             raise Dropped("too_few_frames")
 
 
+def is_near(measured_s: float, stated_s: float) -> bool:
+    """True but for audio that is not what its owner described: cut off, or with a header that misleads libsndfile."""
+    return abs(measured_s - stated_s) <= max(0.25, 0.05 * stated_s)
+
+
 def seconds_of(utterance: Utterance) -> float:
     """The duration that utt2dur states. Raises ValueError where it states none."""
     try:
@@ -146,6 +154,13 @@ _check: Optional[Callable] = None
 def _start_worker(check: Callable) -> None:
     global _check
     _check = check
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A pool whose owner was killed (no more memory, no more time) would wait for work for ever."""
+    multiprocessing.parent_process().join()
+    os._exit(1)
 
 
 def _work(utterances: List[Utterance]) -> List[Result]:

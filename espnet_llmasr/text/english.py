@@ -4,8 +4,10 @@ import importlib.util
 import re
 import sys
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Dict, Optional, Tuple
+from typing import TYPE_CHECKING, Dict, Optional, Tuple
+
+if TYPE_CHECKING:
+    from espnet_llmasr.text.spelling import SpellingNetwork
 
 Phones = Tuple[str, ...]
 
@@ -13,6 +15,12 @@ GUESSES_KEPT = 200_000  # words whose guessed phones are remembered, about 40 MB
 
 # Two capitals are an acronym (IT, US, UP, AI), but these are words even when shouted.
 SHOUTED = frozenset("AH AM AN AS AT BE BY DO GO HE HI IF IN IS ME MY NO OF OH ON OR SO TO UH UM WE".split())
+# Of two readings the dictionary gives the rarer one first, or it does not know a word that is in every corpus.
+COMMON = {
+    **{"live": "L IH V", "lead": "L IY D", "wind": "W IH N D", "record": "R EH K ER D", "perfect": "P ER F IH K T"},
+    **{"subject": "S AH B JH IH K T", "vegan": "V IY G AH N", "uber": "UW B ER", "youtube": "Y UW T UW B"},
+    **{"covid": "K OW V IH D", "ebitda": "IY B IH T D AH", "wifi": "W AY F AY", "airbnb": "EH R B IY AH N B IY"},
+}
 _CAMEL = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z']+")
 _PLURAL_ACRONYM = re.compile(r"([A-Z]{2,})'?s")
 
@@ -32,33 +40,20 @@ def strip_stress(phone: str) -> str:
     return sys.intern(phone.rstrip("012"))
 
 
-def load_g2p():
-    """g2p_en's network without its downloads: importing it asks nltk for data that only its POS tagging needs."""
-    import nltk
-
-    find, download = nltk.data.find, nltk.download
-    nltk.data.find = nltk.download = lambda *args, **kwargs: True
-    try:
-        from g2p_en import g2p
-    finally:
-        nltk.data.find, nltk.download = find, download
-    g2p.cmudict = SimpleNamespace(dict=dict)
-    return g2p.G2p()
-
-
 class English:
     """Phones of one word. The dictionary is loaded at the first word, the network (2 ms a word) at the first one that
     neither the dictionary nor a spelling rule covers; its guesses are remembered."""
 
     def __init__(self):
         self._cmudict: Optional[Dict[str, Phones]] = None
-        self._g2p = None
+        self._network: Optional["SpellingNetwork"] = None
         self._guesses: Dict[str, Phones] = {}
 
     @property
     def cmudict(self) -> Dict[str, Phones]:
         if self._cmudict is None:
             self._cmudict = read_cmudict()
+            self._cmudict.update((word, tuple(phones.split())) for word, phones in COMMON.items())
         return self._cmudict
 
     def __call__(self, word: str) -> Phones:
@@ -84,7 +79,7 @@ class English:
             return self.spell(word)
         plural = _PLURAL_ACRONYM.fullmatch(word)
         if plural:
-            return self._with_s(self.spell(plural[1]))
+            return self._with_s(self(plural[1]))
         parts = _CAMEL.findall(word)
         if len(parts) > 1 and "".join(parts) == word:
             return tuple(phone for part in parts for phone in self(part))
@@ -110,6 +105,8 @@ class English:
         return self._guesses[word]
 
     def _predict(self, word: str) -> Phones:
-        if self._g2p is None:
-            self._g2p = load_g2p()
-        return tuple(strip_stress(phone) for phone in self._g2p.predict(word) if not phone.startswith("<"))
+        if self._network is None:
+            from espnet_llmasr.text.spelling import SpellingNetwork  # numpy takes its time to import
+
+            self._network = SpellingNetwork()
+        return tuple(strip_stress(phone) for phone in self._network.predict(word) if not phone.startswith("<"))

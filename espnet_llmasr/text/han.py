@@ -2,8 +2,9 @@
 
 import gzip
 import unicodedata
+from functools import lru_cache
 from pathlib import Path
-from typing import Callable, Dict, List, Sequence, Tuple
+from typing import Callable, Dict, FrozenSet, List, Sequence, Tuple
 
 TABLES = Path(__file__).with_name("tables")
 Phones = Tuple[str, ...]
@@ -13,6 +14,13 @@ def read_gz(name: str) -> List[List[str]]:
     """Rows of a gzipped TSV under tables/."""
     with gzip.open(TABLES / name, "rt", encoding="utf-8", newline="\n") as lines:
         return [line.rstrip("\n").split("\t") for line in lines]
+
+
+@lru_cache(None)
+def inner_pairs(language: str) -> FrozenSet[str]:
+    """The pairs of neighbours within phrases: only where a mark stands inside such a pair it may change the phones."""
+    phrases = [row[0] for row in read_gz(f"{language}_phrases.tsv.gz")]
+    return frozenset(first + second for phrase in phrases for first, second in zip(phrase, phrase[1:]))
 
 
 class HanReader:

@@ -12,6 +12,8 @@ _HALF_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}
 APOSTROPHES = dict.fromkeys(map(ord, "\u2018\u2019\u02bc\u201b\u2032\u00b4`"), "'")
 INVISIBLE = dict.fromkeys(map(ord, "\u00ad\u200b\u200c\u200d\u2060\ufeff"), None)
 _WIDTH = {**_HALF_WIDTH, 0x3000: " ", 0xFF07: "'", 0xFF40: "'", **APOSTROPHES, **INVISIBLE}
+_WIDE = re.compile(f"[{re.escape(''.join(map(chr, _WIDTH)))}]")
+_WESTERN_MARKS = re.compile("[\u2013\u2014\u201c\u201d\u2026]")  # as blanks they leave an English line in ASCII
 _COMBINED = re.compile("[A-Za-z][\u0300-\u036f]+")
 _WORD = rf"(?:(?![{HAN}_])[\w\u0300-\u036f])+(?:'(?:(?![{HAN}_])[\w\u0300-\u036f])+)*"
 _TOKEN = re.compile(rf"[{HAN}]|{_WORD}")
@@ -33,7 +35,12 @@ def to_half_width(text: str) -> str:
     """
     if text.isascii():
         return text.replace("`", "'")
-    return compose(text.translate(_WIDTH))
+    return compose(_WIDE.sub(_to_half_width, text))
+
+
+def _to_half_width(match: "re.Match") -> str:
+    """`str.translate` of one character; of the whole line it takes four times as long."""
+    return match[0].translate(_WIDTH)
 
 
 def compose(text: str) -> str:
@@ -60,6 +67,8 @@ def normalize(text: str) -> str:
     '我们用abc python好'
     """
     line = to_half_width(text).lower()
+    if not line.isascii():
+        line = _WESTERN_MARKS.sub(" ", line)
     if line.isascii():
         bare = line.replace(" ", "").replace("'", "").isalnum() and not _LOOSE_APOSTROPHE(line)
         return " ".join(line.split() if bare else _ASCII_WORD.findall(line))

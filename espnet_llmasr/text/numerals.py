@@ -3,13 +3,13 @@
 WeTextProcessing reads the numbers. It never sees the rest of an English line, where it would change much else ("U.S."
 to "US", "ZIP" to "zip"), and of a Mandarin line only the characters beside digits. What it reads wrongly is rewritten
 before.
-Known and left: "May 5 people" (a date), "60 m" (the letter), "50/50" (fiftieths), "1234" (a year, twelve thirty four).
+Known and left: "May 5 people" (a date), "60 m" (the letter), "30/30" (thirtieths), "1234" (a year, twelve thirty four).
 """
 
 import re
 import unicodedata
 
-from espnet_llmasr.text import numerals_en, numerals_zh
+from espnet_llmasr.text import numerals_en, numerals_zh, roman
 from espnet_llmasr.text.normalize import HAN
 
 _FORMS = (  # superscripts, fractions, Roman and circled numbers, units in one character, wide currency signs
@@ -26,7 +26,7 @@ _MARK = re.compile(rf"[\d&+=@#%°¢×÷±{_FORMS}]").search
 def needs_words(line: str) -> bool:
     """True for a line in half width that `write_out` may change."""
     mark = _ASCII_MARK(line) if line.isascii() else _MARK(line)
-    return mark is not None or numerals_en.has_title(line) or numerals_en.has_domain(line)
+    return mark is not None or roman.has_roman(line) or numerals_en.has_title(line) or numerals_en.has_domain(line)
 
 
 def write_out(line: str, lang: str) -> str:
@@ -46,8 +46,10 @@ def write_out(line: str, lang: str) -> str:
 
 
 def _unfold(match: "re.Match") -> str:
-    """ "2½" -> "2 1/2", "㎏" -> "kg", digits of other scripts to ASCII."""
+    """ "2½" -> "2 1/2", "㎏" -> "kg", "Ⅲ" -> "3", digits of other scripts to ASCII."""
     character = match[0]
     if not character:
         return " "
+    if "\u2160" <= character <= "\u217f":
+        return str(int(unicodedata.numeric(character)))
     return str(unicodedata.decimal(character, "")) or unicodedata.normalize("NFKC", character)

@@ -2,7 +2,7 @@
 
 import re
 
-from espnet_llmasr.text import wetext
+from espnet_llmasr.text import roman, wetext
 
 DOMAINS = "com|org|net|edu|gov"
 _ALWAYS = {"Mr": "Mister", "mr": "mister", "Mrs": "Missus", "mrs": "missus"}
@@ -29,6 +29,7 @@ _SYMBOLS = {
     "×": "times",
     "÷": "divided by",
     "±": "plus or minus",
+    "‰": "per mille",
 }
 _SIGNS = re.compile(f"[0-9#{''.join(_SYMBOLS)}]")
 _NUMBER = re.compile(
@@ -75,9 +76,14 @@ _REWRITES = [
         (r"\b([BCOP])2([BCOP])\b", r"\1 to \2"),
         (r"\b([A-G])#(?!\w)", r"\1 sharp"),
         (r"#(?=\d)|\b[Nn]o\. ?(?=\d)", "number "),
-        (r"\b(?:24/7|9/11)\b", lambda m: m[0].replace("/", " ")),
+        (r"\b(?:24/7|9/11|50/50|20/20)\b", lambda m: m[0].replace("/", " ")),
         (r"(\d)'(\d{1,2})\"", r"\1 foot \2"),
-        (r"(?<=\d) ?(k?)m2\b", lambda m: f" square {'kilo' * bool(m[1])}meters"),
+        (r"(?<=\w)'(?=\d)", " "),  # Q1'21
+        (r"(?:(?<=\d)|(?<=\d )|(?<=llion )) ?(k?)m2\b", lambda m: f" square {'kilo' * bool(m[1])}meters"),
+        (r"(?<=\d)( ?km)/h\b", r"\1 per hour"),
+        (r"\((\d{3})\) ?(?=\d{3}-\d{4}(?!\d))", r"\1-"),
+        (r"(?<=\d) - (?=\d+ ?=)", " minus "),
+        (r"(?<=\d) - (?=\d)|(?<=\.\d\d)-(?=\$)", " to "),  # prices before they become words
         (r"(\d)(?::00)? ?([AaPp])(?:\.[Mm]\.|[Mm]\b)", lambda m: f"{m[1]} {m[2].lower()}.m."),
         # "October 5" would become "the fifth of october", which is not the order of the words
         (rf"\b({_MONTH}) (\d\d?)(?:st|nd|rd|th)?\b(?![:%]|[.,-]\d)", lambda m: f"{_month(m[1])} {_ordinal(m[2])}"),
@@ -86,6 +92,7 @@ _REWRITES = [
             lambda m: f"the {_ordinal(m[1])} of {_month(m[2])}",
         ),
         (r"\bUS(?=\$\d)", ""),
+        (r"\$(\d[\d,.]*)( thousand| hundred)\b", r"\1\2 dollars"),
         (r"([$£€]\d+) ?([kK])\b", _magnitude),
         (r"([$£€][\d.,]*\d) ?([mMbB])[mMnN]?\b", _magnitude),
         (r"\$(\d[\d,]*)\.(\d\d)(?!\d)(?![- ]?(?:thousand|[mbtr]+illion))", _dollars),
@@ -116,6 +123,8 @@ def has_domain(line: str) -> bool:
 
 def write_out(line: str) -> str:
     """ "AT&T paid $5.50 in the 1990s" -> "A.T. and T paid five dollars and fifty cents in the nineteen nineties"."""
+    if roman.has_roman(line):
+        line = roman.to_digits(line)
     if has_title(line):
         line = _TITLE.sub(lambda m: _ALWAYS.get(m[1]) or _BEFORE_A_NAME[m[2]], line)
     if has_domain(line):

@@ -37,8 +37,33 @@ def _by_digit(number: str) -> str:
     return "".join(_DIGITS[digit] for digit in number)
 
 
+def _range(match: "re.Match") -> str:
+    """ "3-5" -> "3到5", "1990-2000" by digits; downwards it is a score: "3-2" -> "3比2"."""
+    first, last = match[1], match[2]
+    joint = "到" if int(first) < int(last) else "比"
+    return f"{_by_digit(first)}{joint}{_by_digit(last)}" if len(first) == len(last) == 4 else f"{first}{joint}{last}"
+
+
+_RANGE = re.compile(r"(?<![\d.-])([1-9]\d*)-([1-9]\d*)(?![\d.-])")
+# What WeTextProcessing reads as 二: it knows few measure words, and none in traditional script. It reads 第2名 as 第两名.
+_TWO = "倍次部组項组项公辆起则成國国個隻條張塊週萬輛間層場種歲顆對雙份句段道把座届批款"
 _REWRITES = [
-    (re.compile(r"(?<=\d),(?=\d{3}(?!\d))"), ""),
+    # "1998 年" is no year for WeTextProcessing, and "50 %" no number of percent
+    (re.compile(rf"(?<=[{HAN}]) (?=\d)|(?<=[\d%]) (?=[{HAN}%℃°])"), ""),
+    (re.compile(r"(?<![\d.,])\d{1,3}(?:,\d{3})+(?!\d)"), lambda m: m[0].replace(",", "")),
+    (re.compile(r"(?<=\d),(?=\d)"), ", "),
+    (re.compile(r"(第)2(?!\d|[.,]\d)|(?<=月)2(?=[日号號])|(?<!\d)2(?=手)"), lambda m: f"{m[1] or ''}二"),
+    (
+        re.compile(
+            rf"(?<![\d.:/~A-Za-z-])(?<!公元)(?<!元前)2(?=(?!次元|次方|部曲)[{_TWO}]|年(?![级級月\d])|[点點](?!\d(?!\d?分)|[零一二三四五六七八九]))"
+        ),
+        "两",
+    ),
+    (re.compile(r"(?<![\d.-])0\d{2,3}-\d{3,8}(?![\d-])"), lambda m: _by_digit(m[0].replace("-", ""))),
+    (re.compile(r"(?<=\d米)\d\d(?![\d.])"), lambda m: _by_digit(m[0])),
+    (re.compile(r"(\d+(?:\.\d+)?) ?(公里|千米|米|英里) ?/ ?(小时|小時|分钟|秒)"), r"每\3\1\2"),
+    (re.compile(r"(\d+(?:\.\d+)?)‰"), r"千分之\1"),
+    (re.compile(r"(?<![\d.A-Za-z-])(\d+(?:\.\d+)?)[-~](\d+(?:\.\d+)?)%"), r"\1%到\2"),
     (re.compile(r"(?<![A-Za-z0-9])([BCOP])2([BCOP])(?![A-Za-z0-9])"), r"\1 to \2"),
     (re.compile(r"(?<![A-Za-z])([A-G])#"), r"\1 sharp"),
     (re.compile(r"(?<![A-Za-z0-9])([A-Za-z]+)-?(\d+(?:\.\d+)?)(?![\d.:%])"), _name),
@@ -63,4 +88,7 @@ def write_out(line: str) -> str:
 def _read(match: "re.Match") -> str:
     """Digits as words; a blank at the edge, which WeTextProcessing takes away, stays."""
     core = match[0].strip()
-    return match[0].replace(core, wetext.mandarin(core))
+    words = wetext.mandarin(core)
+    if "减" in words and "减" not in core and "=" not in core:
+        words = wetext.mandarin(_RANGE.sub(_range, core))
+    return match[0].replace(core, words)

@@ -24,8 +24,12 @@ _PIECE = re.compile(
 )
 
 
+# Letters that are no letter with an accent; a capital gives one capital, so that no word looks like an acronym.
+_SPELLED = dict(zip("æœøłđðþßıÆŒØŁĐÐÞ", "ae oe o l d d th ss i Ae Oe O L D D Th".split()))
+
+
 def _without_accent(match: "re.Match") -> str:
-    base = unicodedata.normalize("NFD", match[0])[0]
+    base = _SPELLED.get(match[0]) or unicodedata.normalize("NFD", match[0])[0]
     return base if base.isascii() else match[0]
 
 

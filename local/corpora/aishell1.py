@@ -3,8 +3,8 @@
 Layout: data_aishell/wav/{train,dev,test}/S0002/BAC009S0002W0122.wav and transcript/aishell_transcript_v0.8.txt
 ("BAC009S0002W0122 而 对 楼市 成交") with the lines of all parts. SRC is data_aishell/ or the folder that holds it.
 Quirks: the archive holds one more archive for each speaker, wav/S0002.tar.gz, to be unpacked; texts are segmented into
-words; letters are full-width (ｂ超); some wavs have no text (no_text). A line without audio is missing_wav in
-the part of its speaker.
+words; letters are full-width and lower-case (ｂ超, ｃｂａ) and are spelled in speech, so they become capitals; some wavs
+have no text (no_text). A line without audio is missing_wav in the part of its speaker.
 """
 
 from collections import defaultdict
@@ -14,6 +14,7 @@ from corpora.mandarin import archives
 from corpora.readers import key_values
 
 TRANSCRIPT = "transcript/aishell_transcript_v0.8.txt"
+CAPITALS = {code: code - 32 for code in range(ord("ａ"), ord("ｚ") + 1)}
 UNPACK = "for archive in *.tar.gz; do tar xzf $archive; done"
 
 
@@ -36,7 +37,8 @@ def utterances(source, folder, texts):
     """Those of one speaker, by wav; then the lines without one."""
     for path in sorted(folder.glob("*.wav")):
         if path.stem in texts:
-            yield Utterance(path.stem, str(path), texts.pop(path.stem), speaker=folder.name)
+            text = texts.pop(path.stem).translate(CAPITALS)
+            yield Utterance(path.stem, str(path), text, speaker=folder.name)
         else:
             source.drop(path.stem, "no_text")
     for name in texts:

@@ -4,6 +4,7 @@ A reader is `read(source, **options)`, a generator in a module of its own, named
 it gives to `source.drop(id, reason)`; ids, paths and text are checked by the writer, so a reader only reads.
 """
 
+import glob
 import inspect
 import zlib
 from collections import Counter
@@ -33,6 +34,15 @@ class Utterance:
     end: Optional[float] = None
     duration: Optional[float] = None
     recording: str = ""
+
+    def is_mistyped(self) -> bool:
+        """True if a field holds another type than it should, as it comes from a damaged manifest (null, a list)."""
+        words = (self.id, self.audio, self.text, self.speaker, self.lang, self.recording)
+        numbers = (self.start, self.end, self.duration)
+        return not (
+            all(isinstance(word, str) for word in words)
+            and all(number is None or isinstance(number, (int, float)) for number in numbers)
+        )
 
 
 @dataclass(frozen=True)
@@ -105,13 +115,13 @@ class Source:
         raise ValueError(f"{self.path} holds no {' and no '.join(names)}: is it the folder of this corpus (--list)?")
 
     def find(self, *patterns: str) -> List[Path]:
-        """All files of the first pattern that matches any, sorted.
+        """All files of the first pattern that matches any, sorted; links are followed, hidden files are not seen.
 
         Raises:
             ValueError: none does.
         """
         for pattern in patterns:
-            found = sorted(self.path.glob(pattern))
+            found = sorted(self.path / name for name in glob.glob(pattern, root_dir=self.path, recursive=True))
             if found:
                 return found
         raise ValueError(f"{self.path} holds no {' and no '.join(patterns)}: is it the folder of this corpus (--list)?")

@@ -29,6 +29,8 @@ def crawled(source: Source, path: Path, fields: Mapping[str, str], min_confidenc
     find = lru_cache(4096)(lambda name: first_audio(folder, name))
     for utterance in json_manifest(source, path, fields, min_confidence=min_confidence):
         key, link = utterance.id, utterance.audio
+        if not source.is_mine(key):
+            continue  # before its audio is looked for
         clip = first_audio(folder, key)
         utterance.audio = clip or find(_TIMES.sub("", key)) or find(link_name(link)) or str(folder / key)
         try:

@@ -6,7 +6,8 @@ and .json ({"id", "wav", "text", "duration", "speaker", "language", "dnsmos"}). 
 The tars stay as they are: wav.scp names the place of each mp3. Parts EN and ZH are also read from the older release of
 OpenXLab, raw/EN/EN_B00000.jsonl beside folders of mp3.
 Quirks: json and mp3 come in any order; the text begins with a blank, and is by Whisper, with case, punctuation and
-digits; seeking in mp3 is not exact, so each is read as a whole.
+digits; seeking in mp3 is not exact, so each is read as a whole. Both trees number their batches from 0, so YODAS_ goes
+before the ids of the second.
 """
 
 import json
@@ -27,6 +28,9 @@ def read(source):
         found = json_manifest(source, path, OLD_FIELDS, path.parent) if old else utterances(source, path)
         for utterance in found:
             utterance.lang = language
+            if source.part.startswith("YODAS"):
+                utterance.id = f"YODAS_{utterance.id}"
+                utterance.speaker = utterance.speaker and f"YODAS_{utterance.speaker}"
             yield utterance
 
 

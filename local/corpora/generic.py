@@ -18,7 +18,7 @@ def field(row: Mapping, names: str) -> object:
     for name in names.split("|"):
         value = row
         for part in name.split("."):
-            value = value.get(part) if isinstance(value, Mapping) else None
+            value = value.get(part) if isinstance(value, dict) else None
         if value is not None:
             return value
     return None
@@ -27,7 +27,7 @@ def field(row: Mapping, names: str) -> object:
 def field_names(row: Mapping, prefix: str = "") -> Iterator[str]:
     """All names by which `field` finds a value that is no object."""
     for name, value in row.items():
-        if isinstance(value, Mapping):
+        if isinstance(value, dict):
             yield from field_names(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}"
@@ -81,7 +81,7 @@ def utterance_of(value: Mapping, root: Union[str, Path], min_confidence: float) 
             return "missing_times"
         start, end = times_of(value.get("times"))
         duration = None if value.get("duration") is None else float(value["duration"])
-    except ValueError:
+    except (ValueError, TypeError):
         return "bad_number"
     if value["audio"] is None:
         return "missing_wav"
@@ -121,9 +121,9 @@ def strip_suffix(name: str) -> str:
 
 
 def audio_files(folder: Path) -> Dict[str, Path]:
-    """{name without suffix: path} of all audio under a folder; for test sets, as it holds all names."""
+    """{name without suffix: path} of all audio under a folder, also linked; for test sets, as it holds all names."""
     found: Dict[str, Path] = {}
-    for path in sorted(folder.rglob("*")):
+    for path in sorted(Path(root, name) for root, _, names in os.walk(folder, followlinks=True) for name in names):
         if path.suffix.lower() in SUFFIXES:
             if path.stem in found:
                 raise ValueError(f"{found[path.stem]} and {path} have the same name: which is meant by '{path.stem}'?")

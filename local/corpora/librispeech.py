@@ -24,7 +24,7 @@ def read(source):
     transcripts = sorted(folder.glob("*/*/*.trans.txt"))
     for path in source.share(transcripts):
         for name, text in key_values(path):
-            yield Utterance(name, str(path.with_name(f"{name}.flac")), text, speaker=name.partition("-")[0])
+            yield Utterance(name, str(path.parent / f"{name}.flac"), text, speaker=name.partition("-")[0])
 
 
 CORPUS = Corpus(

@@ -14,7 +14,7 @@ from corpora.readers import parquet
 def read(source):
     files = source.find(f"{source.part}/*.parquet", f"data/{source.part}/*.parquet")
     for row in parquet(source, files, ["id", "duration_ms", "text"], lambda row: row["id"]):
-        duration = row["duration_ms"] and row["duration_ms"] / 1000
+        duration = row["duration_ms"] and float(row["duration_ms"]) / 1000
         yield Utterance(row["id"], row["audio"], row["text"] or "", duration=duration)
 
 

@@ -70,7 +70,7 @@ def json_lines(source: Source, path: Path) -> Iterator[dict]:
     for number, line in numbered_lines(path):
         try:
             row = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             row = None
         if isinstance(row, dict):
             yield row
@@ -154,7 +154,7 @@ def parquet(source: Source, files: Sequence[Path], columns: List[str], id_of, au
     that are not there come as None.
 
     Raises:
-        ValueError: a file has no column `audio`.
+        ValueError: a file has no column `audio` with embedded bytes.
     """
     for path in source.share(files):
         with Shards(source, "-".join(path.relative_to(source.path).with_suffix("").parts)) as shards:
@@ -177,8 +177,10 @@ def parquet_rows(source: Source, path: Path, columns: List[str], needed: str) ->
     try:
         with pyarrow.parquet.ParquetFile(path, pre_buffer=False, buffer_size=2**20) as file:
             names = file.schema_arrow.names
-            if needed not in names:
-                raise ValueError(f"{path} has no column '{needed}', only {', '.join(names)}: is it the right file?")
+            if f"{needed}.bytes" not in leaves(file):
+                raise ValueError(
+                    f"{path} has no column '{needed}' with bytes in it, only {', '.join(leaves(file))}: is it the right file?"
+                )
             missing = dict.fromkeys(set(columns) - set(names))
             for batch in file.iter_batches(16, columns=[name for name in (*columns, needed) if name in names]):
                 for row in batch.to_pylist():
@@ -187,3 +189,8 @@ def parquet_rows(source: Source, path: Path, columns: List[str], needed: str) ->
         if getattr(error, "errno", None):  # of the disk; pyarrow's own for a damaged page has none
             raise
         source.drop(path.name, "broken_parquet")
+
+
+def leaves(file) -> List[str]:
+    """All columns of a parquet file, those inside others by path (audio.bytes)."""
+    return [file.schema.column(number).path for number in range(len(file.schema))]

@@ -44,10 +44,10 @@ def talk(source: Source, stm: Path, audio: Path) -> Iterator[Utterance]:
         try:
             _, _, speaker, start, end = fields[:5]
             times = [float(start), float(end)]
-        except ValueError:
+            name = "-".join([stm.stem, *(f"{round(1000 * seconds):07d}" for seconds in times)])
+        except (ValueError, OverflowError):
             source.drop(f"{stm.name}:{number}", "broken_line")
             continue
-        name = "-".join([stm.stem, *(f"{round(1000 * seconds):07d}" for seconds in times)])
         text = "".join(fields[5:])
         if IGNORED in text:
             source.drop(name, "ignored_segment")

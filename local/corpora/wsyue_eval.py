@@ -24,8 +24,10 @@ _NAME, _TEXT = (re.compile(rf'^\s*{key} = "((?:[^"]|"")*)"', re.MULTILINE) for k
 
 def read(source):
     folder = source.need(source.part.title())
-    if not any((folder / name).is_dir() for name in ("wav", "wav_")):
-        raise ValueError(archives(folder, "*.tar.gz", UNPACK) or f"{folder} holds no wav")
+    needed = [("wav", "wav_")] if source.part == "short" else [("wav", "wav_"), ("TextGrid",)]
+    for names in needed:
+        if not any((folder / name).is_dir() for name in names):
+            raise ValueError(archives(folder, "*.tar.gz", UNPACK) or f"{folder} holds no {names[0]}")
     texts = content(folder / "content.txt") if source.part == "short" else textgrids(folder / "TextGrid")
     wavs = audio_files(folder)
     for name, text in texts:

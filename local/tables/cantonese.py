@@ -28,7 +28,7 @@ ONSETS = "b p m f d t n l g k ng gw kw w h z c s j".split()
 _SYLLABLE = re.compile(r"(ng(?=[aeiou])|[gk]w|[bpmfdtnlgkwhzcsj](?!g?[1-6]))?([a-z]+[1-6])")
 # Characters of Cantonese's own, or far more frequent as themselves than as the simplified form of another one.
 OWN_READING = frozenset("干里郁吓仆佣涌吁霉")
-OVERRIDES = {"行長": "hong4 zoeng2", "區長": "keoi1 zoeng2"}
+OVERRIDES = {"行長": "hong4 zoeng2", "區長": "keoi1 zoeng2", "借借": "ze3 ze3"}
 
 
 def units_of(syllables):
@@ -38,14 +38,14 @@ def units_of(syllables):
 
 
 def read_tojyutping():
-    """Characters and phrases with their first reading."""
-    readings, nodes = dict(OVERRIDES), [("", root)]
+    """Characters and phrases with their first reading, or that of OVERRIDES."""
+    readings, nodes = {}, [("", root)]
     while nodes:
         text, node = nodes.pop()
         nodes += [(text + character, child) for character, child in node.items()]
         if node.v:
             readings[text] = str(node.v[0]).replace(" ", "_" if len(text) == 1 else " ")
-    return readings
+    return {**readings, **OVERRIDES}
 
 
 def opencc_keys(name):
@@ -89,7 +89,7 @@ def add_simplified(readings):
             readings[character] = reading
     for phrase in [p for p in as_given.readings if len(p) > 1]:
         readings.setdefault(simplified(phrase), readings[phrase])
-    words = {*opencc_keys("STPhrases"), *opencc_keys("STPhrases_GeneratedFromRegionalPhrases")}
+    words = {*opencc_keys("STPhrases"), *opencc_keys("STPhrases_GeneratedFromRegionalPhrases")} - OVERRIDES.keys()
     for word in sorted(words, key=lambda word: (len(word), word)):
         reading = as_given(traditional(word))
         if reading and reading != extended(word):

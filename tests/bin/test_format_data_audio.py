@@ -115,3 +115,13 @@ def test_durations_that_are_trusted(data, capsys):
         assert data.exit_code("--audio_check", "utt2dur") == 1
         assert f"utt2dur has {found} for" in capsys.readouterr().err
         assert data.table("utt2num_samples") == {"a": "20000"}
+
+
+@pytest.mark.parametrize("check", ["decode", "header"])
+def test_audio_that_is_not_as_long_as_its_owner_says_is_dropped(data, check):
+    """A cut Ogg looks like a shorter recording, an mp3 without a frame count misleads libsndfile."""
+    for key, seconds in (("a", 2.0), ("b", 2.0), ("c", 10.0)):
+        data.add(key, samples=data.noise(seconds))
+    (data.dir / "utt2dur").write_text("a 2.2\nb 3.0\nc 10.6\n")
+    assert data.run("--audio_check", check)["dropped"] == {"other_duration": 2}
+    assert data.table("dropped.txt") == {"b": "other_duration", "c": "other_duration"}

@@ -106,8 +106,16 @@ def test_audio_of_similar_text_only_and_strict(guard, sets):
         (directory / "text").write_text((directory / "text").read_text().replace(old, trees))
     _, _, lines = guard("--audio", "text")
     assert [line.split("\t")[3] for line in lines("overlaps.tsv")] == ["id", "text", "text", "audio"]
-    assert json.loads("".join(lines("stats.json")))["train"]["hours_heard"] == round((4 + 3.3) / 3600, 6)
+    assert json.loads("".join(lines("stats.json")))["train"]["hours_heard"] == round((3 * 4 + 3.3) / 3600, 6)
     assert guard("--strict")[0] == 1 and guard("--strict", test=sets[1][1:], train=sets[0][:1])[0] == 0
+
+
+def test_where_only_short_words_are_the_same_the_audio_is_compared(guard, sets):
+    """A copy of a test recording that says no more than "as one" must not stay in the training set."""
+    directory = sets[0][1]
+    (directory / "text").write_text((directory / "text").read_text().replace("alone", "as one"))
+    _, _, lines = guard("--audio", "text")
+    assert "mls_english_8-1" in lines("exclude.txt")
 
 
 def test_shards_together_are_the_whole(guard):

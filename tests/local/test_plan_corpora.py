@@ -1,5 +1,6 @@
 """The mixture of the paper is the paper's, and no mixture can train on a test part."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -89,13 +90,24 @@ ROW = "{corpus: librispeech, src: LIBRISPEECH, parts: [%s]}"
         (f"train: [{ROW % 'test-clean'}]\nvalid: []\ntest: []\n", "part 'test-clean' of librispeech is a test set"),
         (f"train: [{ROW % 'clean'}]\nvalid: []\ntest: []\n", "no part 'clean', its parts are train-clean-100"),
         ("train: [{corpus: x, src: X, parts: []}]\nvalid: []\ntest: []\n", "no corpus 'x', allowed are yodas"),
-        ("train: [{corpus: vctk}]\nvalid: []\ntest: []\n", "must have corpus, src and parts"),
+        ("train: [{corpus: vctk}]\nvalid: []\ntest: []\n", "must have corpus, src and a list of parts"),
+        (
+            "train: [{corpus: vctk, src: VCTK, parts: all}]\nvalid:\ntest:\n",
+            "must have corpus, src and a list of parts",
+        ),
+        (f"train: [{ROW[:-1] % 'train-clean-100'}, hours: x}}]\nvalid:\ntest:\n", "may have hours (a number)"),
+        (
+            f"train: [{ROW[:-1] % 'train-clean-100'}, set: {{a: 1}}}}]\nvalid:\ntest:\n",
+            "no option 'a', its options are n",
+        ),
+        ("train: {vctk: all}\nvalid:\ntest:\n", "list train: expected a list of {corpus, src, parts}, not"),
+        ("train:\nvalid:\ntest:\n", "no corpus is here to train on"),
         (f"train: []\nvalid: []\ntest: [{ROW % 'test-clean'}]\n", "no corpus is here to train on"),
     ],
 )
 def test_a_wrong_mixture_is_told(tmp_path, monkeypatch, text, message):
     monkeypatch.setenv("LIBRISPEECH", str(tmp_path))
-    with pytest.raises(ValueError, match=message.replace("[", r"\[")):
+    with pytest.raises(ValueError, match=re.escape(message)):
         plan_corpora.main([str(write(tmp_path / "m.yaml", text)), "--jobs", str(tmp_path / "jobs")])
     assert not (tmp_path / "jobs").exists()
 

@@ -44,6 +44,7 @@ def jyutping(phonemize, text):
         ("重複", "cung4 fuk1"),
         ("瓩", "cin1 ngaa5"),
         ("國", "gwok3"),
+        ("唔該借借", "m4 goi1 ze3 ze3"),
     ],
 )
 def test_readings(phonemize, text, reading):

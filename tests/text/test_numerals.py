@@ -28,13 +28,22 @@ the 20th-century F-16s, a 10-year-old | the twentieth century F sixteens, a ten 
 Mr. Smith met Dr. No on St. Mark's, mr president | Mister Smith met Doctor No on Saint Mark's, mister president
 Main St. is here | Main St. is here
 100km, 5 m, ٣ | one hundred kilometers, five m, three
+70–90 km/h, 2.2 million km² | seventy to ninety kilometers per hour, two point two million square kilometers
+$2.10-$2.15 in Q1'21 | two dollars and ten cents to two dollars and fifteen cents in Q one twenty one
+$20 thousand, 50/50, 3‰ | twenty thousand dollars, fifty fifty, three per mille
+(555) 123-4567 | five five five, one two three, four five six seven
+5 - 3 = 2, 1990 - 2000 | five minus three equals two, nineteen ninety to two thousand
+World War II, World War Ⅱ, World War I | World War two, World War two, World War one
+Henry VIII, Louis XIV's, Charles V, Napoleon III. | Henry the eighth, Louis the fourteenth's, Charles the fifth, Napoleon the third.
+Chapter XII. chapter i, Act III, Scene IV | Chapter twelve. chapter one, Act three, Scene four
+said Charles I think, Part I like, IV drip, XL, type IIA | said Charles I think, Part I like, IV drip, XL, type IIA
 """
 MANDARIN = """
 今天气温是25.5度，共有300人参加。 | 今天气温是二十五点五度，共有三百人参加。
 电话是13800138000 | 电话是幺三八零零幺三八零零零
 嗯，那个啊，这个呃3个 | 嗯，那个啊，这个呃三个
 小孩儿在花儿那玩儿2天 | 小孩儿在花儿那玩儿两天
-A4纸 5G，奥迪A6L，A320 | A四纸 五G，奥迪A六L，A三二零
+A4纸 5G，奥迪A6L，A320 | A四纸五G，奥迪A六L，A三二零
 用Python写了3个demo，It's don't | 用Python写了三个demo，It's don't
 嘅3噉，㗎𨋢有5個 | 嘅三噉，㗎𨋢有五個
 2021年，10:30，第1，1,234人 | 二零二一年，十点三十分，第一，一千二百三十四人
@@ -43,6 +52,13 @@ A4纸 5G，奥迪A6L，A320 | A四纸 五G，奥迪A六L，A三二零
 GPT-4和GPT-3.5，95后 | GPT四和GPT三点五，九五后
 C++和C#，AT&T，吃&喝，3+2=5，100+ | C加加和C sharp，AT and T，吃和喝，三加二等于五，一百加
 他说“3”个 “A” @我 | 他说“三”个 “A” 艾特我
+2月2日，12月2号，第2名，2手房 | 二月二日，十二月二号，第二名，二手房
+下午2点，2点30分，2点5倍，2倍，2次，2年，2年级 | 下午两点，两点三十分，二点五倍，两倍，两次，两年，二年级
+2個，2點鐘，2萬，12个，1-2个 | 两個，两點鐘，两萬，十二个，一到两个
+大概20-30%，第3-5章，从2010-2020的 | 大概百分之二十到三十，第三到五章，从二零一零到二零二零的
+以3-2获胜，10-5=5，0731-8888888 | 以三比二获胜，十减五等于五，零七三一八八八八八八八
+8,1.75米，1,234,567元，1‰，1米75 | 八, 一点七五米，一百二十三万四千五百六十七元，千分之一，一米七五
+64 公里 / 小时，Ⅲ级 | 每小时六十四公里，三级
 """
 
 

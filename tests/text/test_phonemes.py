@@ -59,6 +59,11 @@ def test_mandarin_and_mixed(phonemize, text, phones):
         ("hello", "HH AH L OW"),
         ("don’t", "D OW N T"),
         ("café", "K AH F EY"),
+        ("Æsop Cæsar", "IY S AA P S IY Z ER"),
+        ("Łódź", "L AA D Z"),
+        ("we live", "W IY L IH V"),
+        ("COVID EBITDA's", "K OW V IH D IY B IH T D AH Z"),
+        ("WiFi", "W AY F AY"),
         ("KTV", "K EY T IY V IY"),
         ("ktv", "K EY T IY V IY"),
         ("GPUs", "JH IY P IY Y UW Z"),
@@ -86,20 +91,12 @@ def test_a_corpus_in_capitals_is_read_as_words(phonemize):
 
 def test_unknown_words_go_through_the_network_once_and_offline(no_network, monkeypatch):
     phonemize, calls = Phonemizer(), []
-    assert phonemize.english._g2p is None and phonemize("hello") and phonemize.english._g2p is None
+    assert phonemize.english._network is None and phonemize("hello") and phonemize.english._network is None
     first = phonemize("flimzorp")
     assert 5 <= len(first) <= 10 and set(first) <= set(phonemize.tokens[196:])
-    monkeypatch.setattr(phonemize.english._g2p, "predict", lambda word: calls.append(word) or ["B"])
+    monkeypatch.setattr(phonemize.english._network, "predict", lambda word: calls.append(word) or ["B"])
     assert phonemize("flimzorp") == first and calls == []
     assert phonemize("flimzorp's") == [*first, "S"] and calls == []
-
-
-def test_g2p_leaves_nltk_as_it_was():
-    import nltk
-
-    find, download = nltk.data.find, nltk.download
-    english.load_g2p()
-    assert (nltk.data.find, nltk.download) == (find, download)
 
 
 def test_importing_and_reading_known_words_loads_nothing_heavy():

@@ -19,11 +19,11 @@ SHA256 = {
     "ipa_zh.tsv": "f7605e443bbc3f38f780b94f26baba2973ce0d335bd62597d991287f2bbeaefb",
     "shared_ipa.txt": "f7b56396e374d8d223fe0552b4d5e614a5ed2e876935df5c2b060ce7fecc495c",
     "yue_characters.tsv.gz": "6cab50a1ad339a2184b1c14dc31c885bb74ad92905bc0fb46695d1011d94b0f7",
-    "yue_phrases.tsv.gz": "c228730b2ab5e09f0a4e39c86e0982475e8b24af3d33e89df26cc8003f1e2e66",
-    "zh_characters.tsv.gz": "0654603d6c781aaf6d98e1240fa9e104f35ed037fc5e78980a97546636b68efe",
+    "yue_phrases.tsv.gz": "5903e48d9424ad81e08562459814344747a99c3267e9ee1d5689b762679d896d",
+    "zh_characters.tsv.gz": "79a5e456cefd772e287a442fb0a99f83f49599c6da46655a5eeca64e82334f52",
     "zh_en.txt": "dd56f10d0ce878c80942d7e22c3477aad7b998aa6c46f36bf724f30de4b26fd2",
     "zh_en_yue.txt": "6269e588b9218b5509bf39c7814f4db25d29e4be38126305f769b7cd83ad22c5",
-    "zh_phrases.tsv.gz": "49e7291c9bea02626814c7061e8968cfad108a2b84790785b9846d5633899581",
+    "zh_phrases.tsv.gz": "c3beeb70b1f8ced322a7b7b46ce681a5b7f9ca01e5cdd184e8f607035d075c64",
 }
 
 

@@ -48,9 +48,24 @@ CASES = [
     ),
     ("我今年１８岁，　你 呢？", "zh", "我今年十八岁你呢", "", "我今年18岁，你呢？", "我今年十八岁你呢"),
     ("用Python写了3个demo", "zh-en", "用python写了三个demo", "", "用Python写了3个demo", "用python写了三个demo"),
-    ("买 3 个 GPU", "zh-en", "买三个gpu", "买三个 GPU", "买 3 个 GPU", "买 三个 GPU"),
+    ("买 3 个 GPU", "zh-en", "买三个gpu", "买三个 GPU", "买 3 个 GPU", "买三个 GPU"),
     ("我 love 你 very much", "zh-en", "我love你very much", "", "我 love 你 very much", ""),
     ("噉 你 有 5 個", "yue", "噉你有五個", "", "噉你有 5 個", "噉你有五個"),
+    ("拨打119，110", "zh", "拨打幺幺九幺幺零", "", "拨打119，110", "拨打幺幺九幺幺零"),
+    ("我们的VIP会员", "zh", "我们的vip会员", "我们的VIP会员", "我们的VIP会员", ""),
+    # FLEURS: blanks around each character
+    (
+        "于 1998 年 2 月 2 日 ， 占 50 %",
+        "zh",
+        "于一九九八年二月二日占百分之五十",
+        "",
+        "于 1998 年 2 月 2 日，占 50 %",
+        "于一九九八年二月二日占百分之五十",
+    ),
+    ("为 64 公 里 / 小 时", "zh", "为每小时六十四公里", "", "为 64 公里 / 小时", "为每小时六十四公里"),
+    # a pause within what would be a phrase: 了结, 后天
+    ("他宣布了，结婚", "zh", "他宣布了结婚", "他宣布了, 结婚", "他宣布了，结婚", ""),
+    ("3年后 。 天黑了", "zh", "三年后天黑了", "三年后。天黑了", "3年后。天黑了", "三年后。天黑了"),
     # nothing to say
     ("...", "en", "", "", "...", ""),
     (" \t", "en", "", "", "", ""),
@@ -129,3 +144,11 @@ def test_lines_without_digits_are_fast(line):
     for _ in range(2000):
         transcript(line, "zh-en")
     assert 2000 / (time.process_time() - start) > 20000
+
+
+@pytest.mark.parametrize("style", ["plain", "formatted"])
+def test_mandarin_is_simplified_and_cantonese_is_not(style):
+    transcript = Transcript(style)
+    for lang in ("zh", "zh-sichuan", "zh-en"):
+        assert transcript("我們的電腦在乾隆年間", lang) == ("我们的电脑在乾隆年间", "")
+    assert transcript("我哋嘅電腦", "yue") == ("我哋嘅電腦", "")

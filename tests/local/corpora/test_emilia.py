@@ -71,7 +71,9 @@ def test_pairs_in_any_order_and_halves_that_are_missing(make, member, tmp_path):
         assert path == str(tar)
         name = key.partition("-")[2]
         assert content[int(offset) :].startswith(member(name, "mp3")[1])
-    assert make("emilia", tmp_path, "YODAS-EN").lines("text") == [f"{speaker}-{EN}0 yo"]
+    yodas = make("emilia", tmp_path, "YODAS-EN")  # the same names as in the other tree
+    assert yodas.lines("utt2spk") == [f"emilia_YODAS_EN_B00000_S00000-YODAS_{EN}0 emilia_YODAS_EN_B00000_S00000"]
+    assert yodas.lines("wav.scp")[0].endswith("/Emilia-YODAS/EN/EN-B000000.tar:512")
 
 
 def test_a_truncated_tar_gives_what_is_whole(make, member, tmp_path):

@@ -5,6 +5,7 @@ import io
 import json
 
 import pytest
+from corpora import crawled
 from corpora.base import Source
 from corpora.crawled import link_name
 from corpora.generic import wav_folder
@@ -43,7 +44,9 @@ def test_msr_86k_with_a_field_map_of_nested_names(make, sound, write, tmp_path):
 def test_msr_86k_gzipped_without_speakers_and_durations(make, sound, tmp_path):
     sound(tmp_path / "msr" / "a.flac", 0.25)
     lines = manifest(dict(id="a", audio="a.flac", text="hello there")).encode()
-    (tmp_path / "msr" / "list.jsonl.gz").write_bytes(gzip.compress(lines))
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "list.jsonl.gz").write_bytes(gzip.compress(lines))
+    (tmp_path / "msr" / "linked").symlink_to(tmp_path / "elsewhere")
     data = make("msr_86k", tmp_path / "msr", "en")
     assert data.lines("text") == ["msr_86k_a hello there"]
     assert data.lines("utt2dur") == ["msr_86k_a 0.250"]
@@ -87,6 +90,7 @@ def crawl(sound, write, tmp_path):
         yue("gd0001_1500_9000", "太長", times="1.500_9.000"),
         yue("gd0001_0_500", "信心唔夠", times="0.000_0.500", confidence=0.7),
         yue("gd0001_0_600", "冇信心", times="0.000_0.600", confidence=None),
+        yue("gd0001_0_650", "怪信心", times="0.000_0.650", confidence=[1]),
         yue("gd0009_0_500", "冇聲", link="https://host/video/BV9/"),
         yue("gd0001_0_700", "亂時間", times="0.000-0.700"),
         yue("gd0001_0_800", "冇時間", times=None),
@@ -110,6 +114,7 @@ def test_wenetspeech_yue_cuts_what_was_crawled(make, crawl):
         "gd0001_1500_9000": "beyond_end",
         "gd0001_0_500": "low_confidence",
         "gd0001_0_600": "low_confidence",
+        "gd0001_0_650": "bad_number",
         "gd0009_0_500": "missing_wav",
         "gd0001_0_700": "bad_number",
         "gd0001_0_800": "missing_times",
@@ -117,7 +122,15 @@ def test_wenetspeech_yue_cuts_what_was_crawled(make, crawl):
 
 
 def test_without_a_threshold_no_confidence_is_needed(make, crawl):
-    assert make("wenetspeech_yue", crawl, "train").stats["utts"] == 6
+    assert make("wenetspeech_yue", crawl, "train").stats["utts"] == 7
+
+
+def test_a_shard_looks_for_no_audio_but_its_own(make, crawl, monkeypatch):
+    looked_for, first_audio = [], crawled.first_audio
+    monkeypatch.setattr(crawled, "first_audio", lambda *args: looked_for.append(args[1]) or first_audio(*args))
+    utts = [make("wenetspeech_yue", crawl, "train", "--shard", f"{number}/2").stats["utts"] for number in (1, 2)]
+    keys = [name for name in looked_for if name.count("_") == 2]
+    assert sum(utts) == 7 and len(keys) == len(set(keys)) == 9
 
 
 def test_wenetspeech_chuan_of_cut_audio(make, sound, write, tmp_path):
@@ -155,6 +168,8 @@ def test_wav_folder_with_tabs_blanks_suffixes_and_spare_audio(sound, write, tmp_
     for name in ("a.wav", "S1/b.wav", "S2/c.flac"):
         sound(tmp_path / "wav" / name)
     transcript = write(tmp_path / "trans.txt", "\ufeffa\t你 好\r\nb.wav 世界 啊\nd 没有\n")
+    (tmp_path / "wav" / "S2").rename(tmp_path / "elsewhere")
+    (tmp_path / "wav" / "S2").symlink_to(tmp_path / "elsewhere")
     source = Source(tmp_path, "A", tmp_path, tmp_path, log=io.StringIO())
     found = list(wav_folder(source, tmp_path / "wav", transcript, lang="zh"))
     assert [(utterance.id, utterance.text) for utterance in found] == [("a", "你 好"), ("b", "世界 啊"), ("d", "没有")]

@@ -146,6 +146,14 @@ def test_a_run_after_a_kill_puts_things_right(run, utterances, write, previous, 
     assert sorted(os.listdir(tmp_path)) == ["out", "src"] and not (previous / "audio").exists()
 
 
+def test_a_link_stays_and_what_it_points_to_is_replaced(run, utterances, previous, tmp_path):
+    (tmp_path / "link").symlink_to(previous)
+    for text in ("first", "second"):
+        assert run(utterances(("new", text, {})), "all", tmp_path / "link").code == 0
+        assert (previous / "text").read_text() == f"librispeech_new {text}\n"
+    assert (tmp_path / "link").is_symlink() and sorted(os.listdir(tmp_path)) == ["link", "out", "src"]
+
+
 # Shards and limits
 
 

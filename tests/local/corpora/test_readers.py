@@ -112,14 +112,24 @@ def test_parquet_drops_rows_without_audio_and_damaged_files(source, tmp_path):
 
 def test_parquet_without_an_audio_column_is_one_clear_line(source, tmp_path):
     pyarrow.parquet.write_table(pyarrow.table({"id": ["a"], "sound": ["b"]}), tmp_path / "a.parquet")
-    with pytest.raises(ValueError, match="no column 'audio', only id, sound"):
+    with pytest.raises(ValueError, match="no column 'audio' with bytes in it, only id, sound: is"):
+        list(parquet(source, [tmp_path / "a.parquet"], ["id"], lambda row: row["id"]))
+
+
+@pytest.mark.parametrize("value", [b"RIFF", "a.wav", {"path": "a.wav"}])
+def test_parquet_with_audio_of_another_form_is_one_clear_line(source, tmp_path, value):
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist([{"id": "a", "audio": value}]), tmp_path / "a.parquet")
+    with pytest.raises(ValueError, match="no column 'audio' with bytes in it, only id, audio"):
         list(parquet(source, [tmp_path / "a.parquet"], ["id"], lambda row: row["id"]))
 
 
 def test_json_lines_names_broken_lines_by_their_place_in_the_file(source, write, tmp_path):
-    path = write(tmp_path / "m.jsonl", '\ufeff{"id": 1}\r\n\r\n{"id": 2\r\n[3]\n{"id": "quote \\" \u2028"}\n{"id": 5}')
+    path = write(
+        tmp_path / "m.jsonl",
+        '\ufeff{"id": 1}\r\n\r\n{"id": 2\r\n[3]\n{"id": "quote \\" \u2028"}\n{"id": 5}\n' + "[" * 10**5,
+    )
     assert [row["id"] for row in json_lines(source, path)] == [1, 'quote " \u2028', 5]
-    assert source.log.getvalue().splitlines() == ["m.jsonl:3 broken_json", "m.jsonl:4 broken_json"]
+    assert source.log.getvalue().splitlines() == [f"m.jsonl:{number} broken_json" for number in (3, 4, 7)]
 
 
 def test_table_names_short_rows_by_their_place_in_the_file(source, write, tmp_path):

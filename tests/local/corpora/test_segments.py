@@ -28,10 +28,18 @@ def giga(sound, write, tmp_path):
         segment("POD0000000025_S0000301", 1, 1, "NO LENGTH", "{XL}"),
         segment("POD0000000025_S0000302", 1.5, 2, "<PERIOD>", "{XL}"),
         {"sid": "POD0000000025_S0000303", "begin_time": 1, "end_time": 2, "subsets": ["{XL}"]},
+        segment("POD0000000025_S0000304", 1, 2, None, "{XL}"),
+        segment("POD0000000025_S0000305", None, 2, "NO BEGIN", "{XL}"),
+        segment("POD0000000025_S0000306", "x", 2, "NO NUMBER", "{XL}"),
+        dict(segment("POD0000000025_S0000307", 1, 2, "NO LIST"), subsets=None),
+        segment(308, 1, 2, "NO NAME", "{XL}"),
+        None,
     ]
     audios = [
         dict(aid="POD0000000025", path=pod, source="podcast", duration=2.0, segments=podcast),
         dict(segments=[segment("AUD1_S1", 0.5, 1, "A TEST", "{TEST}")], path=audiobook, aid="AUD0000000001"),
+        None,
+        dict(segments=None, path=pod, aid="POD1"),
         dict(segments=[segment("YOU1_S1", 0.5, 1, "NO AUDIO", "{XL}")], path="audio/youtube/x.opus", aid="YOU1"),
     ]
     write(src / "GigaSpeech.json", json.dumps({"dataset": "GigaSpeech", "language": "EN", "audios": audios}))
@@ -62,6 +70,9 @@ def test_gigaspeech_marks_garbage_subsets_and_speakers(make, giga):
         "POD0000000025_S0000301": "bad_times",
         "POD0000000025_S0000302": "empty_text",
         "POD0000000025_S0000303": "missing_field",
+        **{f"POD0000000025_S000030{n}": "wrong_type" for n in (4, 5, 6, 7)},
+        **{"308": "wrong_type", "POD0000000025": "wrong_type"},
+        **{f"GigaSpeech.json:audios[{n}]": "missing_field" for n in (3, 4)},
         "YOU1_S1": "missing_wav",
     }
 

@@ -10,6 +10,8 @@ AnnaBee_2010X 1 AnnaBee_2010X 1.30 1.40 <o,f0,female> <unk> {COUGH}
 AnnaBee_2010X 1 AnnaBee_2010X 1.40 1.60
 AnnaBee_2010X 1 AnnaBee_2010X 1.60 1.90 <o,f0,female> without end
 AnnaBee_2010X 1 AnnaBee_2010X then now <o,f0,female> no times
+AnnaBee_2010X 1 AnnaBee_2010X nan 1e999 <o,f0,female> no numbers
+AnnaBee_2010X 1 AnnaBee_2010X 1.0 1e999 <o,f0,female> no end
 """
 
 
@@ -39,7 +41,7 @@ def test_tags_variants_suffixes_and_names(make, corpus):
         "AnnaBee_2010X-0001300-0001400": "empty_text",
         "AnnaBee_2010X-0001400-0001600": "empty_text",
         "AnnaBee_2010X-0001600-0001900": "beyond_end",
-        "AnnaBee_2010X.stm:8": "broken_line",
+        **{f"AnnaBee_2010X.stm:{number}": "broken_line" for number in (8, 9, 10)},
         "NoSound_2011-0000000-0000500": "missing_wav",
         "NoText_2012": "no_text",
     }

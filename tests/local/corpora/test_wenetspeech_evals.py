@@ -106,3 +106,6 @@ def test_wsyue_says_how_to_unpack(make, write, tmp_path):
     write(tmp_path / "Long" / "wav.tar.gz", "")
     with pytest.raises(ValueError, match=r"run  cd .*/Long && for archive in \*.tar.gz"):
         make("wsyue_eval", tmp_path, "long")
+    (tmp_path / "Long" / "wav").mkdir()  # now TextGrid.tar.gz is packed, still
+    with pytest.raises(ValueError, match="archives that are not unpacked"):
+        make("wsyue_eval", tmp_path, "long")

@@ -90,6 +90,26 @@ def test_durations_and_times_that_cannot_be(make, utterances):
     assert data.dropped == {"over": "beyond_end", "back": "bad_times", "before": "bad_times", "never": "bad_times"}
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        dict(id=None),
+        dict(id=3),
+        dict(text=None),
+        dict(text=["a"]),
+        dict(speaker=5),
+        dict(audio=None),
+        dict(duration="1"),
+    ]
+    + [dict(start="0", end="1"), dict(start=0, end=1, recording=7), dict(lang=None)],
+)
+def test_fields_of_a_wrong_type_are_a_drop(make, utterances, wrong):
+    odd = {"id": "odd", **wrong}
+    data = make("librispeech", utterances(("fine", "x", {}), ("odd", "y", odd)), "all")
+    assert data.lines("text") == ["librispeech_fine x"]
+    assert data.dropped == {str(odd["id"]): "wrong_type"}
+
+
 def test_kaldi_order_whatever_the_speakers_are_called(make, utterances):
     speakers = ("160", "16", "a-b", "a", "a.b", "A", "é", " ", "16-1")
     src = utterances(*((f"{speaker}-{n}", "x", dict(speaker=speaker)) for n in (2, 1) for speaker in speakers))

@@ -10,7 +10,7 @@ set -euo pipefail
 mixture=local/corpora.yaml  # the corpora, see local/plan_corpora.py
 nj=4                    # parallel jobs
 text_style=plain        # plain: words as spoken, English in lower case; formatted: as written, where a corpus has that
-fingerprints=text       # whose sound is compared with the test sets: all, text (where the words are alike), or none
+fingerprints=all        # whose sound is compared with the test sets: all, text (where the words are alike), or none
 exclude_text=false      # also leave out what only has the words of a test utterance
 valid_utts=4000         # most utterances of data/valid
 cka_utts=500            # most utterances of data/cka
@@ -65,7 +65,8 @@ strict=()
 launch "$train_cmd JOB=1:$nj" "data/overlap/$nj" "$logs/overlap.JOB.log" \
     $python "$local/check_overlap.py" --train "${train[@]}" ${valid[@]+"${valid[@]}"} --test "${tests[@]}" \
     --audio "$fingerprints" ${strict[@]+"${strict[@]}"} --shard "JOB/$nj" --out data/overlap/JOB
-LC_ALL=C sort -u data/overlap/*/exclude.txt >data/exclude.txt
+mapfile -t shards < <(seq -f "data/overlap/%.0f/exclude.txt" "$nj")  # an earlier run may have had more
+LC_ALL=C sort -u "${shards[@]}" >data/exclude.txt
 log "$(wc -l <data/exclude.txt) utterances that are also in a test set are left out, see data/overlap/*/overlaps.tsv"
 
 inputs=("$logs/overlap.1.log.done")
