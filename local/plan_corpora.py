@@ -5,7 +5,7 @@
 
 The YAML file has lists `train`, `valid` and `test` of {corpus, src, parts, hours, set}: `src` names the variable of
 db.sh that holds the folder, `hours` is what the paper used of it, `set` holds options of prepare.py. A corpus whose
-variable is empty is left out. Each job is a line: list, name of the data directory, corpus, part, folder, options of prepare.py.
+variable is empty is left out, and so is a part that a folder lacks. Each job is a line: list, name of the data directory, corpus, part, folder, options of prepare.py.
 """
 
 import os
@@ -17,6 +17,7 @@ from typing import Dict, List, Optional
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import yaml  # noqa: E402
+from corpora.base import Source  # noqa: E402
 from prepare import CORPORA, load  # noqa: E402
 
 from espnet_llmasr.bin._cli import Parser, run  # noqa: E402
@@ -35,6 +36,7 @@ class Row:
     parts: List[str]
     hours: float = 0.0
     set: Dict[str, object] = field(default_factory=dict)
+    lacking: List[str] = field(default_factory=list, init=False)
 
     @property
     def folder(self) -> str:
@@ -84,15 +86,50 @@ def checked(path: Path, name: str, values: dict) -> Row:
     return row
 
 
-def found(rows: List[Row]) -> List[Row]:
-    """The rows whose folder is here.
+class Here(Exception):
+    """What a reader asks for first is there."""
+
+
+class Probe(Source):
+    """A source whose reader comes as far as the first thing it looks for."""
+
+    def need(self, *names: str) -> Path:
+        raise Here(super().need(*names))
+
+    def find(self, *patterns: str) -> List[Path]:
+        raise Here(super().find(*patterns))
+
+
+def lack(row: Row, part: str) -> str:
+    """Why a part of a corpus cannot be read; empty if its beginning can."""
+    folder = Path(row.folder).absolute()
+    try:
+        next(load(row.corpus).read(Probe(folder, part, folder, folder), **row.set), None)
+    except Here:
+        return ""
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+def look(rows: List[Row]) -> None:
+    """Notes the parts that a folder lacks.
 
     Raises:
-        ValueError: a variable names a folder that does not exist.
+        ValueError: a variable names a folder that does not exist, or that holds nothing of the corpus.
     """
     for row in rows:
-        if row.folder and not Path(row.folder).is_dir():
+        if not row.folder:
+            continue
+        if not Path(row.folder).is_dir():
             raise ValueError(f"{row.src}={row.folder} is no folder: correct db.sh, or leave {row.src} empty")
+        reasons = {part: lack(row, part) for part in row.parts}
+        row.lacking = [part for part in row.parts if reasons[part]]
+        if row.lacking == row.parts:
+            raise ValueError(f"{row.src}={row.folder}: {reasons[row.parts[0]]}")
+
+
+def found(rows: List[Row]) -> List[Row]:
     return [row for row in rows if row.folder]
 
 
@@ -103,11 +140,13 @@ def report(mixture: Dict[str, List[Row]]) -> str:
         for row in rows:
             hours = f"{row.hours:>9,.0f} h" if row.hours else " " * 11
             state = row.folder or f"MISSING: set {row.src} in db.sh ({load(row.corpus).url})"
-            out.append(f"{name:6} {row.corpus:18} {hours}  {state}")
+            without = f", WITHOUT {', '.join(row.lacking)}" if row.lacking else ""
+            out.append(f"{name:6} {row.corpus:18} {hours}  {state}{without}")
     have = sum(row.hours for row in found(mixture["train"]))
     total = sum(row.hours for row in mixture["train"])
     counts = ", ".join(f"{len(found(rows))} of {len(rows)} {name}" for name, rows in mixture.items())
-    of = f"; {have:,.0f} of {total:,.0f} h of training speech" if total else ""
+    less = " (less what is WITHOUT)" if any(row.lacking for row in mixture["train"]) else ""
+    of = f"; {have:,.0f} of {total:,.0f} h of training speech{less}" if total else ""
     return "\n".join([*out, f"here: {counts} corpora{of}"])
 
 
@@ -125,7 +164,8 @@ def jobs(mixture: Dict[str, List[Row]]) -> List[str]:
         for row in found(rows):
             options = "".join(f" --set {key}={value}" for key, value in row.set.items())
             folder = Path(row.folder).absolute()
-            lines += [f"{name}\t{row.corpus}_{part}\t{row.corpus}\t{part}\t{folder}\t{options}" for part in row.parts]
+            parts = [part for part in row.parts if part not in row.lacking]
+            lines += [f"{name}\t{row.corpus}_{part}\t{row.corpus}\t{part}\t{folder}\t{options}" for part in parts]
     return lines
 
 
@@ -135,6 +175,8 @@ def main(argv: Optional[List[str]] = None) -> None:
     parser.add_argument("--jobs", type=Path, help="file to write the jobs to")
     args = parser.parse_args(argv)
     mixture = read_mixture(args.mixture)
+    for rows in mixture.values():
+        look(rows)
     print(report(mixture), flush=True)
     if args.jobs:
         write_atomically(args.jobs, "".join(f"{line}\n" for line in jobs(mixture)))

@@ -10,8 +10,8 @@ from corpora.readers import json_items
 def segments(source: Source, manifest: Path, text: str) -> Iterator[Utterance]:
     """Segments of the subset that is called like the part, in braces or not; one recording at a time is in memory.
 
-    `text` is the field of the transcript. A segment that lacks a field is dropped as missing_field, one whose field holds
-    something else as wrong_type.
+    `text` is the field of the transcript. A segment that lacks a field is dropped as missing_field, one whose field
+    holds another kind of value as wrong_type.
 
     Raises:
         ValueError: broken JSON.

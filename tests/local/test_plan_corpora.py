@@ -61,20 +61,22 @@ def write(path, text):
 
 
 def test_what_is_missing_is_said_before_the_jobs(tmp_path, monkeypatch, capsys):
-    (tmp_path / "LibriSpeech").mkdir()
+    for part in ("train-clean-100", "train-other-500", "dev-clean", "dev-other", "test-clean", "test-other"):
+        (tmp_path / "LibriSpeech" / part).mkdir(parents=True)
     monkeypatch.setenv("LIBRISPEECH", str(tmp_path / "LibriSpeech"))
     monkeypatch.delenv("AISHELL1", raising=False)
     mixture = ROOT / "egs2" / "zh_en" / "llmasr1" / "local" / "corpora.yaml"
     plan_corpora.main([str(mixture), "--jobs", str(tmp_path / "jobs.tsv")])
     told = capsys.readouterr().out
-    assert "train  librispeech              960 h  " + str(tmp_path / "LibriSpeech") in told
+    assert f"train  librispeech              960 h  {tmp_path}/LibriSpeech, WITHOUT train-clean-360\n" in told
+    assert f"test   librispeech                     {tmp_path}/LibriSpeech\n" in told
     assert "train  aishell1                 150 h  MISSING: set AISHELL1 in db.sh (https://" in told
-    assert "here: 1 of 22 train, 0 of 9 valid, 1 of 10 test corpora; 960 of 509,999 h of training speech" in told
+    assert "here: 1 of 22 train, 0 of 9 valid, 1 of 10 test corpora; 960 of 509,999 h of training speech (less what is WITHOUT)" in told
     jobs = [line.split("\t") for line in (tmp_path / "jobs.tsv").read_text().splitlines()]
     assert [job[:4] for job in jobs] == [
         [kind, f"librispeech_{part}", "librispeech", part]
         for kind, part in [
-            *[("train", p) for p in ("train-clean-100", "train-clean-360", "train-other-500")],
+            *[("train", p) for p in ("train-clean-100", "train-other-500")],
             *[("test", p) for p in ("dev-clean", "dev-other", "test-clean", "test-other")],
         ]
     ]
@@ -106,6 +108,7 @@ ROW = "{corpus: librispeech, src: LIBRISPEECH, parts: [%s]}"
     ],
 )
 def test_a_wrong_mixture_is_told(tmp_path, monkeypatch, text, message):
+    (tmp_path / "test-clean").mkdir()
     monkeypatch.setenv("LIBRISPEECH", str(tmp_path))
     with pytest.raises(ValueError, match=re.escape(message)):
         plan_corpora.main([str(write(tmp_path / "m.yaml", text)), "--jobs", str(tmp_path / "jobs")])
@@ -115,4 +118,10 @@ def test_a_wrong_mixture_is_told(tmp_path, monkeypatch, text, message):
 def test_a_folder_that_is_not_there_is_told(tmp_path, monkeypatch):
     monkeypatch.setenv("LIBRISPEECH", str(tmp_path / "none"))
     with pytest.raises(ValueError, match="LIBRISPEECH=.*none is no folder: correct db.sh"):
+        plan_corpora.main([str(ROOT / "egs2" / "librispeech" / "llmasr1" / "local" / "corpora.yaml")])
+
+
+def test_a_folder_of_something_else_is_told(tmp_path, monkeypatch):
+    monkeypatch.setenv("LIBRISPEECH", str(tmp_path))
+    with pytest.raises(ValueError, match=f"LIBRISPEECH={tmp_path}: {tmp_path} holds no train-clean-100"):
         plan_corpora.main([str(ROOT / "egs2" / "librispeech" / "llmasr1" / "local" / "corpora.yaml")])

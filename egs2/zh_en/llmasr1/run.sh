@@ -8,7 +8,6 @@ exec ./llmasr.sh \
     --local_data_opts "--nj 64" \
     --nj 64 \
     --inventory zh_en_yue \
-    --audio_check header \
     --num_splits 64 \
     --gpu_inference true \
     --inference_nj 8 \
