@@ -25,7 +25,10 @@ WORDS = (
     "time people water music answer little between country never always running because together winter school".split()
 )
 RARE = "serendipity onomatopoeia gubernatorial kaleidoscope mnemonic zephyr quixotic labyrinthine sovereign isthmus".split()
-HAN = "的一是不了人我在有他这中大来上国个到说们为子和你地出道也时年得就那要下以生会自着去之过家学对可她里后小么心多天而能好都然没日于起还发成事只作当想看文无开手十用主行方又如前所本见经头面公同三已老从动两长"
+HAN = (
+    "的一是不了人我在有他这中大来上国个到说们为子和你地出道也时年得就那要下以生会自着去之过家学对可她里后"
+    "小么心多天而能好都然没日于起还发成事只作当想看文无开手十用主行方又如前所本见经头面公同三已老从动两长"
+)
 PREPARE = """
 import resource, sys, time
 sys.path.insert(0, "local")
@@ -34,7 +37,8 @@ from espnet_llmasr.bin import format_data
 began = time.monotonic()
 prepare.main(["msr_86k", "{src}", "en", "{data}", "--set", "duration=duration"])
 middle = time.monotonic()
-format_data.main(["--data", "{data}", "--out", "{dump}/train", "--tokens", "{dump}/phones.txt", "--audio_check", "utt2dur"])
+options = ["--out", "{dump}/train", "--tokens", "{dump}/phones.txt", "--audio_check", "utt2dur"]
+format_data.main(["--data", "{data}", *options])
 used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
 print("RESULT", middle - began, time.monotonic() - middle, *(part.ru_utime + part.ru_stime for part in used))
 """
@@ -133,8 +137,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=args.folder) as name:
         folder = Path(name)
         print(
-            f"# {args.count:,} utterances\n\nMade by `python benchmarks/million.py`: prepare and stage 2 in one process. No"
-            " audio is opened\n(`--audio_check utt2dur`); the lines are made of few different words, see there."
+            f"# {args.count:,} utterances\n\nMade by `python benchmarks/million.py`: prepare and stage 2 in one process."
+            " No audio is opened\n(`--audio_check utt2dur`); the lines are made of few different words, see there."
         )
         print(
             f"{os.cpu_count()} cores, {os.getloadavg()[0]:.1f} jobs were running on them at the start (load average).\n"

@@ -5,7 +5,8 @@
 
 The YAML file has lists `train`, `valid` and `test` of {corpus, src, parts, hours, set}: `src` names the variable of
 db.sh that holds the folder, `hours` is what the paper used of it, `set` holds options of prepare.py. A corpus whose
-variable is empty is left out, and so is a part that a folder lacks. Each job is a line: list, name of the data directory, corpus, part, folder, options of prepare.py.
+variable is empty is left out, and so is a part that a folder lacks. Each job is a line: list, name of the data
+directory, corpus, part, folder, options of prepare.py.
 """
 
 import os

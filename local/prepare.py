@@ -5,7 +5,8 @@
     python local/prepare.py librispeech /corpora/LibriSpeech train-clean-100 data/librispeech_train-clean-100
 
 OUT gets wav.scp [segments] text utt2spk utt2lang utt2dur spk2utt stats.json, and dropped.txt, which names each item
-that could not be used and why. OUT is written beside its place and put there when it is complete. Nothing is downloaded.
+that could not be used and why. OUT is written beside its place and put there when it is complete. Nothing is fetched
+from the network.
 """
 
 import argparse

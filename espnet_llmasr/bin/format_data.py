@@ -55,8 +55,8 @@ def prepare_units(args, scratch: Path):
     units = make_units(args.unit, lines, args.inventory)
     if tokens.exists() and read_tokens(tokens) != units.tokens:
         raise ValueError(
-            f"{tokens} holds {len(read_tokens(tokens))} tokens, other than the {len(units.tokens)} of --unit {args.unit}"
-            f" --inventory {args.inventory}:"
+            f"{tokens} holds {len(read_tokens(tokens))} tokens, other than the {len(units.tokens)} of"
+            f" --unit {args.unit} --inventory {args.inventory}:"
             " remove it (and what was trained on it) or name another file with --tokens"
         )
     return units

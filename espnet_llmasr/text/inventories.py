@@ -2,7 +2,7 @@
 
 `zh_en` has units of Mandarin (lower case, tone 1-5 on the final) and English (ARPAbet, upper case), `zh_en_yue` has
 those and units of Cantonese (`y_` before the Jyutping onset, and before the rime with its tone 1-6). `shared_ipa`
-spells the same readings with IPA symbols that the three languages share; ipa_zh.tsv, ipa_yue.tsv and ipa_en.tsv say how.
+spells the same readings with IPA symbols that the three languages share; ipa_zh.tsv, ipa_yue.tsv, ipa_en.tsv say how.
 """
 
 from dataclasses import dataclass

@@ -32,9 +32,11 @@ class Transcript:
 
     plain: `text` is `normalize` of the line with its digits and symbols written out: no punctuation, lower-case Latin,
     no blanks between Han characters. formatted: `text` is the line as written, tidied; case, punctuation, digits stay.
-    Traditional characters become simplified ones where `lang` is zh; Cantonese (yue) stays as written. `spoken` is what phonemes are made from when those of `text` would be
-    others: the line written out, with its case (GPU, U.S., goin'), or with the marks that keep its Han characters from
-    being read as one phrase (宣布了，结果 is not 了结). It is "" when `text` will do.
+    Traditional characters become simplified ones where `lang` is zh; Cantonese (yue) stays as written.
+
+    `spoken` is what phonemes are made from when those of `text` would be others: the line written out, with its case
+    (GPU, U.S., goin'), or with the marks that keep its Han characters from being read as one phrase (宣布了，结果 is
+    not 了结). It is "" when `text` will do.
 
     A line of several words without a lower-case letter is of a corpus without case (LibriSpeech, GigaSpeech), so it is
     lower-cased in both styles: nobody writes lines of acronyms only, and the Phonemizer decides likewise. One such word

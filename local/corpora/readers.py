@@ -179,7 +179,8 @@ def parquet_rows(source: Source, path: Path, columns: List[str], needed: str) ->
             names = file.schema_arrow.names
             if f"{needed}.bytes" not in leaves(file):
                 raise ValueError(
-                    f"{path} has no column '{needed}' with bytes in it, only {', '.join(leaves(file))}: is it the right file?"
+                    f"{path} has no column '{needed}' with bytes in it, only {', '.join(leaves(file))}:"
+                    " is it the right file?"
                 )
             missing = dict.fromkeys(set(columns) - set(names))
             for batch in file.iter_batches(16, columns=[name for name in (*columns, needed) if name in names]):

@@ -61,7 +61,7 @@ def test_an_epoch_is_one_pass_over_every_list(split_options, seen, tmp_path):
 
 
 def test_the_length_of_an_epoch_is_shared_and_nothing_is_left_out(split_options, seen, tmp_path):
-    """Five batches an epoch, two from one list and three from the other; updates of two micro-batches over the border."""
+    """Five batches an epoch, two of one list and three of the other; updates of two micro-batches over the border."""
     conf = dict(num_iters_per_epoch=5, accum_grad=2, max_epoch=4, max_frames=210)
     PhonemeCTCTask.main(cmd=split_options(tmp_path / "out", **conf))
     assert len(seen) == 4

@@ -263,6 +263,7 @@ def test_a_missing_wav_out_of_a_data_loading_process(command, phone_options, cor
     scp.write_text("".join(f"{line.split()[0]} {tmp_path}/none.wav\n" for line in lines))
     for workers in (0, 1):
         options = phone_options(tmp_path / f"out{workers}", num_workers=workers)
-        options = [f"{scp},speech,audio_16000" if str(o).endswith("train/wav.scp,speech,audio_16000") else o for o in options]
+        data = "train/wav.scp,speech,audio_16000"
+        options = [f"{scp},speech,audio_16000" if str(o).endswith(data) else o for o in options]
         done = command(phone_train, *options)
         assert_one_line(done, "phone_train: ", "none.wav")

@@ -34,7 +34,8 @@ $20 thousand, 50/50, 3‰ | twenty thousand dollars, fifty fifty, three per mill
 (555) 123-4567 | five five five, one two three, four five six seven
 5 - 3 = 2, 1990 - 2000 | five minus three equals two, nineteen ninety to two thousand
 World War II, World War Ⅱ, World War I | World War two, World War two, World War one
-Henry VIII, Louis XIV's, Charles V, Napoleon III. | Henry the eighth, Louis the fourteenth's, Charles the fifth, Napoleon the third.
+Henry VIII, Louis XIV's, Charles V | Henry the eighth, Louis the fourteenth's, Charles the fifth
+Napoleon III. | Napoleon the third.
 Chapter XII. chapter i, Act III, Scene IV | Chapter twelve. chapter one, Act three, Scene four
 said Charles I think, Part I like, IV drip, XL, type IIA | said Charles I think, Part I like, IV drip, XL, type IIA
 """
