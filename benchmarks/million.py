@@ -24,7 +24,9 @@ COUNT, SPLITS, PER_RECORDING = 1_000_000, 20, 1000
 WORDS = (
     "time people water music answer little between country never always running because together winter school".split()
 )
-RARE = "serendipity onomatopoeia gubernatorial kaleidoscope mnemonic zephyr quixotic labyrinthine sovereign isthmus".split()
+RARE = (
+    "serendipity onomatopoeia gubernatorial kaleidoscope mnemonic zephyr quixotic labyrinthine sovereign isthmus"
+).split()
 HAN = (
     "的一是不了人我在有他这中大来上国个到说们为子和你地出道也时年得就那要下以生会自着去之过家学对可她里后"
     "小么心多天而能好都然没日于起还发成事只作当想看文无开手十用主行方又如前所本见经头面公同三已老从动两长"

@@ -187,9 +187,9 @@ def main():
     body = "\n".join(report(g2p, *lines))
     machine = f"{os.cpu_count()} {platform.machine()} cores, one used; Python {platform.python_version()}"
     packages = f"pypinyin {version('pypinyin')}, espnet-g2p-en {version('espnet-g2p-en')}"
-    command = "PYTHONPATH=build/pypinyin python benchmarks/phonemes.py"
+    commands = "".join(f"    {line.strip()}\n" for line in __doc__.splitlines() if line.startswith("    "))
     details = f"{datetime.date.today()}; {machine}; {packages}; {REPETITIONS} repetitions"
-    head = f"# Speed of the phonemizer\n\n`{command}`\n\n{details}."
+    head = f"# Speed of the phonemizer\n\n{commands}\n{details}."
     Path(__file__).with_suffix(".md").write_text(f"{head}\n\n{body}\n", encoding="utf-8")
     print(f"{head}\n\n{body}")
 

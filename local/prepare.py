@@ -12,6 +12,7 @@ from the network.
 import argparse
 import importlib
 import logging
+import shlex
 import sys
 from pathlib import Path
 from typing import Dict, Iterator, List, Optional, Tuple
@@ -40,13 +41,16 @@ def load(name: str) -> Corpus:
 
 
 def listing() -> str:
-    """All corpora with licence, address and parts."""
-    out = []
+    """All corpora with licence, address, parts and options."""
+    out = [
+        "CORPUS (languages), licence; below: address, PARTs ([test]: never to train on), options with their defaults\n"
+    ]
     for name in CORPORA:
         corpus = load(name)
         out.append(f"{name} ({corpus.lang}), {corpus.licence}\n    {corpus.url}")
         out += [f"    {part:24} {what}{' [test]' * (part in corpus.tests)}" for part, what in corpus.parts.items()]
-        out += [f"    --set {option}={default}" for option, default in corpus.options().items()]
+        settings = (f"{option}={default}" for option, default in corpus.options().items())
+        out += [f"    --set {shlex.quote(setting)}" for setting in settings]
     return "\n".join(out)
 
 

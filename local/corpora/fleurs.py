@@ -2,8 +2,8 @@
 BY 4.0.
 
 Layout: data/{en_us,cmn_hans_cn}/{train,dev,test}.tsv without header (id, file, raw_transcription, transcription,
-chars, num_samples, gender) and data/LANG/audio/{train,dev,test}.tar.gz, which must be unpacked where it lies (recall:
-its members begin with the name of the part). SRC is data/ or the folder that holds it.
+chars, num_samples, gender) and data/LANG/audio/{train,dev,test}.tar.gz, which must be unpacked where it lies (from
+memory: its members begin with the name of the part). SRC is data/ or the folder that holds it.
 Quirks: two or three people read each sentence, so the id is that of a sentence, and the file names the utterance.
 There are no speakers. raw_transcription has case, punctuation and digits; transcription has lost them, in cmn it is
 split into characters, and it is only taken where raw_transcription is empty. cmn is zh here, as everywhere else.
@@ -15,7 +15,7 @@ from corpora.base import Corpus, Source, Utterance
 from corpora.readers import lines
 
 FOLDERS = {"en": ("en_us", "en"), "cmn": ("cmn_hans_cn", "zh")}
-SPLITS = {"train": "some 3,000 utterances", "dev": "some 400 utterances", "test": "some 650 or 950 utterances"}
+SPLITS = {"train": "some 3,000 utterances", "dev": "some 400 utterances", "test": "some 650 (en), 950 (cmn) utterances"}
 PARTS = {f"{name}-{split}": what for name in FOLDERS for split, what in SPLITS.items()}
 
 

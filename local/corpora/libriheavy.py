@@ -1,6 +1,7 @@
 """LibriHeavy: 50 K h of English audiobooks with case and punctuation, 16 kHz flac. The manifests are
 pkufool/libriheavy on Hugging Face and ModelScope, the audio is Libri-Light
-(https://github.com/facebookresearch/libri-light); Apache-2.0 (manifests, recall), public domain (audio).
+(https://github.com/facebookresearch/libri-light); Apache-2.0 (manifests, from memory), public
+domain (audio).
 
 Layout: libriheavy_cuts_PART.jsonl.gz (cuts of lhotse, one JSON object per line), beside
 librilight/{small,medium,large}/SPEAKER/BOOK/NAME.flac; --set audio=FOLDER names the folder of small, medium and

@@ -4,7 +4,7 @@
 Layout: clean/train-00000-of-00804.parquet with the columns id, audio {bytes, path}, duration_ms, text; likewise the
 other parts. SRC is the folder that holds them. (The older release, tars of flac with clean.json, is not read.)
 Quirks: lower case without punctuation; no speakers; ids are made of paths and may hold blanks and slashes; the labels
-are noisy, most of all in dirty and dirty_sa, so filter by label length (stage 5 of the recipe counts what it drops).
+are noisy, most of all in dirty and dirty_sa, so stage 2 drops and counts lines with more labels than frames.
 """
 
 from corpora.base import Corpus, Utterance

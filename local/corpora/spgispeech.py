@@ -1,11 +1,11 @@
 """SPGISpeech: 5,000 h of English earnings calls, 16 kHz wav. Kensho
-(https://datasets.kensho.com/datasets/spgispeech), behind a form; not for commercial use (recall).
+(https://datasets.kensho.com/datasets/spgispeech), behind a form; not for commercial use (from memory).
 
 Layout: {train,val}/CALL/NUMBER.wav with {train,val}.csv, "wav_filename|wav_filesize|transcript". SRC is spgispeech/
 or the folder that holds it.
 Quirks: the text is fully formatted ("It's Q3's EBITDA, up 5.5%."); apostrophes, decimals and signs carry the words
 and are kept. It may hold "|". A call has several speakers who are not told apart, so each utterance is its own
-speaker. val serves as the test set, since test was never published (recall).
+speaker. val serves as the test set, since test was never published (from memory).
 """
 
 from corpora.base import Corpus, Utterance

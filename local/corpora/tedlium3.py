@@ -5,7 +5,8 @@ Layout: legacy/{train,dev,test}/{sph/TALK.sph,stm/TALK.stm}; a line of stm is "T
 Quirks: segments with the text ignore_time_segment_in_scoring are no speech to learn (dropped as ignored_segment).
 Noise {NOISE}, <unk> and <sil> go; word(2) is a pronunciation of word; a line of train may end in "(TALK-...)", the
 name of the utterance. A suffix stands alone ("i 'm", "it 's") and is joined; words that begin with an apostrophe
-('cause) are not. The label may be <F0_M>, and may be absent (recall: all are read). Lower case without punctuation.
+('cause) are not. The label may be <F0_M>, and may be absent (from memory: all are read). Lower case without
+punctuation.
 Times are taken as published; Kaldi and ESPnet add 0.15 s before and 0.1 s after those of train.
 """
 

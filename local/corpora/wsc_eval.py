@@ -26,6 +26,6 @@ CORPUS = Corpus(
     lang="zh-sichuan",
     parts={"easy": "6981 utterances", "hard": "1392 utterances"},
     tests=("easy", "hard"),
-    licence="see there",
+    licence="see the dataset's page",
     url="https://huggingface.co/datasets/ASLP-lab/WSC-Eval",
 )

@@ -10,14 +10,13 @@ from typing import Iterable, Iterator, NamedTuple, Tuple
 
 import numpy as np
 
-from overlap.fingerprint import LAG, RATE, STEPS_PER_LAG, WEAK, Fingerprint
+from overlap.fingerprint import STEPS_PER_LAG, WEAK, Fingerprint
 
 COMMON = 64  # a word that stands in the index more often proposes nothing
 AROUND = 5  # words on either side of a hit that are compared first
 FIRST_LIMIT = 0.33  # share of unequal bits among those
 SPAN = 24  # words, 2.3 s: so much must agree where two utterances share only a part
 FEWEST = 8  # words, about 1.1 s of audio
-SECONDS_PER_WORD = LAG / RATE
 
 
 class Match(NamedTuple):

@@ -1,6 +1,7 @@
 """What the guard reads: utterances of data directories, their fingerprints, and the test sets that it protects."""
 
 from collections import Counter, defaultdict
+from hashlib import blake2b
 from pathlib import Path
 from typing import IO, Dict, Iterator, List, NamedTuple, Optional, Sequence
 
@@ -45,6 +46,18 @@ def utterances(directory: Path) -> Iterator[Utterance]:
         raise ValueError(f"{directory} holds a line that is not UTF-8: see local/check_data.py {directory}") from error
 
 
+class Heard(NamedTuple):
+    fingerprint: Fingerprint
+    digest: bytes
+    """Of the samples as 16-bit numbers, by which copies are known that are too short for a fingerprint."""
+
+
+def digest_of(samples: np.ndarray) -> bytes:
+    """Empty for silence: all silence of one length is the same."""
+    numbers = np.clip(np.round(samples * 32768), -32768, 32767).astype("<i2")
+    return blake2b(numbers.tobytes(), digest_size=16).digest() if numbers.any() else b""
+
+
 class Listener:
     """Reads audio and makes fingerprints; counts what cannot be compared, and names what cannot be read in `log`."""
 
@@ -53,8 +66,8 @@ class Listener:
     def __init__(self, log: IO[str]):
         self._log, self._counts = log, Counter()
 
-    def listen(self, directory: Path, utterance: Utterance, step: int) -> Fingerprint:
-        """The fingerprint; an empty one if the audio cannot be read."""
+    def listen(self, directory: Path, utterance: Utterance, step: int) -> Heard:
+        """The fingerprint and the digest; empty ones if the audio cannot be read."""
         samples, rate = NOTHING, 16000
         try:
             samples, rate = audio.read_at_own_rate(utterance.entry)
@@ -65,7 +78,7 @@ class Listener:
         heard = fingerprint(samples, rate, step)
         if len(samples) and np.count_nonzero(heard.valid) * step < FEWEST * LAG:
             self._counts["too_short_or_silent"] += 1
-        return heard
+        return Heard(heard, digest_of(samples))
 
     def restart(self) -> Dict[str, float]:
         """The counts since the last restart, by the names in COUNTED."""
@@ -85,6 +98,7 @@ class TestSets:
         self.set_of: List[int] = []
         self.seconds: List[float] = []
         self._ids, self._texts, self._with_sentence = IdIndex(corpora), TextIndex(), defaultdict(list)
+        self._with_digest: Dict[bytes, List[int]] = defaultdict(list)
         self._audio = AudioIndex(one for one in self._read() if one is not None)
 
     def _read(self) -> Iterator[Optional[Fingerprint]]:
@@ -92,14 +106,13 @@ class TestSets:
             for utterance in utterances(directory):
                 self._ids.add(utterance.id, len(self.names))
                 self._with_sentence[self._texts.add(utterance.text)].append(len(self.names))
+                heard = self.listener and self.listener.listen(directory, utterance, STEP)
+                if heard:
+                    self._with_digest[heard.digest].append(len(self.names))
                 self.names.append(utterance.id)
                 self.set_of.append(number)
                 self.seconds.append(utterance.seconds)
-                yield self.listener and self.listener.listen(directory, utterance, STEP)
-
-    @property
-    def bytes_of_audio(self) -> int:
-        return self._audio.nbytes
+                yield heard and heard.fingerprint
 
     def overlaps(self, directory: Path, utterance: Utterance, only_similar: bool) -> Iterator[Overlap]:
         """All that a training utterance shares; its audio is compared unless `only_similar` and its text is unlike."""
@@ -113,8 +126,13 @@ class TestSets:
                 kind = "short" if match.kind == "short" else "text"
                 yield Overlap(kind, self._with_sentence[match.sentence], match.shared)
         if self.listener and (similar or not only_similar):
-            for found in self._audio.find(self.listener.listen(directory, utterance, LAG)):
-                yield Overlap("audio", [found.test], found.agreement)
+            heard = self.listener.listen(directory, utterance, LAG)
+            equal = self._with_digest.get(heard.digest, []) if heard.digest else []
+            if equal:
+                yield Overlap("audio", equal, 1.0)
+            for found in self._audio.find(heard.fingerprint):
+                if found.test not in equal:
+                    yield Overlap("audio", [found.test], found.agreement)
 
     def by_set(self, tests: Sequence[int]) -> Dict[int, List[int]]:
         """The numbers of test utterances by the number of their set."""

@@ -166,3 +166,23 @@ def test_mistakes_are_one_line(sets, command, tmp_path):
         result = command(check_overlap, *arguments)
         assert result.code == 1 and said in result.err and result.err.count("\n") == 1, result.err
         assert not (tmp_path / "out").exists()
+
+
+def test_a_copy_too_short_for_a_fingerprint_is_known_by_its_samples_and_silence_is_not(guard, data_dir, tmp_path):
+    """Half a second, in another container and piece of a longer file; equal silence proves nothing."""
+    half, before, after = ((20000 * noise(seed, 0.5)).astype(np.int16) for seed in (71, 72, 73))
+    soundfile.write(tmp_path / "half.wav", half, RATE, subtype="PCM_16")
+    soundfile.write(tmp_path / "long.flac", np.concatenate([before, half, after]), RATE)
+    soundfile.write(tmp_path / "silence.wav", np.zeros(RATE // 2), RATE)
+    silence = ("en", "0.500", "silence", tmp_path / "silence.wav")
+    test = data_dir(
+        "short_test", [("t_1-1", "t_1", "en", "0.500", "a", tmp_path / "half.wav"), ("t_2-1", "t_2", *silence)]
+    )
+    rows = [
+        ("u_1-1", "u_1", "en", "0.500", "b", "long 0.500 1.000"),
+        ("u_2-1", "u_2", "en", "0.500", "c", "mute 0.000 0.500"),
+    ]
+    train = data_dir("short_train", rows, {"long": tmp_path / "long.flac", "mute": tmp_path / "silence.wav"})
+    _, _, lines = guard(train=[train], test=[test])
+    assert lines("exclude.txt") == ["u_1-1"]
+    assert lines("overlaps.tsv") == [f"u_1-1\t{test}\tt_1-1\taudio\t1.000"]
