@@ -20,6 +20,21 @@ _TIMES = re.compile(r"_\d+_\d+$")
 _PAGE = re.compile(r"\bp=(\d+)")
 
 
+def read(
+    source: Source,
+    id: str,
+    text: str,
+    audio: str,
+    times: str = "meta_info.time_stamp|time_stamp",
+    confidence: str = "confidence",
+    min_confidence: float = 0.0,
+) -> Iterator[Utterance]:
+    """The reader of both; a corpus gives its names of the first three fields with functools.partial."""
+    fields = dict(id=id, text=text, audio=audio, times=times, confidence=confidence)
+    for path in source.share(source.find("*.jsonl*", "*.json")):
+        yield from crawled(source, path, fields, min_confidence)
+
+
 def crawled(source: Source, path: Path, fields: Mapping[str, str], min_confidence: float) -> Iterator[Utterance]:
     """Utterances of a JSON lines file; `fields` as in json_manifest, where audio names a link or a file.
 

@@ -9,26 +9,13 @@ Quirks: names of fields differ between versions, so --set id=, text=, audio= (a 
 times= if audio/ holds no whole recordings; the confidence is meaningful, users filter with --set min_confidence=0.9.
 """
 
+from functools import partial
+
 from corpora.base import Corpus
-from corpora.crawled import crawled
-
-
-def read(
-    source,
-    id="utt|utt_id|key",
-    text="text|rover_result",
-    audio="meta_info.link|link|filename|wav_utt_id",
-    times="meta_info.time_stamp|time_stamp",
-    confidence="confidence",
-    min_confidence=0.0,
-):
-    fields = dict(id=id, text=text, audio=audio, times=times, confidence=confidence)
-    for path in source.share(source.find("*.jsonl*", "*.json")):
-        yield from crawled(source, path, fields, min_confidence)
-
+from corpora.crawled import read
 
 CORPUS = Corpus(
-    read,
+    partial(read, id="utt|utt_id|key", text="text|rover_result", audio="meta_info.link|link|filename|wav_utt_id"),
     lang="zh-sichuan",
     parts={"train": "10 K h"},
     licence="see the dataset's page",

@@ -10,26 +10,13 @@ was corrected; --set min_confidence=0.9 keeps what the authors call strong label
 not known; it is kept.
 """
 
+from functools import partial
+
 from corpora.base import Corpus
-from corpora.crawled import crawled
-
-
-def read(
-    source,
-    id="key|utt|utt_id",
-    text="rover_result|text",
-    audio="meta_info.link|link",
-    times="meta_info.time_stamp|time_stamp",
-    confidence="confidence",
-    min_confidence=0.0,
-):
-    fields = dict(id=id, text=text, audio=audio, times=times, confidence=confidence)
-    for path in source.share(source.find("*.jsonl*", "*.json")):
-        yield from crawled(source, path, fields, min_confidence)
-
+from corpora.crawled import read
 
 CORPUS = Corpus(
-    read,
+    partial(read, id="key|utt|utt_id", text="rover_result|text", audio="meta_info.link|link"),
     lang="yue",
     parts={"train": "21.8 K h"},
     licence="CC BY-NC 4.0",
