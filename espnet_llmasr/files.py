@@ -2,13 +2,15 @@
 
 import io
 import logging
+import mmap
 import os
 import shutil
 import subprocess
 import tempfile
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
-from typing import Callable, Dict, Iterator, Mapping, Tuple, Union
+from typing import BinaryIO, Callable, Dict, Iterator, Mapping, Optional, Tuple, Union
 
 PathLike = Union[str, Path]
 BYTE_ORDER = {**os.environ, "LC_ALL": "C"}
@@ -97,6 +99,30 @@ def count_rows(path: PathLike) -> int:
     """Lines of a table, at the speed of the disk."""
     with open(path, "rb") as file:
         return sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))
+
+
+class SortedTable:
+    """A Kaldi table whose ids are in byte order, searched on disk by bisection: any number of rows needs no memory."""
+
+    def __init__(self, file: BinaryIO):
+        """Closes the file that it is given."""
+        with file:
+            size = file.seek(0, os.SEEK_END)
+            self._data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if size else b""
+        self.get = lru_cache(4096)(self._search)
+
+    def _search(self, key: bytes) -> Optional[bytes]:
+        """The rest of the line of an id, or None."""
+        low, high = 0, len(self._data)  # both at the beginning of a line
+        while low < high:
+            begin = self._data.rfind(b"\n", low, (low + high) // 2) + 1 or low
+            stop = self._data.find(b"\n", begin)
+            stop = len(self._data) if stop < 0 else stop
+            name, value = (*self._data[begin:stop].split(None, 1), b"", b"")[:2]
+            if name == key:
+                return value.rstrip()
+            low, high = (stop + 1, high) if name < key else (low, begin)
+        return None
 
 
 @contextmanager

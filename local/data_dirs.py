@@ -1,13 +1,13 @@
 """Reads Kaldi data directories as streams, in memory that does not grow with them.
 
-The tables of a directory are sorted by id in byte order (LC_ALL=C), so they can be read side by side, and a table on
-disk can be searched like a dictionary.
+The tables of a directory are sorted by id in byte order (LC_ALL=C), so they can be read side by side.
 """
 
-import mmap
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Callable, Iterator, List, Tuple
+
+from espnet_llmasr.files import SortedTable
 
 TABLES = ("text", "utt2spk", "utt2lang", "utt2dur")
 
@@ -69,34 +69,6 @@ def sparse(path: Path) -> Callable[[bytes], bytes]:
     return value
 
 
-class SortedTable:
-    """A table on disk, searched by bisection; the same id again costs nothing."""
-
-    def __init__(self, path: Path):
-        with open_table(path) as file:
-            size = file.seek(0, 2)
-            self._data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if size else b""
-        self._last = (b"", None)
-
-    def get(self, key: bytes):
-        """The value, or None."""
-        if key != self._last[0]:
-            self._last = (key, self._search(key))
-        return self._last[1]
-
-    def _search(self, key: bytes):
-        low, high = 0, len(self._data)  # both at the beginning of a line
-        while low < high:
-            begin = self._data.rfind(b"\n", low, (low + high) // 2) + 1 or low
-            stop = self._data.find(b"\n", begin)
-            stop = len(self._data) if stop < 0 else stop
-            name, _, value = self._data[begin:stop].partition(b" ")
-            if name == key:
-                return value
-            low, high = (stop + 1, high) if name < key else (low, begin)
-        return None
-
-
 def audio_entries(directory: Path) -> Callable[[bytes, bytes], str]:
     """A function from an utterance and its line in `audio_table` to the entry of espnet_llmasr.audio.
 
@@ -105,7 +77,7 @@ def audio_entries(directory: Path) -> Callable[[bytes, bytes], str]:
     """
     if audio_table(directory) == "wav.scp":
         return lambda key, value: value.decode()
-    recordings = SortedTable(directory / "wav.scp")
+    recordings = SortedTable(open_table(directory / "wav.scp"))
 
     def entry(key: bytes, value: bytes) -> str:
         recording, start, end = value.split()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from espnet_llmasr import files
-from espnet_llmasr.files import atomic_path, read_scp, write_atomically, write_scp
+from espnet_llmasr.files import SortedTable, atomic_path, read_scp, write_atomically, write_scp
 
 
 def test_write_and_replace(tmp_path):
@@ -109,3 +109,15 @@ def test_sorted_file(tmp_path):
     with pytest.raises(OSError, match="sort of .* failed"):
         with files.sorted_file(tmp_path / "no" / "folder") as add:
             add("a\n")
+
+
+def test_every_line_of_a_sorted_table_is_found(tmp_path):
+    table = {f"rec-{i:02}{'x' * (i % 7)}".encode(): b"/a b/%d.wav" % i for i in range(50)}
+    path = tmp_path / "wav.scp"
+    for count in (0, 1, 2, 50):
+        part = dict(list(table.items())[:count])
+        path.write_bytes(b"".join(b"%s %s\n" % line for line in part.items()))
+        found = SortedTable(open(path, "rb"))
+        for key, value in table.items():
+            assert found.get(key) == part.get(key)
+        assert [found.get(key) for key in (b"a", b"rec", b"rec-01", b"rec-49xxxxxxxx", b"z")] == [None] * 5

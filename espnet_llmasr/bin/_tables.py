@@ -1,15 +1,13 @@
 """Kaldi tables as sorted streams: joined by id in flat memory, however long they are."""
 
 import logging
-import mmap
 import re
 import subprocess
 import tempfile
-from functools import lru_cache
 from pathlib import Path
 from typing import Iterator, List, NamedTuple, Optional, Tuple
 
-from espnet_llmasr.files import BYTE_ORDER, read_rows, sorted_file
+from espnet_llmasr.files import BYTE_ORDER, SortedTable, read_rows, sorted_file
 
 END = ("\U0010ffff", "")  # sorts behind every id
 BOM = b"\xef\xbb\xbf"
@@ -97,31 +95,15 @@ class Recordings:
     """Paths by the name of the recording, looked up in the sorted file: millions of them need no memory."""
 
     def __init__(self, path: Path):
-        self._bytes = b""
-        if path.stat().st_size:
-            with open(path, "rb") as file:
-                self._bytes = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        self.path_of = lru_cache(4096)(self._path_of)
-
-    def _path_of(self, name: str) -> Optional[str]:
-        wanted, low, high = name.encode("utf-8"), 0, len(self._bytes)
-        while low < high:
-            start = self._bytes.rfind(b"\n", low, (low + high) // 2) + 1 or low
-            end = self._bytes.find(b"\n", start)
-            end = len(self._bytes) if end < 0 else end
-            found, path = (*self._bytes[start:end].split(None, 1), b"", b"")[:2]
-            if found == wanted:
-                return path.decode("utf-8").strip()
-            low, high = (end + 1, high) if found < wanted else (low, start)
-        return None
+        self._table = SortedTable(open(path, "rb"))
 
     def piece(self, segment: str) -> Tuple[Optional[str], Optional[str]]:
         """ "recording start end" -> (entry, None), or (None, the reason why there is none)."""
         fields = segment.split()
         if len(fields) != 3 or not all(map(_SECONDS, fields[1:])) or not float(fields[1]) < float(fields[2]):
             return None, "bad_times"
-        path = self.path_of(fields[0])
-        return (f"{path}#t={fields[1]},{fields[2]}", None) if path else (None, "no_recording")
+        path = self._table.get(fields[0].encode("utf-8"))
+        return (f"{path.decode()}#t={fields[1]},{fields[2]}", None) if path else (None, "no_recording")
 
 
 def audio_table(data: Path) -> Path:

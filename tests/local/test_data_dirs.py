@@ -1,17 +1,5 @@
 import pytest
-from data_dirs import SortedTable, rows, sparse
-
-
-def test_every_line_of_a_sorted_table_is_found(tmp_path):
-    table = {f"rec-{i:02}{'x' * (i % 7)}".encode(): b"/a b/%d.wav" % i for i in range(50)}
-    path = tmp_path / "wav.scp"
-    for count in (0, 1, 2, 50):
-        part = dict(list(table.items())[:count])
-        path.write_bytes(b"".join(b"%s %s\n" % line for line in part.items()))
-        found = SortedTable(path)
-        for key, value in table.items():
-            assert found.get(key) == part.get(key)
-        assert [found.get(key) for key in (b"a", b"rec", b"rec-01", b"rec-49xxxxxxxx", b"z")] == [None] * 5
+from data_dirs import rows, sparse
 
 
 def test_a_sparse_table_and_rows_side_by_side(tmp_path):
