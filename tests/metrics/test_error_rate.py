@@ -1,8 +1,28 @@
 import math
 import random
+from itertools import islice
 
+import jiwer
+import numpy as np
 import pytest
-from espnet_llmasr.metrics.error_rate import Counts, align, count_errors, score_set
+
+from espnet_llmasr.metrics.error_rate import (
+    PARTS,
+    Counts,
+    SetScore,
+    TokenLines,
+    align,
+    check_ids,
+    count_errors,
+    count_parts,
+    details,
+    score_tokens_of,
+)
+from espnet_llmasr.metrics.intervals import bootstrap_interval
+from espnet_llmasr.text.normalize import is_han, score_tokens
+
+HAN = [chr(code) for code in (*range(0x4E00, 0x4E0A), 0x35CE, 0x282E2, 0x3007, 0xF900)]
+WORDS = ["a", "an", "it's", "python", "25", "café", "o'clock", "あ", "xs", "한"]
 
 
 def distance(reference, hypothesis):
@@ -14,23 +34,66 @@ def distance(reference, hypothesis):
     return table[-1][-1]
 
 
-def random_pairs(number, seed=0):
+def random_pairs(vocabulary, seed, shortest=0):
+    """Half of the hypotheses are unrelated to the reference, half are the reference with some errors."""
     draw = random.Random(seed)
-    words = ["a", "bb", "it's", "今", "天", "x y"]
-    for _ in range(number):
-        yield tuple([draw.choice(words) for _ in range(draw.randrange(12))] for _ in range(2))
+    while True:
+        reference = draw.choices(vocabulary, k=draw.randint(shortest, 14))
+        hypothesis = draw.choices(vocabulary, k=draw.randint(0, 14))
+        if draw.random() < 0.5:
+            hypothesis = [token for original in reference for token in noisy(original, vocabulary, draw)]
+        yield reference, hypothesis
 
 
-def test_errors_equal_a_plain_dynamic_programme():
-    for reference, hypothesis in random_pairs(400):
-        counts = count_errors(reference, hypothesis)
-        assert counts.errors == distance(reference, hypothesis)
-        assert counts.reference_length == len(reference)
-        assert counts.correct + counts.substitutions + counts.insertions == len(hypothesis)
+def noisy(token, vocabulary, draw):
+    """Nothing, another token, both or (mostly) the token."""
+    other = draw.choice(vocabulary)
+    return draw.choices([[], [other], [token, other], [token]], weights=[1, 1, 1, 6])[0]
+
+
+def check_against_alignment(counts, reference, hypothesis):
+    """S, D and I are not unique, so they are compared with our own alignment, whose cost must be the distance."""
+    operations = [operation for operation, _, _ in align(reference, hypothesis)]
+    assert tuple(counts) == tuple(map(operations.count, ("correct", "substitution", "deletion", "insertion")))
+    assert counts.errors == distance(reference, hypothesis)
+    assert counts.reference_length == len(reference)
+    assert counts.correct + counts.substitutions + counts.insertions == len(hypothesis)
+
+
+@pytest.mark.parametrize(
+    "vocabulary, joint, rate, output",
+    [(HAN, "", jiwer.cer, jiwer.process_characters), (WORDS, " ", jiwer.wer, jiwer.process_words)],
+    ids=["CER", "WER"],
+)
+def test_10000_pairs_equal_jiwer_and_a_plain_dynamic_programme(vocabulary, joint, rate, output):
+    texts = []
+    for reference, hypothesis in islice(random_pairs(vocabulary, seed=1, shortest=1), 10_000):
+        texts.append((joint.join(reference), joint.join(hypothesis)))
+        counts = count_errors(*map(score_tokens, texts[-1]))
+        assert counts.rate == rate(*texts[-1])
+        check_against_alignment(counts, reference, hypothesis)
+    score = score_tokens_of((str(n), *map(score_tokens, pair), False) for n, pair in enumerate(texts))
+    theirs = output(*map(list, zip(*texts)))
+    total = score.total("han" if joint == "" else "words")
+    assert total == score.total()
+    assert total.rate == rate(*map(list, zip(*texts)))
+    assert total.reference_length == theirs.hits + theirs.substitutions + theirs.deletions
+    assert total.errors == theirs.substitutions + theirs.deletions + theirs.insertions
+
+
+def test_10000_mixed_pairs_equal_jiwer_on_our_tokens():
+    """MER on all tokens, CER and WER on those of one script."""
+    for pair in islice(random_pairs(HAN + WORDS, seed=2, shortest=1), 10_000):
+        han, words = ([[t for t in side if is_han(t) is wanted] for side in pair] for wanted in (True, False))
+        parts = count_parts(*pair)
+        for counts, sides in zip(parts, (pair, han, words)):
+            check_against_alignment(counts, *sides)
+            if sides[0]:
+                assert counts.rate == jiwer.wer(" ".join(sides[0]), " ".join(sides[1]))
 
 
 def test_alignment_spells_both_sides():
-    for reference, hypothesis in random_pairs(200, seed=1):
+    for reference, hypothesis in islice(random_pairs(HAN + WORDS, seed=3), 500):
         pairs = align(reference, hypothesis)
         assert [r for _, r, _ in pairs if r is not None] == reference
         assert [h for _, _, h in pairs if h is not None] == hypothesis
@@ -47,6 +110,7 @@ def test_alignment_spells_both_sides():
         ("a b c", "a b c", Counts(3, 0, 0, 0)),
         ("a b c", "a x c d", Counts(2, 1, 0, 1)),
         ("a b c", "c", Counts(1, 0, 2, 0)),
+        ("a b c d", "b c d x", Counts(3, 0, 1, 1)),
         ("a b", "", Counts(0, 0, 2, 0)),
         ("", "a b", Counts(0, 0, 0, 2)),
         ("", "", Counts(0, 0, 0, 0)),
@@ -59,45 +123,93 @@ def test_counts(reference, hypothesis, counts):
 def test_rates():
     assert Counts(2, 1, 1, 2).rate == pytest.approx(4 / 4)
     assert Counts().rate == 0.0 and math.isinf(Counts(insertions=1).rate)
-    assert Counts(1, 2, 3, 4) + Counts(4, 3, 2, 1) == Counts(5, 5, 5, 5)
+
+
+def score(*pairs):
+    return score_tokens_of((f"u{n}", score_tokens(r), score_tokens(h), False) for n, (r, h) in enumerate(pairs))
+
+
+MIXED = ("今天 meeting 取消", "今天 meting 取了消"), ("Hello, world!", "hello world"), ("你好", "")
 
 
 def test_mixed_set_by_hand():
-    references = {"1": "今天 meeting 取消", "2": "Hello, world!", "3": "你好"}
-    hypotheses = {"1": "今天 meting 取了消", "2": "hello world", "3": ""}
-    score = score_set(references, hypotheses)
-    assert score.tokens == Counts(6, 1, 2, 1) and score.tokens.rate == pytest.approx(4 / 9)
-    assert score.han == Counts(4, 0, 2, 1) and score.words == Counts(2, 1, 0, 0)
-    assert (score.utterances, score.sentence_errors, score.empty_hypotheses, score.hallucinations) == (3, 2, 1, 0)
-    assert score.sentence_error_rate == pytest.approx(2 / 3)
+    found = score(*MIXED)
+    assert found.total() == Counts(6, 1, 2, 1) and found.total().rate == pytest.approx(4 / 9)
+    assert found.total("han") == Counts(4, 0, 2, 1) and found.total("words") == Counts(2, 1, 0, 0)
+    assert (len(found), found.sentence_errors, found.empty_hypotheses) == (3, 2, 1)
+    assert found.errors().tolist() == [2, 0, 2] and found.lengths("han").tolist() == [4, 0, 2]
+
+
+def test_letters_by_hand():
+    found = score(*MIXED, ("用 don’t", "用dont A"))
+    assert found.letter_counts().tolist() == [[10, 0, 1, 1], [10, 0, 0, 0], [0, 0, 2, 0], [5, 0, 0, 1]]
+    assert found.total("letters") == Counts(25, 0, 3, 2)
+    assert found.errors("letters").tolist() == [2, 0, 2, 1] and found.lengths("letters").tolist() == [11, 10, 2, 5]
 
 
 def test_scripts_are_aligned_apart():
-    score = score_set({"1": "北京 is big"}, {"1": "beijing is big"})
-    assert score.han == Counts(0, 0, 2, 0) and score.words == Counts(2, 0, 0, 1)
+    found = score(("北京 is big", "beijing is big"))
+    assert found.total("han") == Counts(0, 0, 2, 0) and found.total("words") == Counts(2, 0, 0, 1)
 
 
-def test_normalisation_is_shared_by_both_sides():
-    score = score_set({"1": "ＡＢＣ，don’t 好。"}, {"1": "abc don't, 好"})
-    assert score.tokens == Counts(correct=3)
+@pytest.mark.parametrize("part", [*PARTS, "letters"])
+def test_interval_is_that_of_the_part(part):
+    found = score(*[("你 ab", "你 ac"), ("好", "好 d"), ("不 e", ""), ("f", "f")] * 5)
+    counts = [count_errors(*sides) for sides in split_by_hand(part)] * 5
+    errors, lengths = ([getattr(c, name) for c in counts] for name in ("errors", "reference_length"))
+    assert found.errors(part).tolist() == errors and found.lengths(part).tolist() == lengths
+    assert found.interval(part) == bootstrap_interval(np.array(errors), np.array(lengths))
 
 
-def test_details_are_kept_per_utterance():
-    detail = score_set({"u": "a b"}, {"u": "a"}).details[0]
-    assert detail["id"] == "u" and detail["deletions"] == 1
-    assert detail["alignment"] == [("correct", "a", "a"), ("deletion", "b", None)]
+def split_by_hand(part):
+    return {
+        "all": [(["你", "ab"], ["你", "ac"]), (["好"], ["好", "d"]), (["不", "e"], []), (["f"], ["f"])],
+        "han": [("你", "你"), ("好", "好"), ("不", ""), ("", "")],
+        "words": [(["ab"], ["ac"]), ([], ["d"]), (["e"], []), (["f"], ["f"])],
+        "letters": [("你ab", "你ac"), ("好", "好d"), ("不e", ""), ("f", "f")],
+    }[part]
+
+
+def test_sets_add_up():
+    both = score(MIXED[0]) + score(*MIXED[1:])
+    both_letters = score(MIXED[0])
+    both_letters.letter_counts()
+    both_letters = both_letters + score(*MIXED[1:])
+    assert both.counts.tolist() == score(*MIXED).counts.tolist() and both.ids == ["u0", "u0", "u1"]
+    assert both_letters.total("letters") == score(*MIXED).total("letters")
+    assert (SetScore() + score(*MIXED)).total() == score(*MIXED).total()
+
+
+def test_empty_set_and_fallbacks():
+    empty = score_tokens_of(iter([]))
+    assert len(empty) == 0 and empty.counts.shape == (0, len(PARTS), 4) and empty.letter_counts().shape == (0, 4)
+    assert empty.total() == Counts() and empty.total("letters") == Counts()
+    assert score_tokens_of([("a", [], [], False), ("b", ["x"], [], True)]).fallbacks == ["b"]
+
+
+def test_tokens_come_back_as_they_were():
+    found = score(*MIXED)
+    assert list(found.references) == [score_tokens(reference) for reference, _ in MIXED]
+    assert list(found.hypotheses) == [score_tokens(hypothesis) for _, hypothesis in MIXED]
+    assert found.hypotheses[2] == [] and found.hypotheses[-2] == ["hello", "world"]
+    assert list(TokenLines([["a", "b"], []]) + TokenLines([["你"]])) == [["a", "b"], [], ["你"]]
+    assert found.counts.dtype == np.int64
 
 
 def test_phones_keep_their_case():
-    assert score_set({"u": "n N"}, {"u": "n n"}, str.split).tokens == Counts(1, 1, 0, 0)
+    assert score_tokens_of([("u", "n N ɑ".split(), "n n ɑ".split(), False)]).total() == Counts(2, 1, 0, 0)
+
+
+def test_details_are_kept_per_utterance():
+    detail = next(iter(details(score(("a b", "a")))))
+    assert detail["id"] == "u0" and detail["deletions"] == 1
+    assert detail["alignment"] == [("correct", "a", "a"), ("deletion", "b", None)]
 
 
 def test_missing_and_unknown_ids_are_named():
     with pytest.raises(ValueError, match=r"2 references have no hypothesis.*\(a, c\)"):
-        score_set({"a": "", "b": "", "c": ""}, {"b": ""})
+        check_ids({"a": "", "b": "", "c": ""}, {"b": ""})
     with pytest.raises(ValueError, match=r"1 hypotheses have no reference.*\(z\)"):
-        score_set({"a": ""}, {"a": "", "z": ""})
+        check_ids({"a": ""}, {"a": "", "z": ""})
     with pytest.raises(ValueError, match="7 references.*u0, u1, u2, u3, u4, \\.\\.\\."):
-        score_set({f"u{n}": "" for n in range(7)}, {})
-    with pytest.raises(ValueError, match="no references"):
-        score_set({}, {})
+        check_ids({f"u{n}": "" for n in range(7)}, {})

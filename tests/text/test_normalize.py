@@ -1,5 +1,19 @@
+import random
+import unicodedata
+
 import pytest
+
 from espnet_llmasr.text.normalize import is_han, normalize, score_tokens, to_half_width
+
+HAN = (0x3007, 0x3007), (0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xF900, 0xFAFF), (0x20000, 0x3FFFF)
+APOSTROPHES = "'`\u00b4\u2018\u2019\u201b\u2032\u2035\u02b9\u02bb\u02bc\uff07\uff40"
+INVISIBLE = "\u00ad\u200b\u200c\u200d\u2060\ufeff"
+ENDS = "".join(chr(code) for first, last in HAN for code in (first - 1, first, last, last + 1))
+OTHERS = (
+    "_.,!?-–—…“”‘’ \t\n\x0b\x1c\x1f\x85\xa0\u2028\u3000。，、《》·￥々あア한ะ한é̀Éßſ\u0130\u212aÅﬁ²①½㎏Ⅳ٣😀\ue000\x00"
+)
+FULL_WIDTH = "".join(map(chr, range(0xFF00, 0xFF61)))
+MARKS = "\u0300\u0301\u0308\u036f"
 
 
 @pytest.mark.parametrize(
@@ -11,17 +25,120 @@ from espnet_llmasr.text.normalize import is_han, normalize, score_tokens, to_hal
         ("don’t ‘stop’ rock 'n' roll", ["don't", "stop", "rock", "n", "roll"]),
         ("他'她 it''s", ["他", "她", "it", "s"]),
         ("ＡＢＣ　１２", ["abc", "12"]),
-        ("㗎𨋢〇\uf900𰀀", ["㗎", "𨋢", "〇", "\uf900", "𰀀"]),
         ("snake_case co-op 25.5", ["snake", "case", "co", "op", "25", "5"]),
         ("cafe\u0301 caf\u00e9", ["café", "café"]),
         ("a\u200bb \ufeffc", ["ab", "c"]),
         ("……！", []),
         ("", []),
+        (" \t", []),
         ("啊", ["啊"]),
+        # Corpora's notes, 4.1
+        ("嗯，那个啊，这个呃，我觉得挺好的", list("嗯那个啊这个呃我觉得挺好的")),
+        ("A4纸 5G / 奥迪A6L", ["a4", "纸", "5g", "奥", "迪", "a6l"]),
+        ("嘅 噉 諗 係 靚", list("嘅噉諗係靚")),
+        ("it's 3:30 don't stop!", ["it's", "3", "30", "don't", "stop"]),
+        ("1990s 555-1234", ["1990s", "555", "1234"]),
+        ("今天气温是25.5度", list("今天气温是") + ["25", "5", "度"]),
+        # 4.2: extensions A and B are outside FireRedASR's \u4e00-\u9fff: there a word with what is beside them
+        ("好㗎", ["好", "㗎"]),
+        ("坐𨋢ok", ["坐", "𨋢", "ok"]),
+        ("㗎㗎𨋢𨋢", ["㗎", "㗎", "𨋢", "𨋢"]),
+        # 4.3: the ends of all ranges
+        ("㐀䶿一鿿", list("㐀䶿一鿿")),
+        ("\uf900\ufaff\ufa0e", ["\uf900", "\ufaff", "\ufa0e"]),
+        (
+            "\U00020000\U0002a700\U0002f800\U00030000\U0003ffff",
+            list("\U00020000\U0002a700\U0002f800\U00030000\U0003ffff"),
+        ),
+        ("二〇二四年", list("二〇二四年")),
+        ("○", []),
+        ("〈你〉、《好》。〜々", ["你", "好", "々"]),
+        ("Ｐｙｔｈｏｎ用Ｄｏｎ＇ｔ，１００％", ["python", "用", "don't", "100"]),
+        ("O’Neill's 'twas dogs' ''", ["o'neill's", "twas", "dogs"]),
+        ("rock’n’roll y'all'd've", ["rock'n'roll", "y'all'd've"]),
+        ("我'm don'好t", ["我", "m", "don", "好", "t"]),
+        ("NAÏVE Zürich señor ĐẶNG", ["naïve", "zürich", "señor", "đặng"]),
+        ("n\u0303 u\u0308\u0304", ["ñ", "ǖ"]),
+        ("あ한ж", ["あ한ж"]),
+        ("“Hello” — world…", ["hello", "world"]),
+        ("a.b,c;d", ["a", "b", "c", "d"]),
+        ("我 们 一起 go home 吧", ["我", "们", "一", "起", "go", "home", "吧"]),
     ],
 )
 def test_score_tokens(text, tokens):
     assert score_tokens(text) == tokens
+
+
+@pytest.mark.parametrize("apostrophe", APOSTROPHES, ids=lambda sign: f"U+{ord(sign):04X}")
+def test_every_apostrophe_counts_only_inside_a_word(apostrophe):
+    for before, after in (("", ""), ("我", ""), ("é ", " café"), ("“", "”")):
+        text = f"{before}don{apostrophe}t {apostrophe}go{apostrophe} now{apostrophe}{after}"
+        expected = f"{before} don't go now {after}".translate(dict.fromkeys(map(ord, "“”"), " "))
+        assert score_tokens(text) == expected.split()
+
+
+def in_han(character):
+    return any(first <= ord(character) <= last for first, last in HAN)
+
+
+def plain_tokens(text):
+    """The rule of `score_tokens` a character at a time."""
+    line = ""
+    for character in text:
+        code = ord(character)
+        if character in APOSTROPHES:
+            character = "'"
+        elif 0xFF01 <= code <= 0xFF5E:
+            character = chr(code - 0xFEE0)
+        line += "" if character in INVISIBLE else character
+    line = accents_joined(line).lower()
+    words, inside = [], [in_word(character) for character in line] + [False]
+    open_word = False
+    for at, character in enumerate(line):
+        if in_han(character):
+            words.append(character)
+        elif inside[at] or (character == "'" and at and inside[at - 1] and inside[at + 1]):
+            words[-1:] = [words[-1] + character] if open_word else words[-1:] + [character]
+            open_word = True
+            continue
+        open_word = False
+    return words
+
+
+def in_word(character):
+    return (character.isalnum() or "\u0300" <= character <= "\u036f") and not in_han(character)
+
+
+def accents_joined(line):
+    pieces = []
+    for character in line:
+        if pieces and "\u0300" <= character <= "\u036f":
+            pieces[-1] += character
+        else:
+            pieces.append(character)
+    latin = [piece[0].isascii() and piece[0].isalpha() for piece in pieces]
+    return "".join(unicodedata.normalize("NFC", p) if is_latin else p for p, is_latin in zip(pieces, latin))
+
+
+def random_lines(number, seed=0):
+    draw = random.Random(seed)
+    ascii_line, han_line = "abcXYZ019 '" * 3 + "".join(map(chr, range(128))), "今天㗎𨋢〇" * 8 + ENDS
+    odd = ENDS + OTHERS + FULL_WIDTH + APOSTROPHES + INVISIBLE + MARKS
+    mixed = "abc  '" * 12 + "今天" * 12 + odd
+    for _ in range(number):
+        alphabet = draw.choice([ascii_line, han_line, mixed, odd, "ab '’", "ab’“”—… "])
+        yield "".join(draw.choices(alphabet, k=draw.randrange(20)))
+
+
+def test_fast_paths_give_the_tokens_of_the_plain_rule():
+    for text in random_lines(20_000):
+        assert score_tokens(text) == plain_tokens(text), ascii(text)
+
+
+def test_every_character_gives_the_tokens_of_the_plain_rule():
+    for code in [*range(0x3500), *range(0x4DB0, 0x4E10), *range(0x9FF0, 0xA010), *range(0xD7F0, 0x10100)]:
+        text = f"a{chr(code)}b'{chr(code)}'中{chr(code)}"
+        assert score_tokens(text) == plain_tokens(text), hex(code)
 
 
 def test_is_han_covers_the_extensions_and_nothing_else():
