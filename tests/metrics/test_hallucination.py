@@ -1,44 +1,116 @@
+import time
+
 import pytest
-from espnet_llmasr.metrics.hallucination import is_hallucination, wilson_interval
+
+from espnet_llmasr.metrics import hallucination
+from espnet_llmasr.metrics.hallucination import DEFINITIONS, DESCRIPTIONS, chars_per_minute, found_again, judge
+
+
+def judged(reference, hypothesis):
+    return judge(reference.split(), hypothesis.split())
 
 
 @pytest.mark.parametrize(
     "reference, hypothesis, expected",
     [
-        ("a b", "x y z", False),
-        ("a b", "x y z w", True),
-        ("a b", "x a y b z", False),
-        ("a b", "x y z a b", False),
-        ("a b", "a a a a a a", False),
-        ("a", "x y", True),
-        ("", "x", True),
-        ("", "", False),
-        ("a b", "", False),
+        ("a b", "x y z", ()),
+        ("a b", "x y z w", ("paper",)),
+        ("a b", "x y z w v", ("paper", "length")),
+        ("a b", "x a y b z", ("length",)),
+        ("a b", "x y z a b", ("length",)),
+        ("a", "x y", ("paper",)),
+        ("a b c d", "a", ("length",)),
+        ("a b c d", "x y", ()),
+        ("a b", "", ("length",)),
+        ("", "x", ("paper", "length")),
+        ("", "", ()),
+        ("a b", "a a a a a a", ("length", "loop")),
     ],
 )
-def test_rule_of_section_4_3(reference, hypothesis, expected):
-    assert is_hallucination(reference.split(), hypothesis.split()) is expected
+def test_hand_made_pairs(reference, hypothesis, expected):
+    assert judged(reference, hypothesis) == expected
 
 
 def test_exactly_one_and_a_half_times_is_not_longer():
-    assert not is_hallucination(["a"] * 4, ["x"] * 6)
-    assert is_hallucination(["a"] * 4, ["x"] * 7)
+    assert "paper" not in judge(["a"] * 4, list("stuvwx"))
+    assert "paper" in judge(["a"] * 4, list("stuvwxy"))
 
 
-def test_wilson_interval_of_the_papers_english_sets():
-    """One hit in 14,721 utterances is 0.001-0.039 %, two are 0.004-0.050 %."""
-    assert [round(100 * x, 3) for x in wilson_interval(1, 14721)] == [0.001, 0.038]
-    assert [round(100 * x, 3) for x in wilson_interval(2, 14721)] == [0.004, 0.050]
+def test_unrelated_lines_that_share_a_word_by_chance():
+    reference = "the train to the coast leaves at nine"
+    assert "paper" in judged(reference, "in the beginning nobody believed that such a thing could ever be built here")
+    heard = "so the train to the coast well it really leaves each day at about nine"
+    assert judged(reference, heard) == ()
+    assert "paper" in judge(list("这是我的书"), list("大家好欢迎收看今天的新闻节目"))
 
 
-def test_wilson_interval_solves_its_equation():
-    """Both ends p satisfy |hits / n - p| = z sqrt(p (1 - p) / n)."""
-    for hits, total in ((0, 10), (3, 10), (50, 100), (10, 10)):
-        for p in wilson_interval(hits, total, z=1.96):
-            assert abs(hits / total - p) == pytest.approx(1.96 * (p * (1 - p) / total) ** 0.5, abs=1e-7)
+@pytest.mark.parametrize("length", [10, 20, 30, 70, 100])
+def test_three_tenths_found_again_are_unrelated_and_one_more_is_not(length):
+    reference, extra = ([str(number) for number in range(first, first + 2 * length)] for first in (0, 1000))
+    reference = reference[:length]
+    few = 3 * length // 10
+    assert "paper" in judge(reference, reference[:few] + extra)
+    assert "paper" not in judge(reference, reference[: few + 1] + extra)
 
 
-def test_wilson_interval_edges():
-    assert wilson_interval(0, 0) == (0.0, 1.0)
-    with pytest.raises(ValueError, match="3 hits of 2"):
-        wilson_interval(3, 2)
+def test_found_again_is_correct_less_deleted():
+    """a and b deleted, cdefgh correct, yy inserted: four edits; without a deletion it would take eight."""
+    assert found_again("abcdefgh", "cdefghyy") == 6 - 2
+    assert found_again("ab", "xaybz") == 2
+
+
+LOOP = [
+    ("五个", "好" * 6, True),
+    ("五个", "好" * 5, False),
+    ("五个", "谢谢大家" * 4, True),
+    ("五个", "谢谢大家" * 3, False),
+    ("哈哈哈哈", "哈" * 8, False),
+    ("哈哈哈哈", "哈" * 9, True),
+    ("打幺三八零零零零", "打幺三八零零零零零零零零", False),
+    ("哈哈哈", "哈" * 8, True),
+]
+
+
+@pytest.mark.parametrize("reference, hypothesis, expected", LOOP)
+def test_loops_of_characters(reference, hypothesis, expected):
+    assert ("loop" in judge(list(reference), list(hypothesis))) is expected
+
+
+@pytest.mark.parametrize(
+    "reference, hypothesis, expected",
+    [
+        ("that is funny", "that is " + "ha" * 8, True),
+        ("that is funny", "that is " + "ha" * 7, False),
+        ("that is " + "ha" * 3, "that is " + "ha" * 8, True),
+        ("that is " + "ha" * 4, "that is " + "ha" * 8, False),
+        ("one thousand billion", "1000000000000", False),
+        ("ha ha ha ha ha ha", "ha" * 12, False),
+        ("ha" * 12, "ha ha ha ha ha ha ha ha", False),
+        ("thank you all very much indeed " * 4, "thank you all very much indeed " * 5, False),
+        ("yes yes yes yes yes", "yes yes yes yes yes yes", False),
+        ("a b c d e f", "a b c d e f", False),
+    ],
+)
+def test_loops_of_words_and_within_words(reference, hypothesis, expected):
+    assert ("loop" in judged(reference, hypothesis)) is expected
+
+
+def test_descriptions_state_the_thresholds(monkeypatch):
+    assert DEFINITIONS == tuple(DESCRIPTIONS)
+    for name, numbers in {"paper": "1.5 30%", "length": "2 0.5", "loop": "24 4 6 16"}.items():
+        assert all(number in DESCRIPTIONS[name].split() or number in DESCRIPTIONS[name] for number in numbers.split())
+        assert DESCRIPTIONS[name].count(".") - DESCRIPTIONS[name].count("0.5") - DESCRIPTIONS[name].count("1.5") == 1
+
+
+def test_characters_a_minute():
+    assert chars_per_minute(50, 2.0) == 1500 == hallucination.ALARM_CHARS_PER_MINUTE
+    assert chars_per_minute(0, 3.0) == 0
+
+
+def test_ordinary_lines_take_microseconds():
+    """The aim is 100,000 lines a second (benchmarks/hallucination.py); a tenth of it must hold on any machine."""
+    reference = "he said that the committee had met in the morning and that nothing new had come of it".split()
+    begin = time.process_time()
+    for _ in range(2000):
+        judge(reference, reference)
+    assert time.process_time() - begin < 0.2
