@@ -1,0 +1,111 @@
+import json
+import os
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError
+
+import pytest
+
+from espnet_llmasr.text.normalize import score_tokens
+from espnet_llmasr.text.routes import make_route, tokens_of, whisper
+
+pytest.importorskip("whisper_normalizer", reason="pip install whisper-normalizer")
+NO_NETWORK = """
+import json, socket, sys
+def refuse(*args, **kwargs):
+    raise OSError("network")
+socket.socket.connect = socket.getaddrinfo = refuse
+from espnet_llmasr.text.routes import make_route
+route = make_route("whisper")
+print(json.dumps([route.normalize("It's $5.", "en"), route.normalize("好。", "zh"), "torch" in sys.modules]))
+"""
+
+
+@pytest.fixture(scope="module")
+def route():
+    return make_route("whisper")
+
+
+@pytest.mark.parametrize(
+    "line, tokens",
+    [
+        ("It's fine, don't stop!", "it is fine do not stop"),
+        ("isn’t it", "is not it"),
+        ("We're gonna go; he's been there", "we are going to go he has been there"),
+        ("Mr. Brown can't, Dr. Who won't", "mister brown can not doctor who will not"),
+        ("colour and travelled", "color and traveled"),
+        ("um, [laughs] yes (noise) uh", "yes"),
+        ("twenty-five people", "25 people"),
+        ("one hundred and one", "101"),
+        ("$2.50", "dollar2point50"),
+        ("two dollars and fifty cents", "dollar2point50"),
+        ("$20 million", "dollar20000000"),
+        ("five percent or 5% or 5 dollars", "5percent or 5percent or dollar5"),
+        ("minus five", "minus5"),
+        ("£7, ¢9 or €8", "pound7point09 or euro8"),
+        ("3.5%", "3point5percent"),
+        ("1,000 2nd 1960s", "1000 2nd 1960s"),
+        ("it cost $ or %", "it cost or"),
+        ("naïve café", "naive cafe"),
+        ("AT&T e-mail", "at t e mail"),
+    ],
+)
+def test_english_lines(route, line, tokens):
+    assert score_tokens(route.normalize(line, "en")) == tokens.split()
+
+
+@pytest.mark.parametrize(
+    "line, tokens",
+    [
+        ("今天(笑)用Python写了3个demo！", "今 天 用 python 写 了 3 个 demo"),
+        ("呃，[音乐]那儿25.5％", "呃 那 儿 25 5"),
+        ("don’t走", "don t 走"),
+        ("㎏ ½ ①豈", "kg 1 2 1 豈"),
+        ("colour好mr", "colour 好 mr"),
+    ],
+)
+def test_lines_with_han_characters(route, line, tokens):
+    assert score_tokens(route.normalize(line, "zh")) == tokens.split()
+
+
+def test_a_word_of_the_normaliser_is_one_token(route):
+    """Else the rate would not be that of the Whisper paper: 2 dollars 50 against 3 dollars 50 is one error of one."""
+    plain = pytest.importorskip("whisper_normalizer.english").EnglishTextNormalizer()
+    for line in (
+        "$2.50 -3.5% £1,000.75",
+        "I owe one point five million euros, minus two",
+        "it's 10:30, 192.168.1.1 or .5",
+    ):
+        assert len(score_tokens(route.normalize(line, "en"))) == len(plain(line).split()) > 2
+
+
+def test_a_bracketed_reference_falls_back(route):
+    assert tokens_of(route, "(laughs)", "laughs") == (["laughs"], ["laughs"], True)
+    assert tokens_of(route, "um", "") == (["um"], [], True)
+
+
+def test_the_version_is_the_package_s_too(route):
+    assert route.name == "whisper" and str(route) == f"whisper (1, whisper-normalizer {whisper.package_version()})"
+
+
+def test_it_needs_no_network():
+    done = subprocess.run([sys.executable, "-c", NO_NETWORK], capture_output=True, text=True, env=os.environ)
+    assert json.loads(done.stdout) == ["it is dollar5", "好 ", False], done.stderr
+
+
+def test_a_missing_package_is_named_with_its_command(monkeypatch):
+    def version(name):
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr("espnet_llmasr.text.routes.whisper.version", version)
+    with pytest.raises(ValueError, match="not installed: pip install whisper-normalizer$"):
+        make_route("whisper")
+
+
+def test_odd_lines_pass(route, odd_lines):
+    for line in odd_lines:
+        for lang in ("zh", "en"):
+            assert isinstance(route.normalize(line, lang), str)
+        reference, hypothesis, _ = tokens_of(route, line, line)
+        assert reference == hypothesis
+        assert bool(reference) >= bool(score_tokens(line))
