@@ -1,8 +1,21 @@
+"""bin.score: tables, figures and files against hand-made expectations."""
+
 import json
+import re
 
 import pytest
 from espnet_llmasr.bin import score
-from espnet_llmasr.bin._cli import run
+from espnet_llmasr.text.routes import Route
+
+
+@pytest.fixture
+def dirs(tmp_path):
+    """Sets: test (mixed, one empty hypothesis) and zh (English for Mandarin)."""
+    write(tmp_path / "dump/test/text", ["a 今天 meeting", "b hello world", "c 你好"])
+    write(tmp_path / "dec/test/text", ["a 今天 meting", "b hello world", "c"])
+    write(tmp_path / "dump/zh/text", ["z 好"])
+    write(tmp_path / "dec/zh/text", ["z x y z"])
+    return tmp_path
 
 
 def write(path, lines):
@@ -10,66 +23,206 @@ def write(path, lines):
     path.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
 
 
-@pytest.fixture
-def dirs(tmp_path):
-    write(tmp_path / "dump/test/text", ["a 今天 meeting", "b hello world", "c 你好"])
-    write(tmp_path / "dec/test/text", ["a 今天 meting", "b hello world", "c"])
-    write(tmp_path / "dump/zh/text", ["z 好"])
-    write(tmp_path / "dec/zh/text", ["z x y z"])
-    return ["--ref_dir", str(tmp_path / "dump"), "--hyp_dir", str(tmp_path / "dec")]
+def run(root, *options, routes="none"):
+    score.main(["--ref", str(root / "dump"), "--hyp", str(root / "dec"), "--routes", routes, *options])
 
 
-def exit_code(argv):
-    with pytest.raises(SystemExit) as stopped:
-        run(lambda: score.main(argv))
-    return stopped.value.code
+def rows(path):
+    return [json.loads(line) for line in open(path, encoding="utf-8")]
 
 
-def test_table_file_and_alignments(dirs, tmp_path, capsys):
-    score.main([*dirs, "test", "zh", "--out", str(tmp_path / "RESULTS.md")])
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[2].startswith("| test | 3 | 42.86 | 50.00 | 33.33 | 1/2/0 | 66.67 | 1 | 0.00 (")
-    assert lines[3].startswith("| zh | 1 | 300.00 | 100.00 | - | 1/0/2 | 100.00 | 0 | 100.00 (")
-    assert lines[4].startswith("| all | 4 | ") and " | 2/2/2 | 75.00 | 1 | 25.00 (" in lines[4]  # the sums of both
-    assert (tmp_path / "RESULTS.md").read_text(encoding="utf-8").startswith("\n".join(lines))
-    details = [json.loads(line) for line in open(tmp_path / "dec/test/alignments.jsonl", encoding="utf-8")]
-    assert [d["id"] for d in details] == ["a", "b", "c"]
-    assert details[0]["alignment"][2] == ["substitution", "meeting", "meting"]
+def figures(root, name="scores.json"):
+    return json.loads((root / "dec" / name).read_text(encoding="utf-8"))
 
 
-def test_a_script_that_does_not_occur_has_no_rate(dirs, tmp_path, capsys):
-    write(tmp_path / "dec/zh/text", ["z 好"])
-    score.main([*dirs, "zh"])
-    assert "| zh | 1 | 0.00 | 0.00 | - | 0/0/0 |" in capsys.readouterr().out
+def cells(line):
+    return [cell.strip() for cell in line.strip("|\n").split("|")]
 
 
-def test_phones(dirs, tmp_path, capsys):
-    write(tmp_path / "dump/test/phones", ["a h ao3 HH AY", "b n i3"])
-    write(tmp_path / "dec/test/phones", ["a h ao3 HH", "b n i3"])
-    score.main([*dirs, "test", "--unit", "phone"])
-    assert "| test | 2 | 16.67 | 0/1/0 | 50.00 | 0 |" in capsys.readouterr().out
-    assert (tmp_path / "dec/test/phone_alignments.jsonl").exists()
+def table(text, heading):
+    """First cell -> the other cells, of the table below a heading."""
+    lines = text.split(f"### {heading}")[1].split("\n\n")[1].splitlines()
+    return {row[0]: row[1:] for row in map(cells, lines)}
 
 
-@pytest.mark.parametrize(
-    "hypotheses, message",
-    [
-        (["a 今天", "b x"], "1 references have no hypothesis"),
-        (["a x", "b x", "c x", "d x"], "1 hypotheses have no reference"),
-        (["a x", "b x", "c x", "c y"], "line 3 and in line 4"),
-    ],
-)
-def test_bad_hypotheses_are_one_line_and_damage_nothing(dirs, tmp_path, capsys, hypotheses, message):
-    write(tmp_path / "RESULTS.md", ["old"])
-    write(tmp_path / "dec/test/text", hypotheses)
-    assert exit_code([*dirs, "zh", "test", "--out", str(tmp_path / "RESULTS.md")]) == 1
-    error = capsys.readouterr().err
-    assert message in error and error.count("\n") == 1
-    assert (tmp_path / "RESULTS.md").read_text() == "old\n"
-    assert not (tmp_path / "dec/zh/alignments.jsonl").exists()
+def fake_routes(monkeypatch, **normalizers):
+    made = {"none": Route("none", "1", lambda text, lang: text)}
+    made |= {name: Route(name, "7, lib 2.0", normalize) for name, normalize in normalizers.items()}
+    monkeypatch.setattr(score, "make_route", made.__getitem__)
 
 
-@pytest.mark.parametrize("argv", [["nosuch"], ["test", "--beam", "3"], []])
-def test_missing_set_and_unknown_option(dirs, capsys, argv):
-    assert exit_code([*dirs, *argv]) == 1
-    assert capsys.readouterr().err.count("\n") == 1
+def test_error_table_with_the_sum_of_both_sets(dirs, capsys):
+    run(dirs, "test", "zh", "--out", str(dirs / "OUT.md"))
+    printed = capsys.readouterr().out
+    found = table(printed, "Error rates, route none (1)")
+    rates = {name: [cell.split(" ")[0] for cell in row] for name, row in found.items()}
+    assert rates["test"] == ["3", "42.86", "50.00", "33.33", "4/1/2/0", "66.67", "1", "0", "0"]
+    assert rates["zh"] == ["1", "300.00", "100.00", "-", "0/1/0/2", "100.00", "0", "0", "0"]
+    assert rates["all"] == ["4", "75.00", "60.00", "133.33", "4/2/2/2", "75.00", "1", "0", "0"]
+    assert found["test"][5] == "66.67 (20.77-93.85)"  # Wilson for 2 of 3, by hand
+    content = (dirs / "dec/scores.md").read_text(encoding="utf-8")
+    assert content.startswith(printed) and (dirs / "OUT.md").read_text(encoding="utf-8") == content
+    for column in re.findall(r"\| ([^|]+?) (?=\|)", printed.split("\n")[2]):
+        assert column == "set" or f"**{column}**:" in content, column
+
+
+def test_bootstrap_intervals_are_reproducible_and_hold_the_rate(dirs):
+    run(dirs)
+    first = figures(dirs)["sets"]["test"]["routes"]["none"]["mer"]
+    low, high = first["interval"]
+    assert 0 <= low < first["rate"] == 3 / 7 < high <= 1
+    run(dirs)
+    assert figures(dirs)["sets"]["test"]["routes"]["none"]["mer"] == first
+
+
+def test_figures(dirs):
+    run(dirs, "test")
+    found = figures(dirs)
+    assert found["routes"] == ["none (1)"] and list(found["sets"]) == ["test"]
+    errors = found["sets"]["test"]["routes"]["none"]
+    counts = {"correct": 4, "substitutions": 1, "deletions": 2, "insertions": 0, "reference_tokens": 7, "rate": 3 / 7}
+    assert {key: errors["mer"][key] for key in counts} == counts
+    assert errors["cer_letters"]["deletions"] == 3  # e, 你, 好
+    assert errors["sentence_error"]["count"] == 2 and errors["empty_hypotheses"] == 1
+    assert found["sets"]["test"]["guard"] is None
+    assert found["sets"]["test"]["hallucination"]["length"]["count"] == 1  # c is empty
+
+
+def test_alignments_hold_the_texts_as_given(dirs):
+    write(dirs / "dump/test/wav.scp", ["a audio/a.flac#t=1.000,2.000", "b audio/b.wav"])
+    write(dirs / "dec/test/text", ["a 今天, Meting!", "b hello world", "c"])
+    run(dirs, "test")
+    found = rows(dirs / "dec/test/alignments.jsonl")
+    assert [row["id"] for row in found] == ["a", "b", "c"] and found[0]["route"] == "none (1)"
+    assert (found[0]["reference"], found[0]["hypothesis"]) == ("今天 meeting", "今天, Meting!")
+    assert found[0]["alignment"][2] == ["substitution", "meeting", "meting"]
+    assert [found[0][name] for name in ("correct", "substitutions", "deletions", "insertions")] == [2, 1, 0, 0]
+    assert [row["audio"] for row in found] == ["audio/a.flac#t=1.000,2.000", "audio/b.wav", None]
+
+
+def test_sets_of_both_folders_and_those_of_one_side(dirs, capsys, caplog):
+    write(dirs / "dump/train/text", ["t x"])
+    write(dirs / "dec/other/text", ["t x"])
+    (dirs / "dec/log").mkdir()
+    run(dirs)
+    assert list(figures(dirs)["sets"]) == ["test", "zh"]
+    assert figures(dirs)["all"]["utterances"] == 4
+    assert (figures(dirs)["only_in_ref"], figures(dirs)["only_in_hyp"]) == (["train"], ["other"])
+    content = (dirs / "dec/scores.md").read_text(encoding="utf-8")
+    for note in ("Not scored, as only in the references: train.", "Not scored, as only in the hypotheses: other."):
+        assert note in caplog.messages and note in content
+
+
+def test_a_text_in_the_folder_itself(dirs):
+    run_in = ["--ref", str(dirs / "dump/test"), "--hyp", str(dirs / "dec/test"), "--routes", "none"]
+    score.main(run_in)
+    assert list(figures(dirs, "test/scores.json")["sets"]) == ["test"]
+    assert len(rows(dirs / "dec/test/alignments.jsonl")) == 3 and (dirs / "dec/test/worst.html").exists()
+
+
+def test_routes_side_by_side_and_fallbacks(dirs, monkeypatch, capsys):
+    fake_routes(monkeypatch, paper=lambda text, lang: text.replace("好", ""))
+    run(dirs, "zh", "test", routes="paper,none")
+    printed = capsys.readouterr().out
+    main = table(printed, "Error rates, route paper (7, lib 2.0)")
+    assert {name: row[-1] for name, row in main.items() if name != "---"} == {
+        "set": "fallback",
+        "zh": "1",
+        "test": "0",
+        "all": "1",
+    }
+    found = table(printed, "Error rate under every route")
+    assert found["set"] == ["paper %", "none %"]
+    assert [cell.split(" ")[0] for cell in found["test"]] == ["33.33", "42.86"]  # 2 of 6 and 3 of 7
+    errors = figures(dirs)["sets"]["zh"]["routes"]
+    assert errors["paper"]["fallbacks"] == ["z"] and errors["none"]["fallbacks"] == []
+    assert figures(dirs)["routes"] == ["paper (7, lib 2.0)", "none (1)"]
+    assert rows(dirs / "dec/test/alignments.jsonl")[2]["deletions"] == 1  # the main route's
+
+
+def test_a_loop_that_the_route_hides_is_found(dirs, monkeypatch):
+    fake_routes(monkeypatch, paper=lambda text, lang: text.replace("ha ", ""))
+    write(dirs / "dump/test/text", ["a one two three", "b one", "c two"])
+    write(dirs / "dec/test/text", ["a one two three " + "ha " * 8 + "x", "b one", "c two"])
+    write(dirs / "dump/test/wav.scp", ["a a.wav"])
+    run(dirs, "test", routes="paper")
+    (found,) = rows(dirs / "dec/test/hallucinations.jsonl")
+    assert (found["id"], found["hallucinations"], found["audio"]) == ("a", ["loop"], "a.wav")
+    assert figures(dirs)["sets"]["test"]["hallucination"]["loop"]["count"] == 1
+    page = (dirs / "dec/worst.html").read_text(encoding="utf-8")
+    assert "Hallucinated by any rule (1)<" in page
+
+
+def test_hallucination_columns(dirs, capsys):
+    run(dirs, "zh")
+    found = table(capsys.readouterr().out, "Hallucination")
+    assert found["zh"] == [
+        "1",
+        "1, 100.00 (20.65-100.00)",
+        "1, 100.00 (20.65-100.00)",
+        "0, 0.00 (0.00-79.35)",
+        "0",
+        "-",
+        "-",
+    ]
+
+
+@pytest.mark.parametrize("name, value", [("utt2dur", "30.0"), ("utt2num_frames", "3000"), (None, None)])
+def test_non_speech(dirs, capsys, name, value):
+    """6 characters in a minute; punctuation alone is output, too."""
+    write(dirs / "dump/test/text", ["a hello", "b", "c ..."])
+    write(dirs / "dec/test/text", ["a hello", "b thanks", "c"])
+    if name:
+        write(dirs / "dump/test" / name, [f"{uid} {value}" for uid in "bc"])
+    run(dirs, "test")
+    found = table(capsys.readouterr().out, "Hallucination")["test"]
+    assert found[4:] == ["2", "50.00 (9.45-90.55)", "6.0" if name else "-"]
+    non_speech = figures(dirs)["sets"]["test"]["non_speech"]
+    assert non_speech["non_empty"]["count"] == 1 and non_speech["chars_per_minute"] == (6.0 if name else None)
+
+
+def test_nothing_but_non_speech(dirs, capsys):
+    write(dirs / "dump/test/text", ["a", "b"])
+    write(dirs / "dec/test/text", ["a x", "b"])
+    run(dirs, "test")
+    found = table(capsys.readouterr().out, "Error rates, route none (1)")["test"]
+    assert found[:5] == ["2", "-", "-", "-", "0/0/0/1"]
+    assert figures(dirs)["sets"]["test"]["routes"]["none"]["mer"]["rate"] is None
+
+
+def test_missing_as_empty_is_shown(dirs, capsys):
+    write(dirs / "dec/test/text", ["a 今天 meeting", "c 你好"])
+    run(dirs, "zh", "test", "--missing_as_empty", "true")
+    found = table(capsys.readouterr().out, "Error rates, route none (1)")
+    assert [found["test"][column] for column in (4, 6, 7)] == ["5/0/2/0", "1", "1"] and found["all"][7] == "1"
+    assert figures(dirs)["sets"]["test"]["missing_counted_as_empty"] == ["b"]
+
+
+def test_guard_table_and_confidence(dirs, capsys):
+    write(dirs / "dec/test/confidence", ["a 0.9", "b 1", "c 0"])
+    write(dirs / "dec/test/flagged", ["c witness"])
+    run(dirs)
+    found = table(capsys.readouterr().out, "Guard")
+    assert found["test"] == ["3", "1, 33.33 (6.15-79.23)", "20.00", "100.00"] and "zh" not in found
+    assert [row["confidence"] for row in rows(dirs / "dec/test/alignments.jsonl")] == [0.9, 1.0, 0.0]
+    write(dirs / "dec/test/flagged", [])
+    run(dirs, "test")
+    assert table(capsys.readouterr().out, "Guard")["test"] == ["3", "0, 0.00 (0.00-56.15)", "42.86", "-"]
+
+
+def test_worst_utterances_first(dirs):
+    run(dirs)
+    page = (dirs / "dec/worst.html").read_text(encoding="utf-8")
+    part = page.split("test, with errors (2)<")[1]
+    assert re.findall(r"<h3>\d+\. (\w+)", part) == ["c", "a", "z"]
+
+
+def test_phones(dirs, capsys):
+    write(dirs / "dump/test/phones", ["a h ao3 HH AY", "b n i3"])
+    write(dirs / "dec/test/phones", ["a h ao3 HH", "b n i3"])
+    run(dirs, "test", "--unit", "phone")
+    row = next(cells(line) for line in capsys.readouterr().out.splitlines() if line.startswith("| test"))
+    assert row[1] == "2" and row[2].startswith("16.67 (") and row[3] == "5/0/1/0" and row[5:] == ["0", "0"]
+    assert (dirs / "dec/test/phone_alignments.jsonl").exists() and not (dirs / "dec/scores.md").exists()
+    assert figures(dirs, "phone_scores.json")["sets"]["test"]["per"]["rate"] == 1 / 6
+    assert "**PER %**" in (dirs / "dec/phone_scores.md").read_text()

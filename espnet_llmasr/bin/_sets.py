@@ -1,0 +1,156 @@
+"""References and hypotheses of test sets, read strictly: what does not fit is named and counted, never dropped."""
+
+from pathlib import Path
+from typing import Dict, Iterable, List, NamedTuple, Optional, Tuple
+
+from espnet_llmasr.metrics.error_rate import SetScore, check_ids, score_tokens_of
+from espnet_llmasr.text.normalize import score_tokens
+from espnet_llmasr.text.routes import Route, tokens_of
+
+UTF16 = (b"\xff\xfe", b"\xfe\xff")
+
+
+class TestSet(NamedTuple):
+    """id -> text of both sides, with the same ids; `missing` are those whose hypothesis was counted as empty."""
+
+    name: str
+    references: Dict[str, str]
+    hypotheses: Dict[str, str]
+    missing: List[str]
+
+    @property
+    def ids(self) -> List[str]:
+        """In byte order, as every list of scores has them."""
+        return sorted(self.references)
+
+    @property
+    def non_speech(self) -> List[str]:
+        """The utterances in whose reference nothing is said."""
+        return [uid for uid in self.ids if not score_tokens(self.references[uid])]
+
+    def score(self, route: Route) -> SetScore:
+        """Scores after a normaliser route."""
+        return score_tokens_of((uid, *tokens_of(route, self.references[uid], self.hypotheses[uid])) for uid in self.ids)
+
+
+def set_names(ref_dir: Path, hyp_dir: Path, file: str = "text") -> Tuple[List[str], List[str], List[str]]:
+    """Names of the sets that both folders have, that only `ref_dir` has and that only `hyp_dir` has.
+
+    A set is a subfolder with that file; where `ref_dir` has the file itself, it is the only set: ".".
+
+    Raises:
+        ValueError: no common set, or a folder does not exist.
+    """
+    for folder in (ref_dir, hyp_dir):
+        if not folder.is_dir():
+            raise ValueError(f"no folder {folder}")
+    if (ref_dir / file).is_file():
+        return ["."], [], []
+    have, decoded = ({path.parent.name for path in folder.glob(f"*/{file}")} for folder in (ref_dir, hyp_dir))
+    if not have & decoded:
+        raise ValueError(
+            f"no set is in both folders: {ref_dir} has {named(have)}, {hyp_dir} has {named(decoded)}; expected "
+            f"<set>/{file} or {file} in both"
+        )
+    return sorted(have & decoded), sorted(have - decoded), sorted(decoded - have)
+
+
+def read_set(ref_dir: Path, hyp_dir: Path, name: str, missing_as_empty: bool = False, file: str = "text") -> TestSet:
+    """<ref_dir>/<name>/text and <hyp_dir>/<name>/text; with `missing_as_empty` an absent hypothesis is an empty one.
+
+    Raises:
+        ValueError: a file is missing or not UTF-8, ids occur twice or on one side only, there are no references. All
+            problems of both files stand in the message.
+    """
+    problems: List[str] = []
+    test_set = check_set(ref_dir, hyp_dir, name, problems, missing_as_empty, file)
+    refuse(problems)
+    return test_set
+
+
+def check_set(
+    ref_dir: Path, hyp_dir: Path, name: str, problems: List[str], missing_as_empty: bool = False, file: str = "text"
+) -> TestSet:
+    """As `read_set`, but adds what is wrong to `problems`, so that those of several sets can be told at once."""
+    paths = [folder / name / file for folder in (ref_dir, hyp_dir)]
+    references, hypotheses = (read_table(path, problems) for path in paths)
+    if references is not None and not references:
+        problems.append(f"{paths[0]} is empty: there are no references to score")
+    if not references or hypotheses is None:
+        return TestSet(name, {}, {}, [])
+    missing = sorted(references.keys() - hypotheses.keys()) if missing_as_empty else []
+    hypotheses.update(dict.fromkeys(missing, ""))
+    try:
+        check_ids(references, hypotheses)
+    except ValueError as error:
+        problems.append(f"{paths[1]}: {error}")
+    return TestSet(name, references, hypotheses, missing)
+
+
+def read_table(path: Path, problems: List[str]) -> Optional[Dict[str, str]]:
+    """A Kaldi table; adds to `problems` what `files.read_scp` raises at the first of: encoding, ids that occur twice.
+
+    None where the file is missing or is no UTF-8 text.
+    """
+    if not path.is_file():
+        problems.append(f"{path} does not exist")
+        return None
+    data = path.read_bytes().removeprefix(b"\xef\xbb\xbf")
+    problem = encoding_problem(data)
+    if problem:
+        problems.append(f"{path} {problem}")
+        return None
+    table: Dict[str, str] = {}
+    twice: Dict[str, None] = {}
+    for line in filter(str.strip, data.decode("utf-8").split("\n")):
+        key, value = (line.strip().split(maxsplit=1) + [""])[:2]
+        if key in table:
+            twice[key] = None
+        table.setdefault(key, value)
+    if twice:
+        problems.append(f"{path}: ids must be unique, but {named(twice)} occur more than once")
+    return table
+
+
+def encoding_problem(data: bytes) -> str:
+    """Why a file cannot be read as UTF-8, with the number of its bad lines; "" if it can."""
+    if data.startswith(UTF16):
+        return "is UTF-16, expected UTF-8: convert it with iconv -f UTF-16 -t UTF-8"
+    for what, advice, is_bad in (
+        ("holds NUL bytes", "it is damaged, or UTF-16", lambda line: b"\0" in line),
+        ("is not UTF-8 text", "convert it, for example with iconv -f GB18030 -t UTF-8", _is_no_utf8),
+    ):
+        bad = [str(number) for number, line in enumerate(data.split(b"\n"), 1) if is_bad(line)]
+        if bad:
+            lines = "line" if len(bad) == 1 else "lines"
+            return f"{what} in {len(bad)} {lines} (line {first_of(bad)}): {advice}"
+    return ""
+
+
+def _is_no_utf8(line: bytes) -> bool:
+    try:
+        line.decode("utf-8")
+    except UnicodeDecodeError:
+        return True
+    return False
+
+
+def first_of(names: Iterable[str], most: int = 5) -> str:
+    """ "a, b, c" or "a, b, c, d, e, ..."."""
+    names = list(names)
+    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
+
+
+def named(names: Iterable[str]) -> str:
+    """ "3 (a, b, c)"; "none"."""
+    names = sorted(names)
+    return f"{len(names)} ({first_of(names)})" if names else "none"
+
+
+def refuse(problems: List[str], advice: str = "") -> None:
+    """Raises ValueError with all problems and then the advice in one line, if there are any problems."""
+    if len(problems) == 1:
+        raise ValueError(problems[0] + advice)
+    if problems:
+        numbered = "; ".join(f"[{number}] {problem}" for number, problem in enumerate(problems, 1))
+        raise ValueError(f"{len(problems)} problems: {numbered}{advice}")
