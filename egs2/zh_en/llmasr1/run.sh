@@ -11,4 +11,5 @@ exec ./llmasr.sh \
     --num_splits 64 \
     --gpu_inference true \
     --inference_nj 8 \
+    --benchmark_conf conf/benchmark.yaml \
     "$@"
