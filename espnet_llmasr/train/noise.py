@@ -13,12 +13,12 @@ import numpy as np
 from numpy.random import Generator
 
 from espnet_llmasr import audio
-from espnet_llmasr.train.synthetic_noise import babble, brown, hum, music, pink, vehicle, white
+from espnet_llmasr.train.synthetic_noise import babble, brown, clicks, hum, music, pink, vehicle, white
 
 Source = Callable[[int, Generator], np.ndarray]
 
 KINDS: Dict[str, Callable[..., np.ndarray]] = dict(
-    babble=babble, brown=brown, hum=hum, music=music, pink=pink, vehicle=vehicle, white=white
+    babble=babble, brown=brown, clicks=clicks, hum=hum, music=music, pink=pink, vehicle=vehicle, white=white
 )
 SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".oga", ".sph", ".aiff", ".aif", ".au", ".caf", ".w64")
 

@@ -15,6 +15,7 @@ LOWEST_HZ = 20.0  # below, 1/f noise would be nothing but a drift
 NUM_SYLLABLES, NUM_TALKERS, SYLLABLE_SHIFT_S = 64, 6, 0.22
 SCALE = np.array([0, 2, 4, 5, 7, 9, 11])  # half tones of a major key
 NOTE_S = 0.8
+CLICK_S = 0.02
 
 
 def white(num_samples: int, rng: Generator, rate: int) -> np.ndarray:
@@ -71,6 +72,17 @@ def music(num_samples: int, rng: Generator, rate: int) -> np.ndarray:
         for half_tones in rng.choice(SCALE, 3, replace=False) + 12 * rng.integers(0, 3, 3):
             hertz = root * 2.0 ** (half_tones / 12)
             _add(out, envelope * _look_up(period, time * hertz), begin, 1.0)
+    return out
+
+
+def clicks(num_samples: int, rng: Generator, rate: int) -> np.ndarray:
+    """Short damped knocks, 1 to 20 a second at random times (one at least), each at its own pitch and level."""
+    out = np.zeros(num_samples, dtype=np.float32)
+    number = 1 + rng.poisson(rng.uniform(1.0, 20.0) * num_samples / rate)
+    time = np.arange(int(CLICK_S * rate), dtype=np.float32) / rate
+    for begin, level in zip(rng.integers(num_samples, size=number), rng.uniform(0.1, 1.0, number)):
+        pitch, decay_s = rng.uniform(300.0, 0.45 * rate), rng.uniform(0.0003, 0.004)
+        _add(out, np.exp(-time / decay_s) * np.cos(2 * np.pi * pitch * time), begin, level)
     return out
 
 

@@ -75,6 +75,16 @@ def test_babble_is_voiced_and_music_has_notes():
     assert share_below(noise_source("babble", FS)(10 * FS, rng()), 4200) > 0.99
 
 
+def test_clicks_are_short_and_far_apart():
+    """Most of the time nothing is heard; the power of each knock has gone after 20 ms."""
+    for seed in range(20):
+        sound = noise_source("clicks", FS)(5 * FS, rng(seed))
+        heard = (np.abs(sound[: 5 * FS].reshape(-1, FS // 100)) > 1e-3).any(axis=1)
+        assert 0 < heard.mean() < 0.6
+        assert np.abs(sound).max() > 0.09
+    assert np.abs(noise_source("clicks", FS)(100, rng())).max() > 0
+
+
 # ---- folders -------------------------------------------------------------------------------------------------------
 
 

@@ -1,0 +1,113 @@
+"""What was written for clips without speech, by kind of clip, without and with the guard.
+
+    python -m espnet_llmasr.bin.nonspeech_table --data_dir dump/nonspeech --hyp_dir exp/joint_sft/robustness/off \
+        --guard_dir exp/joint_sft/robustness/flag --out exp/joint_sft/robustness/nonspeech.md
+
+Reads <data_dir>/{text,utt2spk,utt2num_frames} of bin.make_nonspeech, and text and flagged of the two decodings. With the
+guard a flagged transcript counts as none, for that is what a user makes of it.
+"""
+
+from pathlib import Path
+from typing import Dict, Iterable, List, NamedTuple, Optional
+
+from espnet_llmasr.bin._beside import read_beside
+from espnet_llmasr.bin._cli import Parser, run
+from espnet_llmasr.bin._sets import check_set, refuse
+from espnet_llmasr.files import read_scp, write_atomically
+from espnet_llmasr.metrics.hallucination import ALARM_CHARS_PER_MINUTE, DESCRIPTIONS, chars_per_minute, judge
+from espnet_llmasr.metrics.intervals import wilson_interval
+from espnet_llmasr.text.normalize import score_tokens
+
+COLUMNS = ("non-empty % (95 %)", "loops % (95 %)", "chars/min")
+FOOTNOTE = (
+    "Nobody says anything in these clips, so every word is made up. Loops: {loop} Chars/min: characters without blanks a "
+    "minute of audio; ! marks more than {alarm}, an alarm in other test suites. With the guard: flagged transcripts count "
+    "as none. Intervals are Wilson's.\n"
+)
+
+
+class Tally(NamedTuple):
+    """What was written for some clips."""
+
+    clips: int
+    non_empty: int
+    loops: int
+    characters: int
+    seconds: float
+
+
+def tally(texts: Dict[str, str], seconds: Dict[str, float]) -> Tally:
+    """id -> transcript and id -> duration of the same clips."""
+    return Tally(
+        clips=len(texts),
+        non_empty=sum(map(bool, texts.values())),
+        loops=sum("loop" in judge([], score_tokens(text)) for text in texts.values()),
+        characters=len("".join("".join(text.split()) for text in texts.values())),
+        seconds=sum(seconds[uid] for uid in texts),
+    )
+
+
+def read(data_dir: Path, hyp_dir: Path) -> Dict[str, Dict]:
+    """{"texts": {id: transcript, "" if the guard has flagged it}, "seconds": {id: duration}}.
+
+    Raises:
+        ValueError: all that is wrong with the tables, or references that are not empty.
+    """
+    problems: List[str] = []
+    test_set = check_set(data_dir, hyp_dir, ".", problems)
+    beside = read_beside(data_dir, hyp_dir, test_set, problems)
+    refuse(problems)
+    if len(test_set.non_speech) < len(test_set.references) or beside.seconds is None:
+        raise ValueError(
+            f"{data_dir} is no suite of bin.make_nonspeech: empty references and utt2num_frames are expected"
+        )
+    flagged = beside.flagged or {}
+    texts = {uid: "" if uid in flagged else text for uid, text in test_set.hypotheses.items()}
+    return {"texts": texts, "seconds": beside.seconds}
+
+
+def share(hits: int, total: int) -> str:
+    low, high = wilson_interval(hits, total)
+    return f"{100 * hits / total:.2f} ({100 * low:.2f}-{100 * high:.2f})"
+
+
+def cells(one: Tally) -> List[str]:
+    """In the order of COLUMNS."""
+    pace = chars_per_minute(one.characters, one.seconds)
+    alarm = " !" if pace > ALARM_CHARS_PER_MINUTE else ""
+    return [share(one.non_empty, one.clips), share(one.loops, one.clips), f"{pace:.0f}{alarm}"]
+
+
+def table(kinds: Dict[str, str], decodings: Iterable[Dict[str, Dict]]) -> str:
+    """id -> kind, and what `read` gives for each decoding, the one without the guard first."""
+    decodings = list(decodings)
+    header = ["kind", "clips", *COLUMNS, *(f"guard: {name}" for name in COLUMNS)][: 2 + len(COLUMNS) * len(decodings)]
+    lines = [header, ["---", *["---:"] * (len(header) - 1)]]
+    for kind in [*sorted(set(kinds.values())), "all"]:
+        ids = [uid for uid, its in kinds.items() if kind in (its, "all")]
+        tallies = [tally({uid: one["texts"][uid] for uid in ids}, one["seconds"]) for one in decodings]
+        lines.append([kind, str(len(ids)), *(cell for one in tallies for cell in cells(one))])
+    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
+
+
+def get_parser() -> Parser:
+    parser = Parser(description="Table of what was written for clips without speech.")
+    parser.add_argument("--data_dir", type=Path, required=True, help="the suite, of bin.make_nonspeech")
+    parser.add_argument("--hyp_dir", type=Path, required=True, help="its transcripts without the guard")
+    parser.add_argument("--guard_dir", type=Path, help="its transcripts with the guard, and what it has flagged")
+    parser.add_argument("--out", type=Path, help="markdown file to write the table to")
+    return parser
+
+
+def main(argv: Optional[List[str]] = None) -> None:
+    args = get_parser().parse_args(argv)
+    decodings = [read(args.data_dir, folder) for folder in (args.hyp_dir, args.guard_dir) if folder]
+    result = table(read_scp(args.data_dir / "utt2spk"), decodings)
+    if args.out:
+        footnote = FOOTNOTE.format(loop=DESCRIPTIONS["loop"], alarm=ALARM_CHARS_PER_MINUTE)
+        write_atomically(args.out, f"{result}\n{footnote}")
+    print(result, end="")
+
+
+if __name__ == "__main__":
+    run(main)
