@@ -1,39 +1,121 @@
-"""WeTextProcessing (github.com/wenet-e2e/WeTextProcessing, Apache 2.0) as two functions of short pieces of text.
+"""WeTextProcessing (github.com/wenet-e2e/WeTextProcessing, Apache 2.0): two functions for transcripts, one for scores.
 
-Its own defaults delete 啊 and 呃, delete erhua and turn traditional characters into simplified ones, and options count
-only when the Mandarin grammar is built anew, which takes 2 s. So it is built once per user and version, into
-$ESPNET_LLMASR_CACHE (default ~/.cache/espnet_llmasr); the English grammar has no options and is read as shipped. Both
-are slow (1-20 ms for a number), so each is loaded at its first use and remembers what it has read.
+`english` and `mandarin` read short pieces of training text. The defaults of Mandarin delete 啊 and 呃, delete erhua and
+turn traditional characters into simplified ones, and options count only when the grammar is built anew, which takes
+2 s. So it is built once per user and version, into $ESPNET_LLMASR_CACHE (default ~/.cache/espnet_llmasr). English has
+no options.
+
+`shipped` reads whole lines with the FSTs of the installed package as they are, for the normaliser routes. The package
+builds an FST that it lacks into its own folder; here that is an error, so nothing is ever written there.
+
+All are slow (1-20 ms for a number), so each grammar is loaded at its first use and remembers what it has read.
 """
 
 import logging
 import os
+import re
 import tempfile
 from functools import lru_cache
 from importlib import import_module
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import List
+
+from espnet_llmasr.text.normalize import to_half_width
 
 MEMO = 1 << 16
 OPTIONS = dict(remove_interjections=False, remove_erhua=False, traditional_to_simple=False, remove_puncts=False)
+SHIPPED = {  # name of the FSTs in the wheel -> module and class that read them
+    "en_tn": ("tn.english.normalizer", "Normalizer"),
+    "zh_tn": ("tn.chinese.normalizer", "Normalizer"),
+    "zh_itn": ("itn.chinese.inverse_normalizer", "InverseNormalizer"),
+}
+PROVEN = ("1.2.0",)
+"""Versions for which tests/text/routes prove that the routes' short cuts change nothing; others get every line."""
+
+_UNREADABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+WHOLE = 600  # characters of a line that is read as one: 1.5 s; few utterances of 30 s have more, loops have
+_PIECE = re.compile(".{1,150}(?: |$)|.{150}")
 
 
 @lru_cache(MEMO)
 def english(piece: str) -> str:
     """ "$5 million" -> "five million dollars"."""
-    return _grammar("english").normalize(piece)
+    return _grammar("en_tn").normalize(piece)
 
 
 @lru_cache(MEMO)
 def mandarin(piece: str) -> str:
     """ "共有300人" -> "共有三百人"; Latin words stay."""
-    return _grammar("chinese").normalize(piece)
+    return _own_mandarin().normalize(piece)
+
+
+def shipped(name: str, line: str) -> str:
+    """A `readable` line through the FSTs of that name in the wheel.
+
+    What is longer than `WHOLE` is read in pieces, cut at blanks if it has any; those of a loop are equal: read once.
+    """
+    if len(line) <= WHOLE:
+        return _shipped(name, line)
+    return " ".join(_shipped(name, piece) for piece in _PIECE.findall(line))
+
+
+@lru_cache(MEMO)
+def _shipped(name: str, line: str) -> str:
+    return _grammar(name).normalize(line)
+
+
+def readable(text: str) -> str:
+    """A line as scores compare it, half width and lower case, so that neither decides what the FSTs make of it.
+
+    Control characters and lone surrogates, which the FSTs cannot read, become blanks.
+    """
+    return " ".join(_UNREADABLE.sub(" ", to_half_width(text).lower()).split())
+
+
+def installed(route: str) -> str:
+    """Version of the package.
+
+    Raises:
+        ValueError: it is not installed.
+    """
+    try:
+        return version("WeTextProcessing")
+    except PackageNotFoundError as error:
+        raise ValueError(
+            f"the route '{route}' needs WeTextProcessing, which is not installed: pip install WeTextProcessing"
+        ) from error
+
+
+def rows(package: str, tables: str) -> List[List[str]]:
+    """Rows of tables that the package "tn" or "itn" ships, split at tabs; `tables` is a pattern of their paths."""
+    lines = (path.read_text(encoding="utf-8").split("\n") for path in sorted(_folder(package).glob(tables)))
+    return [line.strip("\r").split("\t") for part in lines for line in part if line]
 
 
 @lru_cache(None)
-def _grammar(language: str):
-    normalizer = _import(f"tn.{language}.normalizer").Normalizer
-    return normalizer() if language == "english" else normalizer(cache_dir=str(_mandarin_fsts(normalizer)), **OPTIONS)
+def _grammar(name: str):
+    module, normalizer = SHIPPED[name]
+    reader = getattr(_import(module), normalizer)
+    package = module.partition(".")[0]
+    for part in ("tagger", "verbalizer"):
+        file = _folder(package) / f"{name}_{part}.fst"
+        if not file.is_file():
+            raise ValueError(
+                f"{file} is missing, and WeTextProcessing would build it into its own folder: install the wheel again "
+                "with pip install --force-reinstall --only-binary :all: WeTextProcessing"
+            )
+    return reader()
+
+
+@lru_cache(None)
+def _own_mandarin():
+    normalizer = _import("tn.chinese.normalizer").Normalizer
+    return normalizer(cache_dir=str(_mandarin_fsts(normalizer)), **OPTIONS)
+
+
+def _folder(package: str) -> Path:
+    return Path(_import(package).__file__).parent
 
 
 def _import(name: str):
@@ -49,7 +131,7 @@ def _import(name: str):
         return import_module(name)
     except ModuleNotFoundError as error:
         raise ValueError(
-            f"a transcript holds digits, and WeTextProcessing, which writes them out, is missing (no module "
+            f"a line holds numbers or symbols, and WeTextProcessing, which reads them, is missing (no module "
             f"'{error.name}'): pip install WeTextProcessing"
         ) from error
 

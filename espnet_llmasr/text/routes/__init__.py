@@ -7,7 +7,7 @@ A route is named and versioned, since an error rate means nothing without it. Af
     paper     WeTextProcessing as shipped: numbers written out, filler words and erhua dropped, simplified characters
     sure      Mandarin numbers as digits (WeTextProcessing's inverse normalisation), as SURE-EVAL's Mandarin CER
     speechio  as the SpeechIO leaderboard: numbers written out, fillers and erhua dropped
-    whisper   OpenAI's normalisers of the Whisper paper: contractions, spelling and numbers of English; symbols elsewhere
+    whisper   OpenAI's normalisers of the Whisper paper: English contractions, spelling and numbers; symbols elsewhere
 """
 
 import re

@@ -1,0 +1,90 @@
+"""The route `paper`: WeTextProcessing as shipped, as arXiv 2604.08003 (section 4.1) scores all systems.
+
+Lines with Han characters pass the FSTs zh_tn: numbers written out, 啊, 呃 and erhua dropped, traditional characters made
+simplified. English lines pass en_tn: numbers, symbols and some abbreviations written out; it drops no filler words.
+
+The FSTs are those of the wheel. What they make of a word depends on its case ("Mr. Smith" -> "Mister Smith", but "MR.
+SMITH" stays; "Sun rose" -> "Sunday rose"; "A6L" -> six litres), and references come in capitals as hypotheses do not.
+So they get every line in lower case and half width, except where they know a writing with capitals alone and nothing
+else can be meant: titles before a full stop, dotted initials, World War II, B2B, currency codes before and litres after
+a number. "per" is written PER, for "per hour" would become "per hour our". Else the tool's faults stay: "1990s" are
+seconds, "1,000" is "thousand", "October 5" is "the fifth of october".
+
+Most lines need no FST: those without digits, 儿 and a few signs (Mandarin) or of plain words and punctuation (English).
+There the FSTs change single characters at most, by tables that the package ships. tests/text/routes/test_paper.py
+proves that on the FSTs themselves, for lines of any length.
+"""
+
+import re
+from functools import lru_cache, partial
+from typing import Dict, Pattern, Tuple
+
+from espnet_llmasr.text import wetext
+from espnet_llmasr.text.normalize import HAN
+from espnet_llmasr.text.routes import Route
+
+OUR_VERSION = "1"
+
+MARKS = r"',?!;:()\"\u2013\u2014\u201c\u201d\u2026\-"  # characters of a class
+LETTERS = "a-z\u00df-\u00f6\u00f8-\u017f"
+PLAIN_ENGLISH = re.compile(rf"(?:[{LETTERS}{MARKS} ]|(?<=[{LETTERS}])\.(?![^ ])|PER )*").fullmatch
+# No digit, nothing between ; and ? (signs that are read as words) and nothing that is not named here.
+PLAIN_MANDARIN = rf"{HAN}a-z .@_`{{|}}~#$%&*+/\\^\[\]\u00b7\u3001\u3002\u300a-\u300f\u3010\u3011{MARKS}"
+
+_PERIOD = "bldg capt col co drs dr esq ft gen gov jr ltd lt maj mrs mr ms mt rev sgt".split()
+_NO_PERIOD = "mrs mr ms jr".split()
+_CODES = "aed ars aud chf cny eur gbp hkd inr jpy krw rub sar sek sgd thb usd".split()  # but no "try 5" and "cad 5"
+_ENGLISH_FORMS = [
+    (re.compile(rf"(?<![\w.])(?<!\d )(?:(?:{'|'.join(_PERIOD)})\.|(?:{'|'.join(_NO_PERIOD)})\b)"), str.capitalize),
+    (re.compile(r"(?<![\w.@/-])[a-z](?:\.[a-z])+(?![\w@/-])\.?"), str.upper),
+    (re.compile(r"\bworld war (?=ii?\b)"), str.title),
+    (re.compile(r"(?<=World War )ii?"), str.upper),
+    (re.compile(r"\bph\.d\."), lambda form: "Ph.D."),
+    (re.compile("per(?= )"), str.upper),
+]
+_MANDARIN_FORMS = [
+    (re.compile(r"(?<![a-z\d])(?:[bop]2[bop]|by2)(?![a-z\d])"), str.upper),
+    (re.compile(rf"(?<![a-z])(?:(?:{'|'.join(_CODES)})|(?:cad|[ar])\$)(?= ?\d)"), str.upper),
+    (re.compile(r"(?<![a-z\d.])\d[\d.]* ?l(?![a-z\d])"), str.upper),
+]
+
+
+def make() -> Route:
+    """Raises ValueError if WeTextProcessing is not installed."""
+    version = wetext.installed("paper")
+    short_cuts = version in wetext.PROVEN
+    name = f"{OUR_VERSION}, WeTextProcessing {version} zh_tn/en_tn as shipped"
+    return Route("paper", name, partial(normalize, short_cuts=short_cuts))
+
+
+def normalize(text: str, lang: str, short_cuts: bool) -> str:
+    """The line as the FSTs read it; without short cuts every line passes them, with the same score tokens."""
+    line = wetext.readable(text)
+    return english(line, short_cuts) if lang == "en" else mandarin(line, short_cuts)
+
+
+def english(line: str, short_cuts: bool) -> str:
+    """ "mr. smith paid $5" -> "Mister smith paid five dollars"."""
+    for pattern, write in _ENGLISH_FORMS:
+        line = pattern.sub(lambda match: write(match[0]), line)
+    return line if short_cuts and PLAIN_ENGLISH(line) else wetext.shipped("en_tn", line)
+
+
+def mandarin(line: str, short_cuts: bool) -> str:
+    """ "花儿有5朵啊" -> "花有五朵"."""
+    plain, characters = plain_mandarin()
+    if short_cuts and plain.fullmatch(line):
+        return line.translate(characters)
+    for pattern, write in _MANDARIN_FORMS:
+        line = pattern.sub(lambda match: write(match[0]), line)
+    return wetext.shipped("zh_tn", line)
+
+
+@lru_cache(None)
+def plain_mandarin() -> Tuple[Pattern, Dict[int, str]]:
+    """Pattern of the lines on which zh_tn only replaces single characters, and by what; None where it drops them."""
+    simplified = dict(wetext.rows("tn", "chinese/data/char/traditional_to_simple.tsv"))
+    fillers = [row[0] for row in wetext.rows("tn", "chinese/data/default/blacklist.tsv")]
+    er = "儿" + "".join(character for character, simple in simplified.items() if simple == "儿")
+    characters = str.maketrans({**simplified, **dict.fromkeys(fillers)})
+    return re.compile(f"(?:(?![{er}])[{PLAIN_MANDARIN}])*"), characters

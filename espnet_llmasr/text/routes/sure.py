@@ -1,0 +1,70 @@
+"""The route `sure`: Mandarin numbers as digits, as in SURE-EVAL's default Mandarin CER.
+
+That is (github.com/PigeonDan1/sure-evaluation at 3964c29, asr.zh.cer.wetext_norm_zh_itn_v1.wenet_cer_v1): every line of
+both sides through WeTextProcessing's Mandarin inverse normalisation with its defaults, then WeNet's scorer. Here the
+same FSTs, those of the wheel, read every line, too: "二十五点五度" -> "25.5°", "三十美元" -> "$30", "一个" stays, 啊
+and 呃 are dropped. What has no Han numeral stays, so also "2024年" and all English.
+
+Where this differs:
+- Tokens are those of every route here. WeNet's scorer keeps what stands together, "25.5" or "2024/03/05" or "5km", as
+  one token with its signs, and most punctuation as tokens; here 25 and 5, 2024 and 03 and 05, 5km, and no punctuation.
+- So that no sign of a number is lost, "-5" becomes "负5", "+5" "正5", and %, $, ¥, €, £ beside a digit a word.
+- Lines come in half width and lower case (SURE-EVAL: case is ignored after the FSTs, width is not).
+- There an English set gets Whisper's English normaliser and a code-switch set rules of its own; here all sets get this
+  route (for English use the route `whisper`).
+- A reference of 啊 alone, which is empty there, falls back to its own text (`tokens_of`).
+
+The numerals of a line are read without the rest of it: a line falls apart at characters that occur in none of the
+tables that the package ships; the tests prove on the FSTs themselves that no rule takes one of them.
+"""
+
+import re
+from functools import lru_cache, partial
+from typing import Callable, Dict, Pattern, Tuple
+
+from espnet_llmasr.text import wetext
+from espnet_llmasr.text.normalize import HAN
+from espnet_llmasr.text.routes import Route
+
+OUR_VERSION = "1"
+
+_WORDS = {"%": " percent ", "$": " dollar ", "€": " euro ", "+": "正", "-": "负"}
+_WORDS.update({**dict.fromkeys("¥\uffe5", " yuan "), **dict.fromkeys("£\uffe1", " pound ")})
+_SIGN = re.compile(r"(?<=\d)%|[$¥\uffe5€£\uffe1](?=\d)|(?<![a-z\d])[+-](?=\d)")
+
+
+def make() -> Route:
+    """Raises ValueError if WeTextProcessing is not installed."""
+    version = wetext.installed("sure")
+    name = f"{OUR_VERSION}, WeTextProcessing {version} zh_itn as shipped"
+    return Route("sure", name, partial(normalize, short_cuts=version in wetext.PROVEN))
+
+
+def normalize(text: str, lang: str, short_cuts: bool) -> str:
+    """ "负五点二度啊" -> "负5.2°", whatever the language; without short cuts each whole line passes the FSTs."""
+    line = wetext.readable(text)
+    if short_cuts:
+        run, has_numeral, fillers = pieces()
+        line = run.sub(lambda m: _read(m[0]) if has_numeral(m[0]) else m[0], line).translate(fillers)
+    else:
+        line = _read(line)
+    return _SIGN.sub(lambda sign: _WORDS[sign[0]], line)
+
+
+def _read(line: str) -> str:
+    return wetext.shipped("zh_itn", line)
+
+
+@lru_cache(None)
+def pieces() -> Tuple[Pattern, Callable, Dict[int, None]]:
+    """Pattern of the runs of characters that a rule may take together, search for a numeral, and the fillers.
+
+    Without one of the numerals no rule changes anything. All that is not Han counts as part of a run.
+    """
+    rows = partial(wetext.rows, "itn")
+    digits = rows("chinese/data/number/digit.tsv") + rows("chinese/data/number/zero.tsv")
+    numerals = "十百" + "".join(row[0] for row in digits)  # 百 for 百分百, which is 100%
+    in_rules = "".join(sorted({character for row in rows("chinese/data/*/*.tsv") for character in "".join(row)}))
+    fillers = dict.fromkeys(ord(row[0]) for row in rows("chinese/data/default/blacklist.tsv"))
+    run = re.compile(f"(?:[{re.escape(in_rules)}]|[^{HAN}])+")
+    return run, re.compile(f"[{numerals}]").search, fillers

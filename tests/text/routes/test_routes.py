@@ -1,0 +1,166 @@
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import pytest
+
+from espnet_llmasr.text import wetext
+from espnet_llmasr.text.routes import ROUTES, language, make_route, tokens_of
+
+tn = pytest.importorskip("tn", reason="pip install WeTextProcessing")
+SITE = Path(tn.__file__).parents[1]
+READ = """
+from espnet_llmasr.text import wetext
+from espnet_llmasr.text.routes import make_route
+print(make_route("paper").normalize("3个啊", "zh"), make_route("paper").normalize("3 men", "en"),
+      make_route("sure").normalize("三十个啊", "zh"))
+"""
+
+
+def run(code, path="", cache="", **options):
+    search = os.pathsep.join(filter(None, [str(path), os.environ.get("PYTHONPATH"), str(Path(__file__).parents[3])]))
+    env = {**os.environ, "PYTHONPATH": search, "ESPNET_LLMASR_CACHE": str(cache), "PYTHONDONTWRITEBYTECODE": "1"}
+    return subprocess.run([sys.executable, "-c", code], env=env, text=True, capture_output=True, **options)
+
+
+def contents(*folders):
+    """path -> size, time of change and hash of everything in the folders."""
+    found = {}
+    for path in (path for folder in folders for path in [folder, *folder.rglob("*")]):
+        status = path.stat()
+        digest = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+        found[path] = (status.st_size, status.st_mtime_ns, status.st_mode, digest)
+    return found
+
+
+def copied(folder):
+    for package in ("tn", "itn"):
+        shutil.copytree(SITE / package, folder / package)
+    return folder / "tn", folder / "itn"
+
+
+def test_nothing_is_written_into_the_package_nor_into_the_cache(tmp_path):
+    """Nor when our own Mandarin grammar, with other options, is built in the same process."""
+    packages = SITE / "tn", SITE / "itn"
+    before = contents(*packages)
+    assert len(before) > 200
+    done = run(READ, cache=tmp_path)
+    assert (done.stdout, done.stderr) == ("三个 three men 30个\n", "")
+    assert list(tmp_path.iterdir()) == []
+    done = run(
+        f"{READ}\nprint(wetext.mandarin('3个啊儿嘅'), make_route('paper').normalize('3个啊儿嘅', 'zh'))", cache=tmp_path
+    )
+    assert (done.stdout, done.stderr) == ("三个 three men 30个\n三个啊儿嘅 三个慨\n", "")
+    assert [path.name for path in tmp_path.iterdir()] == [wetext.cache_dir().name]
+    assert contents(*packages) == before
+
+
+def test_a_package_that_can_only_be_read(tmp_path):
+    packages = copied(tmp_path)
+    for path in contents(*packages):
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    before = contents(*packages)
+    done = run(READ, path=tmp_path)
+    for package in packages:
+        subprocess.run(["chmod", "-R", "u+w", package], check=True)
+    assert (done.stdout, done.stderr) == ("三个 three men 30个\n", "")
+    assert [found[:2] for found in contents(*packages).values()] == [found[:2] for found in before.values()]
+
+
+@pytest.mark.parametrize("missing", ["tn/zh_tn_verbalizer.fst", "tn/en_tn_tagger.fst", "itn/zh_itn_tagger.fst"])
+def test_a_missing_fst_is_not_built_into_the_package(tmp_path, missing):
+    packages = copied(tmp_path)
+    (tmp_path / missing).unlink()
+    before = contents(*packages)
+    error = run(READ, path=tmp_path).stderr.splitlines()[-1]
+    assert error.startswith(f"ValueError: {tmp_path / missing} is missing") and "pip install --force-reinstall" in error
+    assert contents(*packages) == before
+
+
+@pytest.mark.parametrize("name", ["paper", "sure"])
+def test_missing_package_is_one_clear_line(name, monkeypatch):
+    def no_version(package):
+        raise PackageNotFoundError(package)
+
+    monkeypatch.setattr(wetext, "version", no_version)
+    expected = f"the route '{name}' needs WeTextProcessing, which is not installed: pip install WeTextProcessing"
+    with pytest.raises(ValueError, match=f"^{expected}$"):
+        make_route(name)
+
+
+def test_names_and_versions():
+    library = f"WeTextProcessing {version('WeTextProcessing')}"
+    assert str(make_route("none")) == "none (1)"
+    assert str(make_route("paper")) == f"paper (1, {library} zh_tn/en_tn as shipped)"
+    assert str(make_route("sure")) == f"sure (1, {library} zh_itn as shipped)"
+    with pytest.raises(ValueError, match=f"unknown normaliser route 'Paper': choose of {', '.join(ROUTES)}"):
+        make_route("Paper")
+
+
+def test_an_unproven_version_gets_no_short_cuts(monkeypatch):
+    asked = []
+    monkeypatch.setattr(wetext, "version", lambda package: "9.9")
+    monkeypatch.setattr(wetext, "shipped", lambda name, line: asked.append((name, line)) or line)
+    make_route("paper").normalize("plain", "en")
+    make_route("paper").normalize("好的", "zh")
+    make_route("sure").normalize("好的", "zh")
+    assert asked == [("en_tn", "plain"), ("zh_tn", "好的"), ("zh_itn", "好的")]
+
+
+def test_a_line_is_read_once_and_a_loop_in_equal_pieces(monkeypatch):
+    calls = []
+
+    class Grammar:
+        def normalize(self, line):
+            calls.append(line)
+            return line
+
+    monkeypatch.setattr(wetext, "_grammar", lambda name: Grammar())
+    wetext._shipped.cache_clear()
+    try:
+        assert wetext.shipped("en_tn", "five 5") == wetext.shipped("en_tn", "five 5") == "five 5"
+        assert wetext.shipped("en_tn", "22 33 " * 1000).split() == ["22", "33"] * 1000
+        assert "".join(wetext.shipped("zh_tn", "哈" * 10_000 + "5").split()) == "哈" * 10_000 + "5"
+    finally:
+        wetext._shipped.cache_clear()
+    assert calls == ["five 5", "22 33 " * 25, "哈" * 150, "哈" * 100 + "5"]
+
+
+@pytest.mark.parametrize(
+    "reference, hypothesis, lang",
+    [
+        ("你好", "hi", "zh"),
+        ("hi", "你好", "en"),
+        ("", "你好", "zh"),
+        ("", "", "en"),
+        ("OK 吧", "", "zh"),
+        ("𠮷", "", "zh"),
+    ],
+)
+def test_the_reference_decides_the_language(reference, hypothesis, lang):
+    assert language(reference, hypothesis) == lang
+
+
+@pytest.mark.parametrize(
+    "name, reference, hypothesis, expected",
+    [
+        ("paper", "啊", "啊", ("啊", "啊", True)),
+        ("paper", "啊", "哦3", ("啊", "哦 3", True)),
+        ("paper", "呃，啊！", "", ("呃 啊", "", True)),
+        ("sure", "啊", "十", ("啊", "十", True)),
+        ("none", "啊", "啊", ("啊", "啊", False)),
+        ("paper", "啊3", "三", ("三", "三", False)),
+        ("paper", "三", "啊", ("三", "", False)),
+        ("paper", "", "啊", ("", "", False)),
+        ("paper", "。", "5", ("", "five", False)),
+        ("paper", "5", "五", ("five", "五", False)),
+        ("sure", "三十块", "30块", ("30 块", "30 块", False)),
+    ],
+)
+def test_a_reference_that_a_rule_deletes_falls_back_on_both_sides(name, reference, hypothesis, expected):
+    ref, hyp, fell_back = tokens_of(make_route(name), reference, hypothesis)
+    assert (" ".join(ref), " ".join(hyp), fell_back) == expected
