@@ -9,7 +9,7 @@ from transformers import LogitsProcessorList
 
 from espnet_llmasr.asr.adaptor import ConcatAdaptor
 from espnet_llmasr.asr.llm import PerUtteranceLimit, build_llm, load_tokenizer
-from espnet_llmasr.asr.llm_asr_model import is_frozen, until
+from espnet_llmasr.asr.llm_asr_model import Search, is_frozen, until
 from espnet_llmasr.tasks.llm_asr import LLMASRTask
 from espnet_llmasr.text.prompt import IGNORE_ID
 
@@ -195,7 +195,8 @@ def talker(model_args):
 def transcribe(model, args, batch, **conf):
     prompt = LLMASRTask.build_prompt(args)
     ids = torch.tensor(prompt.ids)
-    return model.generate(batch["speech"], batch["speech_lengths"], ids, prompt.end_id, **conf)
+    found = model.generate(batch["speech"], batch["speech_lengths"], ids, prompt.end_id, Search(**conf))
+    return [best.ids for (best,) in found], torch.tensor([best.score for (best,) in found])
 
 
 @pytest.mark.parametrize("beam_size", [1, 3])
