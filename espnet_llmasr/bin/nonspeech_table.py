@@ -1,14 +1,15 @@
 """What was written for clips without speech, by kind of clip, without and with the guard.
 
     python -m espnet_llmasr.bin.nonspeech_table --data_dir dump/nonspeech --hyp_dir exp/joint_sft/robustness/off \
-        --guard_dir exp/joint_sft/robustness/flag --out exp/joint_sft/robustness/nonspeech.md
+        --guard_dir exp/joint_sft/robustness/flag --redecode_dir exp/joint_sft/robustness/redecode
 
-Reads <data_dir>/{text,utt2spk,utt2num_frames} of bin.make_nonspeech, and text and flagged of the two decodings. With the
-guard a flagged transcript counts as none, for that is what a user makes of it.
+Reads <data_dir>/{text,utt2spk,utt2num_frames} of bin.make_nonspeech, and text and flagged of the decodings. With
+`--guard flag` a flagged transcript counts as none, for that is what a user makes of it; with `--guard redecode` every
+transcript counts as it stands.
 """
 
 from pathlib import Path
-from typing import Dict, Iterable, List, NamedTuple, Optional
+from typing import Dict, List, NamedTuple, Optional
 
 from espnet_llmasr.bin._beside import read_beside
 from espnet_llmasr.bin._cli import Parser, run
@@ -21,8 +22,8 @@ from espnet_llmasr.text.normalize import score_tokens
 COLUMNS = ("non-empty % (95 %)", "loops % (95 %)", "chars/min")
 FOOTNOTE = (
     "Nobody says anything in these clips, so every word is made up. Loops: {loop} Chars/min: characters without blanks a "
-    "minute of audio; ! marks more than {alarm}, an alarm in other test suites. With the guard: flagged transcripts count "
-    "as none. Intervals are Wilson's.\n"
+    "minute of audio; ! marks more than {alarm}, an alarm in other test suites. Guard: flagged transcripts count as none. "
+    "Redecode: what is in doubt is decoded again, and every transcript counts, flagged or not. Intervals are Wilson's.\n"
 )
 
 
@@ -47,8 +48,8 @@ def tally(texts: Dict[str, str], seconds: Dict[str, float]) -> Tally:
     )
 
 
-def read(data_dir: Path, hyp_dir: Path) -> Dict[str, Dict]:
-    """{"texts": {id: transcript, "" if the guard has flagged it}, "seconds": {id: duration}}.
+def read(data_dir: Path, hyp_dir: Path, discard_flagged: bool) -> Dict[str, Dict]:
+    """{"texts": {id: transcript, "" if flagged ones are discarded and this is one}, "seconds": {id: duration}}.
 
     Raises:
         ValueError: all that is wrong with the tables, or references that are not empty.
@@ -61,7 +62,7 @@ def read(data_dir: Path, hyp_dir: Path) -> Dict[str, Dict]:
         raise ValueError(
             f"{data_dir} is no suite of bin.make_nonspeech: empty references and utt2num_frames are expected"
         )
-    flagged = beside.flagged or {}
+    flagged = (beside.flagged or {}) if discard_flagged else {}
     texts = {uid: "" if uid in flagged else text for uid, text in test_set.hypotheses.items()}
     return {"texts": texts, "seconds": beside.seconds}
 
@@ -78,14 +79,13 @@ def cells(one: Tally) -> List[str]:
     return [share(one.non_empty, one.clips), share(one.loops, one.clips), f"{pace:.0f}{alarm}"]
 
 
-def table(kinds: Dict[str, str], decodings: Iterable[Dict[str, Dict]]) -> str:
-    """id -> kind, and what `read` gives for each decoding, the one without the guard first."""
-    decodings = list(decodings)
-    header = ["kind", "clips", *COLUMNS, *(f"guard: {name}" for name in COLUMNS)][: 2 + len(COLUMNS) * len(decodings)]
+def table(kinds: Dict[str, str], decodings: Dict[str, Dict[str, Dict]]) -> str:
+    """id -> kind, and what `read` gives for each decoding by the words before its columns."""
+    header = ["kind", "clips", *(f"{mode}{name}" for mode in decodings for name in COLUMNS)]
     lines = [header, ["---", *["---:"] * (len(header) - 1)]]
     for kind in [*sorted(set(kinds.values())), "all"]:
         ids = [uid for uid, its in kinds.items() if kind in (its, "all")]
-        tallies = [tally({uid: one["texts"][uid] for uid in ids}, one["seconds"]) for one in decodings]
+        tallies = [tally({uid: one["texts"][uid] for uid in ids}, one["seconds"]) for one in decodings.values()]
         lines.append([kind, str(len(ids)), *(cell for one in tallies for cell in cells(one))])
     return "".join("| " + " | ".join(line) + " |\n" for line in lines)
 
@@ -94,14 +94,16 @@ def get_parser() -> Parser:
     parser = Parser(description="Table of what was written for clips without speech.")
     parser.add_argument("--data_dir", type=Path, required=True, help="the suite, of bin.make_nonspeech")
     parser.add_argument("--hyp_dir", type=Path, required=True, help="its transcripts without the guard")
-    parser.add_argument("--guard_dir", type=Path, help="its transcripts with the guard, and what it has flagged")
+    parser.add_argument("--guard_dir", type=Path, help="its transcripts with --guard flag, and what is flagged")
+    parser.add_argument("--redecode_dir", type=Path, help="its transcripts with --guard redecode")
     parser.add_argument("--out", type=Path, help="markdown file to write the table to")
     return parser
 
 
 def main(argv: Optional[List[str]] = None) -> None:
     args = get_parser().parse_args(argv)
-    decodings = [read(args.data_dir, folder) for folder in (args.hyp_dir, args.guard_dir) if folder]
+    folders = {"": args.hyp_dir, "guard: ": args.guard_dir, "redecode: ": args.redecode_dir}
+    decodings = {name: read(args.data_dir, path, name == "guard: ") for name, path in folders.items() if path}
     result = table(read_scp(args.data_dir / "utt2spk"), decodings)
     if args.out:
         footnote = FOOTNOTE.format(loop=DESCRIPTIONS["loop"], alarm=ALARM_CHARS_PER_MINUTE)

@@ -44,6 +44,14 @@ def test_kinds_without_and_with_the_guard(folders, tmp_path, capsys):
     assert capsys.readouterr().out in (tmp_path / "out.md").read_text(encoding="utf-8")
 
 
+def test_what_was_decoded_again_counts_as_it_stands(folders, tmp_path):
+    data, off, flag = folders
+    options = ["--data_dir", data, "--hyp_dir", off, "--redecode_dir", flag, "--out", tmp_path / "out.md"]
+    nonspeech_table.main([str(option) for option in options])
+    header, _, *table = rows(tmp_path / "out.md")
+    assert header[5:] == [f"redecode: {name}" for name in header[2:5]] and table[2][5:] == table[2][2:5]
+
+
 def test_alarm_and_no_guard(folders, tmp_path):
     data, off, _ = folders
     (off / "text").write_text("".join(f"{uid} {'word ' * 10}\n" for uid in TEXTS))

@@ -9,7 +9,7 @@ import uuid
 from pathlib import Path
 
 REPO = Path(__file__).resolve().parents[2]
-MADE = ("data", "dump", "exp", "downloads", "RESULTS.md")
+MADE = ("data", "dump", "exp", "downloads", "RESULTS.md", "ROBUSTNESS.md")
 
 
 class Recipe:

@@ -29,7 +29,13 @@ case $1 in
     *_train) make "$dir/latest.pth"; make "$dir"/{config.yaml,finished} ;;
     *.watch) dir=$(option --encoder_dir "$@"); make "$dir/encoder.1.pth"; make "$dir"/{final,cka.jsonl} ;;
     *.llm_asr_inference) shard=$(option --shard "$@"); make "$dir/text.${shard%/*}" ;;
+    *.calibrate_guard) make "$(dirname "$(option --ctc_model_file "$@")")/guard.json" ;;
+    *.make_nonspeech) make "$(option --out "$@")/wav.scp" ;;
+    *.measure_guard) make "$(option --out "$@").md" ;;
     *.phone_inference) make "$dir/phones" ;;
-    *.score | *.swap_table) make "$(option --out "$@")" ;;
+    *.score) unit=$(option --unit "$@"); make "$(option --hyp "$@")/${unit:+${unit}_}scores.md" ;;
+    *.benchmark) make "$(option --hyp "$@")/benchmark.md" ;;
+    *.compare) echo u1 x ;;
+    *.swap_table | *.nonspeech_table) make "$(option --out "$@")" ;;
     *) echo "stand_in.sh: what is $*?" >&2; exit 1 ;;
 esac

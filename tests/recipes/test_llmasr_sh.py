@@ -21,9 +21,11 @@ Recipe, REPO, MADE = _module.Recipe, _module.REPO, _module.MADE
 LLMASR = REPO / "egs2/TEMPLATE/llmasr1/llmasr.sh"
 SETS = 6  # train, valid, cka and three test sets
 TRAININGS = ["pretrain", "watch", "align", "ia_sft", "joint_sft", "ctc_head"]
-ALL = ["mini_zh_en", *["format_data"] * SETS, "compute_stats", "prepare_llm", *TRAININGS]
+ALL = ["mini_zh_en", *["format_data"] * SETS, "compute_stats", "prepare_llm", *TRAININGS, "calibrate_guard"]
 DECODE = ["llm_asr_inference", "llm_asr_inference", "phone_inference"] * 3
 SCORE = ["score", "score", "swap_table"]
+TRY = ["make_nonspeech", *["llm_asr_inference"] * 4]
+ROBUST = ["score", "score", "nonspeech_table"]
 
 
 def value_of(line, option):
@@ -34,15 +36,15 @@ def value_of(line, option):
 def test_all_stages_in_order_and_a_second_run_does_nothing_but_score(recipe):
     code, output = recipe.run()
     assert code == 0, output
-    assert recipe.names() == [*ALL, *DECODE, *SCORE]
-    assert re.findall(r"Stage (\d+):", output) == [str(n) for n in range(1, 13)]
+    assert recipe.names() == [*ALL, *DECODE, *SCORE, *TRY, *ROBUST, "measure_guard"]
+    assert re.findall(r"Stage (\d+):", output) == [str(n) for n in range(1, 14)]
     recipe.run()
-    assert recipe.names() == ["mini_zh_en", *SCORE]
+    assert recipe.names() == ["mini_zh_en", *SCORE, *ROBUST]
 
 
 def test_the_end_shows_results_and_an_example(made):
     assert (made.dir / "RESULTS.md").read_text().count("u1 x") == 3
-    _, output = made.run("--stage", 12)
+    _, output = made.run("--stage", 12, "--stop_stage", 12)
     assert output.rstrip().endswith(f"Results: {made.dir / 'RESULTS.md'}")
     assert "Example u1\n  reference:  x\n  hypothesis: x\n" in output
 
@@ -52,10 +54,10 @@ def test_the_end_shows_results_and_an_example(made):
     [
         (["--stage", 3, "--stop-stage", 3], ["compute_stats"]),
         (["--stage", 7, "--stop_stage", 7], ["align"]),
-        (["--stage", 9, "--stop_stage", 10], ["joint_sft", "ctc_head"]),
+        (["--stage", 9, "--stop_stage", 10], ["joint_sft", "ctc_head", "calibrate_guard"]),
         (["--stage", 6, "--stop_stage", 8], ["watch", "align", "ia_sft"]),
         (["--stage", 5, "--stop_stage", 9, "--skip_stages", "6 7"], ["pretrain", "ia_sft", "joint_sft"]),
-        (["--stage", 11, "--skip_stages", 12, "--inference_nj", 1], ["llm_asr_inference", "phone_inference"] * 3),
+        (["--stage", 11, "--skip_stages", "12 13", "--inference_nj", 1], ["llm_asr_inference", "phone_inference"] * 3),
     ],
 )
 def test_ranges(made, options, expected):
@@ -162,10 +164,11 @@ def test_decoding_jobs_share_the_threads(made, nthreads, jobs, expected):
         (["--no_such", 1], "unknown option '--no_such'"),
         (["--s.age", 1], "unknown option '--s.age'"),
         (["--stage*", 1], "unknown option '--stage*'"),
-        (["--stage", 13], "--stage 13 --stop_stage 12 is no range"),
+        (["--stage", 14], "--stage 14 --stop_stage 13 is no range"),
         (["--stage", 5, "--stop_stage", 3], "--stage 5 --stop_stage 3 is no range"),
         (["--gpu_inference", "yes"], "--gpu_inference is 'yes', allowed are true and false"),
         (["--test_sets", " "], "no file data/test_sets: run stage 1 first, or name folders in data with --test_sets"),
+        (["--nonspeech_clips", "many"], "--nonspeech_clips is 'many', expected a whole number"),
         (["--inference_nj", 0], "--inference_nj is '0', expected at least 1"),
         (["--skip_stages", "x"], "--skip_stages is 'x', expected numbers"),
         (["--PATH", 1], "unknown option '--PATH'"),

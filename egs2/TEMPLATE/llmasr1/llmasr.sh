@@ -9,7 +9,7 @@ given=("$@")
 #
 # Which stages
 stage=1                 # first stage
-stop_stage=12           # last stage
+stop_stage=13           # last stage
 skip_stages=            # stages to leave out, for example "1 12"
 # Machines
 ngpu=0                  # GPUs of each training; 0 trains on the CPU
@@ -56,9 +56,15 @@ joint_init=ia_sft       # what joint SFT starts from: ia_sft, or align to leave 
 # Decoding
 decode_conf=conf/decode.yaml
 decode_args=
+guard=flag                    # transcripts that the CTC head does not support: off, flag, or redecode
 inference_exp=joint_sft       # model to decode: the folder in <expdir>
 inference_model=latest.pth    # and the weights in it
-log_link=                     # for internal use: makes this a link to the log of the stage that is running
+# Scoring
+benchmark_conf=         # conf/benchmark.yaml: stage 12 puts the paper's Tables 1 and 2 beside our figures
+benchmark_args=
+# Robustness
+nonspeech_clips=1200    # clips without speech that stage 13 makes and transcribes; 0 leaves them out
+log_link=               # for internal use: makes this a link to the log of the stage that is running
 # End of options
 
 . utils/parse_options.sh
@@ -66,6 +72,7 @@ log_link=                     # for internal use: makes this a link to the log o
 . ./cmd.sh
 . ./db.sh
 . utils/launch.sh
+. utils/decode.sh
 set -u
 
 train() {  # NAME COMMAND LABELS [OPTION]...: trains with <NAME>_conf and <NAME>_args in <expdir>/<NAME>
@@ -115,23 +122,26 @@ beside() {  # NAME FIRST LAST: adds a job for those of these stages that are wan
         --nthreads "$parallel_nthreads" --log_link "$link")")
 }
 
-for option in stage stop_stage ngpu nj nthreads parallel_nthreads inference_nj fs num_splits stats_utts; do
+for option in stage stop_stage ngpu nj nthreads parallel_nthreads inference_nj fs num_splits stats_utts \
+    nonspeech_clips; do
     [[ ${!option} =~ ^[0-9]+$ ]] || die "--$option is '${!option}', expected a whole number"
 done
 [[ $unit =~ ^(phone|char)$ ]] || die "--unit is '$unit', allowed are phone and char"
 [[ $joint_init =~ ^(ia_sft|align)$ ]] || die "--joint_init is '$joint_init', allowed are ia_sft and align"
 
+[[ $guard =~ ^(off|flag|redecode)$ ]] || die "--guard is '$guard', allowed are off, flag and redecode"
 [[ $gpu_inference =~ ^(true|false)$ ]] || die "--gpu_inference is '$gpu_inference', allowed are true and false"
 [[ $skip_stages =~ ^[0-9\ ]*$ ]] || die "--skip_stages is '$skip_stages', expected numbers such as \"1 12\""
 [ "$inference_nj" -ge 1 ] || die "--inference_nj is '$inference_nj', expected at least 1"
-[ "$stage" -ge 1 ] && [ "$stage" -le "$stop_stage" ] && [ "$stop_stage" -le 12 ] ||
-    die "--stage $stage --stop_stage $stop_stage is no range, allowed is 1 <= stage <= stop_stage <= 12"
+[ "$stage" -ge 1 ] && [ "$stage" -le "$stop_stage" ] && [ "$stop_stage" -le 13 ] ||
+    die "--stage $stage --stop_stage $stop_stage is no range, allowed is 1 <= stage <= stop_stage <= 13"
 
 jobs=()
 export OMP_NUM_THREADS=$nthreads
 tokens=$dumpdir/phones.txt
 encoder_dir=${encoder_dir:-$expdir/encoders}
 decode_dir=$expdir/$inference_exp/decode
+witness=(--ctc_train_config "$expdir/ctc_head/config.yaml" --ctc_model_file "$expdir/ctc_head/latest.pth")
 train_python=$python device_options="--ngpu $ngpu"
 if [ "$ngpu" -gt 1 ]; then  # one process a GPU; each sees one
     train_python="$python -m torch.distributed.run --standalone --nproc_per_node $ngpu"
@@ -233,34 +243,25 @@ if at_stage 9 "Joint SFT: train encoder, adaptor and LLM, starting from $joint_i
     train_llm joint_sft --init_param "$expdir/$joint_init/latest.pth"
 fi
 
-if at_stage 10 "Fit the CTC head to the encoder of the joint SFT"; then
+if at_stage 10 "Fit the CTC head to the encoder of the joint SFT, calibrate the guard"; then
     need "$tokens" 2
     need "$expdir/pretrain/latest.pth" 5
     need "$expdir/joint_sft/latest.pth" 9
     train ctc_head phone_train phones --token_list "$tokens" --freeze_param encoder --init_param \
         "$expdir/joint_sft/latest.pth:encoder:encoder" "$expdir/pretrain/latest.pth:ctc_head:ctc_head"
+    need "$expdir/ctc_head/latest.pth" 10
+    launch "$cuda_cmd --gpu $((ngpu > 0))" "$expdir/ctc_head/guard.json" "$expdir/ctc_head/guard.log" \
+        $python -m espnet_llmasr.bin.calibrate_guard "${witness[@]}" --data_dir "$dumpdir/$valid_set" \
+        --device "$([ "$ngpu" = 0 ] && echo cpu || echo cuda)"
+    grep -h flagged "$expdir/ctc_head/guard.log" | cut -d ' ' -f 4- || true
 fi
 
 if at_stage 11 "Decode $test_sets with $inference_exp/$inference_model, ${unit}s with the pretrained encoder"; then
-    need_conf decode_conf
-    case $inference_exp in
-        align) need "$expdir/align/$inference_model" 7 ;;
-        ia_sft) need "$expdir/ia_sft/$inference_model" 8 ;;
-        joint_sft) need "$expdir/joint_sft/$inference_model" 9 ;;
-        *) need_file "$expdir/$inference_exp/$inference_model" "--inference_exp names a folder in $expdir" ;;
-    esac
-    export OMP_NUM_THREADS=$((nthreads > inference_nj ? nthreads / inference_nj : 1))
+    need_model
     need "$expdir/pretrain/latest.pth" 5
     for set in $test_sets; do
         need "$dumpdir/$set/wav.scp" 2
-        dir=$decode_dir/$set
-        launch "$inference_cmd JOB=1:$inference_nj" "$dir/$inference_nj.shards" "$dir/log/decode.JOB.log" \
-            $python -m espnet_llmasr.bin.llm_asr_inference --config "$decode_conf" --data_dir "$dumpdir/$set" \
-            --llm_asr_train_config "$expdir/$inference_exp/config.yaml" \
-            --llm_asr_model_file "$expdir/$inference_exp/$inference_model" --output_dir "$dir/$inference_nj.shards" \
-            --shard "JOB/$inference_nj" --device "$device" $decode_args
-        LC_ALL=C sort "$dir/$inference_nj.shards"/text* >"$dir/text.new"
-        mv "$dir/text.new" "$dir/text"
+        transcribe "$dumpdir/$set" "$decode_dir/$set"
         dir=$expdir/pretrain/decode/$set
         launch "$inference_cmd" "$dir/phones" "$dir/phones.log" \
             $python -m espnet_llmasr.bin.phone_inference --train_config "$expdir/pretrain/config.yaml" \
@@ -268,27 +269,10 @@ if at_stage 11 "Decode $test_sets with $inference_exp/$inference_model, ${unit}s
     done
 fi
 
-if at_stage 12 "Score"; then
-    for set in $test_sets; do
-        need "$decode_dir/$set/text" 11
-        need "$expdir/pretrain/decode/$set/phones" 11
-    done
-    score="$python -m espnet_llmasr.bin.score --ref_dir $dumpdir"
-    phone_dir=$expdir/pretrain/decode
-    $score --hyp_dir "$decode_dir" --out "$decode_dir/scores.md" $test_sets >/dev/null
-    $score --hyp_dir "$phone_dir" --unit phone --out "$phone_dir/scores.md" $test_sets >/dev/null
-    $python -m espnet_llmasr.bin.swap_table --encoder_dir "$encoder_dir" --ia_sft_dir "$expdir/ia_sft" \
-        --out "$decode_dir/swaps.md" >/dev/null
-    made_by=$(sed -E "s/'([-A-Za-z0-9_.\/:=,]+)'/\1/g" <<<"${0##*/} ${given[*]@Q}")
-    {
-        printf '# Results\n\nMade by\n\n    ./%s\n' "$made_by"
-        printf '\n## Transcripts of %s\n\n' "$inference_exp/$inference_model" && cat "$decode_dir/scores.md"
-        printf '\n## Labels (%s) of the pretrained encoder\n\n' "$unit" && cat "$phone_dir/scores.md"
-        printf '\n## Encoder updates\n\n' && cat "$decode_dir/swaps.md"
-    } >RESULTS.md
-    cat RESULTS.md
-    read -r id reference <"$dumpdir/$set/text"
-    hypothesis=$(awk -v id="$id" '$1 == id { sub(/^[^ ]+ ?/, ""); print }' "$decode_dir/$set/text")
-    printf '\nExample %s\n  reference:  %s\n  hypothesis: %s\n' "$id" "$reference" "$hypothesis"
-    printf '\nResults: %s\n' "$PWD/RESULTS.md"
+if at_stage 12 "Score: error rates under every normaliser route, hallucination, the worst utterances"; then
+    . utils/score.sh
+fi
+
+if at_stage 13 "Robustness: $nonspeech_clips clips without speech and replaced audio, with and without the guard"; then
+    . utils/robustness.sh
 fi

@@ -1,0 +1,31 @@
+# shellcheck shell=bash disable=SC2086,SC2154  # the variables are those of the script that sources this
+# Sourced in stage 12 of llmasr.sh: scores transcripts and labels, and puts all tables into RESULTS.md.
+
+for set in $test_sets; do
+    need "$decode_dir/$set/text" 11
+    need "$expdir/pretrain/decode/$set/phones" 11
+done
+score="$python -m espnet_llmasr.bin.score --ref $dumpdir"
+phone_dir=$expdir/pretrain/decode
+$score --hyp "$decode_dir" $test_sets >/dev/null
+$score --hyp "$phone_dir" --unit phone $test_sets >/dev/null
+$python -m espnet_llmasr.bin.swap_table --encoder_dir "$encoder_dir" --ia_sft_dir "$expdir/ia_sft" \
+    --out "$decode_dir/swaps.md" >/dev/null
+if [ -n "$benchmark_conf" ]; then
+    need_conf benchmark_conf
+    $python -m espnet_llmasr.bin.benchmark --config "$benchmark_conf" --ref "$dumpdir" --hyp "$decode_dir" \
+        $benchmark_args >/dev/null
+fi
+made_by=$(sed -E "s/'([-A-Za-z0-9_.\/:=,]+)'/\1/g" <<<"${0##*/} ${given[*]@Q}")
+{
+    printf '# Results\n\nMade by\n\n    ./%s\n' "$made_by"
+    printf '\n## Transcripts of %s\n\n' "$inference_exp/$inference_model" && cat "$decode_dir/scores.md"
+    printf '\n## Labels (%s) of the pretrained encoder\n\n' "$unit" && cat "$phone_dir/phone_scores.md"
+    printf '\n## Encoder updates\n\n' && cat "$decode_dir/swaps.md"
+    [ -z "$benchmark_conf" ] || { echo && cat "$decode_dir/benchmark.md"; }
+} >RESULTS.md
+cat RESULTS.md
+read -r id reference <"$dumpdir/$set/text"
+hypothesis=$(awk -v id="$id" '$1 == id { sub(/^[^ ]+ ?/, ""); print }' "$decode_dir/$set/text")
+printf '\nExample %s\n  reference:  %s\n  hypothesis: %s\n' "$id" "$reference" "$hypothesis"
+printf '\nWorst utterances: %s\nResults: %s\n' "$decode_dir/worst.html" "$PWD/RESULTS.md"
