@@ -1,5 +1,6 @@
 """Files that several processes share: written beside their final name, flushed, renamed; Kaldi tables read strictly."""
 
+import errno
 import io
 import logging
 import mmap
@@ -7,7 +8,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO, Callable, Dict, Iterator, Mapping, Optional, Tuple, Union
@@ -47,6 +48,22 @@ def write_atomically(path: PathLike, content: Union[str, bytes]) -> None:
         if isinstance(content, str):
             content = content.encode("utf-8")
         temporary.write_bytes(content)
+
+
+def write_all_atomically(contents: Mapping[Path, str]) -> None:
+    """Writes the files of one result; where one of them cannot be written, all stay as they were.
+
+    All are written beside their final names before the first one is renamed.
+
+    Raises:
+        OSError: no permission, no space, or a folder that stands where a file shall be.
+    """
+    for path in contents:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "Is a directory, expected the name of a file", str(path))
+    with ExitStack() as renames:
+        for path, content in contents.items():
+            renames.enter_context(atomic_path(path)).write_bytes(content.encode("utf-8"))
 
 
 def read_scp(path: PathLike) -> Dict[str, str]:

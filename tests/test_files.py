@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from espnet_llmasr import files
-from espnet_llmasr.files import SortedTable, atomic_path, read_scp, write_atomically, write_scp
+from espnet_llmasr.files import SortedTable, atomic_path, read_scp, write_all_atomically, write_atomically, write_scp
 
 
 def test_write_and_replace(tmp_path):
@@ -121,3 +121,17 @@ def test_every_line_of_a_sorted_table_is_found(tmp_path):
         for key, value in table.items():
             assert found.get(key) == part.get(key)
         assert [found.get(key) for key in (b"a", b"rec", b"rec-01", b"rec-49xxxxxxxx", b"z")] == [None] * 5
+
+
+def test_all_files_or_none(tmp_path):
+    for name in ("a", "c"):
+        (tmp_path / name).write_text("old")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(OSError, match="c/d|Not a directory|File exists"):
+        write_all_atomically({tmp_path / "a": "new", tmp_path / "b": "new", tmp_path / "c/d": "new"})
+    with pytest.raises(IsADirectoryError, match="folder"):
+        write_all_atomically({tmp_path / "a": "new", tmp_path / "folder": "new"})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "c", "folder"]
+    assert (tmp_path / "a").read_text() == "old"
+    write_all_atomically({tmp_path / "a": "新", tmp_path / "b": "new"})
+    assert (tmp_path / "a").read_bytes() == "新".encode() and (tmp_path / "b").read_text() == "new"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from espnet_llmasr.bin._published import SCENARIOS, mean, read_table_1
-from espnet_llmasr.bin._sets import read_set
+from espnet_llmasr.bin._sets import TestSet, check_set, clean_names, refuse
 from espnet_llmasr.metrics.error_rate import SetScore
 from espnet_llmasr.metrics.hallucination import judge
 from espnet_llmasr.metrics.intervals import Interval
@@ -56,7 +56,7 @@ def _cells_of(row: object, where: str) -> List[Cell]:
     for cell, data in sets.items():
         if not isinstance(data, str) or not data:
             raise ValueError(f"{where}, {name}: cell '{cell}' has no set: give the name of a folder of --ref and --hyp")
-    return [Cell(f"{name} {cell}", scenario, data) for cell, data in sets.items()]
+    return [Cell(f"{name} {cell}", scenario, *clean_names([data])) for cell, data in sets.items()]
 
 
 class Scored(NamedTuple):
@@ -111,14 +111,19 @@ def score_system(system: System, cells: Sequence[Cell], ref_dir: Path, hyp_dir: 
     """Fills a system from <ref_dir>/<set>/text and <hyp_dir>/<set>/text; a set that one of them lacks is noted.
 
     Raises:
-        ValueError: no set is there, hypotheses that do not fit, references without a token.
+        ValueError: no set is there, hypotheses that do not fit (all problems of all sets), references without a token.
     """
+    problems: List[str] = []
+    there: Dict[Cell, TestSet] = {}
     for cell in cells:
         lacking = [folder for folder in (ref_dir, hyp_dir) if not (folder / cell.set / "text").is_file()]
         if lacking:
             system.absent[cell.label] = f"no {'references' if lacking[0] == ref_dir else 'hypotheses'} in {lacking[0]}"
-            continue
-        score = read_set(ref_dir, hyp_dir, cell.set).score(route)
+        else:
+            there[cell] = check_set(ref_dir, hyp_dir, cell.set, problems)
+    refuse(problems)
+    for cell, test_set in there.items():
+        score = test_set.score(route)
         total = score.total()
         if not total.reference_length:
             raise ValueError(f"{ref_dir / cell.set}/text has no token to score: are its transcripts empty?")

@@ -1,13 +1,17 @@
 """References and hypotheses of test sets, read strictly: what does not fit is named and counted, never dropped."""
 
+import os
 from pathlib import Path
 from typing import Dict, Iterable, List, NamedTuple, Optional, Tuple
 
+from espnet_llmasr.files import write_all_atomically
 from espnet_llmasr.metrics.error_rate import SetScore, check_ids, score_tokens_of
 from espnet_llmasr.text.normalize import score_tokens
 from espnet_llmasr.text.routes import Route, tokens_of
 
 UTF16 = (b"\xff\xfe", b"\xfe\xff")
+INPUTS = ("text", "phones", "wav.scp", "utt2dur", "utt2num_frames", "confidence", "flagged")
+"""Names of files that are read: no result may have one of them."""
 
 
 class TestSet(NamedTuple):
@@ -36,23 +40,47 @@ class TestSet(NamedTuple):
 def set_names(ref_dir: Path, hyp_dir: Path, file: str = "text") -> Tuple[List[str], List[str], List[str]]:
     """Names of the sets that both folders have, that only `ref_dir` has and that only `hyp_dir` has.
 
-    A set is a subfolder with that file; where `ref_dir` has the file itself, it is the only set: ".".
+    A set is a subfolder with that file, if it is not hidden; where `ref_dir` has the file itself, it is the only set:
+    ".".
 
     Raises:
-        ValueError: no common set, or a folder does not exist.
+        ValueError: no common set, the file itself beside common sets, or a folder does not exist.
     """
     for folder in (ref_dir, hyp_dir):
         if not folder.is_dir():
             raise ValueError(f"no folder {folder}")
+    have, decoded = ({path.parent.name for path in folder.glob(f"[!.]*/{file}")} for folder in (ref_dir, hyp_dir))
     if (ref_dir / file).is_file():
+        if have & decoded:
+            raise ValueError(
+                f"{ref_dir} has {file} itself and {hyp_dir} the sets {named(have & decoded)}: name the sets, or . for "
+                f"{file} itself"
+            )
         return ["."], [], []
-    have, decoded = ({path.parent.name for path in folder.glob(f"*/{file}")} for folder in (ref_dir, hyp_dir))
     if not have & decoded:
         raise ValueError(
             f"no set is in both folders: {ref_dir} has {named(have)}, {hyp_dir} has {named(decoded)}; expected "
             f"<set>/{file} or {file} in both"
         )
     return sorted(have & decoded), sorted(have - decoded), sorted(decoded - have)
+
+
+def clean_names(names: Iterable[str]) -> List[str]:
+    """Sets that were asked for, each once however it is written: "test/" is "test", and "." is the folder itself.
+
+    Raises:
+        ValueError: a name leads out of the folders of references and hypotheses.
+    """
+    clean = list(dict.fromkeys(map(os.path.normpath, names)))
+    outside = [name for name in clean if os.path.isabs(name) or name.split(os.sep)[0] == ".."]
+    if outside:
+        raise ValueError(f"set {first_of(outside)}: a set is a folder below those of references and hypotheses")
+    return clean
+
+
+def title_of_all(names: Iterable[str]) -> str:
+    """What the row of all utterances together is called; a set may be called "all", too."""
+    return "all sets" if "all" in names else "all"
 
 
 def read_set(ref_dir: Path, hyp_dir: Path, name: str, missing_as_empty: bool = False, file: str = "text") -> TestSet:
@@ -73,6 +101,9 @@ def check_set(
 ) -> TestSet:
     """As `read_set`, but adds what is wrong to `problems`, so that those of several sets can be told at once."""
     paths = [folder / name / file for folder in (ref_dir, hyp_dir)]
+    if all(path.is_file() for path in paths) and paths[0].samefile(paths[1]):
+        problems.append(f"{paths[1]} is the file of the references: a set compared with itself has no errors")
+        return TestSet(name, {}, {}, [])
     references, hypotheses = (read_table(path, problems) for path in paths)
     if references is not None and not references:
         problems.append(f"{paths[0]} is empty: there are no references to score")
@@ -116,6 +147,8 @@ def encoding_problem(data: bytes) -> str:
     """Why a file cannot be read as UTF-8, with the number of its bad lines; "" if it can."""
     if data.startswith(UTF16):
         return "is UTF-16, expected UTF-8: convert it with iconv -f UTF-16 -t UTF-8"
+    if b"\r" in data.strip() and b"\n" not in data:
+        return r"has carriage returns but no line ends: convert it with tr '\r' '\n'"
     for what, advice, is_bad in (
         ("holds NUL bytes", "it is damaged, or UTF-16", lambda line: b"\0" in line),
         ("is not UTF-8 text", "convert it, for example with iconv -f GB18030 -t UTF-8", _is_no_utf8),
@@ -154,3 +187,18 @@ def refuse(problems: List[str], advice: str = "") -> None:
     if problems:
         numbered = "; ".join(f"[{number}] {problem}" for number, problem in enumerate(problems, 1))
         raise ValueError(f"{len(problems)} problems: {numbered}{advice}")
+
+
+def write_results(files: Iterable[Tuple[Path, str]]) -> None:
+    """Writes all (path, content) or, if one cannot be written, none.
+
+    Raises:
+        ValueError: a file would replace one that is read, or another result.
+    """
+    contents: Dict[Path, str] = {}
+    for path, content in files:
+        if path.name in INPUTS:
+            raise ValueError(f"{path} has the name of an input: choose another name than {', '.join(INPUTS)}")
+        if contents.setdefault(path.parent.resolve() / path.name, content) != content:
+            raise ValueError(f"{path} is the file of another result: choose another name")
+    write_all_atomically(contents)

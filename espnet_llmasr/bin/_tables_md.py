@@ -42,7 +42,7 @@ NON_SPEECH_COLUMNS = {
     "(utt2dur or utt2num_frames beside the references)",
 }
 GUARD_COLUMNS = {
-    "flagged %": "utterances that the guard at decoding doubts, of all",
+    "flagged: n, %": "utterances that the guard at decoding doubts, and their share of all",
     "MER kept %": "error rate of the others",
     "MER flagged %": "error rate of the flagged ones",
 }
@@ -98,7 +98,11 @@ def footnotes(columns: Dict[str, str], sentences: Iterable[str]) -> str:
 def table(columns: Iterable[str], rows: Rows, cells) -> str:
     """A markdown table; `cells(result)` are those after the name of the set."""
     header = list(columns)
-    lines = [header, ["---", *["---:"] * (len(header) - 1)], *([name, *cells(result)] for name, result in rows)]
+    lines = [
+        header,
+        ["---", *["---:"] * (len(header) - 1)],
+        *([name.replace("|", "\\|"), *cells(result)] for name, result in rows),
+    ]
     return "".join("| " + " | ".join(line) + " |\n" for line in lines)
 
 

@@ -21,7 +21,7 @@ import yaml
 from espnet_llmasr.bin._benchmark import Cell, System, published_systems, read_cells, score_system
 from espnet_llmasr.bin._benchmark_tables import absence, labels_of, page
 from espnet_llmasr.bin._cli import Parser, device, run
-from espnet_llmasr.files import write_atomically
+from espnet_llmasr.bin._sets import write_results
 from espnet_llmasr.metrics.intervals import Interval, wilson_interval
 from espnet_llmasr.text.routes import ROUTES, make_route
 
@@ -185,8 +185,7 @@ def main(argv: Optional[List[str]] = None) -> None:
         systems += own
     text, out = page(cells, systems, str(route)), args.out or (args.hyp[0] / "benchmark.md" if args.hyp else None)
     if out:
-        write_atomically(out, text)
-        write_atomically(out.with_suffix(".json"), to_json(cells, systems, str(route)))
+        write_results([(out, text), (out.with_suffix(".json"), to_json(cells, systems, str(route)))])
     print(text, end="")
 
 

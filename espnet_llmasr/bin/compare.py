@@ -16,8 +16,7 @@ from espnet_llmasr.bin._beside import Beside, read_beside
 from espnet_llmasr.bin._cli import Parser, run
 from espnet_llmasr.bin._page import render
 from espnet_llmasr.bin._results import Result, analyse, utterances
-from espnet_llmasr.bin._sets import TestSet, check_set, refuse, set_names
-from espnet_llmasr.files import write_atomically
+from espnet_llmasr.bin._sets import TestSet, check_set, clean_names, refuse, set_names, title_of_all, write_results
 from espnet_llmasr.metrics.error_rate import Counts, SetScore
 from espnet_llmasr.metrics.significance import RESAMPLES, Comparison, compare
 from espnet_llmasr.text.routes import ROUTES, make_route
@@ -31,7 +30,7 @@ FOOTNOTE = (
     "are taken as independent; every p stands for itself, so of 20 comparisons of equal systems one has p < 0.05. "
     "{a} ahead: share of the samples in which {a} makes fewer errors. {a}/{b}/equal: utterances with fewer errors by "
     "either, and others. Needed: utterances like these for a chance of 80 % of p < 0.05, if the true difference is the "
-    "one seen."
+    "one seen. ?: an end that is not known."
 )
 
 
@@ -57,27 +56,27 @@ def system_names(a: Path, b: Path) -> Tuple[str, str]:
     return str(a), str(b)
 
 
-def common_sets(args: Namespace) -> List[str]:
-    """The sets that were asked for, else those that all three folders have."""
+def common_sets(args: Namespace) -> Tuple[List[str], List[str]]:
+    """The sets that were asked for, else those that all three folders have, and those that only one or two have."""
     if args.sets:
-        return list(dict.fromkeys(args.sets))
-    mine, others = (set_names(args.ref, folder)[0] for folder in (args.hyp, args.hyp_other))
+        return clean_names(args.sets), []
+    (mine, *alone), (others, *alone_other) = (set_names(args.ref, folder) for folder in (args.hyp, args.hyp_other))
     names = [name for name in mine if name in others]
     if not names:
         raise ValueError(
             f"{args.hyp} has the sets {', '.join(mine)}, {args.hyp_other} {', '.join(others)}: none in common"
         )
-    return names
+    return names, sorted(set(mine + others).union(*alone, *alone_other).difference(names))
 
 
-def read_pairs(args: Namespace) -> List[Pair]:
-    """All sets of both systems, scored.
+def read_pairs(args: Namespace, names: Sequence[str]) -> List[Pair]:
+    """These sets of both systems, scored.
 
     Raises:
         ValueError: with all problems of all files in one line.
     """
     route, problems, read = make_route(args.route), [], []
-    for name in common_sets(args):
+    for name in names:
         folders = (args.hyp, args.hyp_other)
         sets = tuple(check_set(args.ref, folder, name, problems) for folder in folders)
         beside = tuple(read_beside(args.ref, folder, test_set, problems) for folder, test_set in zip(folders, sets))
@@ -93,7 +92,7 @@ def scores_by_set(pairs: Sequence[Pair]) -> Dict[str, Scores]:
     """Several sets are followed by all utterances taken together."""
     scores = {pair.name: tuple(result.main for result in pair.results) for pair in pairs}
     if len(scores) > 1:
-        scores["all"] = tuple(sum(column, SetScore()) for column in zip(*scores.values()))
+        scores[title_of_all(scores)] = tuple(sum(column, SetScore()) for column in zip(*scores.values()))
     return scores
 
 
@@ -152,14 +151,20 @@ def cells(name: str, part: str, result: Comparison) -> List[str]:
     return [name, PARTS[part], str(result.utterances), *rates, *changes, *chances, wins, needed]
 
 
-def report(compared: Dict[str, Dict[str, Comparison]], a: str, b: str, route: str) -> str:
+def report(compared: Dict[str, Dict[str, Comparison]], a: str, b: str, route: str, left_out: Sequence[str] = ()) -> str:
     """The sentences, the table and what its columns mean, as markdown."""
     a, b = (name.replace("|", "\\|") for name in (a, b))
     header = [column.format(a=a, b=b) for column in COLUMNS.split("|")]
     rows = [header, ["---", "---", *["---:"] * (len(header) - 2)]]
-    rows += [cells(name, part, result) for name, parts in compared.items() for part, result in parts.items()]
+    rows += [
+        cells(name.replace("|", "\\|"), part, result)
+        for name, parts in compared.items()
+        for part, result in parts.items()
+    ]
     table = "".join("| " + " | ".join(row) + " |\n" for row in rows)
     said = "".join(f"- {name}: {sentence(parts['all'], a, b)}\n" for name, parts in compared.items())
+    if left_out:
+        said += f"- Not compared, as not in all three folders: {', '.join(left_out)}.\n"
     return f"{said}\n{table}\n{FOOTNOTE.format(a=a, b=b, route=route, resamples=RESAMPLES)}\n"
 
 
@@ -214,16 +219,19 @@ def main(argv: Optional[List[str]] = None) -> None:
     args = get_parser().parse_args(argv)
     names = system_names(args.hyp, args.hyp_other)
     route = str(make_route(args.route))
-    pairs = read_pairs(args)
+    common, left_out = common_sets(args)
+    pairs, files = read_pairs(args, common), []
     compared = {name: compare_parts(scores) for name, scores in scores_by_set(pairs).items()}
     if args.out:
         sets = {name: {part: as_json(result) for part, result in parts.items()} for name, parts in compared.items()}
         paths = {"ref": str(args.ref), "a": str(args.hyp), "b": str(args.hyp_other)}
-        figures = {**paths, "names": names, "route": route, "resamples": RESAMPLES, "sets": sets}
-        write_atomically(args.out, json.dumps(figures, ensure_ascii=False, indent=1, allow_nan=False) + "\n")
+        figures = {**paths, "names": names, "route": route, "resamples": RESAMPLES, "not_compared": left_out}
+        figures["sets"] = sets
+        files.append((args.out, json.dumps(figures, ensure_ascii=False, indent=1, allow_nan=False) + "\n"))
     if args.page:
-        write_atomically(args.page, page(pairs, names, route, args.page.absolute().parent))
-    print(report(compared, *names, route), end="")
+        files.append((args.page, page(pairs, names, route, args.page.absolute().parent)))
+    write_results(files)
+    print(report(compared, *names, route, left_out), end="")
 
 
 if __name__ == "__main__":

@@ -170,8 +170,9 @@ def write(output_dir: Path, suffix: str, hypotheses: Dict[str, Hypothesis], mode
 
 
 def named(hypothesis: Hypothesis) -> Dict:
-    """A transcript as a dictionary, without what came before it."""
-    return {name: value for name, value in hypothesis._asdict().items() if name != "first"}
+    """A transcript as a dictionary, without what came before it; numbers as in the tables, where the batch is no matter."""
+    rounded = hypothesis._replace(score=round(hypothesis.score, 4), confidence=round(hypothesis.confidence, 6))
+    return {name: value for name, value in rounded._asdict().items() if name != "first"}
 
 
 def main(argv=None):

@@ -24,10 +24,9 @@ from espnet_llmasr.bin._beside import Beside, read_beside
 from espnet_llmasr.bin._cli import Parser, run
 from espnet_llmasr.bin._page import render
 from espnet_llmasr.bin._results import Result, analyse, as_json, errors_as_json, utterances
-from espnet_llmasr.bin._sets import TestSet, check_set, refuse, set_names
+from espnet_llmasr.bin._sets import TestSet, check_set, clean_names, refuse, set_names, title_of_all, write_results
 from espnet_llmasr.bin._tables_md import phone_footnotes, phone_table, text_footnotes, text_tables
-from espnet_llmasr.files import write_atomically
-from espnet_llmasr.metrics.error_rate import Counts, score_tokens_of
+from espnet_llmasr.metrics.error_rate import Counts, count_labels, score_tokens_of
 from espnet_llmasr.metrics.hallucination import DESCRIPTIONS
 from espnet_llmasr.text.routes import Route, make_route
 
@@ -62,7 +61,8 @@ def read_all(args: Namespace, names: Sequence[str], file: str) -> Sets:
 def score_phones(test_set: TestSet) -> Result:
     """Labels as they are: no route, no hallucination."""
     references, hypotheses = test_set.references, test_set.hypotheses
-    score = score_tokens_of((uid, references[uid].split(), hypotheses[uid].split(), False) for uid in test_set.ids)
+    labels = ((uid, references[uid].split(), hypotheses[uid].split(), False) for uid in test_set.ids)
+    score = score_tokens_of(labels, count_labels)
     return Result([score], test_set.missing, [()] * len(score), [], None)
 
 
@@ -73,7 +73,7 @@ def with_all(results: List[Tuple[str, Result]]) -> List[Tuple[str, Result]]:
     total = results[0][1]
     for _, result in results[1:]:
         total = total + result
-    return [*results, ("all", total)]
+    return [*results, (title_of_all(name for name, _ in results), total)]
 
 
 def page(rows: Dict[str, List[Dict]], routes: Sequence[Route], folder: Path) -> str:
@@ -181,12 +181,12 @@ def get_parser() -> Parser:
 def main(argv: Optional[List[str]] = None) -> None:
     args = get_parser().parse_args(argv)
     file = "phones" if args.unit == "phone" else "text"
-    names, only_ref, only_hyp = (args.sets, [], []) if args.sets else set_names(args.ref, args.hyp, file)
+    names, only_ref, only_hyp = (clean_names(args.sets), [], []) if args.sets else set_names(args.ref, args.hyp, file)
     if args.ref.resolve() == args.hyp.resolve():
         raise ValueError(f"--ref and --hyp are both {args.ref}: a set compared with itself has no errors")
     alone = [(only_ref, "only in the references"), (only_hyp, "only in the hypotheses")]
     notes = [f"Not scored, as {place}: {', '.join(found)}." for found, place in alone if found]
-    sets = read_all(args, list(dict.fromkeys(names)), file)
+    sets = read_all(args, names, file)
     options = {"ref": str(args.ref), "hyp": str(args.hyp), "missing_as_empty": args.missing_as_empty == "true"}
     options.update({"only_in_ref": only_ref, "only_in_hyp": only_hyp})
     if args.unit == "phone":
@@ -194,10 +194,8 @@ def main(argv: Optional[List[str]] = None) -> None:
     else:
         routes = [make_route(name) for name in args.routes]
         tables, files = score_texts(sets, routes, notes, options, args.hyp)
-    if args.out:
-        files[args.out] = files[args.hyp / ("phone_scores.md" if args.unit == "phone" else "scores.md")]
-    for path, content in files.items():
-        write_atomically(path, content)
+    page = files[args.hyp / ("phone_scores.md" if args.unit == "phone" else "scores.md")]
+    write_results([*files.items(), *([(args.out, page)] if args.out else [])])
     for note in notes:
         logging.warning(note)
     print(tables, end="")

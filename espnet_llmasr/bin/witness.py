@@ -32,9 +32,15 @@ def get_parser() -> Parser:
     return parser
 
 
-def read_hypotheses(path: Path, wavs: Dict[str, str]) -> Dict[str, str]:
-    """The transcripts of all utterances. Raises ValueError for missing or unknown ids, with their numbers."""
-    hypotheses = read_scp(path)
+def read_hypotheses(path: Path, data_dir: Path) -> Dict[str, str]:
+    """The transcripts of all utterances.
+
+    Raises:
+        ValueError: no utterances, or missing or unknown ids, with their numbers.
+    """
+    hypotheses, wavs = read_scp(path), read_scp(data_dir / "wav.scp")
+    if not wavs:
+        raise ValueError(f"{data_dir}/wav.scp is empty: run the data stage (2)")
     try:
         check_ids(wavs, hypotheses)
     except ValueError as error:
@@ -57,7 +63,7 @@ def judge(args, witness: Witness, texts: Dict[str, str]) -> Tuple[Dict[str, Verd
 def main(argv=None):
     """Writes confidence, words.jsonl, and where the witness is calibrated flagged."""
     args = get_parser().parse_args(argv)
-    texts = read_hypotheses(args.hyp, read_scp(args.data_dir / "wav.scp"))
+    texts = read_hypotheses(args.hyp, args.data_dir)
     witness = Witness(args.ctc_train_config, args.ctc_model_file, args.device)
     threshold = read_calibration(args.ctc_model_file.with_name("guard.json"), witness.fingerprint()).threshold
     verdicts, words = judge(args, witness, texts)

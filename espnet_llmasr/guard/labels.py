@@ -1,10 +1,13 @@
 """A transcript as the labels of a CTC head, whatever unit the head was trained with."""
 
+import logging
 import re
-from typing import List, NamedTuple, Sequence, Tuple, Union
+from importlib.util import find_spec
+from typing import Dict, List, NamedTuple, Sequence, Tuple, Union
 
 from espnet_llmasr.text.inventories import INVENTORIES, read_tokens
-from espnet_llmasr.text.normalize import HAN
+from espnet_llmasr.text.normalize import HAN, normalize, to_half_width
+from espnet_llmasr.text.numerals import needs_words
 from espnet_llmasr.text.phonemes import SPACE, UNKNOWN, Characters, Phonemizer
 from espnet_llmasr.text.transcript import Transcript
 
@@ -27,23 +30,40 @@ class Labeller:
     """(text, value of utt2lang or "") -> Labels, for the token list that stands in the head's configuration.
 
     Digits and symbols are written out, and capitals and pauses are heard as when the head's own labels were made.
+    Without WeTextProcessing digits stay and are unknown labels, without OpenCC traditional characters are read as they
+    stand: a transcript may hold any, and that must not end a decoding.
 
     Raises:
-        ValueError: at the start, tokens of no unit that we know; at a call, digits without WeTextProcessing to write
-            them out, or a language without phones.
+        ValueError: at the start, tokens of no unit that we know; at a call, a language without phones.
     """
 
     def __init__(self, tokens: Sequence[str]):
         self.units = units_of(tokens)
         self.ids = {token: number for number, token in enumerate(tokens)}
         self.transcript = Transcript("plain")
+        self.found: Dict[str, bool] = {}
 
     def __call__(self, text: str, lang: str = "") -> Labels:
-        plain, spoken = self.transcript(text, lang)
+        plain, spoken = self._written_out(text, lang)
         labels = self.units(spoken or plain, lang)
         known = [self.ids[label] for label in labels if label != UNKNOWN]
         words = self._words(labels, spoken or plain, lang) if len(known) == len(labels) else []
         return Labels(known, len(labels) - len(known), words)
+
+    def _written_out(self, text: str, lang: str) -> Tuple[str, str]:
+        if needs_words(to_half_width(text)) and not self._has("tn", "digits are not supported", "WeTextProcessing"):
+            return normalize(text), ""
+        if lang.startswith("zh") and not text.isascii():
+            lang = lang if self._has("opencc", "traditional characters are read as they stand", "OpenCC") else ""
+        return self.transcript(text, lang)
+
+    def _has(self, module: str, loss: str, package: str) -> bool:
+        """Asked for only where it matters, and remembered, so that who has no use for the package reads no warning."""
+        if module not in self.found:
+            self.found[module] = find_spec(module) is not None
+            if not self.found[module]:
+                logging.warning("in the guard's transcripts %s: pip install %s", loss, package)
+        return self.found[module]
 
     def _words(self, labels: List[str], line: str, lang: str) -> List[Tuple[str, int, int]]:
         words, end = [], 0

@@ -7,9 +7,9 @@ from espnet_llmasr.guard.detection import area_under_roc, share_below
 from espnet_llmasr.guard.trial import REPLACED
 
 NAMES = {
-    "noise": "noise of the same length",
-    "other": "another utterance",
-    "half": "second half of another utterance",
+    "noise": "audio replaced by noise of the same length",
+    "other": "audio replaced by another utterance",
+    "half": "second half replaced by another utterance",
 }
 SHORT_S = 1.5  # what counts as short
 
@@ -69,7 +69,7 @@ def table(result: Dict) -> str:
     """The page; rates in percent with their 95 % intervals (Wilson)."""
     at_target = result["threshold at 5 % here"]
     head = ("what is flagged", f"threshold {result['threshold']:.4f}", f"{at_target:.4f} (5 % here)", "AUC")
-    kinds = [(f"audio replaced by {NAMES[kind]}", result["replaced"][kind]) for kind in REPLACED]
+    kinds = [(NAMES[kind], result["replaced"][kind]) for kind in REPLACED]
     rows = [
         ("own audio: false alarms", _percent(result["false alarms"]), "", ""),
         ("own audio, transcript right", _percent(result["false alarms, transcript right"]), "", ""),

@@ -15,7 +15,7 @@ from espnet_llmasr.train.batches import read_num_frames
 from espnet_llmasr.train.speech_batches import read_audio, speech_batches
 
 REPLACED = ("noise", "other", "half")
-"""Noise as long and as loud, another utterance with other words, and the second half from such an utterance."""
+"""Noise as long and as loud, another utterance with other words, and the second half replaced by such an utterance."""
 
 Confidences = Dict[str, Dict[str, float]]
 

@@ -88,6 +88,11 @@ def count_parts(reference: Sequence[str], hypothesis: Sequence[str]) -> Tuple[Co
     return count_errors(reference, hypothesis), han, count_errors(ref_words, hyp_words)
 
 
+def count_labels(reference: Sequence[str], hypothesis: Sequence[str]) -> Tuple[Counts, Counts, Counts]:
+    """As `count_parts`, but of labels as they are (one may hold several Han characters): they have no parts."""
+    return count_errors(reference, hypothesis), _NO_TOKENS, _NO_TOKENS
+
+
 def _by_script(tokens: Sequence[str]) -> Tuple[str, Sequence[str]]:
     """Han tokens (as one string: quicker to align) and other words.
 
@@ -200,10 +205,10 @@ class SetScore:
         return SetScore(**{name: getattr(self, name) + getattr(other, name) for name in names}, counts=counts)
 
 
-def score_tokens_of(utterances: Iterable[Tuple[str, List[str], List[str], bool]]) -> SetScore:
+def score_tokens_of(utterances: Iterable[Tuple[str, List[str], List[str], bool]], count=count_parts) -> SetScore:
     """(id, reference tokens, hypothesis tokens, fell back) of every utterance -> their scores.
 
-    The utterances may be a stream.
+    The utterances may be a stream; `count` is `count_parts` or `count_labels`.
     """
     score, counts = SetScore(), []
     for uid, reference, hypothesis, fell_back in utterances:
@@ -212,7 +217,7 @@ def score_tokens_of(utterances: Iterable[Tuple[str, List[str], List[str], bool]]
         score.hypotheses.append(hypothesis)
         if fell_back:
             score.fallbacks.append(uid)
-        for part in count_parts(reference, hypothesis):
+        for part in count(reference, hypothesis):
             counts += part
     score.counts = np.array(counts, dtype=np.int64).reshape(-1, len(PARTS), len(Counts._fields))
     return score

@@ -51,8 +51,8 @@ def compare(
     With D the difference and D* that of a resample, p is the share of |D* - D| >= |D|, as (k + 1) / (resamples + 1),
     and the interval is D +- the 95 % quantile of |D* - D|. Plain percentiles of D* call 9 % of equal systems different
     when tails are heavy; these do about 5 % or less (benchmarks/intervals.md). If k utterances differ, p is at least
-    2 / 2^k, as equal systems may all be parted in one direction by chance: less than six show nothing. Systems that differ on no utterance get
-    the interval that Wilson's allows for a difference of one token in an utterance.
+    2 / 2^k, as equal systems may all be parted in one direction by chance: less than six show nothing. Systems that
+    differ on no utterance get the interval that Wilson's allows for a difference of one token in an utterance.
 
     Utterances without tokens on any side are left out; less than two others, or none with reference tokens, give nan
     and p = 1.

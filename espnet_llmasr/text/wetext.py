@@ -17,7 +17,7 @@ import re
 import tempfile
 from functools import lru_cache
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import List
 
@@ -38,10 +38,9 @@ WHOLE = 600  # characters of a line that is read as one: 1.5 s; few utterances o
 _PIECE = re.compile(".{1,150}(?: |$)|.{150}")
 
 
-@lru_cache(MEMO)
 def english(piece: str) -> str:
-    """ "$5 million" -> "five million dollars"."""
-    return _grammar("en_tn").normalize(piece)
+    """ "$5 million" -> "five million dollars"; a number of a loop can be as long as a line."""
+    return shipped("en_tn", piece)
 
 
 @lru_cache(MEMO)
@@ -51,7 +50,7 @@ def mandarin(piece: str) -> str:
 
 
 def shipped(name: str, line: str) -> str:
-    """A `readable` line through the FSTs of that name in the wheel.
+    """A line (half width, without control characters) through the FSTs of that name in the wheel.
 
     What is longer than `WHOLE` is read in pieces, cut at blanks if it has any; those of a loop are equal: read once.
     """
@@ -71,20 +70,6 @@ def readable(text: str) -> str:
     Control characters and lone surrogates, which the FSTs cannot read, become blanks.
     """
     return " ".join(_UNREADABLE.sub(" ", to_half_width(text).lower()).split())
-
-
-def installed(route: str) -> str:
-    """Version of the package.
-
-    Raises:
-        ValueError: it is not installed.
-    """
-    try:
-        return version("WeTextProcessing")
-    except PackageNotFoundError as error:
-        raise ValueError(
-            f"the route '{route}' needs WeTextProcessing, which is not installed: pip install WeTextProcessing"
-        ) from error
 
 
 def rows(package: str, tables: str) -> List[List[str]]:

@@ -158,6 +158,27 @@ def test_hypotheses_that_do_not_fit_are_refused(command, dirs, tmp_path):
     assert not (tmp_path / "hyp" / "benchmark.md").exists()
 
 
+def test_the_problems_of_all_sets_at_once(command, dirs, tmp_path):
+    write(tmp_path, "aishell1_dev", hyp=["你好吗"])
+    write(tmp_path, "ascend_test", hyp=["用", "好", "多"])
+    error = command(benchmark, "--config", CONFIG, *dirs).err
+    assert "2 problems: [1]" in error and "no hypothesis (u1)" in error and "no reference (u2)" in error
+    error = command(benchmark, "--config", CONFIG, *dirs[:3], tmp_path / "dump").err
+    assert "4 problems" in error and "is the file of the references" in error
+
+
+def test_out_is_no_file_that_is_read(command, dirs, tmp_path):
+    done = command(benchmark, "--config", CONFIG, *dirs, "--out", tmp_path / "dump/aishell1_dev/text")
+    assert done.code == 1 and "has the name of an input" in done.err
+    assert (tmp_path / "dump/aishell1_dev/text").read_text(encoding="utf-8") == "u0 你好吗\nu1 今天\n"
+
+
+@pytest.mark.parametrize("name, message", [("./a", "set 'a' is given twice"), ("../a", "set ../a: a set is a folder")])
+def test_names_of_sets(name, message):
+    with pytest.raises(ValueError, match=message):
+        read_cells([{"name": "AISHELL-1", "scenario": "Mandarin", "cells": {"dev": "a", "test": name}}], "conf")
+
+
 def test_only_a_reference_or_only_hypotheses(command):
     done = command(benchmark, "--config", CONFIG, "--ref", "dump")
     assert done.code == 1 and "--ref and --hyp go together" in done.err

@@ -168,3 +168,36 @@ def test_sentence_of_every_kind():
     )
     assert "less than two utterances" in sentence(Comparison(1, 0, 1), "A", "B")
     assert [round_up(x) for x in (2.0, 11, 99, 101, 2345)] == [2, 11, 99, 110, 2400]
+
+
+def test_a_set_that_is_called_all_is_no_sum(root, capsys):
+    for folder in ("ref", "new/dec", "old/dec"):
+        (root / folder / "zh").rename(root / folder / "all")
+    run(root, "--out", root / "c.json")
+    sets = json.loads((root / "c.json").read_text(encoding="utf-8"))["sets"]
+    assert {name: parts["all"]["utterances"] for name, parts in sets.items()} == {"all": 2, "mixed": 20, "all sets": 22}
+
+
+def test_sets_that_are_not_everywhere_are_named(root, capsys):
+    write(root / "ref/lone/text", ["a x"])
+    write(root / "new/dec/lone/text", ["a x"])
+    run(root, "--out", root / "c.json")
+    assert "- Not compared, as not in all three folders: lone, more.\n" in capsys.readouterr().out
+    assert json.loads((root / "c.json").read_text(encoding="utf-8"))["not_compared"] == ["lone", "more"]
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (["--out", "x", "--page", "x"], "x is the file of another result"),
+        (["--out", "ref/mixed/text"], "text has the name of an input"),
+        (["--hyp", "ref"], "is the file of the references: a set compared with itself has no errors"),
+        (["../ref/mixed"], "a set is a folder below"),
+    ],
+)
+def test_what_would_overwrite_or_compare_the_references(root, monkeypatch, options, message):
+    monkeypatch.chdir(root)
+    before = {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
+    with pytest.raises(ValueError, match=message):
+        run(root, *options)
+    assert {path: path.read_bytes() for path in root.rglob("*") if path.is_file()} == before

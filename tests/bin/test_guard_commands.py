@@ -92,6 +92,7 @@ def test_second_decoding_says_what_has_come_of_it(llm_model, head, corpus, tmp_p
         llm_asr_inference.main(decode(llm_model, data, tmp_path / mode, "--guard", mode, *files(always)))
     first, final = (read_scp(tmp_path / mode / "text") for mode in ("flag", "redecode"))
     before, after = (read_scp(tmp_path / mode / "confidence") for mode in ("flag", "redecode"))
+    scores = read_scp(tmp_path / "flag" / "score")
     changed = {uid for uid in first if first[uid] != final[uid]}
     unsupported = {uid for uid, reasons in read_scp(tmp_path / "redecode" / "flagged").items() if "unsup" in reasons}
     assert unsupported == {uid for uid, value in after.items() if float(value) < 1.0}
@@ -100,9 +101,9 @@ def test_second_decoding_says_what_has_come_of_it(llm_model, head, corpus, tmp_p
     for row in rows:
         uid = row["id"]
         assert row["first"]["text"] == first[uid] and row["final"]["text"] == final[uid]
-        assert row["first"]["confidence"] == pytest.approx(float(before[uid]), abs=1e-6)
+        assert row["first"]["confidence"] == float(before[uid]) and row["first"]["score"] == float(scores[uid])
         assert set(row["final"]["flags"]) <= {"unsupported", "budget", "loop"}
-        assert row["final"]["confidence"] == pytest.approx(float(after[uid]), abs=1e-6)
+        assert row["final"]["confidence"] == float(after[uid])
 
 
 def test_replaced_audio_is_measured(head, corpus, tmp_path):
@@ -154,6 +155,14 @@ def test_transcripts_of_other_utterances(command, head, corpus, tmp_path, change
     write_scp(tmp_path / "text", texts)
     options = ["--data_dir", corpus / "valid", "--hyp", tmp_path / "text", "--output_dir", tmp_path / "out"]
     assert message in last_line(command(witness, *files(head), *options)) and not (tmp_path / "out").exists()
+
+
+def test_no_utterances(command, head, tmp_path):
+    for name in ("wav.scp", "text"):
+        (tmp_path / name).touch()
+    options = ["--data_dir", tmp_path, "--hyp", tmp_path / "text", "--output_dir", tmp_path / "out"]
+    message = f"{tmp_path}/wav.scp is empty: run the data stage (2)"
+    assert last_line(command(witness, *files(head), *options)).endswith(message) and not (tmp_path / "out").exists()
 
 
 def test_tokens_of_an_unknown_unit(command, phone_options, corpus, tmp_path):

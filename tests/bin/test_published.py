@@ -142,3 +142,9 @@ def test_a_wrong_configuration_is_one_line(command, tmp_path, text, message):
     options = [] if "hyp:" in text else ["--ref", "dump", "--hyp", "hyp"]
     done = command(benchmark, "--config", tmp_path / "b.yaml", *options)
     assert done.code == 1 and message in done.err and done.err.count("\n") == 1
+
+
+def test_a_duel_is_decided_at_two_digits():
+    """0.594 and 0.59 are equal, 0.595 is 0.60; what only one has does not count."""
+    ours = {"a": Fraction("0.594"), "b": Fraction("0.595"), "c": Fraction(1), "d": Fraction(9)}
+    assert _published.duel(ours, {"a": Fraction("0.59"), "b": Fraction("0.59"), "c": Fraction(2)}) == (1, 1, 1)

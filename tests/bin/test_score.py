@@ -5,7 +5,7 @@ import re
 
 import pytest
 from espnet_llmasr.bin import score
-from espnet_llmasr.text.routes import Route
+from espnet_llmasr.text.routes import Route, tokens_of
 
 
 @pytest.fixture
@@ -169,16 +169,17 @@ def test_hallucination_columns(dirs, capsys):
 
 @pytest.mark.parametrize("name, value", [("utt2dur", "30.0"), ("utt2num_frames", "3000"), (None, None)])
 def test_non_speech(dirs, capsys, name, value):
-    """6 characters in a minute; punctuation alone is output, too."""
+    """6 characters in a minute, blanks not counted; one of two, though there are three utterances."""
     write(dirs / "dump/test/text", ["a hello", "b", "c ..."])
-    write(dirs / "dec/test/text", ["a hello", "b thanks", "c"])
+    write(dirs / "dec/test/text", ["a hello", "b th anks", "c"])
     if name:
         write(dirs / "dump/test" / name, [f"{uid} {value}" for uid in "bc"])
     run(dirs, "test")
     found = table(capsys.readouterr().out, "Hallucination")["test"]
     assert found[4:] == ["2", "50.00 (9.45-90.55)", "6.0" if name else "-"]
     non_speech = figures(dirs)["sets"]["test"]["non_speech"]
-    assert non_speech["non_empty"]["count"] == 1 and non_speech["chars_per_minute"] == (6.0 if name else None)
+    assert (non_speech["non_empty"]["count"], non_speech["non_empty"]["of"]) == (1, 2)
+    assert non_speech["chars_per_minute"] == (6.0 if name else None)
 
 
 def test_nothing_but_non_speech(dirs, capsys):
@@ -205,6 +206,8 @@ def test_guard_table_and_confidence(dirs, capsys):
     found = table(capsys.readouterr().out, "Guard")
     assert found["test"] == ["3", "1, 33.33 (6.15-79.23)", "20.00", "100.00"] and "zh" not in found
     assert [row["confidence"] for row in rows(dirs / "dec/test/alignments.jsonl")] == [0.9, 1.0, 0.0]
+    guard = figures(dirs)["sets"]["test"]["guard"]
+    assert (guard["flagged"]["count"], guard["mer_of_kept"]["rate"], guard["mer_of_flagged"]["rate"]) == (1, 0.2, 1.0)
     write(dirs / "dec/test/flagged", [])
     run(dirs, "test")
     assert table(capsys.readouterr().out, "Guard")["test"] == ["3", "0, 0.00 (0.00-56.15)", "42.86", "-"]
@@ -226,3 +229,36 @@ def test_phones(dirs, capsys):
     assert (dirs / "dec/test/phone_alignments.jsonl").exists() and not (dirs / "dec/scores.md").exists()
     assert figures(dirs, "phone_scores.json")["sets"]["test"]["per"]["rate"] == 1 / 6
     assert "**PER %**" in (dirs / "dec/phone_scores.md").read_text()
+
+
+def test_a_set_counts_once_however_it_is_written_and_hidden_folders_are_none(dirs, capsys):
+    for folder in ("dump", "dec"):
+        write(dirs / folder / ".test.old/text", ["a x"])
+    run(dirs, "zh", "zh/", "./zh")
+    assert list(figures(dirs)["sets"]) == ["zh"]
+    run(dirs)
+    assert list(figures(dirs)["sets"]) == ["test", "zh"]
+
+
+def test_names_of_sets_that_a_table_could_mistake(dirs, capsys):
+    (dirs / "dump/zh").rename(dirs / "dump/all")
+    (dirs / "dec/zh").rename(dirs / "dec/all")
+    (dirs / "dump/test").rename(dirs / "dump/a|b")
+    (dirs / "dec/test").rename(dirs / "dec/a|b")
+    run(dirs)
+    table = capsys.readouterr().out.partition("\n\n")[2].split("\n")
+    assert [line.partition(" | ")[0] for line in table[2:5]] == ["| all", "| a\\|b", "| all sets"]
+
+
+def test_labels_of_several_han_characters_are_one_each(dirs):
+    write(dirs / "dump/test/phones", ["a 你好 世界", "b 中 国"])
+    write(dirs / "dec/test/phones", ["a 你好 视界", "b 中 国"])
+    run(dirs, "--unit", "phone")
+    per = figures(dirs, "phone_scores.json")["sets"]["test"]["per"]
+    assert (per["correct"], per["substitutions"], per["rate"]) == (3, 1, 0.25)
+
+
+def test_the_reference_decides_how_both_sides_are_normalised():
+    route = Route("named", "1", lambda text, lang: f"{lang} {text}")
+    assert tokens_of(route, "hello", "你好") == (["en", "hello"], ["en", "你", "好"], False)
+    assert tokens_of(route, "你好", "hello") == (["zh", "你", "好"], ["zh", "hello"], False)

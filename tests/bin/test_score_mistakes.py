@@ -63,6 +63,7 @@ def test_many_ids_are_counted_and_the_first_named(dirs, capsys, side):
     "content, message",
     [
         ("a 今天\nb x\nc y\n".encode("utf-16"), "dec/two/text is UTF-16, expected UTF-8"),
+        (b"a x\rb x\rc y\r", "dec/two/text has carriage returns but no line ends: convert it"),
         ("a x\nb x\nc y\n".encode("utf-16-le"), "dec/two/text holds NUL bytes in 4 lines (line 1, 2, 3, 4)"),
         (b"a x\nb x\0\nc y\n", "dec/two/text holds NUL bytes in 1 line (line 2): it is damaged"),
         ("a x\nb 今天\nc 你好\n".encode("gbk"), "dec/two/text is not UTF-8 text in 2 lines (line 2, 3): convert it"),
@@ -148,3 +149,33 @@ def test_no_common_set_no_folder_and_the_same_folder(dirs, capsys):
 )
 def test_wrong_options(dirs, capsys, options, message):
     assert message in error_of(dirs, capsys, *options)
+
+
+@pytest.mark.parametrize("name", ["../dump/two", "/"])
+def test_sets_outside_of_the_folders(dirs, capsys, name):
+    assert f"set {name}: a set is a folder below" in error_of(dirs, capsys, name)
+
+
+def test_a_set_that_is_a_link_to_the_references(dirs, capsys):
+    (dirs / "dec/two/text").unlink()
+    (dirs / "dec/two/text").symlink_to(dirs / "dump/two/text")
+    assert "dec/two/text is the file of the references: a set compared with itself" in error_of(dirs, capsys)
+
+
+def test_a_text_beside_sets(dirs, capsys):
+    write(dirs / "dump/text", ["a x"])
+    assert "dump has text itself and dec the sets 2 (one, two): name the sets, or ." in error_of(dirs, capsys)
+
+
+@pytest.mark.parametrize(
+    "out, message",
+    [
+        ("dump/one/text", "dump/one/text has the name of an input: choose another name"),
+        ("dec/scores.json", "dec/scores.json is the file of another result"),
+        ("dec", "Is a directory, expected the name of a file: 'dec'"),
+        ("dec/one/text/scores.md", "File exists: 'dec/one/text'"),
+    ],
+)
+def test_out_where_nothing_may_be_written(dirs, capsys, out, message):
+    assert message in error_of(dirs, capsys, "--out", str(dirs / out))
+    assert not list(dirs.rglob(".*"))

@@ -1,8 +1,12 @@
 """Transcripts as labels of the head's own tokens."""
 
+import logging
+import sys
+
 import pytest
 
 from espnet_llmasr.guard.labels import Labeller, units_of
+from espnet_llmasr.text import script
 from espnet_llmasr.text.inventories import read_tokens
 from espnet_llmasr.text.phonemes import Characters, Phonemizer
 
@@ -61,3 +65,32 @@ def test_characters_with_blanks_between_words():
     assert [(word, "".join(CHARACTERS[i] for i in ids[begin:end])) for word, begin, end in words] == [
         ("天", "天"), ("气", "气"), ("is", "is"), ("good", "good")
     ]  # fmt: skip
+
+
+@pytest.fixture
+def bare(monkeypatch, caplog):
+    """A labeller where only what the project requires is installed."""
+    for module in ("tn", "opencc"):
+        monkeypatch.setitem(sys.modules, module, None)
+    monkeypatch.setattr("espnet_llmasr.guard.labels.find_spec", lambda name: None)
+    script._converter.cache_clear()
+    caplog.set_level(logging.WARNING)
+    return Labeller(read_tokens("zh_en"))
+
+
+def test_digits_without_the_package_that_reads_them(bare, caplog):
+    """They are unknown labels, one each, with one warning; a decoding does not end for them."""
+    good = bare("good").ids
+    assert len(good) == 3 and not caplog.records
+    for text in ("good 25", "good \uff12\uff15", "good 2 5%"):
+        assert bare(text) == (good, 2, [])
+    assert ["pip install WeTextProcessing" in record.message for record in caplog.records] == [True]
+
+
+def test_mandarin_without_the_package_that_simplifies_it(bare, label, caplog):
+    """The phones of `label` are those without a language, for which nothing is simplified."""
+    assert bare("good", "zh") == label("good") and not caplog.records
+    for lang in ("zh", "zh-en", ""):
+        assert bare("天气 good", lang) == label("天气 good")
+        assert bare("天氣", lang).ids == label("天气").ids  # the table of readings has it, too
+    assert ["pip install OpenCC" in record.message for record in caplog.records] == [True]

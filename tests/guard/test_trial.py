@@ -72,4 +72,5 @@ def test_figures_by_hand():
     assert result["groups"]["one token"]["own"]["of"] == 1 and result["groups"]["shorter than 1.5 s"]["own"]["of"] == 5
     page = table(result)
     assert "| audio replaced by noise of the same length | 100.0 (83.9-100.0), 20 of 20 |" in page
+    assert "| second half replaced by another utterance | 100.0 (83.9-100.0), 20 of 20 |" in page
     assert "| own audio: false alarms | 5.0 (0.9-23.6), 1 of 20 |" in page

@@ -22,7 +22,7 @@ def test_the_suite_is_transcribed_without_and_with_the_guard(made):
     assert "--guard_dir exp/joint_sft/robustness/flag/nonspeech" in table
     assert "--redecode_dir exp/joint_sft/robustness/redecode/nonspeech" in table
     (comparison,) = made.calls("compare")
-    assert "--hyp exp/joint_sft/decode --hyp_other exp/joint_sft/robustness/redecode test_zh" in comparison
+    assert "--hyp exp/joint_sft/robustness/redecode --hyp_other exp/joint_sft/decode test_zh" in comparison
     page = (made.dir / "ROBUSTNESS.md").read_text()
     assert page == (
         "# Robustness of joint_sft/latest.pth\n\n## Clips without speech\n\nu1 x\n"
@@ -49,4 +49,5 @@ def test_missing_inputs(made):
         (made.dir / name).unlink()
         code, output = made.run("--stage", 13)
         assert code == 1 and f"{name} is missing: run stage {stage} first" in output, output
+        assert made.names() == []  # said before anything is decoded
         (made.dir / name).touch()

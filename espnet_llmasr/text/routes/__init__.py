@@ -13,12 +13,14 @@ A route is named and versioned, since an error rate means nothing without it. Af
 import re
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
 from typing import Callable, List, Tuple
 
 from espnet_llmasr.text.normalize import HAN, score_tokens
 
 ROUTES = ("none", "paper", "sure", "speechio", "whisper")
 _HAS_HAN = re.compile(f"[{HAN}]").search
+_HAS_WORD = re.compile(r"[^\W_]").search
 
 
 @dataclass(frozen=True)
@@ -49,12 +51,27 @@ def make_route(name: str) -> Route:
     return import_module(f"espnet_llmasr.text.routes.{name}").make()
 
 
+def installed(package: str, route: str) -> str:
+    """Version of a library behind a route.
+
+    Raises:
+        ValueError: it is not installed.
+    """
+    try:
+        return version(package)
+    except PackageNotFoundError as error:
+        raise ValueError(
+            f"the route '{route}' needs {package}, which is not installed: pip install WeTextProcessing "
+            "whisper-normalizer (all routes), or take the route none, which needs neither"
+        ) from error
+
+
 def language(reference: str, hypothesis: str = "") -> str:
-    """ "zh" if the reference has a Han character (without reference: the hypothesis), else "en".
+    """ "zh" if the reference has a Han character (if it has no word at all: the hypothesis), else "en".
 
     The reference decides for both sides, so that a hypothesis cannot choose how it is normalised.
     """
-    return "zh" if _HAS_HAN(reference or hypothesis) else "en"
+    return "zh" if _HAS_HAN(reference if _HAS_WORD(reference) else hypothesis) else "en"
 
 
 def tokens_of(route: Route, reference: str, hypothesis: str) -> Tuple[List[str], List[str], bool]:

@@ -21,7 +21,7 @@ from typing import Dict, Pattern, Tuple
 
 from espnet_llmasr.text import wetext
 from espnet_llmasr.text.normalize import HAN
-from espnet_llmasr.text.routes import Route
+from espnet_llmasr.text.routes import Route, installed
 
 OUR_VERSION = "1"
 
@@ -51,7 +51,7 @@ _MANDARIN_FORMS = [
 
 def make() -> Route:
     """Raises ValueError if WeTextProcessing is not installed."""
-    version = wetext.installed("paper")
+    version = installed("WeTextProcessing", "paper")
     short_cuts = version in wetext.PROVEN
     name = f"{OUR_VERSION}, WeTextProcessing {version} zh_tn/en_tn as shipped"
     return Route("paper", name, partial(normalize, short_cuts=short_cuts))

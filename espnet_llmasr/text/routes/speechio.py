@@ -18,13 +18,12 @@ How often both give the same tokens, the known differences and the speed: benchm
 import re
 from functools import lru_cache
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from typing import Callable
 
 from espnet_llmasr.text import numerals
 from espnet_llmasr.text.normalize import score_tokens, to_half_width
-from espnet_llmasr.text.routes import Route
-from espnet_llmasr.text.routes.whisper import MEMO, PACKAGE, package_version
+from espnet_llmasr.text.routes import Route, installed
+from espnet_llmasr.text.routes.whisper import MEMO
 
 OUR_VERSION = "1"
 INTERJECTIONS = frozenset("ach ah eee eh er ew ha hee hm hmm hmmm huh hum mm mmm oh oof uh uhh um".split())
@@ -69,22 +68,15 @@ _DECIMALS = re.compile("point(?: (?:oh|zero|one|two|three|four|five|six|seven|ei
 
 def make() -> Route:
     """Raises ValueError if WeTextProcessing or whisper-normalizer is not installed."""
-    libraries = f"WeTextProcessing {_wetext_version()}, {PACKAGE} {package_version()}"
+    libraries = ", ".join(
+        f"{name} {installed(name, 'speechio')}" for name in ("WeTextProcessing", "whisper-normalizer")
+    )
     english = _english_normalizer()
 
     def normalize(text: str, lang: str) -> str:
         return english(text) if lang == "en" else mandarin(text)
 
     return Route("speechio", f"{OUR_VERSION}, {libraries}", normalize)
-
-
-def _wetext_version() -> str:
-    try:
-        return version("WeTextProcessing")
-    except PackageNotFoundError as error:
-        raise ValueError(
-            "the route 'speechio' needs WeTextProcessing, which is not installed: pip install WeTextProcessing"
-        ) from error
 
 
 @lru_cache(None)

@@ -24,7 +24,7 @@ from typing import Callable, Dict, Pattern, Tuple
 
 from espnet_llmasr.text import wetext
 from espnet_llmasr.text.normalize import HAN
-from espnet_llmasr.text.routes import Route
+from espnet_llmasr.text.routes import Route, installed
 
 OUR_VERSION = "1"
 
@@ -35,7 +35,7 @@ _SIGN = re.compile(r"(?<=\d)%|[$¥\uffe5€£\uffe1](?=\d)|(?<![a-z\d])[+-](?=\d
 
 def make() -> Route:
     """Raises ValueError if WeTextProcessing is not installed."""
-    version = wetext.installed("sure")
+    version = installed("WeTextProcessing", "sure")
     name = f"{OUR_VERSION}, WeTextProcessing {version} zh_itn as shipped"
     return Route("sure", name, partial(normalize, short_cuts=version in wetext.PROVEN))
 

@@ -16,11 +16,10 @@ Before either, every apostrophe is made ', since only that one makes a contracti
 import re
 from functools import lru_cache
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from typing import Callable
 
 from espnet_llmasr.text.normalize import to_half_width
-from espnet_llmasr.text.routes import Route
+from espnet_llmasr.text.routes import Route, installed
 
 OUR_VERSION = "1"
 PACKAGE = "whisper-normalizer"
@@ -42,27 +41,13 @@ _NAMES = {
 
 def make() -> Route:
     """Raises ValueError if whisper-normalizer is not installed."""
-    installed = package_version()
+    library = installed(PACKAGE, "whisper")
     english, other = english_normalizer(), import_module("whisper_normalizer.basic").BasicTextNormalizer()
 
     def normalize(text: str, lang: str) -> str:
         return english(text) if lang == "en" else other(to_half_width(text))
 
-    return Route("whisper", f"{OUR_VERSION}, {PACKAGE} {installed}", normalize)
-
-
-def package_version() -> str:
-    """The version of whisper-normalizer.
-
-    Raises:
-        ValueError: it is not installed.
-    """
-    try:
-        return version(PACKAGE)
-    except PackageNotFoundError as error:
-        raise ValueError(
-            f"the routes 'whisper' and 'speechio' need {PACKAGE}, which is not installed: pip install {PACKAGE}"
-        ) from error
+    return Route("whisper", f"{OUR_VERSION}, {PACKAGE} {library}", normalize)
 
 
 @lru_cache(None)

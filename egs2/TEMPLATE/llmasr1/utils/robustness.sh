@@ -2,6 +2,11 @@
 # Sourced in stage 13 of llmasr.sh: what the model writes where nothing is said, and what the guard finds.
 
 suite=$dumpdir/nonspeech robust_dir=$expdir/$inference_exp/robustness
+need "$expdir/ctc_head/guard.json" 10
+for set in $test_sets; do  # asked for below, too; named here, before hours of decoding
+    need "$decode_dir/$set/text" 11
+done
+inputs=()
 mkdir -p "$robust_dir"
 printf '# Robustness of %s\n' "$inference_exp/$inference_model" >"$robust_dir/page.md"
 
@@ -41,7 +46,7 @@ for set in $test_sets; do
 done
 {
     printf '\n## What is in doubt decoded again\n\n'
-    $python -m espnet_llmasr.bin.compare --ref "$dumpdir" --hyp "$decode_dir" --hyp_other "$robust_dir/redecode" \
+    $python -m espnet_llmasr.bin.compare --ref "$dumpdir" --hyp "$robust_dir/redecode" --hyp_other "$decode_dir" \
         $test_sets
 } >>"$robust_dir/page.md"
 mv "$robust_dir/page.md" ROBUSTNESS.md
