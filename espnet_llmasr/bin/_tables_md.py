@@ -10,8 +10,8 @@ from espnet_llmasr.metrics.intervals import RESAMPLES, wilson_interval
 from espnet_llmasr.text.routes import Route
 
 INTERVALS = (
-    f"In brackets: 95 % intervals. Of error rates from {RESAMPLES} bootstrap samples of the utterances (BCa; they need two "
-    "utterances), of shares of utterances Wilson's. `all` takes the utterances of all sets together."
+    f"In brackets: 95 % intervals. Of error rates from {RESAMPLES} bootstrap samples of the utterances (BCa; they need "
+    "two utterances), of shares of utterances Wilson's. `all` takes the utterances of all sets together."
 )
 MAIN_COLUMNS = {
     "set": "",
@@ -19,8 +19,8 @@ MAIN_COLUMNS = {
     "MER %": "errors (S + D + I) over the tokens of the references. A token is a Han character or a word of another "
     "script, in lower case and without punctuation: this is the CER of a Mandarin set and the WER of an English one",
     "CER zh %": "the same over the Han characters alone",
-    "WER en %": "the same over the other words alone. Each part is aligned by itself. `-`: the references have none; what "
-    "is inserted counts in the MER, and in the rates of `all`",
+    "WER en %": "the same over the other words alone. Each part is aligned by itself. `-`: the references have none; "
+    "what is inserted counts in the MER, and in the rates of `all`",
     "correct/S/D/I": "tokens that are correct, substituted, deleted and inserted, over all tokens",
     "sentence error %": "utterances with an error",
     "empty": "hypotheses without a token: all of the reference counts as deleted",
@@ -73,7 +73,7 @@ def text_footnotes(routes: Sequence[Route], guarded: bool, notes: Sequence[str])
         "tables, the alignments and the page of the worst utterances. speechio makes a token of each letter in a line "
         "with Han characters, as that leaderboard does",
         **{f"{name} rule": f"hallucinated: {DESCRIPTIONS[name].rstrip('.')}" for name in DEFINITIONS},
-        "n, %": "such utterances and their share. Loops are looked for in the text without any route, which may hide them",
+        "n, %": "such utterances and their share. Loops are looked for without any route, which may hide them",
         **NON_SPEECH_COLUMNS,
         **(GUARD_COLUMNS if guarded else {}),
     }

@@ -170,7 +170,7 @@ def write(output_dir: Path, suffix: str, hypotheses: Dict[str, Hypothesis], mode
 
 
 def named(hypothesis: Hypothesis) -> Dict:
-    """A transcript as a dictionary, without what came before it; numbers as in the tables, where the batch is no matter."""
+    """A transcript as a dictionary, without what came before it; numbers rounded as in the tables."""
     rounded = hypothesis._replace(score=round(hypothesis.score, 4), confidence=round(hypothesis.confidence, 6))
     return {name: value for name, value in rounded._asdict().items() if name != "first"}
 

@@ -21,9 +21,9 @@ from espnet_llmasr.text.normalize import score_tokens
 
 COLUMNS = ("non-empty % (95 %)", "loops % (95 %)", "chars/min")
 FOOTNOTE = (
-    "Nobody says anything in these clips, so every word is made up. Loops: {loop} Chars/min: characters without blanks a "
-    "minute of audio; ! marks more than {alarm}, an alarm in other test suites. Guard: flagged transcripts count as none. "
-    "Redecode: what is in doubt is decoded again, and every transcript counts, flagged or not. Intervals are Wilson's.\n"
+    "Nobody says anything in these clips, so every word is made up. Loops: {loop} Chars/min: characters without blanks "
+    "a minute of audio; ! marks more than {alarm}, an alarm in other test suites. Guard: flagged ones count as none. "
+    "Redecode: what is in doubt is decoded again, and all count, flagged or not. Intervals are Wilson's.\n"
 )
 
 

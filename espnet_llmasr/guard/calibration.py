@@ -1,8 +1,8 @@
 """The confidences below which a transcript is in doubt, and below which it is not supported; kept in guard.json.
 
-How sure the head is of a true transcript depends on the voice (new ones: less), how sure it is of a false one hardly. So
-a quantile of the true ones alone would flag too many of a new voice. The threshold lies in the middle between true and
-false ones, on the scale of log-probabilities.
+How sure the head is of a true transcript depends on the voice (new ones: less), how sure it is of a false one hardly.
+So a quantile of the true ones alone would flag too many of a new voice. The threshold lies in the middle between true
+and false ones, on the scale of log-probabilities.
 """
 
 import json

@@ -9,7 +9,7 @@ from espnet_llmasr.metrics.intervals import wilson_interval
 
 
 def area_under_roc(high: Sequence[float], low: Sequence[float]) -> float:
-    """The probability that one of `high` lies above one of `low`, ties counting half (the rank formula); nan if empty."""
+    """The probability that one of `high` lies above one of `low`, ties counting half (rank formula); nan if empty."""
     if not (len(high) and len(low)):
         return float("nan")
     ranks = rankdata(np.concatenate([high, low]))[: len(high)]

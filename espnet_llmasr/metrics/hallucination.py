@@ -1,6 +1,6 @@
 """Hallucination: words that the audio does not explain, by three definitions, and a rate for audio without speech.
 
-The definitions compare score tokens (`text.normalize.score_tokens`). Their intervals are Wilson's (`metrics.intervals`).
+The definitions compare score tokens (`text.normalize.score_tokens`). Intervals are Wilson's (`metrics.intervals`).
 
     paper   section 4.3 of arXiv 2604.08003; "entirely unrelated" is open there, benchmarks/hallucination.md measures it
     length  the reward rule of section 6.2 of the sibling paper NIM4-ASR
@@ -22,13 +22,13 @@ ALARM_CHARS_PER_MINUTE = 1500
 
 DEFINITIONS = ("paper", "length", "loop")
 DESCRIPTIONS = {
-    "paper": f"more than {PAPER_RATIO:g} times the reference's tokens, and at most {PAPER_SHARE:.0%} of the reference's "
-    "tokens found again (correct less deleted ones of a minimum edit alignment).",
+    "paper": f"more than {PAPER_RATIO:g} times the reference's tokens, and at most {PAPER_SHARE:.0%} of the "
+    "reference's tokens found again (correct less deleted ones of a minimum edit alignment).",
     "length": f"more than {LENGTH_LONGEST:g} times or less than {LENGTH_SHORTEST:g} times the reference's tokens; "
     "an empty hypothesis is one.",
-    "loop": f"a piece of 1 to {MAX_UNIT} tokens stands {LOOP_REPEATS} or more times in a row over {LOOP_TOKENS} or more "
-    f"tokens (within a word: characters, {WORD_REPEATS} times over {WORD_CHARACTERS}), and the reference repeats nothing "
-    "half as long.",
+    "loop": f"a piece of 1 to {MAX_UNIT} tokens stands {LOOP_REPEATS} or more times in a row over {LOOP_TOKENS} or "
+    f"more tokens (within a word: characters, {WORD_REPEATS} times over {WORD_CHARACTERS}), and the reference repeats "
+    "nothing half as long.",
 }
 
 

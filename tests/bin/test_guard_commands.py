@@ -3,12 +3,15 @@
 import json
 
 import pytest
+import torch
+from torch.nn.utils.rnn import pad_sequence
 
 from espnet_llmasr.bin import calibrate_guard, llm_asr_inference, measure_guard, witness
 from espnet_llmasr.files import read_scp, write_scp
 from espnet_llmasr.tasks.llm_asr import LLMASRTask
 from espnet_llmasr.tasks.phoneme_ctc import PhonemeCTCTask
 from espnet_llmasr.text.inventories import read_tokens
+from espnet_llmasr.train.speech_batches import read_audio
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +107,35 @@ def test_second_decoding_says_what_has_come_of_it(llm_model, head, corpus, tmp_p
         assert row["first"]["confidence"] == float(before[uid]) and row["first"]["score"] == float(scores[uid])
         assert set(row["final"]["flags"]) <= {"unsupported", "budget", "loop"}
         assert row["final"]["confidence"] == float(after[uid])
+
+
+def test_only_the_doubtful_rows_of_a_batch_are_decoded_again(llm_model, head, corpus, monkeypatch):
+    """Each with its own frames, duration, heard phones and language."""
+    options = [f"{llm_model}/config.yaml", f"{llm_model}/latest.pth", "cpu", 2, 2.0, "redecode"]
+    speech2text = llm_asr_inference.Speech2Text(*options, f"{head}/config.yaml", f"{head}/latest.pth")
+    wavs = sorted(read_scp(corpus / "train" / "wav.scp").items())[:4]
+    rows = [torch.from_numpy(read_audio(uid, wav, 16000)) for uid, wav in wavs]
+    doubts, generated, checked, chosen = iter([False, True, False, True]), [], [], []
+    guard, generate = speech2text.guard, speech2text._generate
+    check, choose = guard.check, guard.choose
+
+    def record(calls, function):
+        return lambda *args: calls.append(args) or function(*args)
+
+    monkeypatch.setattr(guard, "is_doubtful", lambda one: next(doubts))
+    monkeypatch.setattr(speech2text, "_generate", record(generated, generate))
+    monkeypatch.setattr(guard, "check", record(checked, check))
+    monkeypatch.setattr(guard, "choose", record(chosen, choose))
+    lengths = torch.tensor([len(row) for row in rows])
+    found = speech2text.batch(pad_sequence(rows, True), lengths, ["en", "zh", "en", "zh-en"])
+    (frames, frame_lengths, *_), (again, again_lengths, seconds, search) = generated
+    assert search.beam_size == search.candidates == 6 and torch.equal(again_lengths, frame_lengths[[1, 3]])
+    assert torch.equal(again, frames[[1, 3], : int(again_lengths.max())])
+    assert torch.equal(seconds, lengths[[1, 3]] / 16000)
+    assert [language for _, _, language in checked[:4]] == ["en", "zh", "en", "zh-en"]
+    for row, (heard, first, candidates, language) in zip((1, 3), chosen):
+        assert heard is checked[row][0] and language == checked[row][2] and len(candidates) == 6
+        assert first == check(*checked[row]) and (found[row].first or found[row]) == first
 
 
 def test_replaced_audio_is_measured(head, corpus, tmp_path):

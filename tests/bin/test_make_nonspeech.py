@@ -79,6 +79,17 @@ def test_levels(suite):
     assert set(quiet) == {0, 1}  # digital zero and dither
 
 
+@pytest.mark.parametrize("kind, slope", [("white", 0), ("pink", -1), ("brown", -2)])
+def test_each_noise_has_the_slope_of_its_colour(suite, kind, slope):
+    """Power over frequency in logarithms, in bands between 60 and 3200 Hz."""
+    edges = np.geomspace(60, 3200, 13)
+    for samples in audio_of(suite, kind).values():
+        power = np.abs(np.fft.rfft(samples * np.hanning(len(samples)))) ** 2
+        hertz = np.fft.rfftfreq(len(samples), 1 / FS)
+        bands = [power[(low <= hertz) & (hertz < high)].mean() for low, high in zip(edges, edges[1:])]
+        assert np.polyfit(np.log(edges[1:]), np.log(bands), 1)[0] == pytest.approx(slope, abs=0.25)
+
+
 def test_the_seed_decides(suite, train, tmp_path):
     assert digest(make(tmp_path / "again", train)) == digest(suite)
     other = digest(make(tmp_path / "other", train, seed=1))

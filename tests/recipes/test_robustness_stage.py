@@ -34,6 +34,7 @@ def test_the_suite_is_transcribed_without_and_with_the_guard(made):
 
 def test_a_new_model_is_tried_on_the_same_clips(made):
     (made.dir / "exp/joint_sft/latest.pth").touch()
+    (made.dir / "exp/joint_sft/decode/test_zh/text").touch()
     made.run("--stage", 13, "--inference_nj", 2)
     assert made.calls("make_nonspeech") == [] and len(made.calls("llm_asr_inference")) == 2 * 6
 

@@ -7,7 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 import pytest
 
 from espnet_llmasr.text.normalize import score_tokens
-from espnet_llmasr.text.routes import make_route, tokens_of, whisper
+from espnet_llmasr.text.routes import make_route, tokens_of
 
 pytest.importorskip("whisper_normalizer", reason="pip install whisper-normalizer")
 NO_NETWORK = """
