@@ -74,7 +74,7 @@ def count_parameters(model_file: str) -> str:
 def to_json(cells: Sequence[Cell], systems: Sequence[System], route: str) -> str:
     """All figures, unrounded, in percent."""
     groups = {**labels_of(cells), "all": [cell.label for cell in cells]}
-    result = {"source": "arXiv 2604.08003v1, Table 1", "normalizer": route or None, "systems": {}}
+    result = {"source": "arXiv 2604.08003v1, Table 1", "route": route or None, "systems": {}}
     for system in systems:
         means = {name: _mean(system, labels) for name, labels in groups.items()}
         rates = {cell.label: _figures(system, cell) for cell in cells}
@@ -123,7 +123,7 @@ def _figures(system: System, cell: Cell) -> Optional[Dict]:
         "utterances": len(scored.score),
         **scored.score.total()._asdict(),
         "empty_hypotheses": scored.score.empty_hypotheses,
-        "scored_without_normalizer": scored.score.fallbacks,
+        "scored_without_route": scored.score.fallbacks,
         "hallucinated": scored.hallucinated,
     }
 
@@ -133,7 +133,7 @@ def get_parser() -> Parser:
     parser.add_argument(
         "--benchmarks", type=yaml.safe_load, help="list of {name, scenario, cells}; give it in --config"
     )
-    parser.add_argument("--normalizer", choices=ROUTES, default="paper", help="normaliser route, for both sides")
+    parser.add_argument("--route", choices=ROUTES, default="paper", help="normaliser route, for both sides")
     parser.add_argument("--ref", type=Path, help="folder of the references: <ref>/<set>/text")
     parser.add_argument("--hyp", type=Path, nargs="+", metavar="DIR", help="a system's hypotheses: <hyp>/<set>/text")
     parser.add_argument("--name", nargs="+", help="a name for each --hyp; one alone is Ours")
@@ -174,7 +174,7 @@ def main(argv: Optional[List[str]] = None) -> None:
     systems, route = published_systems(), ""
     if args.hyp:
         own = own_systems(args.hyp, args.name, args.size, [system.name for system in systems])
-        route = make_route(args.normalizer)
+        route = make_route(args.route)
         if args.model_file:
             decode(cells, args)
             own[0].size = args.size[0] if args.size else count_parameters(args.model_file)

@@ -38,7 +38,7 @@ def dirs(tmp_path):
     write(tmp_path, "aishell1_test", dump=["你好"], hyp=["你好"])
     write(tmp_path, "librispeech_dev-clean", dump=["a b c d", "a b c d"], hyp=["a b d", "x a b c d"])
     write(tmp_path, "ascend_test", dump=["用meeting", "好"], hyp=["用meetink", "我不知道"])
-    return ["--ref", str(tmp_path / "dump"), "--hyp", str(tmp_path / "hyp"), "--normalizer", "none"]
+    return ["--ref", str(tmp_path / "dump"), "--hyp", str(tmp_path / "hyp"), "--route", "none"]
 
 
 def run(capsys, *options, config=CONFIG):
