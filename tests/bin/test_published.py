@@ -106,7 +106,7 @@ def test_the_sets_are_those_of_stage_1_in_zh_en(monkeypatch):
     sets = [line.split("\t")[1] for line in plan_corpora.jobs(mixture) if line.startswith("test\t")]
     conf = yaml.safe_load(CONFIG.read_text(encoding="utf-8"))
     cells = read_cells(conf["benchmarks"], "conf")
-    assert [cell.set for cell in cells] == sets and conf["normalizer"] == "paper"
+    assert [cell.set for cell in cells] == sets and conf["route"] == "paper"
     assert [cell.label for cell in cells] == _published.read_table_1().labels and len(conf["benchmarks"]) == 10
     counts = [[cell.scenario for cell in cells].count(scenario) for scenario in _published.SCENARIOS]
     assert counts == [7, 5, 6, 2]
@@ -120,9 +120,9 @@ ROW = "{name: KeSpeech, scenario: Chinese Dialect, cells: {test: kespeech_test}}
     [
         ("benchmarks: x", "benchmarks must be a list of {name, scenario, cells}"),
         ("benchmarks: []", "benchmarks must be a list"),
-        ("normalizer: none", "no benchmarks: give --config conf/benchmark.yaml"),
+        ("route: none", "no benchmarks: give --config conf/benchmark.yaml"),
         (f"benchmarks: [{ROW}]\nnormaliser: none", "unrecognized arguments: normaliser"),
-        (f"benchmarks: [{ROW}]\nnormalizer: x", "unknown normaliser route 'x': choose of none, paper"),
+        (f"benchmarks: [{ROW}]\nroute: x", "unknown normaliser route 'x': choose of none, paper"),
         (f"benchmarks: [{ROW}]\nhyp: hyp", "hyp must be a list in the configuration: [hyp]"),
         (f"benchmarks: [{ROW[:-1]}, metric: cer}}]", "must have name, scenario, cells and nothing else"),
         ("benchmarks: [KeSpeech]", "must have name, scenario, cells and nothing else, not KeSpeech"),
