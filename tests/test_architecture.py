@@ -1,4 +1,4 @@
-"""Who may import whom (DESIGN section 2), what imports cost, and that nothing but register.py tries the network."""
+"""Who may import whom (CONTRIBUTING, Layers), what imports cost, and that nothing but register.py tries the network."""
 
 import ast
 import statistics

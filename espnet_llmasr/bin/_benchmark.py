@@ -102,9 +102,13 @@ class System:
         return sum(len(cell.hallucinated) for cell in there), sum(len(cell.score) for cell in there)
 
 
-def published_systems() -> List[System]:
-    table = read_table_1()
-    return [System(name, table.sizes[name], rates) for name, rates in table.cells.items()]
+def published_systems(cells: Sequence[Cell]) -> List[System]:
+    """The systems of Table 1 with their figures of these cells."""
+    table, labels = read_table_1(), [cell.label for cell in cells]
+    return [
+        System(name, table.sizes[name], {label: rates[label] for label in labels if label in rates})
+        for name, rates in table.cells.items()
+    ]
 
 
 def score_system(system: System, cells: Sequence[Cell], ref_dir: Path, hyp_dir: Path, route: Route) -> None:

@@ -5,13 +5,14 @@ from typing import Dict, Iterable, Iterator, List, Sequence
 
 from espnet_llmasr.bin._benchmark import Cell, System
 from espnet_llmasr.bin._published import PAPER, SCENARIOS, check_paper, duel, mean, read_table, rounded
+from espnet_llmasr.bin._tables_md import markdown
 from espnet_llmasr.metrics.error_rate import LETTERS
 from espnet_llmasr.metrics.hallucination import DESCRIPTIONS
 from espnet_llmasr.metrics.intervals import wilson_interval
 
 PUBLISHED_NOTE = (
-    f'Published: Tables 1 and 2 of arXiv 2604.08003v1 ({PAPER} is "Ours" there). All means are computed here: the '
-    "plain mean over the cells that a system has, whatever their sizes."
+    f'Published: Tables 1 and 2 of arXiv 2604.08003v1 ({PAPER} is "Ours" there), with WeTextProcessing on both sides. '
+    "All means are computed here: the plain mean over the cells that a system has, whatever their sizes."
 )
 OWN_NOTE = (
     "Tokens are Han characters and other words: the rate is the CER of Mandarin and dialects, the WER of English, and "
@@ -21,13 +22,6 @@ INTERVAL_NOTE = (
     "95 % intervals in brackets: bootstrap over the utterances of a cell; for a mean the cells' distances to their "
     "ends are added as squares (MOVER). Win:lose: at two digits, over the cells that both have."
 )
-
-
-def markdown(rows: Sequence[Sequence[str]]) -> str:
-    """A table; the first row is its head, all columns but the first are numbers."""
-    head, *body = rows
-    lines = [head, ["---", *["---:"] * (len(head) - 1)], *body]
-    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
 
 
 def labels_of(cells: Sequence[Cell]) -> Dict[str, List[str]]:

@@ -9,7 +9,7 @@ import numpy as np
 from espnet_llmasr.bin._beside import Beside
 from espnet_llmasr.bin._sets import TestSet
 from espnet_llmasr.metrics.error_rate import Counts, SetScore, details
-from espnet_llmasr.metrics.hallucination import DEFINITIONS, chars_per_minute, judge
+from espnet_llmasr.metrics.hallucination import DEFINITIONS, Pace, chars_per_minute, judge
 from espnet_llmasr.metrics.intervals import wilson_interval
 from espnet_llmasr.text.routes import Route, make_route
 
@@ -56,12 +56,11 @@ class Result:
         return sum(characters > 0 for characters, _ in self.non_speech)
 
     @property
-    def chars_per_minute(self) -> Optional[float]:
+    def chars_per_minute(self) -> Optional[Pace]:
         """Over all audio in which nothing is said; None without such audio or without its length."""
         if not self.non_speech or any(seconds is None for _, seconds in self.non_speech):
             return None
-        characters, seconds = map(sum, zip(*self.non_speech))
-        return chars_per_minute(characters, seconds)
+        return chars_per_minute(*zip(*self.non_speech))
 
     def total_where(self, chosen: np.ndarray) -> Counts:
         """Counts of all tokens over the utterances of a mask (utterances,)."""
@@ -120,13 +119,12 @@ def utterances(title: str, test_set: TestSet, beside: Beside, result: Result, ro
 def as_json(result: Result, routes: Sequence[Route]) -> Dict:
     """Counts, rates and intervals; null where there is no such number."""
     hallucination = {name: share(result.hits(name), len(result.main)) for name in DEFINITIONS}
-    non_speech = share(result.non_empty, len(result.non_speech))
     return {
         "utterances": len(result.main),
         "missing_counted_as_empty": result.missing,
         "routes": {route.name: errors_as_json(score, str(route)) for route, score in zip(routes, result.scores)},
         "hallucination": hallucination,
-        "non_speech": {"non_empty": non_speech, "chars_per_minute": result.chars_per_minute},
+        "non_speech": _non_speech_as_json(result),
         "guard": None if result.flagged is None else _guard_as_json(result),
     }
 
@@ -143,6 +141,15 @@ def errors_as_json(score: SetScore, route: str) -> Dict:
     }
 
 
+def _non_speech_as_json(result: Result) -> Dict:
+    pace = result.chars_per_minute
+    return {
+        "non_empty": share(result.non_empty, len(result.non_speech)),
+        "chars_per_minute": pace and pace.rate,
+        "chars_per_minute_interval": pace and list(map(finite, pace.interval)),
+    }
+
+
 def _guard_as_json(result: Result) -> Dict:
     return {
         "flagged": share(int(result.flagged.sum()), len(result.flagged)),
@@ -153,7 +160,7 @@ def _guard_as_json(result: Result) -> Dict:
 
 def _rate_as_json(counts: Counts, interval: Optional[Iterable[float]] = None) -> Dict:
     rate = {"reference_tokens": counts.reference_length, "rate": counts.rate if counts.reference_length else None}
-    return {**counts._asdict(), **rate, **({} if interval is None else {"interval": list(map(_finite, interval))})}
+    return {**counts._asdict(), **rate, **({} if interval is None else {"interval": list(map(finite, interval))})}
 
 
 def share(hits: int, total: int) -> Dict:
@@ -162,5 +169,6 @@ def share(hits: int, total: int) -> Dict:
     return {"count": hits, "of": total, "rate": hits / total if total else None, "interval": interval}
 
 
-def _finite(number: float) -> Optional[float]:
+def finite(number: float) -> Optional[float]:
+    """JSON has no infinity and no NaN: a number that is not known is null."""
     return number if math.isfinite(number) else None

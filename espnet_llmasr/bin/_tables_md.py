@@ -5,13 +5,13 @@ from typing import Dict, Iterable, List, Sequence, Tuple
 
 from espnet_llmasr.bin._results import Result
 from espnet_llmasr.metrics.error_rate import Counts, SetScore
-from espnet_llmasr.metrics.hallucination import ALARM_CHARS_PER_MINUTE, DEFINITIONS, DESCRIPTIONS
+from espnet_llmasr.metrics.hallucination import ALARM_CHARS_PER_MINUTE, DEFINITIONS, DESCRIPTIONS, Pace
 from espnet_llmasr.metrics.intervals import RESAMPLES, wilson_interval
 from espnet_llmasr.text.routes import Route
 
 INTERVALS = (
-    f"In brackets: 95 % intervals. Of error rates from {RESAMPLES} bootstrap samples of the utterances (BCa; they need "
-    "two utterances), of shares of utterances Wilson's. `all` takes the utterances of all sets together."
+    f"In brackets: 95 % intervals. Of error rates and chars/min from {RESAMPLES} bootstrap samples of the utterances "
+    "(BCa; they need two utterances), of shares of utterances Wilson's. `all` takes all utterances together."
 )
 MAIN_COLUMNS = {
     "set": "",
@@ -30,13 +30,14 @@ MAIN_COLUMNS = {
 PHONE_COLUMNS = {
     "set": "",
     "utts": "utterances",
-    "PER %": "errors (S + D + I) over the labels of the references, in greedy CTC output",
+    "PER %": "errors (S + D + I) over the labels of the references, in greedy CTC output; both as they "
+    "are, without any route",
     **{name: MAIN_COLUMNS[name].replace("token", "label") for name in ("correct/S/D/I", "sentence error %")},
     **{name: MAIN_COLUMNS[name].replace("token", "label") for name in ("empty", "missing")},
 }
 NON_SPEECH_COLUMNS = {
     "non-speech": "utterances in which nothing is said, as their references have no token",
-    "non-empty %": "those of them for which something was put out",
+    "non-empty: n, %": "those of them for which something was put out",
     "chars/min": "characters put out for them a minute of audio; above "
     f"{ALARM_CHARS_PER_MINUTE} is an alarm in other test suites. `-`: no such utterance, or no length of its audio "
     "(utt2dur or utt2num_frames beside the references)",
@@ -97,12 +98,13 @@ def footnotes(columns: Dict[str, str], sentences: Iterable[str]) -> str:
 
 def table(columns: Iterable[str], rows: Rows, cells) -> str:
     """A markdown table; `cells(result)` are those after the name of the set."""
-    header = list(columns)
-    lines = [
-        header,
-        ["---", *["---:"] * (len(header) - 1)],
-        *([name.replace("|", "\\|"), *cells(result)] for name, result in rows),
-    ]
+    return markdown([list(columns), *([name.replace("|", "\\|"), *cells(result)] for name, result in rows)])
+
+
+def markdown(rows: Sequence[Sequence[str]], left: int = 1) -> str:
+    """A table; the first row is its head, all columns but the first ones are numbers."""
+    head, *body = rows
+    lines = [head, ["---"] * left + ["---:"] * (len(head) - left), *body]
     return "".join("| " + " | ".join(line) + " |\n" for line in lines)
 
 
@@ -120,7 +122,7 @@ def _shared_cells(result: Result) -> List[str]:
     score = result.main
     edits = "/".join(map(str, score.total()))
     empty, missing = str(score.empty_hypotheses), str(len(result.missing))
-    return [edits, _share(score.sentence_errors, len(score)), empty, missing]
+    return [edits, share_cell(score.sentence_errors, len(score)), empty, missing]
 
 
 def _route_cells(result: Result) -> List[str]:
@@ -129,9 +131,9 @@ def _route_cells(result: Result) -> List[str]:
 
 def _hallucination_cells(result: Result) -> List[str]:
     hits = [_counted(result.hits(name), len(result.main)) for name in DEFINITIONS]
-    pace = "-" if result.chars_per_minute is None else f"{result.chars_per_minute:.1f}"
-    silent = len(result.non_speech)
-    return [str(len(result.main)), *hits, str(silent), _share(result.non_empty, silent), pace]
+    silent, pace = len(result.non_speech), result.chars_per_minute
+    non_empty = _counted(result.non_empty, silent) if silent else "-"
+    return [str(len(result.main)), *hits, str(silent), non_empty, "-" if pace is None else pace_cell(pace, 1)]
 
 
 def _guard_cells(result: Result) -> List[str]:
@@ -152,11 +154,18 @@ def _percent_of(counts: Counts) -> str:
     return percent(counts.rate) if counts.reference_length else "-"
 
 
+def pace_cell(pace: Pace, digits: int) -> str:
+    """Characters a minute with so many decimals, and their interval."""
+    rate, low, high = (f"{number:.{digits}f}" for number in (pace.rate, *pace.interval))
+    return f"{rate} (-)" if math.isnan(pace.interval[0]) else f"{rate} ({low}-{high})"
+
+
 def _counted(hits: int, total: int) -> str:
-    return f"{hits}, {_share(hits, total)}"
+    return f"{hits}, {share_cell(hits, total)}"
 
 
-def _share(hits: int, total: int) -> str:
+def share_cell(hits: int, total: int) -> str:
+    """Percent of utterances with their interval; "-" of none."""
     return f"{percent(hits / total)} {_brackets(wilson_interval(hits, total))}" if total else "-"
 
 

@@ -12,7 +12,6 @@ and what a recomputation of the paper's means shows.
 
 import json
 import logging
-import math
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence
 
@@ -21,8 +20,9 @@ import yaml
 from espnet_llmasr.bin._benchmark import Cell, System, published_systems, read_cells, score_system
 from espnet_llmasr.bin._benchmark_tables import absence, labels_of, page
 from espnet_llmasr.bin._cli import Parser, device, run
+from espnet_llmasr.bin._results import finite
 from espnet_llmasr.bin._sets import write_results
-from espnet_llmasr.metrics.intervals import Interval, wilson_interval
+from espnet_llmasr.metrics.intervals import wilson_interval
 from espnet_llmasr.text.routes import ROUTES, make_route
 
 
@@ -88,11 +88,6 @@ def to_json(cells: Sequence[Cell], systems: Sequence[System], route: str) -> str
     return json.dumps(result, ensure_ascii=False, indent=1) + "\n"
 
 
-def finite(interval: Interval) -> List[Optional[float]]:
-    """JSON has no infinity; an end that is not known is null."""
-    return [bound if math.isfinite(bound) else None for bound in interval]
-
-
 def _mean(system: System, labels: Sequence[str]) -> Optional[Dict]:
     value = system.mean(labels)
     if value is None:
@@ -100,7 +95,7 @@ def _mean(system: System, labels: Sequence[str]) -> Optional[Dict]:
     figures = {"rate": float(value), "cells": sum(label in system.rates for label in labels)}
     if not system.is_published:
         hits, total = system.hallucinations(labels)
-        figures["interval"] = finite(system.interval(labels))
+        figures["interval"] = list(map(finite, system.interval(labels)))
         figures["hallucinations"] = {
             "hits": hits,
             "utterances": total,
@@ -118,7 +113,7 @@ def _figures(system: System, cell: Cell) -> Optional[Dict]:
     scored = system.scored[cell.label]
     return {
         **figures,
-        "interval": finite(scored.interval),
+        "interval": list(map(finite, scored.interval)),
         "set": cell.set,
         "utterances": len(scored.score),
         **scored.score.total()._asdict(),
@@ -171,7 +166,7 @@ def main(argv: Optional[List[str]] = None) -> None:
     args = get_parser().parse_args(argv)
     check(args)
     cells = read_cells(args.benchmarks, args.config or "--benchmarks")
-    systems, route = published_systems(), ""
+    systems, route = published_systems(cells), ""
     if args.hyp:
         own = own_systems(args.hyp, args.name, args.size, [system.name for system in systems])
         route = make_route(args.route)

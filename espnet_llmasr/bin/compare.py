@@ -15,8 +15,9 @@ from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 from espnet_llmasr.bin._beside import Beside, read_beside
 from espnet_llmasr.bin._cli import Parser, run
 from espnet_llmasr.bin._page import render
-from espnet_llmasr.bin._results import Result, analyse, utterances
+from espnet_llmasr.bin._results import Result, analyse, finite, utterances
 from espnet_llmasr.bin._sets import TestSet, check_set, clean_names, refuse, set_names, title_of_all, write_results
+from espnet_llmasr.bin._tables_md import markdown
 from espnet_llmasr.metrics.error_rate import Counts, SetScore
 from espnet_llmasr.metrics.significance import RESAMPLES, Comparison, compare
 from espnet_llmasr.text.routes import ROUTES, make_route
@@ -155,13 +156,12 @@ def report(compared: Dict[str, Dict[str, Comparison]], a: str, b: str, route: st
     """The sentences, the table and what its columns mean, as markdown."""
     a, b = (name.replace("|", "\\|") for name in (a, b))
     header = [column.format(a=a, b=b) for column in COLUMNS.split("|")]
-    rows = [header, ["---", "---", *["---:"] * (len(header) - 2)]]
-    rows += [
+    rows = [
         cells(name.replace("|", "\\|"), part, result)
         for name, parts in compared.items()
         for part, result in parts.items()
     ]
-    table = "".join("| " + " | ".join(row) + " |\n" for row in rows)
+    table = markdown([header, *rows], left=2)
     said = "".join(f"- {name}: {sentence(parts['all'], a, b)}\n" for name, parts in compared.items())
     if left_out:
         said += f"- Not compared, as not in all three folders: {', '.join(left_out)}.\n"
@@ -171,13 +171,9 @@ def report(compared: Dict[str, Dict[str, Comparison]], a: str, b: str, route: st
 def as_json(result: Comparison) -> Dict:
     """All figures; null where there is no such number."""
     figures = {**result._asdict(), "ties": result.ties}
-    return {name: _finite(value) for name, value in figures.items()}
-
-
-def _finite(value):
-    if isinstance(value, tuple):
-        return [_finite(bound) for bound in value]
-    return value if math.isfinite(value) else None
+    return {
+        name: list(map(finite, value)) if isinstance(value, tuple) else finite(value) for name, value in figures.items()
+    }
 
 
 def page(pairs: Sequence[Pair], names: Sequence[str], route: str, folder: Path) -> str:

@@ -16,6 +16,7 @@ from espnet_llmasr.guard.report import Case, figures, table
 from espnet_llmasr.guard.trial import Trial
 from espnet_llmasr.guard.witness import Witness
 from espnet_llmasr.text.normalize import score_tokens
+from espnet_llmasr.text.routes import make_route
 
 
 def get_parser() -> Parser:
@@ -54,7 +55,8 @@ def main(argv=None):
     witness = Witness(args.ctc_train_config, args.ctc_model_file, args.device)
     threshold = read_calibration(args.ctc_model_file.with_name("guard.json"), witness.fingerprint()).threshold
     cases = [case for name in args.sets for case in cases_of(args, witness, name)]
-    result = {"sets": args.sets, "seed": args.seed, "threshold": threshold, **figures(cases, threshold)}
+    options = {"sets": args.sets, "seed": args.seed, "route": str(make_route("none")), "threshold": threshold}
+    result = {**options, **figures(cases, threshold)}
     write_atomically(f"{args.out}.json", json.dumps(result, indent=2, ensure_ascii=False) + "\n")
     write_atomically(f"{args.out}.md", table(result))
     print(table(result))

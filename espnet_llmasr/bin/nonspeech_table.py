@@ -14,16 +14,18 @@ from typing import Dict, List, NamedTuple, Optional
 from espnet_llmasr.bin._beside import read_beside
 from espnet_llmasr.bin._cli import Parser, run
 from espnet_llmasr.bin._sets import check_set, refuse
+from espnet_llmasr.bin._tables_md import markdown, pace_cell, share_cell
 from espnet_llmasr.files import read_scp, write_atomically
-from espnet_llmasr.metrics.hallucination import ALARM_CHARS_PER_MINUTE, DESCRIPTIONS, chars_per_minute, judge
-from espnet_llmasr.metrics.intervals import wilson_interval
+from espnet_llmasr.metrics.hallucination import ALARM_CHARS_PER_MINUTE, DESCRIPTIONS, Pace, chars_per_minute, judge
 from espnet_llmasr.text.normalize import score_tokens
+from espnet_llmasr.text.routes import make_route
 
-COLUMNS = ("non-empty % (95 %)", "loops % (95 %)", "chars/min")
+COLUMNS = ("non-empty % (95 %)", "loops % (95 %)", "chars/min (95 %)")
 FOOTNOTE = (
     "Nobody says anything in these clips, so every word is made up. Loops: {loop} Chars/min: characters without blanks "
     "a minute of audio; ! marks more than {alarm}, an alarm in other test suites. Guard: flagged ones count as none. "
-    "Redecode: what is in doubt is decoded again, and all count, flagged or not. Intervals are Wilson's.\n"
+    "Redecode: what is in doubt is decoded again, and all count, flagged or not. Route {route}. Intervals "
+    "of shares are Wilson's, of chars/min from bootstrap samples of the clips.\n"
 )
 
 
@@ -33,8 +35,7 @@ class Tally(NamedTuple):
     clips: int
     non_empty: int
     loops: int
-    characters: int
-    seconds: float
+    pace: Pace
 
 
 def tally(texts: Dict[str, str], seconds: Dict[str, float]) -> Tally:
@@ -43,8 +44,7 @@ def tally(texts: Dict[str, str], seconds: Dict[str, float]) -> Tally:
         clips=len(texts),
         non_empty=sum(map(bool, texts.values())),
         loops=sum("loop" in judge([], score_tokens(text)) for text in texts.values()),
-        characters=len("".join("".join(text.split()) for text in texts.values())),
-        seconds=sum(seconds[uid] for uid in texts),
+        pace=chars_per_minute([len("".join(text.split())) for text in texts.values()], [seconds[uid] for uid in texts]),
     )
 
 
@@ -67,27 +67,22 @@ def read(data_dir: Path, hyp_dir: Path, discard_flagged: bool) -> Dict[str, Dict
     return {"texts": texts, "seconds": beside.seconds}
 
 
-def share(hits: int, total: int) -> str:
-    low, high = wilson_interval(hits, total)
-    return f"{100 * hits / total:.2f} ({100 * low:.2f}-{100 * high:.2f})"
-
-
 def cells(one: Tally) -> List[str]:
     """In the order of COLUMNS."""
-    pace = chars_per_minute(one.characters, one.seconds)
-    alarm = " !" if pace > ALARM_CHARS_PER_MINUTE else ""
-    return [share(one.non_empty, one.clips), share(one.loops, one.clips), f"{pace:.0f}{alarm}"]
+    alarm = " !" if one.pace.rate > ALARM_CHARS_PER_MINUTE else ""
+    shares = [share_cell(hits, one.clips) for hits in (one.non_empty, one.loops)]
+    return [*shares, pace_cell(one.pace, 0) + alarm]
 
 
 def table(kinds: Dict[str, str], decodings: Dict[str, Dict[str, Dict]]) -> str:
     """id -> kind, and what `read` gives for each decoding by the words before its columns."""
     header = ["kind", "clips", *(f"{mode}{name}" for mode in decodings for name in COLUMNS)]
-    lines = [header, ["---", *["---:"] * (len(header) - 1)]]
+    lines = [header]
     for kind in [*sorted(set(kinds.values())), "all"]:
         ids = [uid for uid, its in kinds.items() if kind in (its, "all")]
         tallies = [tally({uid: one["texts"][uid] for uid in ids}, one["seconds"]) for one in decodings.values()]
         lines.append([kind, str(len(ids)), *(cell for one in tallies for cell in cells(one))])
-    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
+    return markdown(lines)
 
 
 def get_parser() -> Parser:
@@ -104,10 +99,10 @@ def main(argv: Optional[List[str]] = None) -> None:
     args = get_parser().parse_args(argv)
     folders = {"": args.hyp_dir, "guard: ": args.guard_dir, "redecode: ": args.redecode_dir}
     decodings = {name: read(args.data_dir, path, name == "guard: ") for name, path in folders.items() if path}
-    result = table(read_scp(args.data_dir / "utt2spk"), decodings)
+    footnote = FOOTNOTE.format(loop=DESCRIPTIONS["loop"], alarm=ALARM_CHARS_PER_MINUTE, route=make_route("none"))
+    result = f"{table(read_scp(args.data_dir / 'utt2spk'), decodings)}\n{footnote}"
     if args.out:
-        footnote = FOOTNOTE.format(loop=DESCRIPTIONS["loop"], alarm=ALARM_CHARS_PER_MINUTE)
-        write_atomically(args.out, f"{result}\n{footnote}")
+        write_atomically(args.out, result)
     print(result, end="")
 
 

@@ -76,7 +76,8 @@ def table(result: Dict) -> str:
     ]
     for name, one in [*kinds, ("own audio, transcript wrong", result["wrong"])]:
         rows.append((name, _percent(one["detected"]), _percent(one["at 5 % here"]), f"{one['auc']:.4f}"))
-    text = f"{result['utterances']} utterances of {', '.join(result['sets'])}, seed {result['seed']}\n\n"
+    text = f"{result['utterances']} utterances of {', '.join(result['sets'])}, seed {result['seed']}; transcripts "
+    text += f"are right or wrong by the route {result['route']}\n\n"
     text += _markdown([head, ("---",) * len(head), *rows])
     head = ("extremes", "own audio", *(NAMES[kind] for kind in REPLACED))
     rows = [(name, *map(_percent, group.values())) for name, group in result["groups"].items()]

@@ -1,16 +1,18 @@
 """Hallucination: words that the audio does not explain, by three definitions, and a rate for audio without speech.
 
-The definitions compare score tokens (`text.normalize.score_tokens`). Intervals are Wilson's (`metrics.intervals`).
+The definitions compare score tokens (`text.normalize.score_tokens`). Intervals of shares are Wilson's, that of the rate
+is a bootstrap over utterances (`metrics.intervals`).
 
     paper   section 4.3 of arXiv 2604.08003; "entirely unrelated" is open there, benchmarks/hallucination.md measures it
     length  the reward rule of section 6.2 of the sibling paper NIM4-ASR
     loop    ours: error rates hide loops, since one looping utterance is one utterance
 """
 
-from typing import Sequence, Tuple
+from typing import NamedTuple, Sequence, Tuple
 
 from rapidfuzz.distance import Levenshtein
 
+from espnet_llmasr.metrics.intervals import Interval, bootstrap_interval
 from espnet_llmasr.text.loops import MAX_UNIT, find_loop
 
 PAPER_RATIO, PAPER_SHARE = 1.5, 0.3
@@ -84,6 +86,14 @@ def looping_characters(tokens: Sequence[str]) -> int:
     return max((loop.length for loop in loops), default=0)
 
 
-def chars_per_minute(characters: int, seconds: float) -> float:
-    """Characters of text (blanks not counted) a minute of audio; for audio without speech the ideal is 0."""
-    return 60.0 * characters / seconds
+class Pace(NamedTuple):
+    """Characters of text (blanks not counted) a minute of audio, with the 95 % interval; without speech 0 is ideal."""
+
+    rate: float
+    interval: Interval
+
+
+def chars_per_minute(characters: Sequence[int], seconds: Sequence[float]) -> Pace:
+    """From the characters and the length of every utterance; the interval is (nan, nan) for less than two of them."""
+    low, high = bootstrap_interval(characters, seconds)
+    return Pace(60.0 * sum(characters) / sum(seconds), (60.0 * low, 60.0 * high))

@@ -6,7 +6,7 @@ better than percentiles; with few utterances and heavy tails both are too narrow
 
 import math
 from statistics import NormalDist
-from typing import Tuple
+from typing import Sequence, Tuple
 
 import numpy as np
 
@@ -29,7 +29,9 @@ def wilson_interval(hits: int, total: int, z: float = _Z) -> Interval:
     return max(0.0, middle - half), min(1.0, middle + half)
 
 
-def bootstrap_interval(errors: np.ndarray, lengths: np.ndarray, resamples: int = RESAMPLES, seed: int = 0) -> Interval:
+def bootstrap_interval(
+    errors: Sequence[float], lengths: Sequence[float], resamples: int = RESAMPLES, seed: int = 0
+) -> Interval:
     """95 % interval of sum(errors) / sum(lengths) over utterances like these; errors (U,), lengths (U,), in tokens.
 
     BCa bootstrap (Efron, 1987) over utterances (Bisani and Ney, 2004), widened where needed to Wilson's interval of the

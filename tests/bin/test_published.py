@@ -59,6 +59,17 @@ def test_cells_and_wins_of_the_paper(capsys):
     ]
 
 
+def test_a_smaller_configuration_counts_its_own_cells_only(tmp_path, capsys):
+    config = tmp_path / "b.yaml"
+    config.write_text("benchmarks: [{name: KeSpeech, scenario: Chinese Dialect, cells: {test: x}}]")
+    benchmark.main(["--config", str(config)])
+    out = capsys.readouterr().out
+    assert list(row_of(out, "cells in it").values()) == ["1"] * 7
+    assert row_of(out, "**Average**")["GLM-ASR-nano"] == "9.59"
+    wins = list(row_of(out, "win:lose (ties) of arXiv 2604.08003").values())  # 4.56 beside the others
+    assert wins[:6] == ["1:0", "1:0", "1:0", "0:1", "0:1", "1:0"]
+
+
 def test_slips_of_the_paper(capsys):
     """(1.11 + 2.57 + 1.23 + 2.63 + 6.25 + 6.22) / 6 = 3.335; of 14,721 utterances 1 is 0.0068 % and 2 are 0.0136 %."""
     out = published(capsys)

@@ -4,6 +4,7 @@ import json
 import re
 
 import pytest
+
 from espnet_llmasr.bin import score
 from espnet_llmasr.text.routes import Route, tokens_of
 
@@ -176,10 +177,16 @@ def test_non_speech(dirs, capsys, name, value):
         write(dirs / "dump/test" / name, [f"{uid} {value}" for uid in "bc"])
     run(dirs, "test")
     found = table(capsys.readouterr().out, "Hallucination")["test"]
-    assert found[4:] == ["2", "50.00 (9.45-90.55)", "6.0" if name else "-"]
+    assert found[4:6] == ["2", "1, 50.00 (9.45-90.55)"]
+    assert found[6].split(" (")[0] == ("6.0" if name else "-")
     non_speech = figures(dirs)["sets"]["test"]["non_speech"]
     assert (non_speech["non_empty"]["count"], non_speech["non_empty"]["of"]) == (1, 2)
     assert non_speech["chars_per_minute"] == (6.0 if name else None)
+    if name:  # one of two clips with 6 characters, the other with none
+        low, high = non_speech["chars_per_minute_interval"]
+        assert found[6] == f"6.0 ({low:.1f}-{high:.1f})" and (low, high) == (0.0, pytest.approx(12.0))
+    else:
+        assert non_speech["chars_per_minute_interval"] is None
 
 
 def test_nothing_but_non_speech(dirs, capsys):

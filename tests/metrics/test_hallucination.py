@@ -1,5 +1,7 @@
+import math
 import time
 
+import numpy as np
 import pytest
 
 from espnet_llmasr.metrics import hallucination
@@ -103,8 +105,19 @@ def test_descriptions_state_the_thresholds(monkeypatch):
 
 
 def test_characters_a_minute():
-    assert chars_per_minute(50, 2.0) == 1500 == hallucination.ALARM_CHARS_PER_MINUTE
-    assert chars_per_minute(0, 3.0) == 0
+    assert chars_per_minute([20, 30], [0.5, 1.5]).rate == 1500 == hallucination.ALARM_CHARS_PER_MINUTE
+    rate, (low, high) = chars_per_minute([0, 0], [1.0, 2.0])  # Wilson's of 0 in 2 utterances, one character each
+    assert rate == low == 0 and high == pytest.approx(60 * 2 * 0.65762 / 3.0, rel=1e-4)
+    assert all(map(math.isnan, chars_per_minute([7], [1.0]).interval))
+
+
+def test_characters_a_minute_have_the_interval_of_a_bootstrap_over_utterances():
+    """Against percentiles of draws made one by one, which lie near where nothing is skewed."""
+    rng = np.random.default_rng(0)
+    characters, seconds = rng.integers(5, 40, 300), rng.uniform(2.0, 4.0, 300)
+    draws = rng.integers(300, size=(4000, 300))
+    paces = 60 * characters[draws].sum(1) / seconds[draws].sum(1)
+    assert chars_per_minute(characters, seconds).interval == pytest.approx(np.quantile(paces, [0.025, 0.975]), rel=0.01)
 
 
 def test_ordinary_lines_take_microseconds():
