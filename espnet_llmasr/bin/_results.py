@@ -116,6 +116,12 @@ def utterances(title: str, test_set: TestSet, beside: Beside, result: Result, ro
     ]
 
 
+def page_row(row: Dict) -> Dict:
+    """One of `utterances` as `_page.render` takes it: with its counts in one piece, and their rate."""
+    counts = Counts(*(row[name] for name in Counts._fields))
+    return {**row, "counts": counts, "rate": counts.rate}
+
+
 def as_json(result: Result, routes: Sequence[Route]) -> Dict:
     """Counts, rates and intervals; null where there is no such number."""
     hallucination = {name: share(result.hits(name), len(result.main)) for name in DEFINITIONS}

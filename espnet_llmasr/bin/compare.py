@@ -15,10 +15,10 @@ from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 from espnet_llmasr.bin._beside import Beside, read_beside
 from espnet_llmasr.bin._cli import Parser, run
 from espnet_llmasr.bin._page import render
-from espnet_llmasr.bin._results import Result, analyse, finite, utterances
+from espnet_llmasr.bin._results import Result, analyse, finite, page_row, utterances
 from espnet_llmasr.bin._sets import TestSet, check_set, clean_names, refuse, set_names, title_of_all, write_results
 from espnet_llmasr.bin._tables_md import markdown
-from espnet_llmasr.metrics.error_rate import Counts, SetScore
+from espnet_llmasr.metrics.error_rate import SetScore
 from espnet_llmasr.metrics.significance import RESAMPLES, Comparison, compare
 from espnet_llmasr.text.routes import ROUTES, make_route
 
@@ -192,11 +192,6 @@ def page(pairs: Sequence[Pair], names: Sequence[str], route: str, folder: Path) 
         rows = [{**row, "rank": rank} for rank, (_, both) in enumerate(gains[:PAGE_ROWS], 1) for row in both]
         sections.append((f"{better} makes fewer errors ({len(rows) // 2} of {len(gains)} utterances)", rows))
     return render(f"{names[0]} and {names[1]}: where they differ most", sections, [f"Route {route}."], folder)
-
-
-def page_row(row: Dict) -> Dict:
-    counts = Counts(*(row[name] for name in Counts._fields))
-    return {**row, "counts": counts, "rate": counts.rate}
 
 
 def get_parser() -> Parser:

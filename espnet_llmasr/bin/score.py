@@ -23,10 +23,10 @@ from typing import Callable, Dict, List, Optional, Sequence, Tuple
 from espnet_llmasr.bin._beside import Beside, read_beside
 from espnet_llmasr.bin._cli import Parser, run
 from espnet_llmasr.bin._page import render
-from espnet_llmasr.bin._results import Result, analyse, as_json, errors_as_json, utterances
+from espnet_llmasr.bin._results import Result, analyse, as_json, errors_as_json, page_row, utterances
 from espnet_llmasr.bin._sets import TestSet, check_set, clean_names, refuse, set_names, title_of_all, write_results
 from espnet_llmasr.bin._tables_md import phone_footnotes, phone_table, text_footnotes, text_tables
-from espnet_llmasr.metrics.error_rate import Counts, count_labels, score_tokens_of
+from espnet_llmasr.metrics.error_rate import count_labels, score_tokens_of
 from espnet_llmasr.metrics.hallucination import DESCRIPTIONS
 from espnet_llmasr.text.routes import Route, make_route
 
@@ -78,10 +78,11 @@ def with_all(results: List[Tuple[str, Result]]) -> List[Tuple[str, Result]]:
 
 def page(rows: Dict[str, List[Dict]], routes: Sequence[Route], folder: Path) -> str:
     """The hallucinated utterances and, of every set, those with the most errors."""
+    rows = {name: list(map(page_row, utts)) for name, utts in rows.items()}
     every = [row for utts in rows.values() for row in utts]
     sections = [section("Hallucinated by any rule", [row for row in every if row["hallucinations"]])]
     for name, utts in rows.items():
-        sections.append(section(f"{name}, with errors", [row for row in utts if errors(row).errors]))
+        sections.append(section(f"{name}, with errors", [row for row in utts if row["counts"].errors]))
     notes = [f"Scored after the normaliser route {routes[0]}; the texts as given stand below every alignment."]
     notes += [f"Hallucinated by the {name} rule: {text}" for name, text in DESCRIPTIONS.items()]
     return render(f"Worst utterances of {', '.join(rows)}", sections, notes, folder)
@@ -89,13 +90,8 @@ def page(rows: Dict[str, List[Dict]], routes: Sequence[Route], folder: Path) -> 
 
 def section(title: str, rows: List[Dict]) -> Tuple[str, List[Dict]]:
     """Heading and rows, those with the most errors first, of equals the highest rate."""
-    ranked = sorted(rows, key=lambda row: (-errors(row).errors, -errors(row).rate))[:PAGE_ROWS]
-    shown = [{**row, "counts": errors(row), "rate": errors(row).rate} for row in ranked]
-    return f"{title} ({len(rows)}{f', the worst {PAGE_ROWS} of them' if len(rows) > PAGE_ROWS else ''})", shown
-
-
-def errors(row: Dict) -> Counts:
-    return Counts(*(row[name] for name in Counts._fields))
+    ranked = sorted(rows, key=lambda row: (-row["counts"].errors, -row["rate"]))[:PAGE_ROWS]
+    return f"{title} ({len(rows)}{f', the worst {PAGE_ROWS} of them' if len(rows) > PAGE_ROWS else ''})", ranked
 
 
 def json_lines(rows: Sequence[Dict]) -> str:
