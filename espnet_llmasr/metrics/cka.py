@@ -1,9 +1,12 @@
 """Linear centred kernel alignment of two representations of the same frames (Eq. 10 and 12 of arXiv 2604.08003).
 
-1 means equal up to rotation and isotropic scale. Shapes: L frames, D1 and D2 widths. All arithmetic is in float64.
+1 means equal up to rotation and isotropic scale. `linear_cka` compares the frames of one utterance, `utterance_cka` the
+mean frames of many utterances, `PooledCKA` all frames of many utterances. Shapes: L frames, B utterances, D1 and D2
+widths. All arithmetic is in float64.
 """
 
-from typing import Tuple, Union
+import math
+from typing import Iterable, Tuple, Union
 
 import numpy as np
 import torch
@@ -11,6 +14,7 @@ from torch import Tensor
 
 Frames = Union[Tensor, np.ndarray]
 CONSTANT = 1e-12  # a representation that varies less than this, relative to its size, counts as constant
+MAX_FRAMES = 1024  # taken at once by PooledCKA, so that its float64 copies stay small beside the sums
 
 
 def linear_cka(a: Frames, b: Frames) -> Tensor:
@@ -34,9 +38,21 @@ def gram_cka(a: Frames, b: Frames) -> Tensor:
 
 
 def feature_cka(a: Frames, b: Frames) -> Tensor:
-    """Eq. 10: squared norm of the (D1 x D2) cross-covariance over the norms of both covariances."""
+    """The form of Eq. 10: squared norm of the (D1 x D2) cross-covariance over the norms of both covariances."""
     a, b = (_centred(x) for x in _float64(a, b))
     return _ratio((a.T @ b).square().sum(), (a.T @ a).norm(), (b.T @ b).norm())
+
+
+def utterance_cka(a: Iterable[Frames], b: Iterable[Frames]) -> Tensor:
+    """Eq. 10: CKA over the mean frames of B utterances, from their valid frames (L, D1) and (L', D2).
+
+    The means make up for differing lengths, so a layer's frames can be compared with text embeddings. Centred over
+    the utterances, which the paper's formula takes for granted. Raises ValueError for differing numbers of utterances.
+    """
+    a, b = ([torch.as_tensor(x).detach().double().mean(dim=0) for x in side] for side in (a, b))
+    if len(a) != len(b) or not a:
+        raise ValueError(f"CKA needs the same utterances twice, got {len(a)} and {len(b)}")
+    return linear_cka(torch.stack(a), torch.stack(b))
 
 
 class PooledCKA:
@@ -50,16 +66,30 @@ class PooledCKA:
         self.count, self.mean, self.scatter, self.power = 0, None, None, None
 
     def update(self, a: Frames, b: Frames) -> None:
-        """Add L frames: (L, D1) and (L, D2)."""
-        a, b = _float64(a, b)
-        both, self.width_a = torch.cat([a, b], dim=1), a.shape[1]
+        """Add L frames: (L, D1) and (L, D2). Raises ValueError for other widths than before."""
+        a, b = _same_frames(a, b)
+        if self.count and (a.shape[1], b.shape[1]) != (self.width_a, len(self.mean) - self.width_a):
+            raise ValueError(
+                f"frames of widths {a.shape[1]} and {b.shape[1]} after {self.width_a} and "
+                f"{len(self.mean) - self.width_a}: take a new PooledCKA for each pair of representations"
+            )
+        self.width_a = a.shape[1]
+        for parts in zip(a.split(MAX_FRAMES), b.split(MAX_FRAMES)):
+            self._add(torch.cat([part.double() for part in parts], dim=1))
+
+    def _add(self, both: Tensor) -> None:
+        """Merge the moments of (l, D1 + D2), which is overwritten. Of the scatter the block below is not needed."""
         if self.mean is None:
             self.mean, self.power = torch.zeros_like(both[0]), torch.zeros_like(both[0])
             self.scatter = both.new_zeros(both.shape[1], both.shape[1])
         mean, total = both.mean(dim=0), self.count + len(both)
         step = mean - self.mean
-        self.scatter += (both - mean).T @ (both - mean) + step.outer(step) * (self.count * len(both) / total)
         self.power += both.square().sum(dim=0)
+        between = math.sqrt(self.count * len(both) / total) * step  # as one more frame, what the means differ by
+        a, b = torch.cat([both.sub_(mean), between[None]]).tensor_split([self.width_a], dim=1)
+        self.scatter[: self.width_a, : self.width_a].addmm_(a.T, a)
+        self.scatter[: self.width_a, self.width_a :].addmm_(a.T, b)
+        self.scatter[self.width_a :, self.width_a :].addmm_(b.T, b)
         self.mean, self.count = self.mean + step * (len(both) / total), total
 
     def value(self) -> Tensor:
@@ -74,7 +104,12 @@ class PooledCKA:
 
 
 def _float64(a: Frames, b: Frames) -> Tuple[Tensor, Tensor]:
-    a, b = (torch.as_tensor(x).detach().double() for x in (a, b))
+    a, b = _same_frames(a, b)
+    return a.double(), b.double()
+
+
+def _same_frames(a: Frames, b: Frames) -> Tuple[Tensor, Tensor]:
+    a, b = (torch.as_tensor(x).detach() for x in (a, b))
     if a.dim() != 2 or b.dim() != 2 or len(a) != len(b) or not len(a):
         raise ValueError(
             f"CKA needs two (frames, width) representations of the same frames, got {tuple(a.shape)} and "

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from espnet_llmasr.metrics.cka import PooledCKA, feature_cka, gram_cka, linear_cka
+from espnet_llmasr.metrics.cka import MAX_FRAMES, PooledCKA, feature_cka, gram_cka, linear_cka, utterance_cka
 
 
 def frames(length, width, seed=0):
@@ -33,7 +33,8 @@ def rotation(width, seed=7):
     return torch.linalg.qr(frames(width, width, seed) - 5.0)[0]
 
 
-SHAPES = [(5, 16, 16), (60, 8, 24), (40, 40, 40), (200, 12, 6)]
+SHAPES = [(5, 16, 16), (60, 8, 24), (40, 40, 40), (200, 12, 6), (250, 320, 160)]
+LENGTHS = {3: (4, 9, 2, 7), 5: (3, 1, 8, 5)}
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -83,6 +84,39 @@ def test_pooled_frames_equal_one_long_utterance():
     together = [torch.cat(side) for side in zip(*pairs)]
     assert pooled.value().item() == pytest.approx(equation_12(*together), abs=1e-10)
     assert pooled.scatter.shape == (20, 20) and pooled.count == 238
+
+
+def test_frames_in_one_go_equal_many_updates():
+    a, b = related(2 * MAX_FRAMES + 300, 8, 12)
+    a += 1000
+    at_once, streamed = PooledCKA(), PooledCKA()
+    at_once.update(a, b)
+    for start in range(0, len(a), 77):
+        streamed.update(a[start : start + 77].numpy(), b[start : start + 77])
+    assert at_once.count == streamed.count == len(a)
+    assert at_once.value().item() == pytest.approx(linear_cka(a, b).item(), abs=1e-10)
+    assert streamed.value().item() == pytest.approx(linear_cka(a, b).item(), abs=1e-10)
+    with pytest.raises(ValueError, match="widths 12 and 8 after 8 and 12"):
+        streamed.update(b, a)
+
+
+def test_an_update_leaves_the_frames_alone():
+    a, b = related(20, 8, 12)
+    before = a.clone(), b.clone()
+    PooledCKA().update(a, b)
+    assert torch.equal(a, before[0]) and torch.equal(b, before[1])
+
+
+def test_equation_10_over_mean_frames():
+    """Means of widths 3 and 5 from other numbers of frames, against Eq. 10 in numpy with centred columns."""
+    sides = [[frames(length, width, seed=length).numpy() for length in lengths] for width, lengths in LENGTHS.items()]
+    x, y = (np.stack([frame.mean(axis=0) for frame in side]) for side in sides)
+    x, y = x - x.mean(axis=0), y - y.mean(axis=0)
+    expected = np.linalg.norm(x.T @ y) ** 2 / (np.linalg.norm(x.T @ x) * np.linalg.norm(y.T @ y))
+    assert utterance_cka(*sides).item() == pytest.approx(expected, abs=1e-10)
+    assert utterance_cka(iter(sides[0]), map(torch.from_numpy, sides[1])) == utterance_cka(*sides)
+    with pytest.raises(ValueError, match="same utterances twice, got 4 and 3"):
+        utterance_cka(sides[0], sides[1][:3])
 
 
 @pytest.mark.parametrize("constant", [torch.full((20, 6), 0.1), torch.zeros(20, 6)])
