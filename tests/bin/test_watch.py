@@ -1,6 +1,7 @@
 """The watcher's command on a real tiny pretraining, and its mistakes."""
 
 import json
+import sys
 
 import pytest
 import torch
@@ -39,7 +40,36 @@ def test_a_store_keeps_its_threshold(command, pretrained, corpus, tmp_path):
     watch.main(options(pretrained, corpus, tmp_path))
     done = command(watch, *options(pretrained, corpus, tmp_path, threshold=0.5))
     assert done.code == 1 and done.err.count("\n") == 1
-    assert "was made with {'start_step': 2, 'threshold': 0.975}, asked is" in done.err and "remove it" in done.err
+    assert (
+        "was made with {'threshold': 0.975, 'start_step': 2, 'min_interval': 0, 'hysteresis': 0.0}, asked is"
+        in done.err
+    )
+    assert "remove it" in done.err
+
+
+def test_a_store_from_before_there_was_a_hysteresis(command, pretrained, corpus, tmp_path):
+    """Its watch.yaml lacks what is at its default; another value is another rule."""
+    watch.main(options(pretrained, corpus, tmp_path))
+    (tmp_path / "watch.yaml").write_text("start_step: 2\nthreshold: 0.975\n")
+    watch.main(options(pretrained, corpus, tmp_path))
+    (tmp_path / "watch.yaml").write_text("start_step: 2\nthreshold: 0.975\n")
+    for wrong in (dict(hysteresis=0.01), dict(min_interval=2)):
+        done = command(watch, *options(pretrained, corpus, tmp_path, **wrong))
+        assert done.code == 1 and "remove it" in done.err
+
+
+def test_curves_are_written_if_asked_for(pretrained, corpus, tmp_path):
+    pytest.importorskip("tensorboard")
+    watch.main(options(pretrained, corpus, tmp_path / "without"))
+    watch.main(options(pretrained, corpus, tmp_path / "with", use_tensorboard="true"))
+    assert list((tmp_path / "with" / "tensorboard").glob("events.*"))
+    assert not (tmp_path / "without" / "tensorboard").exists()
+
+
+def test_without_tensorboard_nothing_is_written(command, pretrained, corpus, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    done = command(watch, *options(pretrained, corpus, tmp_path / "e", use_tensorboard="true"))
+    assert done.code == 1 and "pip install tensorboard" in done.err and not (tmp_path / "e").exists()
 
 
 @pytest.mark.parametrize("threshold", ["0", "-0.5", "1.5", "nan"])

@@ -10,10 +10,14 @@ import yaml
 from torch import nn
 
 from espnet_llmasr.asr.conformer import FireRedConformerEncoder
+from espnet_llmasr.asr.cr_ctc import CTCHead
 from espnet_llmasr.metrics.cka import linear_cka
-from espnet_llmasr.train import watcher as watcher_module
+from espnet_llmasr.train import pretraining as pretraining_module
 from espnet_llmasr.train.encoder_store import EncoderStore
-from espnet_llmasr.train.watcher import Pretraining, Watcher, action_for, encoder_state, validate_threshold, watch
+from espnet_llmasr.train.pretraining import Pretraining, encoder_and_head
+from espnet_llmasr.train.probe import Probe
+from espnet_llmasr.train.swap_rule import SwapRule
+from espnet_llmasr.train.watcher import Watcher, watch
 
 LENGTHS = torch.tensor([200, 60, 33])
 
@@ -45,37 +49,13 @@ def start():
 def new_watcher(tmp_path):
     def build(threshold=0.975, start_step=100):
         torch.manual_seed(3)
-        model = SimpleNamespace(encoder=encoder(1), frontend=Identity(), normalize=None)
+        head = CTCHead(16, 5)
+        model = SimpleNamespace(encoder=encoder(1), frontend=Identity(), normalize=None, ctc_head=head)
         speech = [(torch.randn(3, 200, 80), LENGTHS)]
         store = EncoderStore(tmp_path / "store")
-        return Watcher(model, speech, store, tmp_path / "store" / "cka.jsonl", threshold, start_step)
+        return Watcher(Probe(model, speech), store, tmp_path / "store" / "cka.jsonl", SwapRule(threshold, start_step))
 
     return build
-
-
-# ---- decisions -----------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "step, has_reference, cka, ended, expected",
-    [
-        (99, False, 1.0, False, None),
-        (99, False, 1.0, True, "final"),  # also if pretraining was shorter than the start step
-        (100, False, 1.0, False, "reference"),
-        (200, True, 0.975, False, "keep"),
-        (200, True, 0.9749, False, "publish"),
-        (200, True, 0.999, True, "final"),
-    ],
-)
-def test_action_for(step, has_reference, cka, ended, expected):
-    assert action_for(step, 100, has_reference, cka, 0.975, ended) == expected
-
-
-@pytest.mark.parametrize("threshold", [0.0, -1.0, 1.01, float("nan")])
-def test_threshold_outside_its_range(threshold):
-    with pytest.raises(ValueError, match="allowed is 0 < threshold <= 1"):
-        validate_threshold(threshold)
-    assert validate_threshold(1.0) == 1.0
 
 
 # ---- checks --------------------------------------------------------------------------------------------------------
@@ -85,7 +65,7 @@ def test_a_whole_pretraining(new_watcher, start):
     watcher = new_watcher()
     near, far = moved(start, 0.002), moved(start, 0.5)
     steps = [(50, start), (100, start), (200, near), (300, far), (400, far)]
-    checks = [watcher.check(*step, False) for step in steps] + [watcher.check(400, far, True)]
+    checks = [watcher.check(*step, None, False) for step in steps] + [watcher.check(400, far, None, True)]
     assert checks[0] is None
     assert [check.action for check in checks[1:]] == ["reference", "keep", "publish", "keep", "final"]
     assert [check.reference_step for check in checks[1:]] == [0, 100, 100, 300, 300]
@@ -101,9 +81,9 @@ def test_equation_12_per_utterance_on_valid_frames(new_watcher, start):
     """Against single utterances without padding."""
     watcher = new_watcher()
     other = moved(start, 0.1)
-    watcher.check(100, start, False)
-    layers = watcher.compare(other)
-    (feats, lengths), values = watcher.feats[0], []
+    watcher.check(100, start, None, False)
+    layers = watcher.probe.measure(other, None, watcher.reference).cka_layers
+    (feats, lengths), values = watcher.probe.feats[0], []
     models = [encoder(0).eval(), encoder(0).eval()]
     models[1].load_state_dict(other)
     with torch.no_grad():
@@ -124,19 +104,19 @@ def run_all(build, start, kill=None):
         arm(watcher, *kill)
     try:
         for step, state in states:
-            watcher.check(step, state, step == 400)
+            watcher.check(step, state, None, step == 400)
     except KeyboardInterrupt:
         watcher = build()
         for step, state in states:
             if step > watcher.last_step() or (step == 400 and watcher.store.final_step() is None):
-                watcher.check(step, state, step == 400)
+                watcher.check(step, state, None, step == 400)
     lines = [json.loads(line) for line in watcher.log.read_text().splitlines()]
     return [(line["step"], line["reference_step"], line["action"]) for line in lines], watcher.store
 
 
 def arm(watcher, name, call):
     """Interrupts before the `call`-th call of a method."""
-    owner = watcher if hasattr(watcher, name) else watcher.store
+    owner = next(part for part in (watcher, watcher.store, watcher.probe) if hasattr(part, name))
     original, calls = getattr(owner, name), []
 
     def wrapper(*args):
@@ -148,7 +128,7 @@ def arm(watcher, name, call):
     setattr(owner, name, wrapper)
 
 
-KILLS = [(name, n) for name in ("_act", "_append") for n in (1, 2, 3, 4)] + [("publish_final", 1), ("compare", 2)]
+KILLS = [(name, n) for name in ("_act", "_append") for n in (1, 2, 3, 4)] + [("publish_final", 1), ("measure", 3)]
 
 
 @pytest.mark.parametrize("kill", KILLS)
@@ -162,8 +142,8 @@ def test_a_watcher_killed_anywhere_goes_on(new_watcher, start, kill):
 
 def test_a_broken_published_encoder_is_not_taken_as_reference(new_watcher, start):
     watcher = new_watcher()
-    watcher.check(100, start, False)
-    watcher.check(300, moved(start, 0.5), False)
+    watcher.check(100, start, None, False)
+    watcher.check(300, moved(start, 0.5), None, False)
     watcher.store.path(300).write_bytes(b"PK broken")
     assert new_watcher().reference_step == 100
 
@@ -183,7 +163,8 @@ class Training:
         (self.directory / "config.yaml").write_text(yaml.safe_dump(config))
 
     def epoch(self, number, state):
-        weights = {f"encoder.{name}": value for name, value in state.items()} | {"head": torch.ones(1)}
+        parts = {"encoder": state, "ctc_head": CTCHead(16, 5).state_dict(), "other": {"x": torch.ones(1)}}
+        weights = {f"{part}.{name}": value for part in parts for name, value in parts[part].items()}
         torch.save(weights, self.directory / f"{number}epoch.pth")
         (self.directory / "latest.pth").unlink(missing_ok=True)
         (self.directory / "latest.pth").symlink_to(f"{number}epoch.pth")
@@ -219,8 +200,9 @@ def test_newest_epoch(training, start):
     pretraining = Pretraining(training.directory)
     assert pretraining.newest() is None
     training.epoch(2, start)
-    number, state = pretraining.newest()
-    assert number == 2 and set(state) == set(start) and pretraining.newest(after=2) is None
+    number, state, head = pretraining.newest()
+    assert number == 2 and set(state) == set(start) and set(head) == set(CTCHead(16, 5).state_dict())
+    assert pretraining.newest(after=2) is None
     path = training.directory / "2epoch.pth"
     path.write_bytes(path.read_bytes()[:-100])  # being written anew
     assert pretraining.newest() is None
@@ -234,9 +216,9 @@ def test_an_epoch_pruned_while_it_is_read(training, start, monkeypatch):
 
     def gone(path):
         path.unlink()
-        return encoder_state(path)
+        return encoder_and_head(path)
 
-    monkeypatch.setattr(watcher_module, "encoder_state", gone)
+    monkeypatch.setattr(pretraining_module, "encoder_and_head", gone)
     assert Pretraining(training.directory).newest() is None
 
 
@@ -262,7 +244,7 @@ def test_watch_until_the_end(training, new_watcher, start):
 def test_watch_ends_if_the_last_epoch_was_checked_before(training, new_watcher, start):
     watcher = new_watcher(start_step=25)
     training.epoch(1, start)
-    watcher.check(25, start, False)
+    watcher.check(25, start, None, False)
     training.end()
     watch(Pretraining(training.directory), watcher)
     assert [(c.step, c.action) for c in watcher.checks()] == [(25, "reference"), (25, "final")]
