@@ -1,5 +1,11 @@
 """Adds our components to the stock ASR task; the one place that imports espnet2.tasks.asr (slow, tries the network)."""
 
+from argparse import Namespace
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Tuple
+
+import torch
 from espnet2.asr.encoder.abs_encoder import AbsEncoder
 from espnet2.asr.espnet_model import ESPnetASRModel
 from espnet2.asr.frontend.abs_frontend import AbsFrontend
@@ -21,3 +27,18 @@ def register() -> None:
     for choices, name, component, base in COMPONENTS:
         assert issubclass(component, base), component
         choices.classes[name] = component
+
+
+def load_asr(config: Path, weights: Path, device: str = "cpu") -> Tuple[ESPnetASRModel, Namespace]:
+    """A model of the stock ASR task, in eval mode, and its configuration.
+
+    Raises:
+        ValueError: weights are broken, missing or left over (ESPnet's own loader would be silent).
+    """
+    register()
+    model, args = asr.ASRTask.build_model_from_file(config, device=device)
+    try:
+        model.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
+    except (RuntimeError, EOFError, IndexError, UnpicklingError) as error:
+        raise ValueError(f"{weights} is broken or does not fit {config}: {error}") from error
+    return model.eval(), args

@@ -1,0 +1,90 @@
+"""A frozen text model: embeddings of transcripts for CSAI (last token) and for CKA to text (input embeddings).
+
+B utterances, S tokens, E width of the text model.
+"""
+
+from pathlib import Path
+from typing import List, Tuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
+from transformers import AutoModel, AutoTokenizer
+
+from espnet_llmasr.asr.llm import build_llm, load_tokenizer
+
+
+class TextEmbedder:
+    """A text model by hub name (Qwen/Qwen3-Embedding-8B), by directory, or our own LLM directory (exp/llm: llm.pth).
+
+    Args:
+        device: "cpu" computes in float32, "cuda" in bfloat16.
+        batch_size: transcripts at a time.
+
+    Raises:
+        ValueError: a directory without a text model. OSError: no such name on the hub, or no network.
+    """
+
+    def __init__(self, name: str, device: str = "cpu", batch_size: int = 32):
+        self.model, self.tokenizer = _open(name, torch.float32 if device == "cpu" else torch.bfloat16)
+        self.model.to(device).eval()
+        self.device, self.batch_size = device, batch_size
+
+    @torch.no_grad()
+    def last_token(self, texts: List[str]) -> Tensor:
+        """(B, E) float32, the output at the last token of each text, rows of length 1.
+
+        The tokenizer adds what it is made to add: Qwen3-Embedding's ends each text with its end token. Padding stands
+        on the right whatever the tokenizer's own habit, so neither positions nor causal attention see it.
+
+        Raises:
+            ValueError: a text without a token.
+        """
+        rows = [self.tokenizer(text)["input_ids"] for text in texts]
+        order = sorted(range(len(rows)), key=lambda number: len(rows[number]))
+        found = {}
+        for first in range(0, len(order), self.batch_size):
+            numbers = order[first : first + self.batch_size]
+            found.update(zip(numbers, self._last([rows[number] for number in numbers])))
+        return nn.functional.normalize(torch.stack([found[number] for number in range(len(rows))]), dim=1)
+
+    def _last(self, rows: List[List[int]]) -> Tensor:
+        """Outputs (B, E) at the last of the tokens of each row."""
+        ids, lengths = _padded(rows)
+        mask = torch.arange(ids.shape[1]) < lengths[:, None]
+        hidden = self.model(input_ids=ids.to(self.device), attention_mask=mask.long().to(self.device)).last_hidden_state
+        return hidden[torch.arange(len(rows)), lengths - 1].float().cpu()
+
+    @torch.no_grad()
+    def input_mean(self, texts: List[str]) -> Tensor:
+        """(B, E) float32, the mean of the input embeddings of each text's own tokens (no special ones).
+
+        Raises:
+            ValueError: a text without a token.
+        """
+        rows, table = [], self.model.get_input_embeddings()
+        for text in texts:
+            ids, _ = _padded([self.tokenizer(text, add_special_tokens=False)["input_ids"]])
+            rows.append(table(ids.to(self.device)).float().mean(dim=1).cpu())
+        return torch.cat(rows)
+
+
+def _padded(rows: List[List[int]]) -> Tuple[Tensor, Tensor]:
+    """ids (B, S), right-padded, and lengths (B,)."""
+    if not all(rows):
+        raise ValueError("an empty text has no embedding: leave out utterances without a transcript")
+    return pad_sequence([torch.tensor(row) for row in rows], batch_first=True), torch.tensor([len(row) for row in rows])
+
+
+def _open(name: str, dtype: torch.dtype) -> Tuple[nn.Module, object]:
+    """The model below the head of words, and the tokenizer."""
+    directory = Path(name)
+    if (directory / "llm.pth").is_file():
+        llm = build_llm(directory / "config.json")
+        llm.load_state_dict(torch.load(directory / "llm.pth", map_location="cpu", weights_only=True))
+        return llm.base_model.to(dtype), load_tokenizer(directory / "tokenizer.json")
+    if (directory.is_dir() or name.startswith((".", "/"))) and not (directory / "config.json").is_file():
+        raise ValueError(
+            f"{name} has no config.json: give the directory of a text model, exp/llm (stage 4), or a name on the hub"
+        )
+    return AutoModel.from_pretrained(name, dtype=dtype), AutoTokenizer.from_pretrained(name)

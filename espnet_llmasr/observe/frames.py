@@ -1,0 +1,34 @@
+"""What is looked at in a speech encoder: the valid frames of every layer, for one utterance at a time.
+
+One at a time, because a batch is padded, and many encoders let the padding in: wav2vec 2.0's group norm and ESPnet's
+convolutions see it. So an utterance's frames never depend on its mates.
+
+N samples, L encoder frames, D encoder width, L' speech tokens, E LLM width.
+"""
+
+from typing import List, NamedTuple, Optional, Protocol
+
+from torch import Tensor
+
+
+class Frames(NamedTuple):
+    """Valid frames of one utterance, on the encoder's device.
+
+    Attributes:
+        layers: (L, D) for every layer, the first one first. The last is the encoder's output as its user gets it, that
+            is, after a final layer norm where the encoder has one.
+        adaptor: (L', E), what the LLM reads; None where there is no adaptor.
+    """
+
+    layers: List[Tensor]
+    adaptor: Optional[Tensor] = None
+
+
+class SpeechEncoder(Protocol):
+    """A frozen encoder in eval mode. `rate` is the sample rate in Hz that it hears."""
+
+    rate: int
+
+    def __call__(self, samples: Tensor) -> Frames:
+        """samples (N,) float32 in [-1, 1] -> frames. Raises ValueError for audio that it cannot take."""
+        ...

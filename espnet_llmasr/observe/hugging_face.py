@@ -1,0 +1,82 @@
+"""Speech encoders from a Hugging Face directory: the Whisper family and the wav2vec 2.0 family."""
+
+from pathlib import Path
+from typing import Tuple
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoFeatureExtractor, AutoModel
+
+from espnet_llmasr.observe.frames import Frames
+
+ALLOWED = "Whisper and encoders with its features, wav2vec 2.0, HuBERT, WavLM and their kin"
+
+
+def open_hugging_face(directory: Path, device: str = "cpu"):
+    """The encoder in a directory that `save_pretrained` wrote (model and feature extractor).
+
+    Raises:
+        ValueError: it holds no speech encoder that is known here.
+    """
+    try:
+        extractor = AutoFeatureExtractor.from_pretrained(directory)
+        model = AutoModel.from_pretrained(directory, dtype=torch.float32).to(device).eval()
+    except (OSError, ValueError, KeyError) as error:
+        raise ValueError(f"{directory} holds no speech encoder that can be opened ({error}): {ALLOWED}") from error
+    if hasattr(extractor, "n_samples"):
+        return PaddedEncoder(model, extractor, device)
+    if hasattr(model, "_get_feat_extract_output_lengths") and "input_values" in extractor.model_input_names:
+        return WaveformEncoder(model, extractor, device)
+    name = AutoConfig.from_pretrained(directory).model_type
+    raise ValueError(f"{directory} is a model of type '{name}', allowed are {ALLOWED}")
+
+
+class PaddedEncoder:
+    """Whisper's encoder: its input is always filled up to 30 s; only the frames of the audio itself are valid.
+
+    It does not mask the silence that follows, so it hears that too. A frame of the log-mel
+    features is one hop of audio, and a convolution of stride 2 makes one encoder frame of two (50 Hz).
+    """
+
+    def __init__(self, model: nn.Module, extractor, device: str):
+        self.encoder = model.get_encoder() if hasattr(model, "decoder") else model
+        self.extractor, self.device, self.rate = extractor, device, extractor.sampling_rate
+
+    @torch.no_grad()
+    def __call__(self, samples: Tensor) -> Frames:
+        """Raises ValueError for audio longer than the encoder's input."""
+        most = self.extractor.n_samples
+        if len(samples) > most:
+            raise ValueError(
+                f"{len(samples) / self.rate:.1f} s of audio, this encoder takes {most / self.rate:g} s: "
+                "leave longer utterances out (--max_duration of the data stage)"
+            )
+        feats = self.extractor(samples.numpy(), sampling_rate=self.rate, return_tensors="pt").input_features
+        found = self.encoder(feats.to(self.device), output_hidden_states=True)
+        samples_per_frame = most // found.last_hidden_state.shape[1]
+        length = -(-len(samples) // samples_per_frame)
+        return Frames([layer[0, :length] for layer in _layers(found)])
+
+
+class WaveformEncoder:
+    """wav2vec 2.0, HuBERT, WavLM: convolutions on the waveform, which the feature extractor may standardise."""
+
+    def __init__(self, model: nn.Module, extractor, device: str):
+        self.model, self.extractor, self.device, self.rate = model, extractor, device, extractor.sampling_rate
+
+    @torch.no_grad()
+    def __call__(self, samples: Tensor) -> Frames:
+        """Raises ValueError for audio shorter than the convolutions' field of view. Nothing is padded: all is valid."""
+        if int(self.model._get_feat_extract_output_lengths(torch.tensor(len(samples)))) < 1:
+            raise ValueError(f"{len(samples)} samples are less than one frame of this encoder: leave the utterance out")
+        speech = self.extractor(samples.numpy(), sampling_rate=self.rate, return_tensors="pt").input_values
+        found = self.model(speech.to(self.device), output_hidden_states=True)
+        return Frames([layer[0] for layer in _layers(found)])
+
+
+def _layers(found) -> Tuple[Tensor, ...]:
+    """Outputs (1, L, D) of all layers; hidden_states[0] is the input of the first one.
+
+    The last layer is last_hidden_state, because some models apply their final layer norm only there.
+    """
+    return (*found.hidden_states[1:-1], found.last_hidden_state)

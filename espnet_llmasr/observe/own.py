@@ -1,0 +1,71 @@
+"""Encoders of our own trainings, without their CTC head or LLM: a checkpoint's other weights are not even read.
+
+A Qwen3 of billions of parameters would only take memory here.
+"""
+
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Dict
+from zipfile import is_zipfile
+
+import torch
+from torch import Tensor
+
+from espnet_llmasr.asr.adaptor import ConcatAdaptor
+from espnet_llmasr.asr.conformer import subsampled_length
+from espnet_llmasr.asr.features import extract_features
+from espnet_llmasr.observe.frames import Frames
+from espnet_llmasr.tasks.checks import build
+from espnet_llmasr.tasks.speech_task import SpeechTask
+
+
+class OwnEncoder:
+    """The encoder, and the adaptor if there is one, of phone_train, llm_asr_train or an encoder store.
+
+    Args:
+        config: config.yaml of the training (of the pretraining, for a published encoder).
+        weights: <n>epoch.pth, or encoder.<step>.pth.
+
+    Raises:
+        ValueError: the weights are broken, or not of this encoder.
+    """
+
+    def __init__(self, config: Path, weights: Path, device: str = "cpu"):
+        args = SpeechTask.config_of(config)
+        parts = SpeechTask.build_components(args)
+        state = _read(weights)
+        self.frontend, self.normalize, self.encoder = parts["frontend"], parts["normalize"], parts["encoder"]
+        self.adaptor, self.device, self.rate = None, device, self.frontend.fs
+        try:
+            self.encoder.load_state_dict(_part(state, "encoder.") or state)
+            if "adaptor.linear2.weight" in state:
+                sizes = dict(input_size=self.encoder.output_size(), output_size=len(state["adaptor.linear2.weight"]))
+                self.adaptor = build(ConcatAdaptor, "adaptor_conf", args.adaptor_conf, **sizes)
+                self.adaptor.load_state_dict(_part(state, "adaptor."))
+        except RuntimeError as error:
+            raise ValueError(f"{weights} does not fit {config}: {error}") from error
+        for module in (self.frontend, self.normalize, self.encoder, self.adaptor):
+            if module is not None:
+                module.to(device).eval()
+
+    @torch.no_grad()
+    def __call__(self, samples: Tensor) -> Frames:
+        speech, lengths = samples[None].to(self.device), torch.tensor([len(samples)], device=self.device)
+        feats, lengths = extract_features(speech, lengths, self.frontend, self.normalize)
+        layers = self.encoder.forward_layers(feats, lengths)
+        if self.adaptor is None:
+            return Frames([layer[0] for layer in layers])
+        tokens, _ = self.adaptor(layers[-1], subsampled_length(lengths))
+        return Frames([layer[0] for layer in layers], tokens[0])
+
+
+def _read(weights: Path) -> Dict[str, Tensor]:
+    try:
+        return torch.load(weights, map_location="cpu", weights_only=True, mmap=is_zipfile(weights))
+    except (RuntimeError, EOFError, IndexError, UnpicklingError) as error:
+        raise ValueError(f"{weights} is broken: {error}: take another checkpoint of this training") from error
+
+
+def _part(state: Dict[str, Tensor], prefix: str) -> Dict[str, Tensor]:
+    """The weights below a prefix, without it."""
+    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}

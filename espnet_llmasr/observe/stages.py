@@ -1,0 +1,99 @@
+"""The stored encoders of an experiment, in the order in which the recipe trained them."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Dict, Iterator, List, Optional
+
+from espnet_llmasr.train.encoder_store import EncoderStore, is_whole
+from espnet_llmasr.train.pretraining import Pretraining
+from espnet_llmasr.train.swap import read_swaps
+from espnet_llmasr.train.watcher import read_checks
+
+STAGES = ("pretrain", "ia_sft", "joint_sft")  # the alignment changes no encoder, the paper leaves it out, too
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A stored encoder: its name in the log, its stage, that stage's updates (None: unknown), and PATH[:WEIGHTS]."""
+
+    name: str
+    stage: str
+    step: Optional[int]
+    spec: str
+
+
+def checkpoints_of(exp: Path) -> List[Checkpoint]:
+    """All stored encoders of the folder of an experiment (exp), each stage by its updates.
+
+    Raises:
+        ValueError: there is none.
+    """
+    found = [
+        Checkpoint(f"{stage}.{step}", stage, step, str(path))
+        for stage, paths in (("pretrain", _pretrained(exp)), *((name, _tuned(exp, name)) for name in STAGES[1:]))
+        for step, path in sorted(paths.items())
+    ]
+    if not found:
+        raise ValueError(f"{exp} has no checkpoints in {', '.join(STAGES)}: give the folder that the recipe trained in")
+    return found
+
+
+def named(spec: str) -> Checkpoint:
+    """NAME=PATH[:WEIGHTS]. Its stage is the folder's name.
+
+    Raises:
+        ValueError: there is no NAME.
+    """
+    name, separator, path = spec.partition("=")
+    if not (name and separator and path):
+        raise ValueError(f"--model {spec}: expected NAME=PATH or NAME=PATH:WEIGHTS, such as whisper=/models/whisper")
+    folder = Path(path if Path(path).is_dir() else path.rpartition(":")[0] or path)
+    return Checkpoint(name, (folder.parent if folder.suffix == ".pth" else folder).name, None, path)
+
+
+def _pretrained(exp: Path) -> Dict[int, Path]:
+    """Encoders by pretraining updates: kept epochs, and what the watcher stored."""
+    store, paths = EncoderStore(exp / "encoders"), _kept(exp / "pretrain")
+    for check in read_checks(store.directory / "cka.jsonl"):
+        if check.action == "reference":
+            paths[check.step] = store.directory / "reference.pth"
+    paths.update({step: store.path(step) for step in store.steps()})
+    return _whole(paths)
+
+
+def _tuned(exp: Path, stage: str) -> Dict[int, Path]:
+    """Encoders by the stage's updates: the one it starts from, those swapped in at epoch starts, kept epochs."""
+    folder = exp / stage
+    if not (folder / "config.yaml").is_file():
+        return {}
+    training, store = Pretraining(folder), EncoderStore(exp / "encoders")
+    paths = {0: path for path in _starts(exp, training.config()["init_param"])}
+    updates = training.updates_per_epoch()
+    for swap in read_swaps(folder / "swaps.jsonl"):
+        paths[(swap.epoch - 1) * updates] = store.path(swap.encoder_step)
+    return _whole({**paths, **_kept(folder)})
+
+
+def _starts(exp: Path, init_param: List[str]) -> Iterator[Path]:
+    """The whole model that a stage starts from (exp/ia_sft/latest.pth), looked up in this experiment."""
+    for spec in init_param:
+        if ":" not in spec:
+            yield exp / Path(spec).parent.name / Path(spec).name
+
+
+def _kept(folder: Path) -> Dict[int, Path]:
+    """<n>epoch.pth by updates."""
+    if not (folder / "config.yaml").is_file():
+        return {}
+    training = Pretraining(folder)
+    return {epoch * training.updates_per_epoch(): folder / f"{epoch}epoch.pth" for epoch in training.stored()}
+
+
+def _whole(paths: Dict[int, Path]) -> Dict[int, Path]:
+    """Those that can be read; broken ones are named in a warning."""
+    there = {step: path for step, path in paths.items() if path.exists()}
+    whole = {step: path for step, path in there.items() if is_whole(path)}
+    for step in there.keys() - whole.keys():
+        logging.warning("%s is not a whole checkpoint: skipped", there[step])
+    return whole

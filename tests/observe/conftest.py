@@ -1,0 +1,106 @@
+"""Tiny random encoders of every kind that can be measured."""
+
+import json
+
+import pytest
+import torch
+import yaml
+
+from espnet_llmasr.tasks.llm_asr import LLMASRTask
+from espnet_llmasr.tasks.phoneme_ctc import PhonemeCTCTask
+
+SIZES = dict(hidden_size=16, num_hidden_layers=3, num_attention_heads=2, intermediate_size=16)
+
+
+def _save(task, model, args, folder):
+    """A folder as a training leaves it: config.yaml, 1epoch.pth, latest.pth."""
+    folder.mkdir(parents=True)
+    options = {name: value for name, value in vars(args).items() if name != "config"}
+    (folder / "config.yaml").write_text(yaml.safe_dump(json.loads(json.dumps(options, default=str))))
+    torch.save(model.state_dict(), folder / "1epoch.pth")
+    (folder / "latest.pth").symlink_to("1epoch.pth")
+
+
+@pytest.fixture(scope="session")
+def own(build_model, phone_options, llm_options, tmp_path_factory):
+    """exp / {pretrain, ia_sft, joint_sft, encoders}, and the models in memory: (exp, phone model, llm model)."""
+    exp, scratch = tmp_path_factory.mktemp("own") / "exp", tmp_path_factory.mktemp("scratch")
+    phone, phone_args = build_model(PhonemeCTCTask, phone_options(scratch / "p"))
+    llm, llm_args = build_model(LLMASRTask, llm_options(scratch / "l"))
+    _save(PhonemeCTCTask, phone, phone_args, exp / "pretrain")
+    for stage, start in (("ia_sft", "align"), ("joint_sft", "ia_sft")):
+        llm_args.init_param = [f"exp/{start}/latest.pth"]
+        _save(LLMASRTask, llm, llm_args, exp / stage)
+    (exp / "encoders").mkdir()
+    torch.save(phone.encoder.state_dict(), exp / "encoders" / "encoder.000000002.pth")
+    return exp, phone.eval(), llm.eval()
+
+
+@pytest.fixture(scope="session")
+def stock(tmp_path_factory):
+    """The folder of an ESPnet ASR model with a Conformer of three blocks, and the model."""
+    from espnet2.tasks.asr import ASRTask
+
+    folder = tmp_path_factory.mktemp("stock")
+    config = dict(
+        token_list=["<blank>", "<unk>", "a", "<sos/eos>"],
+        frontend_conf=dict(fs="16k", n_fft=400, hop_length=160),
+        encoder="conformer",
+        encoder_conf=dict(output_size=16, attention_heads=2, linear_units=16, num_blocks=3, cnn_module_kernel=5),
+        decoder="transformer",
+        decoder_conf=dict(attention_heads=2, linear_units=16, num_blocks=1),
+        normalize="utterance_mvn",
+    )
+    options = [part for name, value in config.items() for part in (f"--{name}", _text(value))]
+    args = ASRTask.get_parser().parse_args([*options[2:], "--token_list", "a"])
+    args.token_list = config["token_list"]
+    torch.manual_seed(1)
+    model = ASRTask.build_model(args).eval()
+    saved = json.loads(json.dumps(vars(args), default=str))
+    (folder / "config.yaml").write_text(yaml.safe_dump(saved))
+    torch.save(model.state_dict(), folder / "valid.acc.ave.pth")
+    return folder, model
+
+
+def _text(value) -> str:
+    return json.dumps(value) if isinstance(value, dict) else value
+
+
+@pytest.fixture(scope="session")
+def whisper(tmp_path_factory):
+    """A Whisper of three encoder layers that takes 2 s: 100 frames."""
+    from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperModel
+
+    folder = tmp_path_factory.mktemp("whisper")
+    sizes = {f"{part}_{name}": n for part in ("encoder", "decoder") for name, n in (("layers", 3), ("ffn_dim", 16))}
+    heads = dict(encoder_attention_heads=2, decoder_attention_heads=2)
+    ids = dict(vocab_size=9, pad_token_id=0, bos_token_id=1, eos_token_id=2, decoder_start_token_id=1)
+    torch.manual_seed(2)
+    config = WhisperConfig(d_model=16, num_mel_bins=80, max_source_positions=100, **sizes, **heads, **ids)
+    model = WhisperModel(config).eval()
+    model.save_pretrained(folder)
+    WhisperFeatureExtractor(chunk_length=2).save_pretrained(folder)
+    return folder, model
+
+
+@pytest.fixture(scope="session", params=["group", "layer"])
+def wav2vec(request, tmp_path_factory):
+    """wav2vec 2.0 in both forms: a group norm over the whole (padded) waveform, or layer norms."""
+    from transformers import Wav2Vec2Config, Wav2Vec2FeatureExtractor, Wav2Vec2Model
+
+    folder, stable = tmp_path_factory.mktemp("wav2vec"), request.param == "layer"
+    config = Wav2Vec2Config(
+        **SIZES, conv_dim=(16,) * 7, feat_extract_norm=request.param, do_stable_layer_norm=stable,
+        num_conv_pos_embeddings=8, num_conv_pos_embedding_groups=2,
+    )  # fmt: skip
+    torch.manual_seed(3)
+    model = Wav2Vec2Model(config).eval()
+    model.save_pretrained(folder)
+    Wav2Vec2FeatureExtractor(do_normalize=True).save_pretrained(folder)
+    return folder, model
+
+
+@pytest.fixture(scope="session")
+def samples():
+    """(seconds) -> noise (N,) at 16 kHz."""
+    return lambda seconds: 0.1 * torch.randn(int(16000 * seconds), generator=torch.Generator().manual_seed(0))

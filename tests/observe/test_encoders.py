@@ -1,0 +1,123 @@
+"""The frames of every kind of encoder against the model called by hand, and how a kind is found out."""
+
+import pytest
+import torch
+
+from espnet_llmasr.observe.encoders import find_encoder
+
+
+def frames(spec, audio):
+    return find_encoder(str(spec)).open()(audio)
+
+
+def same(found, expected, **tolerance):
+    assert len(found) == len(expected)
+    for layer, other in zip(found, expected):
+        torch.testing.assert_close(layer, other, **tolerance)
+
+
+@torch.no_grad()
+def by_hand(model, audio):
+    """All layers and the padded output of one of our models."""
+    feats, lengths = model.frontend(audio[None], torch.tensor([len(audio)]))
+    feats, lengths = model.normalize(feats, lengths)
+    return [layer[0] for layer in model.encoder.forward_layers(feats, lengths)]
+
+
+def test_pretraining(own, samples):
+    exp, phone, _ = own
+    audio = samples(0.8)
+    found = frames(exp / "pretrain", audio)
+    same(found.layers, by_hand(phone, audio))
+    assert found.adaptor is None and found.layers[0].shape == (18, 64)
+
+
+def test_fine_tuning_has_an_adaptor(own, samples):
+    exp, _, llm = own
+    audio = samples(0.8)
+    found = frames(f"{exp}/joint_sft:1epoch.pth", audio)
+    same(found.layers, by_hand(llm, audio))
+    with torch.no_grad():
+        tokens, lengths = llm.embed_speech(audio[None], torch.tensor([len(audio)]))
+    same([found.adaptor], [tokens[0, : int(lengths)]])
+    assert found.adaptor.shape == (5, 64)
+
+
+def test_published_encoder(own, samples):
+    exp, phone, _ = own
+    audio = samples(0.5)
+    for spec in (f"{exp}/encoders", f"{exp}/encoders:encoder.000000002.pth", exp / "encoders/encoder.000000002.pth"):
+        same(frames(spec, audio).layers, by_hand(phone, audio))
+
+
+@torch.no_grad()
+def test_espnet_conformer(stock, samples):
+    folder, model = stock
+    audio = samples(0.8)
+    found = frames(folder, audio)
+    output, _ = model.encode(audio[None], torch.tensor([len(audio)]))
+    same(found.layers[-1:], [output[0]])
+    feats, lengths = model._extract_feats(audio[None], torch.tensor([len(audio)]))
+    (_, inner), _, _ = model.encoder(*model.normalize(feats, lengths), return_all_hs=True)
+    same(found.layers[:-1], [layer[0] for layer in inner[:-1]])
+    assert len(found.layers) == 3 and found.adaptor is None
+    assert len(find_encoder(str(folder)).open()(audio).layers) == 3  # hooks do not pile up
+
+
+@torch.no_grad()
+def test_whisper_shows_only_frames_of_the_audio(whisper, samples):
+    from transformers import WhisperFeatureExtractor
+
+    folder, model = whisper
+    audio = samples(0.795)  # 12,720 samples: 39.75 frames of 320
+    found = frames(folder, audio)
+    feats = WhisperFeatureExtractor(chunk_length=2)(audio.numpy(), sampling_rate=16000, return_tensors="pt")
+    expected = model.encoder(feats.input_features, output_hidden_states=True)
+    assert [tuple(layer.shape) for layer in found.layers] == [(40, 16)] * 3
+    same(found.layers, [layer[0, :40] for layer in (*expected.hidden_states[1:3], expected.last_hidden_state)])
+    with pytest.raises(ValueError, match=r"2\.5 s of audio, this encoder takes 2 s"):
+        frames(folder, samples(2.5))
+
+
+@torch.no_grad()
+def test_wav2vec(wav2vec, samples):
+    folder, model = wav2vec
+    audio = samples(0.8)
+    found = frames(folder, audio)
+    standard = (audio - audio.mean()) / (audio.var(correction=0) + 1e-7).sqrt()
+    expected = model(standard[None], output_hidden_states=True)
+    same(found.layers[-1:], [expected.last_hidden_state[0]], atol=1e-5, rtol=1e-4)
+    same(found.layers[:-1], [layer[0] for layer in expected.hidden_states[1:-1]], atol=1e-5, rtol=1e-4)
+    assert found.layers[0].shape == (39, 16)
+    with pytest.raises(ValueError, match="100 samples are less than one frame"):
+        frames(folder, audio[:100])
+
+
+def test_what_is_no_encoder(own, tiny_llm, tmp_path, stock):
+    exp = own[0]
+    (tmp_path / "config.yaml").write_text("tts: vits\n")
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "config.yaml").write_text((exp / "pretrain" / "config.yaml").read_text())
+    (tmp_path / "broken" / "latest.pth").write_bytes(b"torn")
+    for spec, message in (
+        (tmp_path / "absent", "no encoder at .*absent"),
+        (tmp_path, "is of another task: expected that of phone_train"),
+        (exp, "holds no encoder: expected config.yaml"),
+        (tiny_llm, "holds no speech encoder that can be opened"),
+        (f"{exp}/joint_sft:9epoch.pth", "has no 9epoch.pth: append one of its weights, :1epoch.pth :latest.pth"),
+        (f"{exp}/encoders:encoder.000000009.pth", "has no encoder.000000009.pth: it has encoder.000000002.pth"),
+        (tmp_path / "broken", "latest.pth is broken"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            find_encoder(str(spec)).open()
+
+
+def test_weights_that_do_not_fit(own, stock, tmp_path):
+    exp, phone, _ = own
+    for source, name in ((exp / "pretrain", "latest.pth"), (stock[0], "valid.acc.ave.pth")):
+        folder = tmp_path / source.name
+        folder.mkdir()
+        (folder / "config.yaml").write_text((source / "config.yaml").read_text())
+        torch.save({"encoder.x": torch.ones(1)}, folder / name)
+        with pytest.raises(ValueError, match="does not fit .*config.yaml"):
+            find_encoder(str(folder)).open()

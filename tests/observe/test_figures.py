@@ -1,0 +1,160 @@
+"""What the figures show: the numbers of the observations, at the places that the paper gives them."""
+
+import builtins
+import json
+
+import pytest
+
+from espnet_llmasr.observe import canvas, figures
+from espnet_llmasr.observe.draw import draw_all
+from espnet_llmasr.observe.observations import FILE, Log, Observation, read_observations
+from espnet_llmasr.observe.series import Series, differing, lines_of, pairs_of
+
+STEPS = (("pretrain", (10, 40)), ("ia_sft", (0, 30)), ("joint_sft", (0, 20)))
+
+
+def row(name, stage="", step=None, nse=0.8, **changes):
+    values = dict(model="m", set="valid", utterances=100, nse_std=0.1, pai=12.0, csai=2.0, pai_baseline=1.5)
+    values |= dict(csai_baseline=1.9, choices={"ridge": 0.01}, cka_text=[0.1, 0.2, 0.3], cka_text_adaptor=0.4)
+    return Observation(
+        **{**dict(name=name, stage=stage, step=step, nse=nse, nse_layers=[nse] * 3), **values, **changes}
+    )
+
+
+def trajectory(nse=0.8):
+    """Two encoders of every stage; NSE falls by 0.01 from each to the next."""
+    places = [(stage, step) for stage, steps in STEPS for step in steps]
+    return [row(f"{stage}.{step}", stage, step, nse - 0.01 * i) for i, (stage, step) in enumerate(places)]
+
+
+def labelled(axis):
+    """label -> lines with it."""
+    found = {}
+    for line in axis.get_lines():
+        found.setdefault(line.get_label(), []).append(line)
+    return found
+
+
+def test_figure_1_shows_the_joint_training():
+    pairs = pairs_of([Series("run", trajectory())], [])
+    assert [(pair.label, pair.before.name, pair.after.name) for pair in pairs] == [
+        ("run", "joint_sft.0", "joint_sft.20")
+    ]
+    axes = figures.before_and_after(pairs).axes
+    assert [axis.get_title() for axis in axes] == ["NSE", "PAI (bits)", "CSAI (bits)"]
+    assert [bar.get_height() for bar in axes[0].patches] == pytest.approx([0.76, 0.75])
+    assert [bar.get_height() for bar in axes[1].patches] == [12, 12]
+
+
+def test_figure_1_without_a_joint_start_takes_the_newest_before():
+    rows = [one for one in trajectory() if one.name != "joint_sft.0"]
+    assert pairs_of([Series("run", rows)], [])[0].before.name == "ia_sft.30"
+    assert pairs_of([Series("run", rows[:3])], []) == []
+
+
+def test_pairs_by_name():
+    series = [Series("run", [row("whisper"), row("voxtral")])]
+    pair = pairs_of(series, ["Whisper=whisper,voxtral"])[0]
+    assert (pair.label, pair.before.name, pair.after.name) == ("Whisper", "whisper", "voxtral")
+    with pytest.raises(ValueError, match="'x' was not measured; there are whisper, voxtral"):
+        pairs_of(series, ["Whisper=whisper,x"])
+    with pytest.raises(ValueError, match="expected LABEL=BEFORE,AFTER"):
+        pairs_of(series, ["whisper,voxtral"])
+
+
+def test_figure_3_has_a_place_for_every_stage():
+    axes = figures.trajectory([Series("phones", trajectory()), Series("characters", trajectory(0.7))]).axes
+    lines = labelled(axes[0])
+    assert len(lines["phones"]) == len(lines["characters"]) == 3
+    assert [list(line.get_ydata()) for line in lines["phones"]] == [
+        pytest.approx(pair) for pair in ([0.8, 0.79], [0.78, 0.77], [0.76, 0.75])
+    ]
+    for stage, line in enumerate(lines["phones"]):
+        assert stage < min(line.get_xdata()) < max(line.get_xdata()) < stage + 1
+    assert [line.get_drawstyle() for line in lines["phones"]] == ["default", "steps-post", "default"]
+    assert [label.get_text() for label in axes[0].get_xticklabels()][0] == "pretraining\n0 to 40"
+    assert figures.BIAS in labelled(axes[1]) and figures.BIAS not in lines
+
+
+def test_figure_4_ends_with_the_adaptor():
+    lines = lines_of([Series("run", [*trajectory(), row("whisper", cka_text=[0.5] * 4, cka_text_adaptor=None)])])
+    axis = figures.layers(lines).axes[0]
+    found = labelled(axis)
+    before, whisper = found["run, before joint SFT"][0], found["whisper"][0]
+    assert list(before.get_xdata()) == [1, 2, 3, 5] and list(before.get_ydata()) == [0.1, 0.2, 0.3, 0.4]
+    assert list(whisper.get_xdata()) == [1, 2, 3, 4]
+    assert [tick.get_text() for tick in axis.get_xticklabels()] == ["1", "2", "3", "4", "Adap."]
+    assert found["run, after joint SFT"][0].get_color() == before.get_color() != whisper.get_color()
+
+
+CHECKS = [
+    dict(step=10, reference_step=0, cka=None, action="reference"),
+    dict(step=20, reference_step=10, cka=0.98, action="keep"),
+    dict(step=30, reference_step=10, cka=0.97, action="publish"),
+    dict(step=40, reference_step=30, cka=0.99, action="final"),
+]
+
+
+def test_figure_5_marks_triggers_and_threshold(tmp_path):
+    exp = tmp_path / "exp"
+    (exp / "encoders").mkdir(parents=True)
+    (exp / "encoders" / "cka.jsonl").write_text("".join(json.dumps(check) + "\n" for check in CHECKS))
+    (exp / "encoders" / "watch.yaml").write_text("threshold: 0.975\nstart_step: 10\n")
+    Log(tmp_path).put(row("whisper"))
+    names = [path.name for path in draw_all(tmp_path, "run", [], [], exp)]
+    assert names == ["figure_4.png", "figure_4.svg", "figure_5.png", "figure_5.svg"]
+    checks = [figures.Check(**check) for check in CHECKS]
+    axis = figures.reference_cka(checks, 0.975).axes[0]
+    curves = [line.get_xydata().tolist() for line in labelled(axis)["CKA (another colour: another reference)"]]
+    assert curves == [[[10, 1], [20, 0.98], [30, 0.97]], [[30, 1], [40, 0.99]]]
+    assert list(labelled(axis)["threshold 0.975"][0].get_ydata()) == [0.975, 0.975]
+    assert [marks.get_offsets().tolist() for marks in axis.collections] == [[[30, 0.97]], [[40, 0.99]]]
+
+
+def test_files_are_pictures_and_repeat(tmp_path):
+    for one in trajectory():
+        Log(tmp_path).put(one)
+    (tmp_path / "char").mkdir()
+    (tmp_path / "char" / FILE).write_text((tmp_path / FILE).read_text())
+    draw = lambda: draw_all(tmp_path, "phones", [f"characters={tmp_path}/char"], [], None)  # noqa: E731
+    paths = draw()
+    assert [path.name for path in paths[::2]] == ["figure_1.png", "figure_3.png", "figure_4.png"]
+    first = {path: path.read_bytes() for path in paths}
+    assert all(content.startswith(b"\x89PNG" if path.suffix == ".png" else b"<?xml") for path, content in first.items())
+    draw()
+    assert {path: path.read_bytes() for path in paths} == first
+
+
+def test_series_that_cannot_be_compared(tmp_path, caplog):
+    Log(tmp_path).put(row("a"))
+    Log(tmp_path / "b").put(row("a", utterances=50))
+    draw_all(tmp_path, "a", [f"b={tmp_path}/b"], [], None)
+    assert "not comparable: the observations were made with utterances 100 and 50" in caplog.text
+    assert differing([Series("a", [row("a"), row("b")])]) == ""
+    for compare, message in ((f"a={tmp_path}/b", "one label"), ("b", "expected LABEL=DIR"), ("b=x", "does not exist")):
+        with pytest.raises(ValueError, match=message):
+            draw_all(tmp_path, "a", [compare], [], None)
+
+
+def test_without_matplotlib(monkeypatch):
+    real = builtins.__import__
+
+    def absent(name, *args, **kwargs):
+        if name.startswith("matplotlib"):
+            raise ModuleNotFoundError(name)
+        return real(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", absent)
+    with pytest.raises(ValueError, match="pip install matplotlib"):
+        canvas.new_figure(1, 4, 3)
+
+
+def test_a_log_replaces_by_name_and_keeps_the_order(tmp_path):
+    for one in (row("a"), row("b"), row("a", nse=0.5, fingerprint="f")):
+        Log(tmp_path).put(one)
+    rows = read_observations(tmp_path / FILE)
+    assert [(one.name, one.nse) for one in rows] == [("a", 0.5), ("b", 0.8)]
+    assert Log(tmp_path).find("f").name == "a" and Log(tmp_path).find("g") is None
+    (tmp_path / FILE).write_text('{"name": "a"}\n')
+    with pytest.raises(ValueError, match="line 1 is no observation: .*nse"):
+        read_observations(tmp_path / FILE)

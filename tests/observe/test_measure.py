@@ -1,0 +1,104 @@
+"""All figures of an observation from known frames, computed here in numpy."""
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from espnet_llmasr.metrics.accessible_information import Choices, accessible_information
+from espnet_llmasr.observe.frames import Frames
+from espnet_llmasr.observe.measure import choose, measure, summarise
+from espnet_llmasr.train.targets import Targets
+
+COUNT = 14
+
+
+class Known:
+    """Layers that are fixed random projections of the audio's own samples: 4 and 6 wide, an adaptor of 3."""
+
+    rate = 8000
+
+    def __init__(self, seed=0, adaptor=True):
+        generator = torch.Generator().manual_seed(seed)
+        self.weights = [torch.randn(10, width, generator=generator) for width in (4, 6, 3)]
+        self.adaptor = adaptor
+
+    def __call__(self, samples):
+        first, second, third = (samples[: len(samples) // 10 * 10].view(-1, 10) @ weight for weight in self.weights)
+        return Frames([first, second], third[::2] if self.adaptor else None)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Entries, their samples, and targets of noise."""
+    root, rng = tmp_path_factory.mktemp("measure"), np.random.default_rng(0)
+    entries, samples = {}, {}
+    for number in range(COUNT):
+        uid = f"u{number:02d}"
+        samples[uid] = rng.normal(size=300 + 20 * number).astype(np.float32) * (0.1 + 0.02 * number)
+        entries[uid] = f"{root}/{uid}.wav"
+        soundfile.write(entries[uid], samples[uid], 8000, subtype="FLOAT")
+    parts = [torch.from_numpy(rng.normal(size=(COUNT, width))) for width in (5, 7, 8)]
+    return entries, samples, Targets(list(entries), *parts)
+
+
+def cka(x, y):
+    x, y = x - x.mean(0), y - y.mean(0)
+    return ((x.T @ y) ** 2).sum() / np.linalg.norm(x.T @ x) / np.linalg.norm(y.T @ y)
+
+
+def entropy(frames):
+    s = np.linalg.svd(frames, compute_uv=False)
+    p = s / s.sum()
+    return -(p * np.log(p)).sum() / np.log(len(s))
+
+
+def test_every_figure(data):
+    entries, samples, targets = data
+    encoder, other, choices = Known(), Known(seed=1, adaptor=False), Choices(num_components=3)
+    found = measure(encoder, entries, targets, choices, reference=other)
+    seen = [[np.asarray(x, float) for x in (*f.layers, f.adaptor)] for f in map(encoder, _tensors(samples))]
+    entropies = np.array([[entropy(layer) for layer in row[:2]] for row in seen])
+    np.testing.assert_allclose(found["nse_layers"], entropies.mean(0), rtol=1e-6)
+    assert found["nse"] == pytest.approx(entropies[:, 1].mean()) and found["utterances"] == COUNT
+    assert found["nse_std"] == pytest.approx(entropies[:, 1].std())
+    text = targets.text.numpy()
+    scores = [cka(np.stack([row[n].mean(0) for row in seen]), text) for n in range(3)]
+    np.testing.assert_allclose([*found["cka_text"], found["cka_text_adaptor"]], scores, rtol=1e-5)
+    u = np.stack([np.concatenate([row[1].mean(0), row[1].std(0)]) for row in seen])
+    expected = accessible_information(torch.from_numpy(u), targets.phonetic, targets.semantic, choices)
+    assert (found["pai"], found["csai"]) == pytest.approx(tuple(expected), rel=1e-5)
+    assert found["choices"]["num_components"] == 3 and 0 <= found["pai_baseline"] != found["pai"]
+    against = [np.asarray(x, float) for f in map(other, _tensors(samples)) for x in f.layers]
+    pairs = [np.mean([cka(row[n], against[2 * i + n]) for i, row in enumerate(seen)]) for n in range(2)]
+    np.testing.assert_allclose(found["cka_reference"], pairs, rtol=1e-5)
+
+
+def _tensors(samples):
+    return [torch.from_numpy(x) for x in samples.values()]
+
+
+def test_without_adaptor_and_reference(data):
+    found = measure(Known(adaptor=False), *data[::2], Choices(num_components=3))
+    assert found["cka_text_adaptor"] is None and found["cka_reference"] == [] and len(found["cka_text"]) == 2
+
+
+def test_an_error_names_the_utterance(data):
+    def refuse(samples):
+        raise ValueError("too short")
+
+    refuse.rate = 8000
+    with pytest.raises(ValueError, match="^u00: too short"):
+        measure(refuse, *data[::2], Choices(num_components=3))
+
+
+def test_a_reference_of_another_depth():
+    frames = Frames([torch.randn(9, 4)] * 3)
+    with pytest.raises(ValueError, match="another depth .3 layers and 2."):
+        summarise(frames, "mean_std", Frames(frames.layers[:2]))
+
+
+def test_choose_spreads_over_the_set():
+    ids = [f"{speaker}{number}" for speaker in "cab" for number in range(10)]
+    assert choose(ids, 3) == ["a0", "b4", "c9"] and choose(ids, None) == sorted(ids) == choose(ids, 99)
+    assert len(set(choose(ids, 29))) == 29
