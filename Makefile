@@ -21,7 +21,7 @@ $(STAMP): setup.py constraints.txt
 	@$(PYTHON) -m venv $(VENV)
 	@while sleep 8; do du -sm $(VENV) | sed 's/\t.*/ MB installed/'; done & trap "kill $$!" EXIT; \
 	    $(VENV)/bin/python -m pip install -q setuptools==73.0.1 wheel && \
-	    $(VENV)/bin/python -m pip install -c constraints.txt -e '.[synth,g2p,corpora,score,test]'
+	    $(VENV)/bin/python -m pip install -c constraints.txt -e '.[synth,g2p,corpora,score,observe,test]'
 	@$(VENV)/bin/python -c 'import sys; from importlib.metadata import version; v = version("espnet"); \
 	    sys.exit(None if v == "$(ESPNET)" else "make: espnet is %s, not $(ESPNET): see constraints.txt" % v)'
 	@touch $@

