@@ -27,6 +27,8 @@ case $1 in
     *.compute_stats) make "$(option --output "$@")" ;;
     *.prepare_llm) make "$dir/llm.pth"; make "$dir"/{config,tokenizer}.json ;;
     *_train) make "$dir/latest.pth"; make "$dir"/{config.yaml,finished} ;;
+    *.flops) echo "--max_epoch 7 --scheduler_conf total_steps=700" ;;
+    *.plan_ia_sft) make "$(option --schedule "$@")" ;;
     *.watch) dir=$(option --encoder_dir "$@"); make "$dir/encoder.1.pth"; make "$dir"/{final,cka.jsonl} ;;
     *.llm_asr_inference) shard=$(option --shard "$@"); make "$dir/text.${shard%/*}" ;;
     *.calibrate_guard) make "$(dirname "$(option --ctc_model_file "$@")")/guard.json" ;;
@@ -36,6 +38,7 @@ case $1 in
     *.score) unit=$(option --unit "$@"); make "$(option --hyp "$@")/${unit:+${unit}_}scores.md" ;;
     *.benchmark) make "$(option --hyp "$@")/benchmark.md" ;;
     *.compare) echo u1 x ;;
-    *.swap_table | *.nonspeech_table) make "$(option --out "$@")" ;;
+    *.observe) ;;
+    *.swap_table | *.nonspeech_table | *.make_targets | *.report) make "$(option --out "$@")" ;;
     *) echo "stand_in.sh: what is $*?" >&2; exit 1 ;;
 esac

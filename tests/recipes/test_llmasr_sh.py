@@ -20,12 +20,13 @@ Recipe, REPO, MADE = _module.Recipe, _module.REPO, _module.MADE
 
 LLMASR = REPO / "egs2/TEMPLATE/llmasr1/llmasr.sh"
 SETS = 6  # train, valid, cka and three test sets
-TRAININGS = ["pretrain", "watch", "align", "ia_sft", "joint_sft", "ctc_head"]
+TRAININGS = ["pretrain", "watch", "align", "ia_sft", "make_targets", "joint_sft", "ctc_head"]
 ALL = ["mini_zh_en", *["format_data"] * SETS, "compute_stats", "prepare_llm", *TRAININGS, "calibrate_guard"]
 DECODE = ["llm_asr_inference", "llm_asr_inference", "phone_inference"] * 3
 SCORE = ["score", "score", "swap_table"]
 CLIPS = ["make_nonspeech", *["llm_asr_inference", "llm_asr_inference", "score"] * 3, "nonspeech_table"]
 AGAIN = ["measure_guard", *["llm_asr_inference"] * 6]
+OBSERVE = ["observe", "report"]
 
 
 def value_of(line, option):
@@ -36,10 +37,10 @@ def value_of(line, option):
 def test_all_stages_in_order_and_a_second_run_does_nothing_but_score(recipe):
     code, output = recipe.run()
     assert code == 0, output
-    assert recipe.names() == [*ALL, *DECODE, *SCORE, *CLIPS, *AGAIN, "compare"]
-    assert re.findall(r"Stage (\d+):", output) == [str(n) for n in range(1, 14)]
+    assert recipe.names() == [*ALL, *DECODE, *SCORE, *CLIPS, *AGAIN, "compare", *OBSERVE]
+    assert re.findall(r"Stage (\d+):", output) == [str(n) for n in range(1, 15)]
     recipe.run()
-    assert recipe.names() == ["mini_zh_en", *SCORE, *["score"] * 3, "nonspeech_table", "compare"]
+    assert recipe.names() == ["mini_zh_en", *SCORE, *["score"] * 3, "nonspeech_table", "compare", *OBSERVE]
 
 
 def test_the_end_shows_results_and_an_example(made):
@@ -54,10 +55,11 @@ def test_the_end_shows_results_and_an_example(made):
     [
         (["--stage", 3, "--stop-stage", 3], ["compute_stats"]),
         (["--stage", 7, "--stop_stage", 7], ["align"]),
-        (["--stage", 9, "--stop_stage", 10], ["joint_sft", "ctc_head", "calibrate_guard"]),
+        (["--stage", 9, "--stop_stage", 10], ["make_targets", "joint_sft", "ctc_head", "calibrate_guard"]),
         (["--stage", 6, "--stop_stage", 8], ["watch", "align", "ia_sft"]),
-        (["--stage", 5, "--stop_stage", 9, "--skip_stages", "6 7"], ["pretrain", "ia_sft", "joint_sft"]),
-        (["--stage", 11, "--skip_stages", "12 13", "--inference_nj", 1], ["llm_asr_inference", "phone_inference"] * 3),
+        (["--stage", 5, "--stop_stage", 9, "--skip_stages", "6 7"], ["pretrain", "ia_sft", "make_targets", "joint_sft"]),
+        (["--stage", 14], ["make_targets", *OBSERVE]),
+        (["--stage", 11, "--skip_stages", "12 13 14", "--inference_nj", 1], ["llm_asr_inference", "phone_inference"] * 3),
     ],
 )
 def test_ranges(made, options, expected):
@@ -79,6 +81,10 @@ def test_options_of_the_trainings(made):
     assert value_of(ia_sft, "--init_param") == "exp/align/latest.pth"
     assert value_of(joint_sft, "--init_param") == "exp/ia_sft/latest.pth" and "--encoder_dir" not in joint_sft
     assert value_of(align, "--encoder_dir") == value_of(ia_sft, "--encoder_dir") == "exp/encoders"
+    (targets,) = made.calls("make_targets")
+    assert value_of(targets, "--embedder") == value_of(targets, "--text_embeddings") == "exp/llm"
+    assert value_of(joint_sft, "--drift_targets") == value_of(targets, "--out") == "exp/targets/valid.npz"
+    assert value_of(joint_sft, "--drift_data") == "dump/valid"
     weights = "exp/joint_sft/latest.pth:encoder:encoder exp/pretrain/latest.pth:ctc_head:ctc_head"
     assert f"--freeze_param encoder --init_param {weights}" in ctc_head
     for line in (pretrain, align, ia_sft, joint_sft, ctc_head):
@@ -121,15 +127,13 @@ def test_several_gpus_extra_options_and_units(recipe):
     assert "--ngpu 1 --multiprocessing_distributed false" in line and line.endswith("--max_epoch 3 --seed 1")
 
 
-def test_llm_schedule_and_start_of_joint_sft(made):
+def test_llm_and_schedule(made):
     (made.dir / "exp/align/swaps.jsonl").touch()
     (made.dir / "exp/ia_sft/swaps.jsonl").touch()
-    options = ["--llm", "Qwen/Qwen3-1.7B", "--swap_schedule", "exp/ia_sft/swaps.jsonl", "--joint_init", "align"]
-    made.run("--stage", 4, "--stop_stage", 9, *options)
+    made.run(*"--stage 4 --stop_stage 8 --llm Qwen/Qwen3-1.7B --swap_schedule exp/ia_sft/swaps.jsonl".split())
     assert value_of(made.calls("prepare_llm")[0], "--llm") == "Qwen/Qwen3-1.7B"
     assert value_of(made.calls("exp/align ")[0], "--swap_schedule") == "exp/align/swaps.jsonl"
     assert value_of(made.calls("exp/ia_sft ")[0], "--swap_schedule") == "exp/ia_sft/swaps.jsonl"
-    assert value_of(made.calls("exp/joint_sft ")[0], "--init_param") == "exp/align/latest.pth"
 
 
 def test_fsdd_is_8_khz(tmp_path):
@@ -164,7 +168,7 @@ def test_decoding_jobs_share_the_threads(made, nthreads, jobs, expected):
         (["--no_such", 1], "unknown option '--no_such'"),
         (["--s.age", 1], "unknown option '--s.age'"),
         (["--stage*", 1], "unknown option '--stage*'"),
-        (["--stage", 14], "--stage 14 --stop_stage 13 is no range"),
+        (["--stage", 15], "--stage 15 --stop_stage 14 is no range"),
         (["--stage", 5, "--stop_stage", 3], "--stage 5 --stop_stage 3 is no range"),
         (["--gpu_inference", "yes"], "--gpu_inference is 'yes', allowed are true and false"),
         (["--test_sets", " "], "no file data/test_sets: run stage 1 first, or name folders in data with --test_sets"),

@@ -6,7 +6,7 @@ import shutil
 def test_the_suite_is_transcribed_without_and_with_the_guard(made):
     shutil.rmtree(made.dir / "dump/nonspeech")
     (made.dir / "ROBUSTNESS.md").unlink()
-    code, output = made.run("--stage", 13, "--nonspeech_clips", 40, "--inference_nj", 1)
+    code, output = made.run("--stage", 13, "--stop_stage", 13, "--nonspeech_clips", 40, "--inference_nj", 1)
     assert code == 0, output
     (make,) = made.calls("make_nonspeech")
     assert make.endswith("--out dump/nonspeech --wav_scp dump/train/wav.scp --clips 40 --fs 16000")
@@ -35,12 +35,12 @@ def test_the_suite_is_transcribed_without_and_with_the_guard(made):
 def test_a_new_model_is_tried_on_the_same_clips(made):
     (made.dir / "exp/joint_sft/latest.pth").touch()
     (made.dir / "exp/joint_sft/decode/test_zh/text").touch()
-    made.run("--stage", 13, "--inference_nj", 2)
+    made.run("--stage", 13, "--stop_stage", 13, "--inference_nj", 2)
     assert made.calls("make_nonspeech") == [] and len(made.calls("llm_asr_inference")) == 2 * 6
 
 
 def test_no_clips(made):
-    code, output = made.run("--stage", 13, "--nonspeech_clips", 0)
+    code, output = made.run("--stage", 13, "--stop_stage", 13, "--nonspeech_clips", 0)
     assert code == 0 and made.names() == ["compare"], output
     assert (made.dir / "ROBUSTNESS.md").read_text().count("##") == 2
 
@@ -48,7 +48,7 @@ def test_no_clips(made):
 def test_missing_inputs(made):
     for name, stage in {"exp/ctc_head/guard.json": 10, "exp/joint_sft/decode/test_en/text": 11}.items():
         (made.dir / name).unlink()
-        code, output = made.run("--stage", 13)
+        code, output = made.run("--stage", 13, "--stop_stage", 13)
         assert code == 1 and f"{name} is missing: run stage {stage} first" in output, output
         assert made.names() == []  # said before anything is decoded
         (made.dir / name).touch()

@@ -9,7 +9,7 @@ given=("$@")
 #
 # Which stages
 stage=1                 # first stage
-stop_stage=13           # last stage
+stop_stage=14           # last stage
 skip_stages=            # stages to leave out, for example "1 12"
 # Machines
 ngpu=0                  # GPUs of each training; 0 trains on the CPU
@@ -33,8 +33,14 @@ min_duration=0.1        # seconds; shorter utterances are dropped
 max_duration=30         # seconds; longer utterances are dropped
 num_splits=1            # lists of the training set that are read one after the other; for sets too big for memory
 stats_utts=100000       # utterances for the feature statistics
-dumpdir=dump            # checked data
-expdir=exp              # models and logs
+dumpdir=                # checked data (empty: dump; dump_char for the strategy char)
+expdir=                 # models and logs (empty: exp; exp_<strategy> for another strategy than ia_sft)
+# Strategy
+strategy=ia_sft         # ia_sft, no_swap, no_ia_sft, no_joint, char, joint_only or efin (README, Strategies)
+base_exp=               # whose stats, llm and pretrain are taken (empty: of exp; strategies ia_sft, char: of <expdir>)
+ia_sft_epochs=          # epochs of stage 8, which then follows the pretraining, on swaps planned from its stored epochs
+flops_budget=           # of all trainings together, such as 3e14; the last one gets as many epochs as fit
+seed=                   # of all trainings (empty: as in their configurations)
 # Models: a configuration for each stage, and options that override it, for example --align_args "--max_epoch 5"
 llm=                    # hub name or directory of a chat LLM; empty: as llm_conf says
 llm_conf=conf/llm.yaml
@@ -48,16 +54,16 @@ ia_sft_conf=conf/ia_sft.yaml
 ia_sft_args=
 joint_sft_conf=conf/joint_sft.yaml
 joint_sft_args=
+embedder=               # text embedder of CSAI, such as Qwen/Qwen3-Embedding-8B (empty: the LLM)
 ctc_head_conf=conf/ctc_head.yaml
 ctc_head_args=
 encoder_dir=            # encoders published by the watcher (empty: <expdir>/encoders)
 swap_schedule=          # exp/ia_sft/swaps.jsonl of an earlier run, to repeat its swaps (give its --encoder_dir, too)
-joint_init=ia_sft       # what joint SFT starts from: ia_sft, or align to leave IA-SFT out
 # Decoding
 decode_conf=conf/decode.yaml
 decode_args=
 guard=flag                    # transcripts that the CTC head does not support: off, flag, or redecode
-inference_exp=joint_sft       # model to decode: the folder in <expdir>
+inference_exp=                # model to decode: the folder in <expdir> (empty: the strategy's last)
 inference_model=latest.pth    # and the weights in it
 # Scoring
 benchmark_conf=         # conf/benchmark.yaml: stage 12 puts the paper's Tables 1 and 2 beside our figures
@@ -73,10 +79,13 @@ log_link=               # for internal use: makes this a link to the log of the 
 . ./db.sh
 . utils/launch.sh
 . utils/decode.sh
+. utils/strategy.sh
+. utils/observe.sh
 set -u
 
 train() {  # NAME COMMAND LABELS [OPTION]...: trains with <NAME>_conf and <NAME>_args in <expdir>/<NAME>
-    local dir=$expdir/$1 command=$2 labels=$3 conf=$1_conf args=$1_args split data options=()
+    local dir command=$2 labels=$3 conf=$1_conf args=$1_args split data options=()
+    dir=$(dir_of "$1")
     shift 3
     need_conf "$conf"
     for split in train valid; do
@@ -92,17 +101,17 @@ train() {  # NAME COMMAND LABELS [OPTION]...: trains with <NAME>_conf and <NAME>
         options+=("--${split}_data_path_and_name_and_type" "$data/$labels,$labels,text")
         options+=("--${split}_shape_file" "$data/utt2num_frames")
     done
-    need "$expdir/stats/feats_stats.npz" 3
+    need "$base_exp/stats/feats_stats.npz" 3
     launch "$cuda_cmd --gpu $ngpu" "$dir/finished" "$dir/train.log" \
         $train_python -m "espnet_llmasr.bin.$command" --config "${!conf}" --output_dir "$dir" --resume true \
-        $device_options --frontend_conf "fs=$fs" --normalize_conf "stats_file=$expdir/stats/feats_stats.npz" \
-        "${options[@]}" "$@" ${!args}
+        $device_options --frontend_conf "fs=$fs" --normalize_conf "stats_file=$base_exp/stats/feats_stats.npz" \
+        "${options[@]}" "$@" ${seed:+--seed "$seed"} ${!args} $length
 }
 
 train_llm() {  # NAME [OPTION]...
-    need "$expdir/llm/llm.pth" 4
-    train "$1" llm_asr_train text --llm_config "$expdir/llm/config.json" \
-        --llm_tokenizer "$expdir/llm/tokenizer.json" "${@:2}"
+    need "$base_exp/llm/llm.pth" 4
+    train "$1" llm_asr_train text --llm_config "$base_exp/llm/config.json" \
+        --llm_tokenizer "$base_exp/llm/tokenizer.json" "${@:2}"
 }
 
 repeat() {  # FILE: the option that repeats the swaps recorded there, if that is asked for
@@ -127,20 +136,18 @@ for option in stage stop_stage ngpu nj nthreads parallel_nthreads inference_nj f
     [[ ${!option} =~ ^[0-9]+$ ]] || die "--$option is '${!option}', expected a whole number"
 done
 [[ $unit =~ ^(phone|char)$ ]] || die "--unit is '$unit', allowed are phone and char"
-[[ $joint_init =~ ^(ia_sft|align)$ ]] || die "--joint_init is '$joint_init', allowed are ia_sft and align"
-
 [[ $guard =~ ^(off|flag|redecode)$ ]] || die "--guard is '$guard', allowed are off, flag and redecode"
 [[ $gpu_inference =~ ^(true|false)$ ]] || die "--gpu_inference is '$gpu_inference', allowed are true and false"
 [[ $skip_stages =~ ^[0-9\ ]*$ ]] || die "--skip_stages is '$skip_stages', expected numbers such as \"1 12\""
 [ "$inference_nj" -ge 1 ] || die "--inference_nj is '$inference_nj', expected at least 1"
-[ "$stage" -ge 1 ] && [ "$stage" -le "$stop_stage" ] && [ "$stop_stage" -le 13 ] ||
-    die "--stage $stage --stop_stage $stop_stage is no range, allowed is 1 <= stage <= stop_stage <= 13"
+[ "$stage" -ge 1 ] && [ "$stage" -le "$stop_stage" ] && [ "$stop_stage" -le 14 ] ||
+    die "--stage $stage --stop_stage $stop_stage is no range, allowed is 1 <= stage <= stop_stage <= 14"
 
-jobs=()
+jobs=() length=''
 export OMP_NUM_THREADS=$nthreads
 tokens=$dumpdir/phones.txt
 encoder_dir=${encoder_dir:-$expdir/encoders}
-decode_dir=$expdir/$inference_exp/decode
+decode_dir=$expdir/$inference_exp/decode phone_dir=$base_exp/pretrain/decode
 witness=(--ctc_train_config "$expdir/ctc_head/config.yaml" --ctc_model_file "$expdir/ctc_head/latest.pth")
 train_python=$python device_options="--ngpu $ngpu"
 if [ "$ngpu" -gt 1 ]; then  # one process a GPU; each sees one
@@ -181,28 +188,28 @@ fi
 
 if at_stage 3 "Statistics of the features of $train_set"; then
     need "$dumpdir/$train_set/wav.scp" 2
-    launch "$train_cmd" "$expdir/stats/feats_stats.npz" "$expdir/stats/stats.log" \
+    launch "$train_cmd" "$base_exp/stats/feats_stats.npz" "$base_exp/stats/stats.log" \
         $python -m espnet_llmasr.bin.compute_stats --data_dir "$dumpdir/$train_set" \
-        --output "$expdir/stats/feats_stats.npz" --fs "$fs" --max_utterances "$stats_utts"
+        --output "$base_exp/stats/feats_stats.npz" --fs "$fs" --max_utterances "$stats_utts"
 fi
 
 if at_stage 4 "Prepare the LLM ${llm:-of $llm_conf}"; then
     need_conf llm_conf
     need "$dumpdir/$train_set/text" 2
-    launch "$train_cmd --num-threads $nthreads" "$expdir/llm/llm.pth" "$expdir/llm/prepare.log" \
-        $python -m espnet_llmasr.bin.prepare_llm --config "$llm_conf" --output_dir "$expdir/llm" \
+    launch "$train_cmd --num-threads $nthreads" "$base_exp/llm/llm.pth" "$base_exp/llm/prepare.log" \
+        $python -m espnet_llmasr.bin.prepare_llm --config "$llm_conf" --output_dir "$base_exp/llm" \
         --text "$dumpdir/$train_set/text" ${llm:+--llm "$llm"}
 fi
 
 if [ -z "$log_link" ] && { wanted 7 || wanted 8; }; then need_encoder; fi
-if [ -z "$log_link" ]; then  # pretraining | watcher | alignment, then IA-SFT: this script again, once for each
+if [ -z "$log_link" ] && [ "$beside" = true ]; then  # pretraining | watcher | alignment, then IA-SFT: this script again, once for each
     beside pretraining 5 5
     beside watcher 6 6
     beside fine_tuning 7 8
     if [ ${#jobs[@]} -gt 4 ]; then
         log "Stages 5, 6 and 7-8 run side by side, as far as they are wanted; their logs: $expdir/*.log"
         mkdir -p "$expdir"
-        ! wanted 5 || mkdir -p "$expdir/pretrain"
+        ! wanted 5 || mkdir -p "$base_exp/pretrain"
         supervise $python -m espnet_llmasr.bin.run_parallel "${jobs[@]}"
         skip_stages+=" 5 6 7 8"
     fi
@@ -210,7 +217,7 @@ fi
 
 if at_stage 5 "Pretrain the encoder with CR-CTC on ${unit}s"; then
     need "$tokens" 2
-    [ -e "$expdir/pretrain/latest.pth" ] || [ ! -e "$encoder_dir/cka.jsonl" ] ||
+    [ -e "$base_exp/pretrain/latest.pth" ] || [ ! -e "$encoder_dir/cka.jsonl" ] ||
         die "$encoder_dir is from another pretraining: remove it, or choose another --encoder_dir"
     train pretrain phone_train phones --token_list "$tokens"
 fi
@@ -218,37 +225,45 @@ fi
 if at_stage 6 "Watch the pretraining: publish an encoder when its CKA to the last one falls below the threshold"; then
     need_conf watch_conf
     need "$dumpdir/$cka_set/wav.scp" 2
-    [ -d "$expdir/pretrain" ] || need "$expdir/pretrain/config.yaml" 5
-    inputs+=("$expdir/pretrain/finished")
+    [ -d "$base_exp/pretrain" ] || need "$base_exp/pretrain/config.yaml" 5
+    inputs+=("$base_exp/pretrain/finished")
     launch "$train_cmd" "$encoder_dir/final" "$encoder_dir/watch.log" \
-        $python -m espnet_llmasr.bin.watch --config "$watch_conf" --pretrain_dir "$expdir/pretrain" \
+        $python -m espnet_llmasr.bin.watch --config "$watch_conf" --pretrain_dir "$base_exp/pretrain" $replay \
         --data_dir "$dumpdir/$cka_set" --encoder_dir "$encoder_dir" $watch_args
 fi
 
 if at_stage 7 "Align: train the adaptor on the first published encoder"; then
     repeated=$(repeat "$(dirname "$(dirname "$swap_schedule")")/align/swaps.jsonl")
     inputs+=("$(compgen -G "$encoder_dir/encoder.*.pth" | LC_ALL=C sort | head -n 1 || true)")
-    train_llm align --init_param "$expdir/llm/llm.pth::llm" --encoder_dir "$encoder_dir" $repeated
+    train_llm align --init_param "$base_exp/llm/llm.pth::llm" --encoder_dir "$encoder_dir" $repeated
 fi
 
 if at_stage 8 "IA-SFT: train adaptor and LLM while newer encoders are swapped in"; then
     need "$expdir/align/latest.pth" 7
+    length=$(length_of ia_sft)
+    plan_ia_sft "$length"
     repeated=$(repeat "$swap_schedule")
     inputs+=("$encoder_dir/final")
     train_llm ia_sft --init_param "$expdir/align/latest.pth" --encoder_dir "$encoder_dir" $repeated
 fi
 
-if at_stage 9 "Joint SFT: train encoder, adaptor and LLM, starting from $joint_init"; then
-    need "$expdir/$joint_init/latest.pth" "$([ "$joint_init" = align ] && echo 7 || echo 8)"
-    train_llm joint_sft --init_param "$expdir/$joint_init/latest.pth"
+if at_stage 9 "Joint SFT: train encoder, adaptor and LLM, starting from $joint_from"; then
+    need "${joint_from%%::*}" "$joint_stage"
+    length=$(length_of joint_sft)
+    make_targets
+    train_llm joint_sft --init_param "$joint_from" --drift_data "$dumpdir/$valid_set" --drift_targets "$targets"
 fi
 
-if at_stage 10 "Fit the CTC head to the encoder of the joint SFT, calibrate the guard"; then
+if at_stage 10 "Fit the CTC head to the encoder of $last, calibrate the guard"; then
     need "$tokens" 2
-    need "$expdir/pretrain/latest.pth" 5
-    need "$expdir/joint_sft/latest.pth" 9
+    need "$expdir/$last/latest.pth" "$last_stage"
+    heads=()
+    if [ "$strategy" != joint_only ]; then
+        need "$base_exp/pretrain/latest.pth" 5
+        heads=("$base_exp/pretrain/latest.pth:ctc_head:ctc_head")
+    fi
     train ctc_head phone_train phones --token_list "$tokens" --freeze_param encoder --init_param \
-        "$expdir/joint_sft/latest.pth:encoder:encoder" "$expdir/pretrain/latest.pth:ctc_head:ctc_head"
+        "$expdir/$last/latest.pth:encoder:encoder" ${heads[@]+"${heads[@]}"}
     need "$expdir/ctc_head/latest.pth" 10
     launch "$cuda_cmd --gpu $((ngpu > 0))" "$expdir/ctc_head/guard.json" "$expdir/ctc_head/guard.log" \
         $python -m espnet_llmasr.bin.calibrate_guard "${witness[@]}" --data_dir "$dumpdir/$valid_set" \
@@ -258,14 +273,15 @@ fi
 
 if at_stage 11 "Decode $test_sets with $inference_exp/$inference_model, ${unit}s with the pretrained encoder"; then
     need_model
-    need "$expdir/pretrain/latest.pth" 5
+    [ "$strategy" = joint_only ] || need "$base_exp/pretrain/latest.pth" 5
     for set in $test_sets; do
         need "$dumpdir/$set/wav.scp" 2
         transcribe "$dumpdir/$set" "$decode_dir/$set"
-        dir=$expdir/pretrain/decode/$set
+        [ "$strategy" != joint_only ] || continue
+        dir=$phone_dir/$set
         launch "$inference_cmd" "$dir/phones" "$dir/phones.log" \
-            $python -m espnet_llmasr.bin.phone_inference --train_config "$expdir/pretrain/config.yaml" \
-            --model_file "$expdir/pretrain/latest.pth" --data_dir "$dumpdir/$set" --output_dir "$dir" --device "$device"
+            $python -m espnet_llmasr.bin.phone_inference --train_config "$base_exp/pretrain/config.yaml" \
+            --model_file "$base_exp/pretrain/latest.pth" --data_dir "$dumpdir/$set" --output_dir "$dir" --device "$device"
     done
 fi
 
@@ -275,4 +291,8 @@ fi
 
 if at_stage 13 "Robustness: $nonspeech_clips clips without speech and replaced audio, with and without the guard"; then
     . utils/robustness.sh
+fi
+
+if at_stage 14 "Observe: NSE, PAI, CSAI and CKA of all stored encoders, figures, one page"; then
+    observe
 fi

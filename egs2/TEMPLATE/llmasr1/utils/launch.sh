@@ -14,7 +14,7 @@ wanted() {  # STAGE: it is in the range and not left out
 at_stage() {  # STAGE SENTENCE
     wanted "$1" || return 1
     log "Stage $1: $2"
-    inputs=() job="stage $1"
+    inputs=() job="stage $1" length=''  # length: options that replace a training's number of epochs
 }
 
 need() {  # FILE STAGE: an input, and the stage that makes it
@@ -33,7 +33,7 @@ need_file() {  # FILE ADVICE
 
 need_encoder() {  # one that is published, or a watcher or a pretraining from which one may still come
     if compgen -G "$encoder_dir/encoder.*.pth" >/dev/null || wanted 6; then return; fi
-    if wanted 5 || [ -e "$expdir/pretrain/config.yaml" ]; then [ -e "$expdir/pretrain/finished" ] || return 0; fi
+    if wanted 5 || [ -e "$base_exp/pretrain/config.yaml" ]; then [ -e "$base_exp/pretrain/finished" ] || return 0; fi
     die "no encoder in $encoder_dir: run stages 5 and 6 first, or together with this one (--stage 5 --stop_stage 8)"
 }
 

@@ -3,14 +3,15 @@
 
 for set in $test_sets; do
     need "$decode_dir/$set/text" 11
-    need "$expdir/pretrain/decode/$set/phones" 11
+    [ "$strategy" = joint_only ] || need "$phone_dir/$set/phones" 11
 done
 score="$python -m espnet_llmasr.bin.score --ref $dumpdir"
-phone_dir=$expdir/pretrain/decode
 $score --hyp "$decode_dir" $test_sets >/dev/null
-$score --hyp "$phone_dir" --unit phone $test_sets >/dev/null
-$python -m espnet_llmasr.bin.swap_table --encoder_dir "$encoder_dir" --ia_sft_dir "$expdir/ia_sft" \
-    --out "$decode_dir/swaps.md" >/dev/null
+if [ "$strategy" != joint_only ]; then $score --hyp "$phone_dir" --unit phone $test_sets >/dev/null; fi
+if [ -d "$expdir/ia_sft" ]; then
+    $python -m espnet_llmasr.bin.swap_table --encoder_dir "$encoder_dir" --ia_sft_dir "$expdir/ia_sft" \
+        --out "$decode_dir/swaps.md" >/dev/null
+fi
 if [ -n "$benchmark_conf" ]; then
     need_conf benchmark_conf
     $python -m espnet_llmasr.bin.benchmark --config "$benchmark_conf" --ref "$dumpdir" --hyp "$decode_dir" \
@@ -20,8 +21,10 @@ made_by=$(sed -E "s/'([-A-Za-z0-9_.\/:=,]+)'/\1/g" <<<"${0##*/} ${given[*]@Q}")
 {
     printf '# Results\n\nMade by\n\n    ./%s\n' "$made_by"
     printf '\n## Transcripts of %s\n\n' "$inference_exp/$inference_model" && cat "$decode_dir/scores.md"
-    printf '\n## Labels (%s) of the pretrained encoder\n\n' "$unit" && cat "$phone_dir/phone_scores.md"
-    printf '\n## Encoder updates\n\n' && cat "$decode_dir/swaps.md"
+    if [ "$strategy" != joint_only ]; then
+        printf '\n## Labels (%s) of the pretrained encoder\n\n' "$unit" && cat "$phone_dir/phone_scores.md"
+    fi
+    if [ -d "$expdir/ia_sft" ]; then printf '\n## Encoder updates\n\n' && cat "$decode_dir/swaps.md"; fi
     [ -z "$benchmark_conf" ] || { echo && cat "$decode_dir/benchmark.md"; }
 } >RESULTS.md
 cat RESULTS.md

@@ -1,0 +1,62 @@
+# shellcheck shell=bash disable=SC2034,SC2086,SC2154  # the variables are those of the script that sources this
+# Sourced by llmasr.sh: what the training strategies change. README, Strategies, has them in a table.
+
+beside=false    # stages 5, 6 and 7-8 run side by side; otherwise one after the other
+last=joint_sft  # the last training: the model to decode, and the one to which --flops_budget gives its epochs
+left_out=       # stages without a part in the strategy
+case $strategy in
+    ia_sft) [ -n "$ia_sft_epochs" ] || beside=true ;;
+    char) unit=char; [ -n "$ia_sft_epochs" ] || beside=true ;;
+    no_swap) ;;
+    no_ia_sft) left_out=" 8" ;;
+    no_joint) last=ia_sft left_out=" 9"; [ -n "$ia_sft_epochs$flops_budget" ] || beside=true ;;
+    efin) last=ia_sft left_out=" 9" ;;
+    joint_only) left_out=" 5 6 7 8" ;;
+    *) die "--strategy is '$strategy', allowed are ia_sft, no_swap, no_ia_sft, no_joint, char, joint_only and efin" ;;
+esac
+skip_stages+=$left_out
+replay=''      # the watcher's option where it comes after the pretraining, and swaps are wanted
+if [[ $strategy =~ ^(ia_sft|char|no_joint)$ ]] && [ "$beside" = false ]; then replay="--replay true"; fi
+case $strategy in
+    ia_sft) ;;
+    char) expdir=${expdir:-exp_char} base_exp=${base_exp:-$expdir} dumpdir=${dumpdir:-dump_char} ;;
+    *) expdir=${expdir:-exp_$strategy} base_exp=${base_exp:-exp} ;;
+esac
+expdir=${expdir:-exp} dumpdir=${dumpdir:-dump}
+base_exp=${base_exp:-$expdir}
+inference_exp=${inference_exp:-$last}
+case $strategy in
+    no_ia_sft) trained_before="pretrain align" joint_from=$expdir/align/latest.pth joint_stage=7 ;;
+    joint_only) trained_before='' joint_from=$base_exp/llm/llm.pth::llm joint_stage=4 ;;
+    *) trained_before="pretrain align ia_sft" joint_from=$expdir/ia_sft/latest.pth joint_stage=8 ;;
+esac
+last_stage=9
+[ "$last" = joint_sft ] || last_stage=8 trained_before="pretrain align"
+
+dir_of() {  # NAME: the folder of a stage; what strategies have in common may be another experiment's
+    case $1 in
+        stats | llm | pretrain) echo "$base_exp/$1" ;;
+        *) echo "$expdir/$1" ;;
+    esac
+}
+
+length_of() {  # NAME: the options that set the number of epochs of ia_sft or joint_sft; none: as configured
+    local name length='' spent=() conf=$1_conf args=$1_args
+    if [ -n "$flops_budget" ] && [ "$1" = "$last" ]; then
+        for name in $trained_before; do spent+=("$(dir_of "$name")"); done
+        length=$($python -m espnet_llmasr.bin.flops --plan "${!conf}" "--options=${!args}" --shell \
+            --data_dir "$dumpdir/$train_set" --llm_dir "$base_exp/llm" --fs "$fs" --budget "$flops_budget" \
+            ${spent[@]+--spent "${spent[@]}"} | tail -n 1)  # imports of ESPnet print, too
+    elif [ "$1" = ia_sft ] && [ -n "$ia_sft_epochs" ]; then
+        length="--max_epoch $ia_sft_epochs"
+    fi
+    [ "$1" != ia_sft ] || [ -z "$length" ] || length+=" --final_epochs none"
+    echo "$length"
+}
+
+plan_ia_sft() {  # LENGTH: without the pretraining beside, the epochs of the swaps follow from the number of epochs
+    [ -n "$replay" ] && [[ "$1" =~ --max_epoch\ ([0-9]+) ]] || return 0
+    swap_schedule=${swap_schedule:-$expdir/ia_sft_swaps.jsonl}
+    $python -m espnet_llmasr.bin.plan_ia_sft --encoder_dir "$encoder_dir" --epochs "${BASH_REMATCH[1]}" \
+        --schedule "$swap_schedule"
+}

@@ -1,0 +1,119 @@
+"""run.sh --strategy with a stand-in for Python: which stages run, from which encoder, for how many epochs."""
+
+import re
+import shlex
+
+import pytest
+
+TRAININGS = re.compile(r"_train .*--output_dir (\S+)")
+WANTED = {
+    "no_swap": ["exp/pretrain", "watch", "align", "ia_sft", "joint_sft"],
+    "no_ia_sft": ["exp/pretrain", "watch", "align", "joint_sft"],
+    "efin": ["exp/pretrain", "watch", "align", "ia_sft"],
+    "joint_only": ["joint_sft"],
+}
+
+
+def value_of(line, option):
+    words = shlex.split(line)
+    return words[words.index(option) + 1] if option in words else None
+
+
+def steps(recipe, strategy):
+    """The trainings' folders, those of the strategy's own experiment by name, and the watcher, in order."""
+    found = []
+    for line in recipe.calls():
+        training = TRAININGS.search(line)
+        if training:
+            found.append(training[1].removeprefix(f"exp_{strategy}/"))
+        elif ".watch " in line:
+            found.append("watch")
+    return found
+
+
+@pytest.mark.parametrize("strategy", WANTED)
+def test_stages_of_a_strategy_one_after_the_other(recipe, strategy):
+    code, output = recipe.run("--strategy", strategy, "--stop_stage", 9)
+    assert code == 0, output
+    assert steps(recipe, strategy) == WANTED[strategy]
+    assert "side by side" not in output
+    assert not [line for line in recipe.calls(".watch ") if "--replay" in line]
+
+
+def test_what_strategies_have_in_common_is_not_done_again(made):
+    code, output = made.run("--strategy", "no_ia_sft", "--stop_stage", 9)
+    assert code == 0, output
+    assert steps(made, "no_ia_sft") == ["watch", "align", "joint_sft"]
+    (joint,) = made.calls("exp_no_ia_sft/joint_sft ")
+    assert value_of(joint, "--init_param") == "exp_no_ia_sft/align/latest.pth"
+    assert value_of(joint, "--llm_config") == "exp/llm/config.json" and "stats_file=exp/stats/feats_stats.npz" in joint
+
+
+def test_joint_only_starts_from_the_llm_and_is_decoded_without_a_pretrained_encoder(recipe):
+    code, output = recipe.run(*"--strategy joint_only --stop_stage 12 --skip_stages 10 --guard off".split())
+    assert code == 0, output
+    (joint,) = recipe.calls("joint_sft ")[:1]
+    assert value_of(joint, "--init_param") == "exp/llm/llm.pth::llm"
+    assert not recipe.calls("phone_inference") and not recipe.calls("swap_table")
+
+
+def test_characters_are_another_experiment(recipe):
+    code, output = recipe.run("--strategy", "char", "--stop_stage", 9)
+    assert code == 0, output
+    assert {value_of(line, "--unit") for line in recipe.calls("format_data")} == {"char"}
+    assert {value_of(line, "--output_dir").split("/")[0] for line in recipe.calls("_train ")} == {"exp_char"}
+    assert "dump_char/train/wav.scp" in recipe.calls("phone_train")[0]
+
+
+def test_without_joint_sft_the_model_of_ia_sft_is_decoded_and_its_encoder_gets_the_head(recipe):
+    code, output = recipe.run("--strategy", "no_joint", "--stop_stage", 11)
+    assert code == 0, output
+    assert "side by side" in output
+    assert all("exp_no_joint/ia_sft/latest.pth" in line for line in recipe.calls("llm_asr_inference"))
+    assert "exp_no_joint/ia_sft/latest.pth:encoder:encoder" in recipe.calls("exp_no_joint/ctc_head ")[0]
+
+
+def test_ia_sft_after_the_pretraining_follows_a_plan(recipe):
+    code, output = recipe.run("--ia_sft_epochs", 30, "--stop_stage", 8)
+    assert code == 0, output
+    assert "side by side" not in output and value_of(recipe.calls(".watch ")[0], "--replay") == "true"
+    (plan,), (training,) = recipe.calls("plan_ia_sft"), recipe.calls("exp/ia_sft ")
+    assert value_of(plan, "--epochs") == "30"
+    assert value_of(training, "--swap_schedule") == value_of(plan, "--schedule") == "exp/ia_sft_swaps.jsonl"
+    assert value_of(training, "--max_epoch") == "30" and value_of(training, "--final_epochs") == "none"
+    recipe.run("--ia_sft_epochs", 30, "--stage", 5, "--stop_stage", 8)
+    assert not recipe.calls("_train ")
+
+
+@pytest.mark.parametrize(
+    "strategy, stage, spent",
+    [
+        ("ia_sft", "joint_sft", ["exp/pretrain", "exp/align", "exp/ia_sft"]),
+        ("no_ia_sft", "joint_sft", ["exp/pretrain", "exp_no_ia_sft/align"]),
+        ("efin", "ia_sft", ["exp/pretrain", "exp_efin/align"]),
+        ("joint_only", "joint_sft", []),
+    ],
+)
+def test_the_last_training_gets_what_is_left_of_the_budget(recipe, strategy, stage, spent):
+    options = ["--strategy", strategy, "--flops_budget", "3e14", "--ia_sft_epochs", 5, "--stop_stage", 9]
+    code, output = recipe.run(*options, "--joint_sft_args", "--max_frames 1000")
+    assert code == 0, output
+    (plan,) = recipe.calls("bin.flops ")
+    words = shlex.split(plan)
+    assert (words[words.index("--spent") + 1 :] if spent else []) == spent and ("--spent" in words) == bool(spent)
+    assert value_of(plan, "--budget") == "3e14" and value_of(plan, "--plan") == f"conf/{stage}.yaml"
+    assert (" --options=--max_frames 1000 " in plan) == (stage == "joint_sft")
+    training = next(line for line in recipe.calls("_train ") if f"/{stage} " in line)
+    assert training.endswith("--max_epoch 7 --scheduler_conf total_steps=700" + " --final_epochs none" * (stage == "ia_sft"))
+
+
+def test_a_seed_goes_to_every_training_and_is_left_out_by_default(recipe):
+    recipe.run("--seed", 3, "--stop_stage", 9)
+    assert {value_of(line, "--seed") for line in recipe.calls("_train ")} == {"3"}
+    recipe.run("--expdir", "other", "--stop_stage", 9)
+    assert recipe.calls("_train ") and not [line for line in recipe.calls("_train ") if "--seed" in line]
+
+
+def test_an_unknown_strategy(recipe):
+    code, output = recipe.run("--strategy", "both")
+    assert code == 1 and "--strategy is 'both', allowed are ia_sft, no_swap, no_ia_sft, no_joint, char" in output
