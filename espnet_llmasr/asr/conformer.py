@@ -200,6 +200,11 @@ class FireRedConformerEncoder(AbsEncoder):
     def output_size(self) -> int:
         return self._output_size
 
+    @staticmethod
+    def output_lengths(lengths: Tensor) -> Tensor:
+        """Encoder frames for numbers of feature frames."""
+        return subsampled_length(lengths)
+
     def forward(
         self, xs_pad: Tensor, ilens: Tensor, prev_states: Optional[Tensor] = None
     ) -> Tuple[Tensor, Tensor, None]:
@@ -223,7 +228,7 @@ class FireRedConformerEncoder(AbsEncoder):
 
     def _embed(self, xs_pad: Tensor, ilens: Tensor) -> Tuple[Tensor, Tensor, Tensor, Tensor]:
         """-> frames (B, S, D), positions (2S - 1, D), padding (B, S), lengths (B,)."""
-        longest, olens = self._check_lengths(ilens), subsampled_length(ilens)
+        longest, olens = self._check_lengths(ilens), self.output_lengths(ilens)
         xs_pad = xs_pad[:, :longest]
         xs_pad = xs_pad.masked_fill(padding_mask(ilens, longest).unsqueeze(-1), 0.0)
         x = self.input_preprocessor(xs_pad)

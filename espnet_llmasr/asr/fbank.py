@@ -58,6 +58,10 @@ class KaldiFbank(AbsFrontend):
     def output_size(self) -> int:
         return self.n_mels
 
+    def frame_lengths(self, num_samples):
+        """Feature frames of so many samples (int or Tensor)."""
+        return num_frames(num_samples, self.fs, self.frame_length_ms, self.frame_shift_ms)
+
     @torch.no_grad()
     def forward(self, input: Tensor, input_lengths: Tensor) -> Tuple[Tensor, Tensor]:
         """(B, N), (B,) -> (B, T, n_mels) fp32 also under autocast, (B,). ValueError if one has no whole window."""
@@ -69,7 +73,7 @@ class KaldiFbank(AbsFrontend):
                 f"an utterance has {shortest} samples, one window of {self.frame_length_ms} ms at {self.fs} Hz needs "
                 f"{self.window_size}: drop shorter utterances in data preparation"
             )
-        lengths = num_frames(input_lengths, self.fs, self.frame_length_ms, self.frame_shift_ms)
+        lengths = self.frame_lengths(input_lengths)
         with torch.autocast(input.device.type, enabled=False):
             feats = self._log_mel(input[:, :longest].double()).float()
         padding = torch.arange(feats.size(1), device=feats.device) >= lengths[:, None]

@@ -18,6 +18,7 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import LogitsProcessorList
 
 from espnet_llmasr.asr.adaptor import ConcatAdaptor
+from espnet_llmasr.asr.batch_shape import BatchShape
 from espnet_llmasr.asr.features import extract_features
 from espnet_llmasr.asr.llm import PerUtteranceLimit
 from espnet_llmasr.asr.loop_stop import LoopStop
@@ -114,6 +115,14 @@ class LLMASRModel(AbsESPnetModel):
         accuracy = (logits.argmax(-1) == labels).float().mean()
         weight = torch.tensor(float(labels.numel()), device=labels.device)
         return force_gatherable((loss, {"loss": loss.detach(), "acc": accuracy}, weight), loss.device)
+
+    def batch_shape(
+        self, frame_lengths: torch.Tensor, prompt_lengths: torch.Tensor, text_lengths: torch.Tensor, **batch
+    ) -> BatchShape:
+        """The padded sizes of a batch of `forward` with feature lengths (B,): the longest composed sequence counts."""
+        speech_token_lengths = self.adaptor.output_lengths(self.encoder.output_lengths(frame_lengths))
+        lengths = prompt_lengths - 1 + speech_token_lengths + text_lengths
+        return BatchShape(len(lengths), int(frame_lengths.max()), int(lengths.max()))
 
     def embed_speech(self, speech: torch.Tensor, speech_lengths: torch.Tensor) -> Tuple[torch.Tensor, torch.Tensor]:
         """speech (B, N) -> speech tokens (B, L', E) and their lengths (B,) (Eq. 2 and 3)."""

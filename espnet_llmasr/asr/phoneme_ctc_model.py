@@ -15,6 +15,7 @@ from rapidfuzz.distance import Levenshtein
 from torch import nn
 
 from espnet_llmasr.asr import cr_ctc
+from espnet_llmasr.asr.batch_shape import BatchShape
 from espnet_llmasr.asr.features import extract_features
 from espnet_llmasr.asr.llm_asr_model import is_frozen
 
@@ -57,6 +58,16 @@ class PhonemeCTCModel(AbsESPnetModel):
             self.encoder.eval()
         return self
 
+    @property
+    def num_views(self) -> int:
+        """Views of each utterance in training."""
+        return 2 if self.cr_scale else 1
+
+    @staticmethod
+    def batch_shape(frame_lengths: torch.Tensor, **batch) -> BatchShape:
+        """The padded sizes of a batch of `forward` with feature lengths (B,)."""
+        return BatchShape(len(frame_lengths), int(frame_lengths.max()))
+
     def forward(
         self,
         speech: torch.Tensor,
@@ -82,14 +93,13 @@ class PhonemeCTCModel(AbsESPnetModel):
         """Summed CTC and weighted consistency loss: one warp, two differently masked views."""
         if self.time_warp_factor:
             feats = cr_ctc.time_warp(feats, lengths, self.time_warp_factor)
-        views = 2 if self.cr_scale else 1
-        feats, lengths = feats.repeat(views, 1, 1), lengths.repeat(views)
+        feats, lengths = feats.repeat(self.num_views, 1, 1), lengths.repeat(self.num_views)
         if self.specaug is not None:
             feats = self.specaug(feats, lengths)
         log_probs, frames = self.classify(feats, lengths)
         weight = cr_ctc.consistency_weight(int(self.num_batches), self.cr_warmup_batches, self.cr_scale)
         self.num_batches += 1
-        if views == 1:
+        if self.num_views == 1:
             ctc = cr_ctc.ctc_sum(log_probs, frames, phones, phones_lengths)
             return ctc, torch.zeros_like(ctc)
         return cr_ctc.cr_ctc_loss(log_probs, frames, phones, phones_lengths, weight)

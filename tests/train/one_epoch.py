@@ -17,7 +17,7 @@ def train_one_epoch(model, batches, options: dict, distributed, scheduler_for=la
     before = {name: parameter.detach().double() for name, parameter in parameters.items()}
     optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
     defaults = dict(ngpu=0, use_amp=False, grad_clip=1e9, grad_clip_type=2.0, max_epoch=1, encoder_dir=None)
-    defaults["num_iters_per_epoch"] = None
+    defaults |= dict(num_iters_per_epoch=None, drift_data=None)
     reporter = Reporter()
     reporter.set_epoch(1)
     with reporter.observe("train") as sub_reporter:

@@ -8,9 +8,11 @@ import pytest
 import torch
 from espnet2.schedulers.exponential_decay_warmup import ExponentialDecayWarmup
 
+from espnet_llmasr.asr.flops import flops
 from espnet_llmasr.tasks.llm_asr import LLMASRTask
 from espnet_llmasr.tasks.phoneme_ctc import PhonemeCTCTask
 from espnet_llmasr.train import swap
+from espnet_llmasr.train.flops_log import read_flops
 from espnet_llmasr.train.trainer import groups_of
 
 spec = importlib.util.spec_from_file_location("one_epoch", Path(__file__).with_name("one_epoch.py"))
@@ -138,6 +140,12 @@ def test_two_ranks(no_dropout, big_batch, two_ranks, tmp_path):
             assert_same(results[name], big_batch[name.split()[0]])
         assert int(results["swap"]["swap_step"]) == 30
         assert all(results["swap"][f"encoder.{name}"].equal(value) for name, value in encoders[30].items())
+    (line,) = read_flops(tmp_path)  # of the job that came last
+    shapes = [
+        model.batch_shape(model.frontend.frame_lengths(b["speech_lengths"]), **b)
+        for _, b in jobs[name][1][0] + jobs[name][1][1]
+    ]
+    assert line == dict(epoch=1, flops=sum(flops(model, shape).total for shape in shapes), batches=4)
     log = swap.read_swaps(tmp_path / "ia_sft" / "swaps.jsonl")
     assert [(s.epoch, s.encoder_step, s.previous_step) for s in log] == [(1, 10, 0), (3, 30, 10)]
 
