@@ -17,9 +17,10 @@ from espnet_llmasr.text.normalize import is_han
 PLAYABLE = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".webm")  # containers that browsers play
 CLASSES = {"correct": "p", "substitution": "p s", "deletion": "p d", "insertion": "p i"}
 SIGNS = {"substitution": "≠", "deletion": "−", "insertion": "+"}
-LEGEND = "".join(
+LEGEND = "Upper line: reference. Lower line: hypothesis. " + "".join(
     f'<span class="{CLASSES[name]}"><span><b>{sign}</b> {name}</span></span> ' for name, sign in SIGNS.items()
 )
+POLICY = "script-src 'none'; object-src 'none'"
 
 STYLE = """
 :root { color-scheme: light dark; --text: #1a1a1a; --soft: #595959; --line: #d0d0d0; --paper: #fff; --card: #f7f7f5;
@@ -33,7 +34,7 @@ body { margin: 0 auto; max-width: 60rem; padding: 1rem; background: var(--paper)
 h1 { font-size: 1.4rem; } h2 { font-size: 1.15rem; margin-top: 2rem; }
 article { background: var(--card); border: 1px solid var(--line); border-radius: .4rem; margin: .8rem 0;
   padding: .6rem .8rem; }
-h3 { font-size: 1rem; margin: 0 0 .2rem; } h3 small, .soft { color: var(--soft); font-weight: normal; }
+h3, h4 { font-size: 1rem; margin: 0 0 .2rem; } h3 small, h4 small, .soft { color: var(--soft); font-weight: normal; }
 .mark { border: 1px solid var(--d); border-radius: .3rem; color: var(--d); padding: 0 .35rem; }
 audio { display: block; width: 100%; max-width: 30rem; margin: .4rem 0; }
 .soft { font-size: .85rem; } .text { unicode-bidi: isolate; white-space: pre-wrap; }
@@ -64,22 +65,27 @@ def render(
     """
     paragraphs = "".join(f"<p>{escape(note)}</p>\n" for note in notes)
     body = "".join(_section(heading, rows, folder) for heading, rows in sections)
+    return document(title, f"{paragraphs}<p>{LEGEND}</p>\n{body}")
+
+
+def document(title: str, body: str, style: str = STYLE, policy: str = POLICY) -> str:
+    """A whole page: `body` is HTML, `policy` its Content-Security-Policy (no double quotes in it)."""
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        "<meta http-equiv=\"Content-Security-Policy\" content=\"script-src 'none'; object-src 'none'\">\n"
-        f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<h1>{escape(title)}</h1>\n"
-        f"{paragraphs}<p>Upper line: reference. Lower line: hypothesis. {LEGEND}</p>\n{body}</body>\n</html>\n"
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
+        f"<title>{escape(title)}</title>\n<style>{style}</style>\n</head>\n<body>\n<h1>{escape(title)}</h1>\n"
+        f"{body}</body>\n</html>\n"
     )
 
 
 def _section(heading: str, rows: Sequence[dict], folder: Optional[PathLike]) -> str:
-    articles = "".join(_article(rank, row, folder) for rank, row in enumerate(rows, 1))
+    articles = "".join(article(rank, row, _audio(row["audio"], folder)) for rank, row in enumerate(rows, 1))
     return f"<section>\n<h2>{escape(heading)}</h2>\n{articles or '<p>None.</p>'}\n</section>\n"
 
 
-def _article(rank: int, row: dict, folder: Optional[PathLike]) -> str:
-    """One utterance."""
+def article(rank: int, row: dict, player: str, level: int = 3) -> str:
+    """One utterance (a row as in `render`) under a heading of that level; `player` is HTML."""
     counts = Counts(*row["counts"])
     errors = (
         f"{counts.errors} {'error' if counts.errors == 1 else 'errors'} in {counts.reference_length} reference tokens"
@@ -88,8 +94,8 @@ def _article(rank: int, row: dict, folder: Optional[PathLike]) -> str:
     marks = "".join(f' <span class="mark">{escape(name)}</span>' for name in row["hallucinations"])
     confidence = "" if row["confidence"] is None else f" · confidence {row['confidence']:.2f}"
     return (
-        f"<article>\n<h3>{row.get('rank', rank)}. {escape(row['id'])} <small>{escape(row['set'])}</small></h3>\n"
-        f"<div>{_percent(row['rate'])} · {errors} ({edits}){confidence}{marks}</div>\n{_audio(row['audio'], folder)}"
+        f"<article>\n<h{level}>{row.get('rank', rank)}. {escape(row['id'])} <small>{escape(row['set'])}</small>"
+        f"</h{level}>\n<div>{_percent(row['rate'])} · {errors} ({edits}){confidence}{marks}</div>\n{player}"
         f'<div class="pairs">{_pairs(row["alignment"])}</div>\n'
         f"{_text('reference', row['reference'])}{_text('hypothesis', row['hypothesis'])}</article>\n"
     )
