@@ -16,7 +16,7 @@ from espnet_llmasr.train.swap import read_swaps
 
 MAY_CHANGE = re.compile(  # options that do not change what is learnt, and those of ESPnet's own making
     "config|resume|max_epoch|patience|ngpu|num_workers|dist_|distributed|multiprocessing|log_|use_(tensorboard|wandb)"
-    "|use_matplotlib|wandb|num_att_plot|keep_nbest|token_list|version|required|print_config|dry_run|output_dir"
+    "|use_matplotlib|drift_|wandb|num_att_plot|keep_nbest|token_list|version|required|print_config|dry_run|output_dir"
 )
 
 

@@ -1,4 +1,4 @@
-"""The trainer: ESPnet's loop over epochs with our step, our checkpoints and our encoder swaps."""
+"""The trainer: ESPnet's loop over epochs with our step, our checkpoints, encoder swaps and drift checks."""
 
 import logging
 import time
@@ -17,6 +17,8 @@ from espnet2.train import trainer as espnet_trainer
 from espnet2.utils.build_dataclass import build_dataclass
 
 from espnet_llmasr.train import checkpoints
+from espnet_llmasr.train.drift import DriftMixin
+from espnet_llmasr.train.flops_log import EpochFlops
 from espnet_llmasr.train.swap import SwapMixin
 
 PROGRESS_INTERVAL_S = 5.0
@@ -24,13 +26,18 @@ PROGRESS_INTERVAL_S = 5.0
 
 @dataclass
 class TrainerOptions(espnet_trainer.TrainerOptions):
-    """ESPnet's options, the length of an epoch, and the options of the encoder swaps."""
+    """ESPnet's options, the length of an epoch, the options of the encoder swaps and of the drift."""
 
     num_iters_per_epoch: Optional[int]
     encoder_dir: Optional[str]
     swap: str
     final_epochs: Optional[int]
     swap_schedule: Optional[str]
+    drift_data: Optional[str]
+    drift_targets: Optional[str]
+    drift_components: int
+    drift_checks: int
+    drift_stop: bool
 
 
 class ExactTrainer(espnet_trainer.Trainer):
@@ -50,7 +57,7 @@ class ExactTrainer(espnet_trainer.Trainer):
         """Trains from the last complete epoch to max_epoch; does nothing if that has been done."""
         output_dir = Path(trainer_options.output_dir)
         if trainer_options.resume and checkpoints.finished_epochs(output_dir) == trainer_options.max_epoch:
-            logging.info("the training in %s is finished; remove %s to go on", output_dir, output_dir / "finished")
+            logging.info("the training in %s is finished; raise --max_epoch to go on", output_dir)
             return
         first = is_first_rank(distributed_option)
         if first:
@@ -75,8 +82,8 @@ class ExactTrainer(espnet_trainer.Trainer):
         model.train()
         num_batches = length_hint(iterator, options.num_iters_per_epoch or 0)  # split lists have no length
         progress = Progress(reporter.epoch, options.max_epoch, num_batches)
-        all_invalid = True
-        for group in reporter.measure_iter_time(groups_of(iterator, options.accum_grad), "iter_time"):
+        all_invalid, costs = True, EpochFlops(getattr(model, "module", model))
+        for group in reporter.measure_iter_time(groups_of(costs.watch(iterator), options.accum_grad), "iter_time"):
             weight = cls.accumulate(model, group, reporter, options, distributed_option, progress)
             grad_norm = normalize_gradients(model, weight, distributed_option, options)
             all_invalid &= not cls.update(optimizers, schedulers, grad_norm)
@@ -84,6 +91,7 @@ class ExactTrainer(espnet_trainer.Trainer):
             reporter.next()
         if all_invalid:
             raise ValueError(f"epoch {reporter.epoch}: no update had a finite gradient: lower the learning rate")
+        costs.write(Path(options.output_dir), reporter.epoch, distributed_option)
         return False
 
     @classmethod
@@ -120,7 +128,7 @@ class ExactTrainer(espnet_trainer.Trainer):
         return valid
 
 
-class Trainer(SwapMixin, ExactTrainer):
+class Trainer(DriftMixin, SwapMixin, ExactTrainer):
     """The trainer of both tasks."""
 
 
