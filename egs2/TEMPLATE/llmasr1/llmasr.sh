@@ -248,9 +248,9 @@ if at_stage 8 "IA-SFT: train adaptor and LLM while newer encoders are swapped in
 fi
 
 if at_stage 9 "Joint SFT: train encoder, adaptor and LLM, starting from $joint_from"; then
+    make_targets
     need "${joint_from%%::*}" "$joint_stage"
     length=$(length_of joint_sft)
-    make_targets
     train_llm joint_sft --init_param "$joint_from" --drift_data "$dumpdir/$valid_set" --drift_targets "$targets"
 fi
 

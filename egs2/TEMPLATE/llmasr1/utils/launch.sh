@@ -1,4 +1,4 @@
-# shellcheck shell=bash disable=SC2086,SC2154  # stage, stop_stage, ... are options of the script that sources this
+# shellcheck shell=bash disable=SC2034,SC2086,SC2154  # stage, stop_stage, ... are options of the script that sources this
 # Sourced: what a script of stages needs to choose its stages, name missing inputs, and launch commands.
 
 child='' inputs=() job=''

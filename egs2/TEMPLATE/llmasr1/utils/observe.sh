@@ -14,8 +14,8 @@ make_targets() {  # what is said in the validation set, as phones and as meaning
 }
 
 observe() {  # NSE, PAI, CSAI and CKA of all stored encoders, the figures, one page of everything
-    need "$expdir/$last/latest.pth" "$last_stage"
     make_targets
+    need "$expdir/$last/latest.pth" "$last_stage"
     $python -m espnet_llmasr.bin.observe --exp "$expdir" --data_dir "$dumpdir/$valid_set" --targets "$targets" \
         --out "$expdir/observe" --label "$strategy"
     $python -m espnet_llmasr.bin.report --expdir "$expdir" --out "$expdir/report.html"
