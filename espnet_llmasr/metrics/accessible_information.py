@@ -79,8 +79,8 @@ def pool(frames: Array, pooling: str = "mean_std") -> Tensor:
 def project(x: Array, num_components: int, name: str = "x") -> Tensor:
     """PCA of (B, D) and standardisation: (B, k) scores with mean 0 and variance 1 (divisor B - 1), uncorrelated.
 
-    The score of largest size in each component is positive, so signs repeat. A component whose variance is only rounding of
-    x (in the dtype of x) is 0 throughout: standardising it would blow up noise.
+    The score of largest size in each component is positive, so signs repeat. A component whose variance is only
+    rounding of x (in the dtype of x) is 0 throughout: standardising it would blow up noise.
     Raises ValueError if k is above min(B - 1, D), and for NaN or infinite values; `name` is what it calls x.
     """
     rounding = 8 * torch.finfo(_floating(x).dtype).eps

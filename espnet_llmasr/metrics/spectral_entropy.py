@@ -17,8 +17,8 @@ def nse(frames: Union[Tensor, np.ndarray]) -> Tensor:
     """NSE of the valid frames (L, D) of one utterance, a float64 scalar in [0, 1].
 
     0 where one direction holds everything, 1 where all d = min(L, D) singular values are equal. The frames are not
-    centred, as in the paper, so a large mean is a direction, too. With one frame (or width 1) log d is 0: NSE is 0 there, as it
-    is for frames that are all 0. Raises ValueError for no frame, and for NaN or infinite values.
+    centred, as in the paper, so a large mean is a direction, too. With one frame (or width 1) log d is 0: NSE is 0
+    there, as it is for frames that are all 0. Raises ValueError for no frame, and for NaN or infinite values.
     """
     x = torch.as_tensor(frames).detach().double()
     if x.dim() != 2 or not x.numel():

@@ -102,7 +102,7 @@ def test_project_is_sklearn_pca_up_to_sign(shape):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_a_component_without_variance_stays_zero(dtype):
     rng = torch.Generator().manual_seed(0)
-    x = (torch.randn(40, 2, generator=rng) @ torch.randn(2, 9, generator=rng)).double() + 100
+    x = torch.randn(40, 2, generator=rng).double() @ torch.randn(2, 9, generator=rng).double() + 100
     noise = torch.randn(40, 9, generator=rng)
     scores = project(x.to(dtype), 5)
     assert torch.allclose(scores[:, :2].std(dim=0), torch.ones(2, dtype=torch.float64), atol=1e-6)
