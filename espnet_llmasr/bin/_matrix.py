@@ -1,80 +1,74 @@
 """Runs of a recipe under several strategies and seeds: what each needs, how it is started, what comes out."""
 
 import json
-import subprocess
 import threading
 import time
-from dataclasses import dataclass
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Dict, List, Optional
+from typing import Dict, Iterator, List, Optional, Sequence
 
-from espnet_llmasr.files import write_atomically
-from espnet_llmasr.observe.observations import read_observations
+from espnet_llmasr.bin._children import Children
+from espnet_llmasr.bin._cli import one_line
+from espnet_llmasr.bin._matrix_runs import BASELINE, Run
+from espnet_llmasr.bin._matrix_values import NONSPEECH, Values, metrics, scores, stage_flops
+from espnet_llmasr.files import count_rows, write_atomically
 
-RUNS = "runs.jsonl"
-NONSPEECH = "nonspeech"
-NO_JOINT = ("no_joint", "efin")
-RULES = ("paper", "length", "loop")
-
-
-@dataclass(frozen=True)
-class Run:
-    """One strategy with one seed."""
-
-    strategy: str
-    seed: int
-
-    @property
-    def name(self) -> str:
-        return f"{self.strategy}/seed{self.seed}"
-
-    @property
-    def model(self) -> str:
-        """The folder of the model that is scored."""
-        return "ia_sft" if self.strategy in NO_JOINT else "joint_sft"
-
-    @property
-    def start(self) -> Optional[str]:
-        """The folder of the model with which the joint SFT starts; None without one, or without an earlier encoder."""
-        if self.strategy in (*NO_JOINT, "joint_only"):
-            return None
-        return "align" if self.strategy == "no_ia_sft" else "ia_sft"
+RUNS, OPTIONS, TABLE, LOCK, RUNNING = "runs.jsonl", "options.json", "strategies.md", "lock", "running"
+SECONDS, FAILED, LOG, PREPARE = "seconds", "failed", "run.log", "prepare.log"
 
 
 class Matrix:
     """A folder of runs. `runs.jsonl` has a line for each that is done; all others are started or taken up again.
 
     Args:
-        out: the folder, under `recipe`. options: of every run.sh.
+        recipe: folder of run.sh. out: the folder of the runs, under `recipe`. options: of every run.sh, as words.
+        python: to run everything with.
     """
 
-    def __init__(self, recipe: Path, out: str, options: List[str], python: str):
-        self.recipe, self.out, self.options, self.python = recipe, out, options, python
-        self.locks: Dict[int, threading.Lock] = {}
+    def __init__(self, recipe: Path, out: str, options: Sequence[str], python: str):
+        self.recipe, self.out, self.options, self.python = recipe, out, list(options), python
+        self.folder = recipe / out
+        self.children = Children(self.folder / RUNNING)
         self.writing = threading.Lock()
-
-    @property
-    def folder(self) -> Path:
-        return self.recipe / self.out
 
     def lines(self) -> List[dict]:
         """What the finished runs gave."""
         path = self.folder / RUNS
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
+    def done(self) -> Dict[Run, dict]:
+        """The lines by their runs."""
+        return {Run(line["strategy"], line["seed"]): line for line in self.lines()}
+
+    def keep_options(self, **choices: int) -> None:
+        """Stores, at the first start, what all runs of the folder have in common: `options` and these choices.
+
+        Raises:
+            ValueError: the folder was begun with others.
+        """
+        path, asked = self.folder / OPTIONS, {**named(self.options), **choices}
+        known = json.loads(path.read_text()) if path.exists() else asked
+        for name in sorted({*known, *asked}):
+            if known.get(name) != asked.get(name):
+                there, here = (f"'{values[name]}'" if name in values else "not given" for values in (known, asked))
+                raise ValueError(
+                    f"{self.folder} was begun with other options: {name} is {there} there, {here} here: "
+                    "give the same ones, or choose another --out"
+                )
+        if not path.exists():
+            write_atomically(path, json.dumps(asked, indent=1) + "\n")
+
     def call(self, log: str, *command: str) -> None:
         """Runs a command in the recipe's folder, its output goes to the end of a log under `out`.
 
         Raises:
-            ValueError: it failed.
+            ValueError: it failed; the log and its last line are named. Stopped: see there.
         """
         path = self.folder / log
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(path, "a", encoding="utf-8") as file:
-            done = subprocess.run(command, cwd=self.recipe, stdout=file, stderr=subprocess.STDOUT, check=False)
-        if done.returncode:
+        if self.children.run(log, command, self.recipe, path):
             last = path.read_text(encoding="utf-8", errors="replace").strip().rpartition("\n")[2]
-            raise ValueError(f"{path}: {last or command}: mend it and start again, what is done stays done")
+            raise ValueError(f"{path}: {last or 'no message'}")
 
     def tool(self, log: str, name: str, *options: object) -> None:
         """One of our commands."""
@@ -84,111 +78,129 @@ class Matrix:
         """The recipe's run.sh; the options of this matrix come first, so that others replace them."""
         self.call(log, "./run.sh", "--python", self.python, *self.options, *map(str, options))
 
-    def prepare(self, clips: int, fs: int, unit_char: bool) -> None:
+    def prepare(self, clips: int, fs: int, runs: Sequence[Run]) -> None:
         """Data, statistics, LLM, clips without speech, targets: the same for all runs."""
-        log, common = "prepare.log", f"{self.out}/common"
+        log, common = PREPARE, f"{self.out}/common"
+        dumps = {run.plan.dump: run.strategy for run in runs}
         self.recipe_run(log, "--stop_stage", 4, "--expdir", common)
-        if unit_char:
-            self.recipe_run(log, "--strategy", "char", "--stage", 2, "--stop_stage", 2, "--expdir", common)
-        for dump in ["dump", "dump_char"] if unit_char else ["dump"]:
-            if not (self.recipe / dump / NONSPEECH / "wav.scp").exists():
-                wavs = f"{dump}/train/wav.scp"
-                self.tool(
-                    log,
-                    "make_nonspeech",
-                    *f"--out {dump}/{NONSPEECH} --clips {clips}".split(),
-                    "--wav_scp",
-                    wavs,
-                    "--fs",
-                    fs,
-                )
+        for dump in {"dump": BASELINE, **dumps}:
+            if dump != "dump":
+                self.recipe_run(log, "--strategy", dumps[dump], "--stage", 2, "--stop_stage", 2, "--expdir", common)
+            self.make_clips(log, dump, clips, fs)
         targets = f"{self.out}/targets.npz"
         if not (self.recipe / targets).exists():
             self.tool(log, "make_targets", "--data_dir", "dump/test", "--embedder", f"{common}/llm", "--out", targets)
 
-    def do(self, run: Run) -> None:
-        """Trains, decodes, scores and measures one run, and adds its line to runs.jsonl."""
-        began = time.monotonic()
-        options = ["--strategy", run.strategy, "--seed", run.seed, "--expdir", f"{self.out}/{run.name}"]
-        base = self.base(run)
-        options += ["--base_exp", base, "--test_sets", f"test {NONSPEECH}"]
-        log, stages = f"{run.name}/run.log", ["--stop_stage", 11, "--skip_stages", 10, "--guard", "off"]
-        if run.strategy not in ("char", "joint_only"):
-            with self.writing:
-                lock = self.locks.setdefault(run.seed, threading.Lock())
-            with lock:  # strategies share the pretraining of a seed
-                self.recipe_run(log, *options, "--stage", 5, "--stop_stage", 5)
-        self.recipe_run(log, *options, "--stage", 5, *stages)
-        self.measure(run, log)
-        self.add(run, base, time.monotonic() - began)
+    def make_clips(self, log: str, dump: str, clips: int, fs: int) -> None:
+        """The clips without speech. Raises ValueError if there are some, but not so many."""
+        path, wavs = self.recipe / dump / NONSPEECH / "wav.scp", f"{dump}/train/wav.scp"
+        if not path.exists():
+            out = f"{dump}/{NONSPEECH}"
+            self.tool(log, "make_nonspeech", "--out", out, "--clips", clips, "--wav_scp", wavs, "--fs", fs)
+        elif count_rows(path) != clips:
+            found = count_rows(path)
+            raise ValueError(f"{path.parent} has {found} clips, asked are {clips}: give --clips {found}, or remove it")
 
-    def base(self, run: Run) -> str:
-        """The experiment that holds statistics, LLM and pretraining, relative to the recipe; its links are made."""
-        base = f"{self.out}/{run.name}" if run.strategy == "char" else f"{self.out}/base/seed{run.seed}"
+    def run_options(self, run: Run) -> List[object]:
+        """Of run.sh, for all stages of a run; the links in its base experiment are made."""
         for name in ("stats", "llm"):
-            link = self.recipe / base / name
+            link = self.folder / run.base / name
             link.parent.mkdir(parents=True, exist_ok=True)
             if not link.is_symlink():
                 link.symlink_to((self.folder / "common" / name).resolve())
-        return base
+        places = ["--expdir", f"{self.out}/{run.name}", "--base_exp", f"{self.out}/{run.base}"]
+        return ["--strategy", run.strategy, "--seed", run.seed, *places, "--test_sets", f"test {NONSPEECH}"]
+
+    def pretrain(self, run: Run) -> None:
+        """The pretraining that the strategies of a seed share; only one run at a time may do it."""
+        base = self.folder / run.base
+        with taking(base / SECONDS, count=not (base / "pretrain" / "finished").exists()):
+            self.recipe_run(f"{run.name}/{LOG}", *self.run_options(run), "--stage", 5, "--stop_stage", 5)
+
+    def do(self, run: Run) -> None:
+        """Trains, decodes, scores and measures one run, and adds its line to runs.jsonl."""
+        log = f"{run.name}/{LOG}"
+        stages = ["--stage", 5, "--stop_stage", 11, "--skip_stages", 10, "--guard", "off"]
+        with taking(self.folder / run.name / SECONDS):
+            self.recipe_run(log, *self.run_options(run), *stages)
+            self.measure(run, log)
+        self.add(run)
 
     def measure(self, run: Run, log: str) -> None:
         """Scores, and the metrics of the encoder before and after the joint SFT."""
-        exp, dump = f"{self.out}/{run.name}", "dump_char" if run.strategy == "char" else "dump"
-        self.tool(
-            log, "score", "--ref", dump, "--hyp", f"{exp}/{run.model}/decode", "--routes", "none", "test", NONSPEECH
-        )
+        exp, dump, start = f"{self.out}/{run.name}", run.plan.dump, run.plan.start
+        hyp = f"{exp}/{run.model}/decode"
+        self.tool(log, "score", "--ref", dump, "--hyp", hyp, "--routes", "none", "test", NONSPEECH)
         models = ["--model", f"after={exp}/{run.model}"]
-        if run.start:
-            models += ["--model", f"before={exp}/{run.start}", "--reference", f"{exp}/{run.start}"]
-        targets = f"{self.out}/targets.npz"
-        self.tool(
-            log, "observe", *models, "--data_dir", f"{dump}/test", "--targets", targets, "--out", f"{exp}/observe"
-        )
+        if start:
+            models += ["--model", f"before={exp}/{start}", "--reference", f"{exp}/{start}"]
+        data = ["--data_dir", f"{dump}/test", "--targets", f"{self.out}/targets.npz"]
+        self.tool(log, "observe", *models, *data, "--out", f"{exp}/observe")
 
-    def add(self, run: Run, base: str, seconds: float) -> None:
+    def add(self, run: Run) -> None:
         """One line in runs.jsonl."""
-        exp = self.folder / run.name
-        folders = {"pretrain": self.recipe / base / "pretrain"}
-        folders.update({name: exp / name for name in ("align", "ia_sft", "joint_sft")})
-        flops = {name: stage_flops(path) for name, path in folders.items() if used(run, name)}
-        line = dict(strategy=run.strategy, seed=run.seed, seconds=round(seconds), flops=flops)
-        line["values"] = {**scores(exp / run.model / "decode" / "scores.json"), **metrics(exp / "observe", run)}
+        exp, base = self.folder / run.name, self.folder / run.base
+        folders = {name: (base if name == "pretrain" else exp) / name for name in run.plan.stages}
+        line = dict(strategy=run.strategy, seed=run.seed, seconds=seconds_of(exp))
+        line["pretraining_seconds"] = seconds_of(base) if run.plan.shares_pretraining else 0
+        line["flops"] = {name: stage_flops(path) for name, path in folders.items()}
+        line["values"] = self.values(run)
         with self.writing:
             text = "".join(json.dumps(known) + "\n" for known in [*self.lines(), line])
             write_atomically(self.folder / RUNS, text)
 
+    def values(self, run: Run) -> Values:
+        """What the table shows of a run."""
+        exp = self.folder / run.name
+        return {**scores(exp / run.model / "decode" / "scores.json"), **metrics(exp / "observe")}
 
-def used(run: Run, stage: str) -> bool:
-    """Whether a stage is part of the strategy."""
-    left_out = {"joint_only": ("pretrain", "align", "ia_sft"), "no_ia_sft": ("ia_sft",)}
-    return stage not in left_out.get(run.strategy, ("joint_sft",) if run.strategy in NO_JOINT else ())
+    def begin(self, name: str = "") -> None:
+        """Forgets why a run ("": what comes before all runs) has failed."""
+        (self.folder / name / FAILED).unlink(missing_ok=True)
+
+    def fail(self, error: Exception, name: str = "") -> str:
+        """Keeps why it has failed, for `status`; returns that line, which names run and log."""
+        text = f"{name or 'preparation'} failed: {one_line(error) or type(error).__name__}"
+        log = self.folder / name / (LOG if name else PREPARE)
+        text += "" if str(log) in text else f" (log: {log})"
+        write_atomically(self.folder / name / FAILED, text + "\n")
+        return text
+
+    def write_table(self) -> bool:
+        """strategies.md of what is done so far; False while the strategy is missing to which all are compared."""
+        if not any(line["strategy"] == BASELINE for line in self.lines()):
+            return False
+        files = ["--runs", f"{self.out}/{RUNS}", "--out", f"{self.out}/{TABLE}"]
+        self.tool("strategies.log", "strategy_table", *files, "--baseline", BASELINE)
+        return True
 
 
-def stage_flops(folder: Path) -> float:
-    """All that a training has cost, from its flops.jsonl."""
-    return sum(json.loads(line)["flops"] for line in (folder / "flops.jsonl").read_text().splitlines())
+def named(words: Sequence[str]) -> Dict[str, str]:
+    """Name -> value of options; line breaks and blanks between the words of a value do not count.
+
+    Raises:
+        ValueError: these are not names and values by turns.
+    """
+    names, values = words[::2], words[1::2]
+    for name in [*names[len(values) :], *(name for name in names if not name.startswith("--"))]:
+        raise ValueError(f"'{name}' after --: expected options of run.sh, each as --name value")
+    return {
+        name.replace("-", "_").replace("__", "--", 1): " ".join(value.split()) for name, value in zip(names, values)
+    }
 
 
-def scores(path: Path) -> Dict[str, Optional[float]]:
-    """Error and hallucination rates of the test set in %, and what was written where nothing is said."""
-    sets = json.loads(path.read_text())["sets"]
-    test, silent = sets["test"], sets[NONSPEECH]
-    values = {"MER %": 100 * test["routes"]["none"]["mer"]["rate"]}
-    values.update({f"hallucinated ({rule}) %": 100 * test["hallucination"][rule]["rate"] for rule in RULES})
-    values["nonspeech: non-empty %"] = 100 * silent["non_speech"]["non_empty"]["rate"]
-    values["nonspeech: loops %"] = 100 * silent["hallucination"]["loop"]["rate"]
-    values["nonspeech: chars/min"] = silent["non_speech"]["chars_per_minute"]
-    return values
+@contextmanager
+def taking(path: Path, count: bool = True) -> Iterator[None]:
+    """Adds the seconds that something takes to those in a small file, also if it fails or is stopped."""
+    began = time.monotonic()
+    try:
+        yield
+    finally:
+        if count:
+            write_atomically(path, f"{(seconds_of(path.parent) or 0) + time.monotonic() - began:.1f}\n")
 
 
-def metrics(folder: Path, run: Run) -> Dict[str, Optional[float]]:
-    """NSE, PAI and CSAI of the final encoder, their change in the joint SFT, and CKA to its start."""
-    rows = {row.name: row for row in read_observations(folder / "observations.jsonl")}
-    after, before = rows["after"], rows.get("before")
-    values = {"NSE": after.nse, "PAI": after.pai, "CSAI": after.csai}
-    for name in ("nse", "pai", "csai"):
-        change = None if before is None else getattr(after, name) - getattr(before, name)
-        values[f"{name.upper()} change"] = change
-    values["CKA to start"] = after.cka_reference[-1] if run.start else None
-    return values
+def seconds_of(folder: Path) -> Optional[float]:
+    """Seconds that were spent in a folder; None where they were not counted."""
+    path = folder / SECONDS
+    return float(path.read_text()) if path.exists() else None

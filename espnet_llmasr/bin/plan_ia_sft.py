@@ -10,7 +10,7 @@ from pathlib import Path
 
 from espnet_llmasr.bin._cli import Parser, at_least, run
 from espnet_llmasr.train.encoder_store import EncoderStore
-from espnet_llmasr.train.swap_plan import ia_sft_schedule, write_schedule
+from espnet_llmasr.train.swap_plan import check_followed, ia_sft_schedule, write_schedule
 
 
 def get_parser() -> Parser:
@@ -20,6 +20,7 @@ def get_parser() -> Parser:
     parser.add_argument("--schedule", type=Path, required=True, help="the file to write; stays if nothing changes")
     parser.add_argument("--epochs", type=at_least(1), required=True, help="epochs of IA-SFT")
     parser.add_argument("--final_epochs", type=at_least(1), help="of these, on the last encoder (default: a third)")
+    parser.add_argument("--ia_sft_dir", type=Path, help="the training: if it has begun, it must have kept to this plan")
     return parser
 
 
@@ -31,6 +32,8 @@ def main(argv=None):
         raise ValueError(f"{args.encoder_dir} has no last encoder yet: run stages 5 and 6 to their end")
     final_epochs = args.final_epochs or max(args.epochs // 3, 1)
     swaps = ia_sft_schedule(store.steps(), args.epochs, final_epochs)
+    if args.ia_sft_dir:
+        check_followed(args.ia_sft_dir, swaps)
     write_schedule(args.schedule, swaps)
     logging.info(
         "%s: %d swaps in %d epochs, %d on the last encoder", args.schedule, len(swaps), args.epochs, final_epochs

@@ -11,7 +11,7 @@ from typing import Callable, Iterable, List, Optional, Sequence
 from espnet_llmasr.files import write_atomically
 from espnet_llmasr.train.pretraining import Pretraining
 from espnet_llmasr.train.probe import Layers, Probe, layer_cka, mean_layers
-from espnet_llmasr.train.swap import Swap
+from espnet_llmasr.train.swap import Swap, read_swaps
 from espnet_llmasr.train.swap_rule import Check, SwapRule, action_for
 
 MEMORY = 1 << 30  # bytes for encoder outputs that wait for their next comparison
@@ -151,6 +151,25 @@ def ia_sft_schedule(published: Sequence[int], epochs: int, final_epochs: int) ->
         swaps.append(Swap(epoch, step, current, step == last))
         current = step
     return swaps
+
+
+def check_followed(directory: Path, swaps: Sequence[Swap]) -> None:
+    """A training that goes on must have done until now what it would have done from its first epoch.
+
+    Raises:
+        ValueError: in `directory` it has not.
+    """
+    decided = directory / "swaps.decided"
+    begun = int(decided.read_text()) if decided.exists() else 0
+    taken, planned = (
+        {swap.epoch: swap.encoder_step for swap in found if swap.epoch <= begun}
+        for found in (read_swaps(directory / "swaps.jsonl"), swaps)
+    )
+    if taken != planned:
+        raise ValueError(
+            f"{directory} took encoders in its first {begun} epochs as {taken}, planned is {planned} (epoch: step of "
+            "the encoder): give as many epochs as before, remove it, or choose another folder (--expdir of a recipe)"
+        )
 
 
 def write_schedule(path: Path, swaps: Sequence[Swap]) -> None:

@@ -122,6 +122,22 @@ def test_schedule_of_an_ia_sft_on_the_replayed_encoders(pretrained, corpus, tmp_
     assert read_swaps(schedule)[-1].epoch == 7  # a third of the epochs on the last encoder
 
 
+def test_an_ia_sft_that_has_begun_is_not_planned_otherwise(pretrained, corpus, tmp_path, command):
+    """Longer, the same encoders would come at other epochs than those that have been trained."""
+    store, schedule, training = (tmp_path / name for name in ("store", "swaps.jsonl", "ia_sft"))
+    replay(pretrained, corpus, store, threshold=1.0)
+    plan = lambda epochs: ["--encoder_dir", store, "--schedule", schedule, "--ia_sft_dir", training, "--epochs", epochs]
+    assert command(plan_ia_sft, *plan(9)).code == 0
+    training.mkdir()
+    (training / "swaps.jsonl").write_text("".join(schedule.read_text().splitlines(keepends=True)[:1]))
+    (training / "swaps.decided").write_text(f"{read_swaps(schedule)[0].epoch}\n")
+    before = schedule.read_text()
+    assert command(plan_ia_sft, *plan(9)).code == 0
+    done = command(plan_ia_sft, *plan(30))
+    assert done.code == 1 and "give as many epochs as before" in done.err and done.err.count("\n") == 1
+    assert schedule.read_text() == before
+
+
 def stop_at(step, method):
     """The method, interrupted for the check of a step."""
 

@@ -26,7 +26,7 @@ DECODE = ["llm_asr_inference", "llm_asr_inference", "phone_inference"] * 3
 SCORE = ["score", "score", "swap_table"]
 CLIPS = ["make_nonspeech", *["llm_asr_inference", "llm_asr_inference", "score"] * 3, "nonspeech_table"]
 AGAIN = ["measure_guard", *["llm_asr_inference"] * 6]
-OBSERVE = ["observe", "report"]
+OBSERVE = ["observe", "report"]  # after make_targets, once
 
 
 def value_of(line, option):
@@ -37,7 +37,7 @@ def value_of(line, option):
 def test_all_stages_in_order_and_a_second_run_does_nothing_but_score(recipe):
     code, output = recipe.run()
     assert code == 0, output
-    assert recipe.names() == [*ALL, *DECODE, *SCORE, *CLIPS, *AGAIN, "compare", *OBSERVE]
+    assert recipe.names() == [*ALL, *DECODE, *SCORE, *CLIPS, *AGAIN, "compare", "make_targets", *OBSERVE]
     assert re.findall(r"Stage (\d+):", output) == [str(n) for n in range(1, 15)]
     recipe.run()
     assert recipe.names() == ["mini_zh_en", *SCORE, *["score"] * 3, "nonspeech_table", "compare", *OBSERVE]
@@ -81,10 +81,11 @@ def test_options_of_the_trainings(made):
     assert value_of(ia_sft, "--init_param") == "exp/align/latest.pth"
     assert value_of(joint_sft, "--init_param") == "exp/ia_sft/latest.pth" and "--encoder_dir" not in joint_sft
     assert value_of(align, "--encoder_dir") == value_of(ia_sft, "--encoder_dir") == "exp/encoders"
-    (targets,) = made.calls("make_targets")
+    targets, observed = made.calls("make_targets")
+    assert value_of(observed, "--data_dir") == "dump/valid" == value_of(made.calls("bin.observe ")[0], "--data_dir")
     assert value_of(targets, "--embedder") == value_of(targets, "--text_embeddings") == "exp/llm"
-    assert value_of(joint_sft, "--drift_targets") == value_of(targets, "--out") == "exp/targets/valid.npz"
-    assert value_of(joint_sft, "--drift_data") == "dump/valid"
+    assert value_of(joint_sft, "--drift_targets") == value_of(targets, "--out") == "exp/targets/cka.npz"
+    assert value_of(joint_sft, "--drift_data") == "dump/cka"
     weights = "exp/joint_sft/latest.pth:encoder:encoder exp/pretrain/latest.pth:ctc_head:ctc_head"
     assert f"--freeze_param encoder --init_param {weights}" in ctc_head
     for line in (pretrain, align, ia_sft, joint_sft, ctc_head):

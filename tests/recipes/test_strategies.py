@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import shutil
 
 import pytest
 
@@ -104,7 +105,68 @@ def test_the_last_training_gets_what_is_left_of_the_budget(recipe, strategy, sta
     assert value_of(plan, "--budget") == "3e14" and value_of(plan, "--plan") == f"conf/{stage}.yaml"
     assert (" --options=--max_frames 1000 " in plan) == (stage == "joint_sft")
     training = next(line for line in recipe.calls("_train ") if f"/{stage} " in line)
-    assert training.endswith("--max_epoch 7 --scheduler_conf total_steps=700" + " --final_epochs none" * (stage == "ia_sft"))
+    assert training.endswith(
+        "--max_epoch 7 --scheduler_conf total_steps=700" + " --final_epochs none" * (stage == "ia_sft")
+    )
+
+
+def test_a_budget_is_that_of_all_gpus_and_its_failure_ends_the_run(recipe):
+    options = ["--strategy", "joint_only", "--flops_budget", "3e14", "--stop_stage", 9]
+    recipe.run(*options, "--ngpu", 4)
+    assert value_of(recipe.calls("bin.flops ")[0], "--num_ranks") == "4"
+    shutil.rmtree(recipe.dir / "exp_joint_only")
+    code, output = recipe.run(*options, FAIL="bin.flops ")
+    assert code != 0 and "no luck today" in output and not recipe.calls("_train ")
+
+
+def test_a_schedule_of_the_user_is_followed_and_stays(recipe):
+    for name in ("align", "ia_sft"):
+        (recipe.dir / "earlier" / name).mkdir(parents=True)
+        (recipe.dir / "earlier" / name / "swaps.jsonl").write_text("precious")
+    schedule = "earlier/ia_sft/swaps.jsonl"
+    code, output = recipe.run("--ia_sft_epochs", 30, "--stop_stage", 8, "--swap_schedule", schedule)
+    assert code == 0, output
+    assert not recipe.calls("plan_ia_sft") and (recipe.dir / schedule).read_text() == "precious"
+    assert value_of(recipe.calls("exp/ia_sft ")[0], "--swap_schedule") == schedule
+
+
+@pytest.mark.parametrize("strategy", ["ia_sft", "no_joint"])
+def test_without_a_pretraining_to_come_there_are_no_swaps(recipe, strategy):
+    """After another strategy has pretrained in exp, or after the normal run."""
+    recipe.run("--stop_stage", 9, *(["--strategy", "no_swap"] if strategy == "ia_sft" else []))
+    code, output = recipe.run("--strategy", strategy, "--stop_stage", 9)
+    assert code == 1 and "exp/pretrain has ended unwatched" in output and not recipe.calls("_train ")
+    assert recipe.run("--strategy", strategy, "--stop_stage", 9, "--ia_sft_epochs", 8)[0] == 0
+    assert steps(recipe, strategy)[0] == "watch" and "--replay true" in recipe.calls(".watch ")[0]
+
+
+def test_a_strategy_without_swaps_waits_for_the_end_of_the_pretraining(made):
+    (made.dir / "exp/pretrain/finished").unlink()
+    code, output = made.run("--strategy", "no_swap", "--stage", 6, "--stop_stage", 6)
+    assert code == 1 and "exp/pretrain/finished is missing: run stage 5 first" in output and not made.calls()
+
+
+def test_results_of_a_strategy_stand_beside_those_of_the_normal_run(made):
+    before = (made.dir / "RESULTS.md").read_text()
+    code, output = made.run("--strategy", "no_ia_sft", "--stop_stage", 12)
+    assert code == 0, output
+    assert (made.dir / "RESULTS.md").read_text() == before
+    assert output.rstrip().endswith(f"Results: {made.dir / 'exp_no_ia_sft/RESULTS.md'}")
+
+
+@pytest.mark.parametrize(
+    "option, value, message",
+    [
+        ("--ia_sft_epochs", "0", "--ia_sft_epochs is '0', expected at least 1"),
+        ("--ia_sft_epochs", "5x", "--ia_sft_epochs is '5x', expected at least 1"),
+        ("--flops_budget", "much", "--flops_budget is 'much', expected a number such as 3e14"),
+        ("--flops_budget", "-3e14", "--flops_budget is '-3e14', expected a number"),
+        ("--seed", "one", "--seed is 'one', expected a whole number"),
+    ],
+)
+def test_mistakes_are_named_before_hours_of_training(recipe, option, value, message):
+    code, output = recipe.run(option, value)
+    assert code == 1 and message in output and len(output.splitlines()) == 1 and not recipe.calls()
 
 
 def test_a_seed_goes_to_every_training_and_is_left_out_by_default(recipe):

@@ -226,7 +226,7 @@ if at_stage 6 "Watch the pretraining: publish an encoder when its CKA to the las
     need_conf watch_conf
     need "$dumpdir/$cka_set/wav.scp" 2
     [ -d "$base_exp/pretrain" ] || need "$base_exp/pretrain/config.yaml" 5
-    inputs+=("$base_exp/pretrain/finished")
+    if [ "$beside" = true ]; then inputs+=("$base_exp/pretrain/finished"); else need "$base_exp/pretrain/finished" 5; fi
     launch "$train_cmd" "$encoder_dir/final" "$encoder_dir/watch.log" \
         $python -m espnet_llmasr.bin.watch --config "$watch_conf" --pretrain_dir "$base_exp/pretrain" $replay \
         --data_dir "$dumpdir/$cka_set" --encoder_dir "$encoder_dir" $watch_args
@@ -248,10 +248,10 @@ if at_stage 8 "IA-SFT: train adaptor and LLM while newer encoders are swapped in
 fi
 
 if at_stage 9 "Joint SFT: train encoder, adaptor and LLM, starting from $joint_from"; then
-    make_targets
+    make_targets "$cka_set"
     need "${joint_from%%::*}" "$joint_stage"
     length=$(length_of joint_sft)
-    train_llm joint_sft --init_param "$joint_from" --drift_data "$dumpdir/$valid_set" --drift_targets "$targets"
+    train_llm joint_sft --init_param "$joint_from" --drift_data "$dumpdir/$cka_set" --drift_targets "$targets"
 fi
 
 if at_stage 10 "Fit the CTC head to the encoder of $last, calibrate the guard"; then

@@ -32,9 +32,19 @@ need_file() {  # FILE ADVICE
 }
 
 need_encoder() {  # one that is published, or a watcher or a pretraining from which one may still come
-    if compgen -G "$encoder_dir/encoder.*.pth" >/dev/null || wanted 6; then return; fi
+    if compgen -G "$encoder_dir/encoder.*.pth" >/dev/null; then return; fi
+    if wanted 6; then
+        [ "$beside" = false ] || ! wanted 8 || [ -n "$swap_schedule" ] || need_pretraining_to_come
+        return
+    fi
     if wanted 5 || [ -e "$base_exp/pretrain/config.yaml" ]; then [ -e "$base_exp/pretrain/finished" ] || return 0; fi
     die "no encoder in $encoder_dir: run stages 5 and 6 first, or together with this one (--stage 5 --stop_stage 8)"
+}
+
+need_pretraining_to_come() {  # a watcher that begins after it sees the last encoder only
+    [ -e "$encoder_dir/cka.jsonl" ] || [ ! -e "$base_exp/pretrain/finished" ] ||
+        die "$base_exp/pretrain has ended unwatched, IA-SFT beside it would get the last encoder and no swaps: give" \
+            "--ia_sft_epochs N if its epochs are stored (keep_nbest_models), another --base_exp, or --strategy no_swap"
 }
 
 supervise() {  # COMMAND...: runs it so that a signal to this script stops it, too

@@ -1,23 +1,22 @@
 # shellcheck shell=bash disable=SC2086,SC2154  # the variables are those of the script that sources this
 # Sourced by llmasr.sh: what encoders are measured against in stage 9, and all that stage 14 measures and draws.
 
-targets=$base_exp/targets/$valid_set.npz
-
-make_targets() {  # what is said in the validation set, as phones and as meaning
+make_targets() {  # SET: what is said in it, as phones and as meaning
+    targets=$base_exp/targets/$1.npz
     need "$base_exp/llm/llm.pth" 4
-    need "$dumpdir/$valid_set/text" 2
+    need "$dumpdir/$1/text" 2
     launch "$cuda_cmd --gpu $((ngpu > 0))" "$targets" "${targets%.npz}.log" \
-        $python -m espnet_llmasr.bin.make_targets --data_dir "$dumpdir/$valid_set" --out "$targets" \
+        $python -m espnet_llmasr.bin.make_targets --data_dir "$dumpdir/$1" --out "$targets" \
         --embedder "${embedder:-$base_exp/llm}" --text_embeddings "$base_exp/llm" --inventory "$inventory" \
         --device "$([ "$ngpu" = 0 ] && echo cpu || echo cuda)"
     inputs+=("$targets")
 }
 
 observe() {  # NSE, PAI, CSAI and CKA of all stored encoders, the figures, one page of everything
-    make_targets
+    make_targets "$valid_set"
     need "$expdir/$last/latest.pth" "$last_stage"
     $python -m espnet_llmasr.bin.observe --exp "$expdir" --data_dir "$dumpdir/$valid_set" --targets "$targets" \
-        --out "$expdir/observe" --label "$strategy"
+        --num_utterances 1000 --out "$expdir/observe" --label "$strategy"
     $python -m espnet_llmasr.bin.report --expdir "$expdir" --out "$expdir/report.html"
     printf '\nFigures: %s\nReport: %s\n' "$PWD/$expdir/observe" "$PWD/$expdir/report.html"
 }

@@ -26,9 +26,9 @@ made_by=$(sed -E "s/'([-A-Za-z0-9_.\/:=,]+)'/\1/g" <<<"${0##*/} ${given[*]@Q}")
     fi
     if [ -d "$expdir/ia_sft" ]; then printf '\n## Encoder updates\n\n' && cat "$decode_dir/swaps.md"; fi
     [ -z "$benchmark_conf" ] || { echo && cat "$decode_dir/benchmark.md"; }
-} >RESULTS.md
-cat RESULTS.md
+} >"$results"
+cat "$results"
 read -r id reference <"$dumpdir/$set/text"
 hypothesis=$(awk -v id="$id" '$1 == id { sub(/^[^ ]+ ?/, ""); print }' "$decode_dir/$set/text")
 printf '\nExample %s\n  reference:  %s\n  hypothesis: %s\n' "$id" "$reference" "$hypothesis"
-printf '\nWorst utterances: %s\nResults: %s\n' "$decode_dir/worst.html" "$PWD/RESULTS.md"
+printf '\nWorst utterances: %s\nResults: %s\n' "$decode_dir/worst.html" "$(realpath "$results")"

@@ -1,6 +1,11 @@
 # shellcheck shell=bash disable=SC2034,SC2086,SC2154  # the variables are those of the script that sources this
 # Sourced by llmasr.sh: what the training strategies change. README, Strategies, has them in a table.
 
+[[ $ia_sft_epochs =~ ^([1-9][0-9]*)?$ ]] || die "--ia_sft_epochs is '$ia_sft_epochs', expected at least 1"
+[[ $flops_budget =~ ^([0-9]*\.?[0-9]+([eE]\+?[0-9]+)?)?$ ]] ||
+    die "--flops_budget is '$flops_budget', expected a number such as 3e14"
+[[ $seed =~ ^[0-9]*$ ]] || die "--seed is '$seed', expected a whole number"
+
 beside=false    # stages 5, 6 and 7-8 run side by side; otherwise one after the other
 last=joint_sft  # the last training: the model to decode, and the one to which --flops_budget gives its epochs
 left_out=       # stages without a part in the strategy
@@ -25,6 +30,8 @@ esac
 expdir=${expdir:-exp} dumpdir=${dumpdir:-dump}
 base_exp=${base_exp:-$expdir}
 inference_exp=${inference_exp:-$last}
+results=RESULTS.md  # of stage 12
+[ "$strategy" = ia_sft ] || results=$expdir/RESULTS.md
 case $strategy in
     no_ia_sft) trained_before="pretrain align" joint_from=$expdir/align/latest.pth joint_stage=7 ;;
     joint_only) trained_before='' joint_from=$base_exp/llm/llm.pth::llm joint_stage=4 ;;
@@ -46,7 +53,8 @@ length_of() {  # NAME: the options that set the number of epochs of ia_sft or jo
         for name in $trained_before; do spent+=("$(dir_of "$name")"); done
         length=$($python -m espnet_llmasr.bin.flops --plan "${!conf}" "--options=${!args}" --shell \
             --data_dir "$dumpdir/$train_set" --llm_dir "$base_exp/llm" --fs "$fs" --budget "$flops_budget" \
-            ${spent[@]+--spent "${spent[@]}"} | tail -n 1)  # imports of ESPnet print, too
+            --num_ranks "$((ngpu > 1 ? ngpu : 1))" ${spent[@]+--spent "${spent[@]}"} |
+            tail -n 1) || return 1  # imports of ESPnet print, too; `set -e` does not reach into $(length_of ...)
     elif [ "$1" = ia_sft ] && [ -n "$ia_sft_epochs" ]; then
         length="--max_epoch $ia_sft_epochs"
     fi
@@ -55,8 +63,8 @@ length_of() {  # NAME: the options that set the number of epochs of ia_sft or jo
 }
 
 plan_ia_sft() {  # LENGTH: without the pretraining beside, the epochs of the swaps follow from the number of epochs
-    [ -n "$replay" ] && [[ "$1" =~ --max_epoch\ ([0-9]+) ]] || return 0
-    swap_schedule=${swap_schedule:-$expdir/ia_sft_swaps.jsonl}
+    [ -n "$replay" ] && [ -z "$swap_schedule" ] && [[ "$1" =~ --max_epoch\ ([0-9]+) ]] || return 0
+    swap_schedule=$expdir/ia_sft_swaps.jsonl
     $python -m espnet_llmasr.bin.plan_ia_sft --encoder_dir "$encoder_dir" --epochs "${BASH_REMATCH[1]}" \
-        --schedule "$swap_schedule"
+        --schedule "$swap_schedule" --ia_sft_dir "$expdir/ia_sft"
 }

@@ -1,0 +1,46 @@
+"""What the files of one finished run say: FLOPs of its stages, error rates, metrics of its encoders."""
+
+import json
+from pathlib import Path
+from typing import Dict, Optional
+
+from espnet_llmasr.observe.observations import FILE, read_observations
+
+NONSPEECH = "nonspeech"
+RULES = ("paper", "length", "loop")
+Values = Dict[str, Optional[float]]
+
+
+def stage_flops(folder: Path) -> float:
+    """All that a training has cost, from its flops.jsonl."""
+    return sum(json.loads(line)["flops"] for line in (folder / "flops.jsonl").read_text().splitlines())
+
+
+def scores(path: Path) -> Values:
+    """Error and hallucination rates of the test set in %, and what was written where nothing is said."""
+    sets = json.loads(path.read_text())["sets"]
+    test, silent = sets["test"], sets[NONSPEECH]
+    values = {"MER %": 100 * test["routes"]["none"]["mer"]["rate"]}
+    values.update({f"hallucinated ({rule}) %": 100 * test["hallucination"][rule]["rate"] for rule in RULES})
+    values["nonspeech: non-empty %"] = 100 * silent["non_speech"]["non_empty"]["rate"]
+    values["nonspeech: loops %"] = 100 * silent["hallucination"]["loop"]["rate"]
+    values["nonspeech: chars/min"] = silent["non_speech"]["chars_per_minute"]
+    return values
+
+
+def metrics(folder: Path) -> Values:
+    """Of the final encoder ("after"): NSE, and PAI and CSAI with their bias (permuted utterances) in bits.
+
+    Then their change in the joint SFT, and CKA to the encoder with which that has started ("before"); null without one.
+    """
+    rows = {row.name: row for row in read_observations(folder / FILE)}
+    after, before = rows["after"], rows.get("before")
+    values = {"NSE": after.nse}
+    for name in ("pai", "csai"):
+        values[name.upper()] = getattr(after, name)
+        values[f"{name.upper()} baseline"] = getattr(after, f"{name}_baseline")
+    for name in ("nse", "pai", "csai"):
+        change = None if before is None else getattr(after, name) - getattr(before, name)
+        values[f"{name.upper()} change"] = change
+    values["CKA to start"] = None if before is None else after.cka_reference[-1]
+    return values
