@@ -32,7 +32,7 @@ def swap_epochs(expdir: Path) -> Dict[str, List[int]]:
     found = {}
     for path in sorted(expdir.glob("*/swaps.jsonl")):
         with made_by(path, "stage 7 or 8"):
-            swapped = [swap.epoch for swap in read_swaps(path) if swap.encoder_step != swap.previous_step]
+            swapped = [int(swap.epoch) for swap in read_swaps(path) if swap.encoder_step != swap.previous_step]
         found[path.parent.name] = swapped
     return found
 
@@ -40,21 +40,23 @@ def swap_epochs(expdir: Path) -> Dict[str, List[int]]:
 def swaps(expdir: Path, folder: Path) -> str:
     """CKA over the pretraining, the layers, and which epoch took which encoder of `folder`."""
     log, taken = folder / "cka.jsonl", expdir / "ia_sft/swaps.jsonl"
-    with made_by(log, "stage 6"):
-        checks = read_checks(log)
     with made_by(taken, "stage 8"):
         swapped = read_swaps(taken)
-    if not checks:
-        return note(f"No {folder.name}/cka.jsonl: stage 6 (the watcher) measures CKA while stage 5 trains.")
-    drawn = [_cka_chart(checks, _threshold(folder)), _layer_chart(checks), *_head_charts(checks)]
-    return charts(drawn, "Only the first reference so far: CKA begins with the next check.") + _tables(checks, swapped)
+    with made_by(log, "stage 6"):
+        checks = read_checks(log)
+        if not checks:
+            return note(f"No {folder.name}/cka.jsonl: stage 6 (the watcher) measures CKA while stage 5 trains.")
+        drawn = [_cka_chart(checks, _threshold(folder)), _layer_chart(checks), *_head_charts(checks)]
+        missing = "Only the first reference so far: CKA begins with the next check."
+        return charts(drawn, missing) + _tables(checks, swapped)
 
 
 def _threshold(folder: Path) -> Optional[float]:
     """What the watcher has noted, None where it has not."""
     path = folder / "watch.yaml"
     with made_by(path, "stage 6"):
-        return yaml.safe_load(path.read_text(encoding="utf-8")).get("threshold") if path.is_file() else None
+        found = yaml.safe_load(path.read_text(encoding="utf-8")).get("threshold") if path.is_file() else None
+        return None if found is None else float(found)
 
 
 def _column(checks: Sequence[Check], name: str, *actions: str) -> Tuple[List[int], List[Optional[float]]]:
@@ -117,13 +119,13 @@ def metrics(expdir: Path) -> str:
     """The table of observations, and the figures that lie beside it."""
     path = expdir / "observe/observations.jsonl"
     if not path.is_file():
-        return note("No observe/observations.jsonl: bin.observe measures NSE, PAI, CSAI and CKA of checkpoints.")
-    rows = [_observed(row) for row in read_observations(path)]
+        return note("No observe/observations.jsonl: stage 14 measures NSE, PAI, CSAI and CKA of all stored encoders.")
+    with made_by(path, "stage 14"):
+        rows = [_observed(row) for row in read_observations(path)]
+        observed = table("Entropy allocation", [*OBSERVED, *OBSERVED_MORE], rows, text_columns=(1, 3, 4))
     figures = [image(one, one.stem.replace("_", " ")) for one in sorted(path.parent.glob("figure_*.svg"))]
-    drawn = "".join(figures) or note("No observe/figure_*.svg: bin.observe draws them.")
-    return (
-        table("Entropy allocation", [*OBSERVED, *OBSERVED_MORE], rows, text_columns=(1, 3, 4)) + note(METRICS) + drawn
-    )
+    drawn = "".join(figures) or note("No observe/figure_*.svg: stage 14 draws them.")
+    return observed + note(METRICS) + drawn
 
 
 def _observed(row: Observation) -> List[str]:
@@ -144,9 +146,11 @@ def drift(expdir: Path) -> str:
 
 
 def _drift(place: int, path: Path) -> str:
-    stage = path.parent.name
     with made_by(path, "stage 9"):
-        rows = read_drifts(path.parent)
+        return _drift_part(place, path.parent.name, read_drifts(path.parent))
+
+
+def _drift_part(place: int, stage: str, rows: Sequence[Drift]) -> str:
     epochs, danger = [row.epoch for row in rows], [row.epoch for row in rows if row.danger]
     cka = [finite("CKA to the start", epochs, [row.cka for row in rows])]
     bits = [finite(name.upper(), epochs, [getattr(row, name) for row in rows]) for name in ("pai", "csai")]

@@ -54,10 +54,15 @@ def examples(expdir: Path, each: int) -> str:
     folder = next(iter(decodings(expdir)), None)
     if folder is None:
         return note("No */decode/scores.json: stage 11 decodes and stage 12 scores.")
-    sets = _read_sets(folder)
-    if not any(sets):
-        return note(f"No {folder.parent.name}/decode/*/alignments.jsonl: stage 12 writes it.")
-    parts, shown, player = [f"<p>{LEGEND}</p>\n"], set(), Player(expdir)
+    with made_by(folder / "*" / "alignments.jsonl", "stage 12"):
+        sets = _read_sets(folder)
+        if not any(sets):
+            return note(f"No {folder.parent.name}/decode/*/alignments.jsonl: stage 12 writes it.")
+        return _groups(sets, Player(expdir), each)
+
+
+def _groups(sets: Sequence[Sequence[Row]], player: "Player", each: int) -> str:
+    parts, shown = [f"<p>{LEGEND}</p>\n"], set()
     for title, rule, belongs, order in GROUPS:
         ranked = [sorted(filter(belongs, rows), key=order) for rows in sets]
         total = sum(map(len, ranked))
@@ -83,9 +88,8 @@ def _read_sets(folder: Path) -> List[List[Row]]:
 
 def _read_set(folder: Path, rate: float) -> List[Row]:
     flagged = read_scp(folder / "flagged") if (folder / "flagged").is_file() else {}
-    with made_by(folder / "alignments.jsonl", "stage 12"):
-        rows = [page_row(row) for row in json_lines(folder / "alignments.jsonl")]
-        return [_marked(row, flagged.get(row["id"]), rate) for row in rows]
+    rows = [page_row(row) for row in json_lines(folder / "alignments.jsonl")]
+    return [_marked(row, flagged.get(row["id"]), rate) for row in rows]
 
 
 def _marked(row: Row, reason: Optional[str], rate: float) -> Row:

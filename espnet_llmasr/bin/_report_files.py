@@ -7,22 +7,33 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Dict, Iterable, Iterator, List, Optional, Tuple
 
+import yaml
+
 Span = Tuple[datetime, datetime]
 _CLOCK = re.compile(r"(\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d)")
+
+DAMAGE = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError, yaml.YAMLError)
+"""What a file may cause that is cut off, or has another shape or other values inside."""
 
 
 @contextmanager
 def made_by(path: Path, maker: str) -> Iterator[None]:
-    """What lacks a key or has another shape inside is not what `maker` ("stage 12") writes.
+    """What is cut off, lacks a key or has another shape inside is not what `maker` ("stage 12") writes.
 
     Raises:
         ValueError: naming the file and who makes it anew.
     """
     try:
         yield
-    except (KeyError, TypeError, AttributeError, IndexError) as error:
-        found = f"{type(error).__name__}: {error}"
-        raise ValueError(f"{path} is not what {maker} writes ({found}): run {maker} again") from error
+    except DAMAGE as error:
+        if isinstance(error, ValueError) and path.name in str(error):
+            raise  # it says already what is wrong
+        raise ValueError(f"{path} is not what {maker} writes ({told(error)}): run {maker} again") from error
+
+
+def told(error: Exception) -> str:
+    """The error with its kind, as 'threshold' alone says nothing."""
+    return f"{type(error).__name__}: {error}"
 
 
 def read_json(path: Path) -> Any:

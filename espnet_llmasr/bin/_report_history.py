@@ -16,6 +16,7 @@ from typing import Dict, List, Optional, Tuple
 import numpy as np
 import torch
 
+from espnet_llmasr.bin._report_files import DAMAGE
 from espnet_llmasr.train.checkpoints import CURRENT, PREVIOUS
 
 Values = Dict[str, float]
@@ -53,11 +54,11 @@ def epochs_of_checkpoint(path: Path) -> Dict[int, Epoch]:
         with torch.serialization.safe_globals(_SAFE):
             state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
         stats = state["reporter"]["stats"]
-    except (OSError, RuntimeError, EOFError, KeyError, TypeError, pickle.UnpicklingError) as error:
+        return {number: {part: _plain(values) for part, values in parts.items()} for number, parts in stats.items()}
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, *DAMAGE) as error:
         reason = str(error).partition("\n")[0]
         logging.warning("%s cannot be read (%s), so train.log is, as far as it goes", path, reason)
         return {}
-    return {number: {part: _plain(values) for part, values in parts.items()} for number, parts in stats.items()}
 
 
 def _plain(values: Dict) -> Values:

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from html import escape
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
 
 import yaml
 
 from espnet_llmasr.bin._report_charts import Bar, Line, charts, line_chart, timeline
-from espnet_llmasr.bin._report_files import Span, beside, log_span, made_by
+from espnet_llmasr.bin._report_files import DAMAGE, Span, beside, log_span, made_by, told
 from espnet_llmasr.bin._report_history import Epoch, read_epochs, seconds, series, updates
 from espnet_llmasr.bin._report_html import duration, note, number, table
 from espnet_llmasr.train.checkpoints import FINISHED
@@ -66,7 +66,7 @@ def _config(path: Path) -> Dict[str, Any]:
     """Empty while ESPnet is writing it."""
     try:
         config = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError):
+    except DAMAGE:
         return {}
     return config if isinstance(config, dict) else {}
 
@@ -83,8 +83,8 @@ def _flops(folder: Path) -> Optional[float]:
         return None
     try:
         return float(sum(line["flops"] for line in read_flops(folder)))
-    except ValueError as error:
-        logging.warning("no FLOPs: %s", error)
+    except DAMAGE as error:
+        logging.warning("no FLOPs: %s", told(error))
         return None
 
 
@@ -96,6 +96,11 @@ def stage_table(stages: Sequence[Stage]) -> str:
     notes = note("Training time: of all epochs, with their validation, and with waiting for a first encoder.")
     if resumed:
         notes += note(f"Resumed: {', '.join(resumed)}. The log, and so the begin, is that of the last start.")
+    for stage in stages:
+        if min(stage.epochs, default=1) > 1:
+            notes += note(f"{stage.name}: what epochs 1 to {min(stage.epochs) - 1} took and reported is not known.")
+        if diverged := _not_finite(stage):
+            notes += note(f"{stage.name}: the loss is not finite in {len(diverged)} epochs, first in {diverged[0]}.")
     head, rows = [*COLUMNS, *LOSSES], [_cells(stage) for stage in stages]
     if any(stage.flops is not None for stage in stages):
         head.append("FLOPs")
@@ -104,15 +109,26 @@ def stage_table(stages: Sequence[Stage]) -> str:
 
 
 def _is_resumed(stage: Stage) -> bool:
-    """The log's span is shorter than the epochs took."""
+    """The log begins after the first epoch, or its span is shorter than the epochs took."""
+    if min(stage.epochs, default=1) > 1:
+        return True
     return stage.span is not None and seconds(stage.epochs) > (stage.span[1] - stage.span[0]).total_seconds() + 60
+
+
+def _not_finite(stage: Stage) -> List[int]:
+    """Epochs in which the loss in training or validation is not a number, or infinite."""
+    return [
+        number
+        for number, epoch in stage.epochs.items()
+        if not all(math.isfinite(values.get("loss", 0.0)) for values in epoch.values())
+    ]
 
 
 def _cells(stage: Stage) -> List[str]:
     state = f"{stage.last_epoch}" + ("" if stage.finished else f" of {stage.config['max_epoch']}, not finished")
     numbers, losses = series(stage.epochs, "valid", "loss")
     best = min(zip(losses, numbers), default=None)
-    _, training = series(stage.epochs, "train", "loss")
+    last = stage.epochs.get(stage.last_epoch, {})
     begin, end = (_clock(moment) for moment in stage.span or (None, None))
     return [
         stage.name,
@@ -122,7 +138,7 @@ def _cells(stage: Stage) -> List[str]:
         begin,
         end,
         f"{best[0]:.4f} (epoch {best[1]})" if best else "-",
-        *(number(values[-1] if values else None) for values in (losses, training)),
+        *(number(last.get(part, {}).get("loss")) for part in ("valid", "train")),
     ]
 
 
@@ -162,11 +178,14 @@ def timeline_chart(expdir: Path, stages: Sequence[Stage]) -> str:
 def _points(expdir: Path, log: Path) -> Dict[str, List[datetime]]:
     """When encoders were published and when IA-SFT took them."""
     with made_by(log, "stage 6"):
-        published = [check.time for check in read_checks(log) if check.action in ("publish", "final")]
+        published = _moments(check.time for check in read_checks(log) if check.action in ("publish", "final"))
     with made_by(expdir / "ia_sft/swaps.jsonl", "stage 8"):
-        taken = [swap.time for swap in read_swaps(expdir / "ia_sft/swaps.jsonl")]
-    moments = {"watcher": published, "ia_sft": taken}
-    return {name: [datetime.fromisoformat(time) for time in times if time] for name, times in moments.items()}
+        taken = _moments(swap.time for swap in read_swaps(expdir / "ia_sft/swaps.jsonl"))
+    return {"watcher": published, "ia_sft": taken}
+
+
+def _moments(times: Iterable[str]) -> List[datetime]:
+    return [datetime.fromisoformat(time) for time in times if time]
 
 
 def _hours(moment: datetime, origin: datetime) -> float:

@@ -6,7 +6,7 @@
 """
 
 import json
-import math
+import sys
 from pathlib import Path
 from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence
 
@@ -14,6 +14,7 @@ from espnet_llmasr.bin._sets import encoding_problem, refuse
 
 ORDER = ("ia_sft", "no_swap", "no_ia_sft", "no_joint", "char", "joint_only", "efin")
 KEYS = {"strategy": str, "seed": int, "flops": dict, "values": dict}
+LARGEST = sys.float_info.max
 KINDS = {str: "a name in one line", int: "a whole number", dict: "an object of names and numbers"}
 
 
@@ -67,6 +68,8 @@ def _parse(line: str, number: int) -> Run:
         row = json.loads(line, parse_constant=_refuse_constant)
     except json.JSONDecodeError as error:
         raise ValueError(f"no JSON ({error.msg}, column {error.colno})") from error
+    except RecursionError as error:
+        raise ValueError("no run: it is nested too deeply") from error
     if not isinstance(row, dict):
         raise ValueError(f"expected an object with {', '.join(KEYS)}, found {line.strip()[:40]}")
     missing = [key for key in KEYS if key not in row]
@@ -76,15 +79,20 @@ def _parse(line: str, number: int) -> Run:
         if type(row[key]) is not kind or kind is str and len(row[key].strip().splitlines()) != 1:
             raise ValueError(f"{key} is {json.dumps(row[key])[:40]}, expected {KINDS[kind]}")
     for name, value in row["flops"].items():
-        if type(value) not in (int, float) or not 0 <= value < math.inf:
-            raise ValueError(f"flops of {name} are {json.dumps(value)}, expected a number of at least 0")
+        if not _is_number(value) or value < 0:
+            raise ValueError(f"flops of {name} are {json.dumps(value)[:40]}, expected a number of at least 0")
     for name, value in row["values"].items():
-        if value is not None and (type(value) not in (int, float) or not math.isfinite(value)):
-            raise ValueError(f"{name} is {json.dumps(value)}, expected a number, or null where there is none")
+        if value is not None and not _is_number(value):
+            raise ValueError(f"{name} is {json.dumps(value)[:40]}, expected a number, or null where there is none")
     run = Run(**{key: row[key] for key in KEYS}, line=number)
-    if not 0 < run.total < math.inf:
-        raise ValueError("the FLOPs of all stages are 0: a run has cost something")
+    if not 0 < run.total <= LARGEST:
+        raise ValueError(f"the FLOPs of all stages are 0 or above {LARGEST:.2g}: give what the run has cost")
     return run
+
+
+def _is_number(value: object) -> bool:
+    """One that can be computed with: JSON allows whole numbers that are larger than any float."""
+    return type(value) in (int, float) and abs(value) <= LARGEST
 
 
 def _refuse_constant(name: str) -> None:

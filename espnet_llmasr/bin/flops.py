@@ -76,6 +76,13 @@ def plan(args) -> str:
     )
 
 
+def budget(value: str) -> float:
+    """An argument type: FLOPs, above 0 and finite."""
+    if not 0 < float(value) < math.inf:
+        raise argparse.ArgumentTypeError(f"{value} is no number of FLOPs: give one such as 3.2e14")
+    return float(value)
+
+
 def parser() -> Parser:
     """All options."""
     options = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -90,7 +97,7 @@ def parser() -> Parser:
     add("--fs", type=at_least(1000), default=16000, help="sampling rate in Hz")
     add("--options", default="", help="further options of the training, in one string: '--freeze_param encoder'")
     add("--num_ranks", type=at_least(1), default=1, help="GPUs that train together")
-    add("--budget", type=float, help="FLOPs of all stages together, such as 3.2e14")
+    add("--budget", type=budget, help="FLOPs of all stages together, such as 3.2e14")
     add("--spent", nargs="*", type=Path, default=[], help="folders of the trainings that have used some of it")
     add("--shell", action="store_true", help="print the plan as options of the training")
     return options

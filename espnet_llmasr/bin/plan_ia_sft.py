@@ -10,7 +10,11 @@ from pathlib import Path
 
 from espnet_llmasr.bin._cli import Parser, at_least, run
 from espnet_llmasr.train.encoder_store import EncoderStore
-from espnet_llmasr.train.swap_plan import check_followed, ia_sft_schedule, write_schedule
+from espnet_llmasr.train.swap_plan import (
+    check_followed,
+    ia_sft_schedule,
+    write_schedule,
+)
 
 
 def get_parser() -> Parser:

@@ -15,6 +15,7 @@ from espnet_llmasr.bin._page import document
 from espnet_llmasr.bin._report_charts import require_matplotlib
 from espnet_llmasr.bin._report_encoders import drift, metrics, swap_epochs, swaps
 from espnet_llmasr.bin._report_examples import examples
+from espnet_llmasr.bin._report_files import DAMAGE, told
 from espnet_llmasr.bin._report_head import head, title_of
 from espnet_llmasr.bin._report_html import POLICY, STYLE, note, section
 from espnet_llmasr.bin._report_scores import errors, hallucination, robustness
@@ -44,9 +45,10 @@ def built(title: str, make: Callable[[], str]) -> str:
     """The part's HTML; a file that is not as it should be takes away its part and not the page."""
     try:
         return make()
-    except ValueError as error:
-        logging.warning("%s is left out: %s", title, error)
-        return note(f"Left out: {error}.")
+    except DAMAGE as error:
+        reason = str(error) if isinstance(error, ValueError) else told(error)
+        logging.warning("%s is left out: %s", title, reason)
+        return note(f"Left out: {reason}.")
 
 
 def page(expdir: Path, each: int) -> str:

@@ -192,7 +192,7 @@ def test_the_same_files_give_the_same_page(exp, html, tmp_path, monkeypatch):
 def test_an_empty_experiment_names_the_stages(tmp_path):
     page = Page(report.page(tmp_path, 3))
     notes = " ".join(page.all("p"))
-    for said in ("stages 5 to 10 train", "stage 6", "bin.observe", "stage 9", "stage 11 decodes", "stage 13"):
+    for said in ("stages 5 to 10 train", "stage 6", "stage 14", "stage 9", "stage 11 decodes", "stage 13"):
         assert said in notes
     assert not page.tables and len(page.attributes("section")) == 10
 

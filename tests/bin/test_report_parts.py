@@ -217,3 +217,16 @@ def test_the_same_sound_is_the_same_text():
 
 def test_sets_take_turns():
     assert list(examples.in_turns([[1, 2, 3], [], [10]])) == [1, 10, 2, 3] and not list(examples.in_turns([]))
+
+
+def test_every_text_is_escaped():
+    evil = '"><img src=x>'
+    drawn = charts.line_chart("i", evil, [charts.Line(evil, [1, 2], [3, 4])], (evil, evil))
+    made = [parts.table(evil, [evil, evil], [[evil, evil]]), parts.details(evil, ""), parts.facts([(evil, evil)])]
+    made += [
+        parts.section("i", evil, ""),
+        parts.definitions([(evil, evil)]),
+        parts.markdown("m", f"| {evil} |\n{evil}"),
+    ]
+    for html in (drawn, *made):
+        assert evil not in html and "<img" not in html and "img src=x" in html

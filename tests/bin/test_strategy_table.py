@@ -159,6 +159,10 @@ GOOD = json.dumps(row("ia_sft", 1, {"MER %": 4.0}))
         (GOOD.replace('"seed": 1', '"seed": true'), "line 1: seed is true, expected a whole number"),
         (GOOD.replace('"ia_sft"', '" "'), 'line 1: strategy is " ", expected a name in one line'),
         (GOOD.replace("4.0", "NaN"), "line 1: NaN is no number of JSON: write null where there is none"),
+        (GOOD.replace("4.0", "1" * 400), "line 1: MER % is 1111"),
+        (GOOD.replace("300000000000000.0", "1" * 400), "line 1: flops of pretrain are 1111"),
+        (GOOD.replace("3000", '1e308, "x": 1e308, "y": 3'), "line 1: the FLOPs of all stages are 0 or above 1.8e+308"),
+        ("[" * 100_000, "line 1: no run: it is nested too deeply"),
         (GOOD.replace("4.0", '"4"'), 'line 1: MER % is "4", expected a number, or null'),
         (GOOD.replace("300000000000000.0", "-1"), "line 1: flops of pretrain are -1, expected a number of at least 0"),
         (

@@ -189,3 +189,13 @@ def test_the_interval_of_a_saving_and_its_open_ends():
     assert found[0].interval == pytest.approx((0.5, 0.6)) and found[0].is_open == (True, False)
     unknown = savings(fixed(1.0, 0.8, 20.0), fixed(2.0, 2.0, 2.0))
     assert unknown[-1].interval == pytest.approx((0.4, 1.0)) and unknown[-1].is_open == (False, True)
+
+
+def test_the_spread_of_seeds_is_itself_drawn():
+    """Squares of t-like draws: sum of squared deviations over f - 2, where a plain bootstrap has it over f or less."""
+    y = np.log(noisy(5, 0.1)[1])
+    budgets = np.repeat(np.arange(5), 5)
+    centres = np.array([y[budgets == n].mean() for n in range(5)])[budgets]
+    drawn, kind = resample(np.zeros(25), y, budgets, 20_000, seed=0)
+    assert kind == "seeds"
+    assert np.mean((drawn - centres) ** 2) == pytest.approx(np.sum((y - centres) ** 2) / (20 - 2), rel=0.02)

@@ -55,6 +55,7 @@ def test_a_model_to_decode_that_no_stage_makes(made):
         ("exp/ia_sft", 9, "exp/ia_sft/latest.pth is missing: run stage 8 first"),
         ("exp/joint_sft", 10, "exp/joint_sft/latest.pth is missing: run stage 9 first"),
         ("exp/pretrain", 11, "exp/pretrain/latest.pth is missing: run stage 5 first"),
+        ("exp/joint_sft", 14, "exp/joint_sft/latest.pth is missing: run stage 9 first"),
         ("exp/joint_sft/decode", 12, "exp/joint_sft/decode/test_zh/text is missing: run stage 11 first"),
     ],
 )
@@ -76,7 +77,7 @@ def test_alignment_without_an_encoder_and_pretraining_beside_old_encoders(made):
 
 @pytest.mark.parametrize("options", [(7, 7), (8, 8), (7, 8), (5, 8, "--skip_stages", 6)], ids=str)
 def test_no_encoder_can_come_once_pretraining_has_ended(made, options):
-    """Instead of waiting for ever; while it goes on, or with the watcher beside, waiting is right."""
+    """Instead of waiting for ever; while it goes on, or with the watcher before, waiting is right."""
     shutil.rmtree(made.dir / "exp/encoders")
     stages = ["--stage", options[0], "--stop_stage", options[1], *options[2:]]
     code, output = made.run(*stages)
@@ -84,7 +85,7 @@ def test_no_encoder_can_come_once_pretraining_has_ended(made, options):
     (made.dir / "exp/pretrain/finished").unlink()
     assert made.run(*stages)[0] == 0
     (made.dir / "exp/pretrain/finished").touch()
-    assert made.run("--stage", 6, "--stop_stage", 8)[0] == 0
+    assert made.run("--stage", 6, "--stop_stage", 6)[0] == made.run("--stage", 7, "--stop_stage", 8)[0] == 0
 
 
 @pytest.mark.parametrize("training, stage", [("align", 7), ("ia_sft", 8), ("joint_sft", 9)])

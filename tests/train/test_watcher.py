@@ -250,6 +250,15 @@ def test_watch_ends_if_the_last_epoch_was_checked_before(training, new_watcher, 
     assert [(c.step, c.action) for c in watcher.checks()] == [(25, "reference"), (25, "final")]
 
 
+def test_a_pretraining_that_went_on_after_its_end_has_another_last_encoder(training, new_watcher, start):
+    training.epoch(1, start)
+    training.end()
+    watch(Pretraining(training.directory), new_watcher(start_step=25))
+    training.epoch(2, moved(start, 1.0, 8))
+    watch(Pretraining(training.directory), new_watcher(start_step=25))
+    assert new_watcher().store.final_step() == 50 and new_watcher().store.steps() == [25, 50]
+
+
 def test_watch_an_ended_training_without_weights(training, new_watcher):
     training.end()
     with pytest.raises(ValueError, match="has ended but latest.pth is missing or broken"):

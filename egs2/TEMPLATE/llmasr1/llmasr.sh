@@ -248,8 +248,8 @@ if at_stage 8 "IA-SFT: train adaptor and LLM while newer encoders are swapped in
 fi
 
 if at_stage 9 "Joint SFT: train encoder, adaptor and LLM, starting from $joint_from"; then
-    make_targets "$cka_set"
     need "${joint_from%%::*}" "$joint_stage"
+    make_targets "$cka_set"
     length=$(length_of joint_sft)
     train_llm joint_sft --init_param "$joint_from" --drift_data "$dumpdir/$cka_set" --drift_targets "$targets"
 fi

@@ -49,7 +49,8 @@ done
     $python -m espnet_llmasr.bin.compare --ref "$dumpdir" --hyp "$robust_dir/redecode" --hyp_other "$decode_dir" \
         $test_sets
 } >>"$robust_dir/page.md"
-mv "$robust_dir/page.md" ROBUSTNESS.md
-cat ROBUSTNESS.md
-printf '\nRobustness: %s\n' "$PWD/ROBUSTNESS.md"
+page=$(dirname "$results")/ROBUSTNESS.md
+mv "$robust_dir/page.md" "$page"
+cat "$page"
+printf '\nRobustness: %s\n' "$(realpath "$page")"
 [ "$nonspeech_clips" = 0 ] || printf 'Transcripts of the clips: %s\n' "$robust_dir/off/worst.html"
