@@ -1,5 +1,6 @@
 """Adds our components to the stock ASR task; the one place that imports espnet2.tasks.asr (slow, tries the network)."""
 
+import struct
 from argparse import Namespace
 from pathlib import Path
 from pickle import UnpicklingError
@@ -33,12 +34,20 @@ def load_asr(config: Path, weights: Path, device: str = "cpu") -> Tuple[ESPnetAS
     """A model of the stock ASR task, in eval mode, and its configuration.
 
     Raises:
-        ValueError: weights are broken, missing or left over (ESPnet's own loader would be silent).
+        ValueError: weights are broken, missing or left over (ESPnet's own loader would be silent), or the configuration
+            has options that are unknown here, or names a file that is not here.
     """
     register()
-    model, args = asr.ASRTask.build_model_from_file(config, device=device)
+    try:
+        model, args = asr.ASRTask.build_model_from_file(config, device=device)
+    except FileNotFoundError as error:
+        raise ValueError(
+            f"{config} needs {error.filename}: run this in the folder of the recipe that trained it"
+        ) from error
+    except TypeError as error:
+        raise ValueError(f"{config} is not of this version of ESPnet: {error}") from error
     try:
         model.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
-    except (RuntimeError, EOFError, IndexError, UnpicklingError) as error:
+    except (RuntimeError, TypeError, EOFError, IndexError, UnpicklingError, struct.error) as error:
         raise ValueError(f"{weights} is broken or does not fit {config}: {error}") from error
     return model.eval(), args

@@ -16,7 +16,7 @@ from espnet_llmasr.guard.trial import read_langs
 from espnet_llmasr.observe.embedder import TextEmbedder
 from espnet_llmasr.observe.phonetic import phone_shares, phones_of
 from espnet_llmasr.text.inventories import INVENTORIES
-from espnet_llmasr.train.targets import Targets
+from espnet_llmasr.train.targets import Targets, check_name
 
 
 def get_parser() -> Parser:
@@ -49,6 +49,7 @@ def read_phones(args, texts: Dict[str, str]) -> Dict[str, List[str]]:
 def main(argv=None):
     """Writes the targets of all utterances that have a transcript."""
     args = get_parser().parse_args(argv)
+    check_name(args.out)
     texts = read_scp(args.data_dir / "text")
     shares, tokens = phone_shares(read_phones(args, texts))
     spoken = [number for number, row in enumerate(shares) if row.any()]

@@ -67,13 +67,14 @@ class Baseline(NamedTuple):
 def pool(frames: Array, pooling: str = "mean_std") -> Tensor:
     """One vector for an utterance, from its valid frames (L, D): (2D,) means and standard deviations, or (D,) means.
 
-    The standard deviation is the biased one (divisor L), so that one frame has 0 and not NaN.
+    The standard deviation is the biased one (divisor L), so that one frame has 0 and not NaN. Computed in float64; what
+    comes from float32 (or half) frames is returned in float32, so that `project` knows what is only their rounding.
     Raises ValueError for another pooling, for no frame, and for NaN or infinite values.
     """
     _check_pooling(pooling)
-    x = _matrix(frames, "frames")
+    x, dtype = _matrix(frames, "frames"), torch.promote_types(_floating(frames).dtype, torch.float32)
     mean = x.mean(dim=0)
-    return mean if pooling == "mean" else torch.cat([mean, (x - mean).square().mean(dim=0).sqrt()])
+    return (mean if pooling == "mean" else torch.cat([mean, (x - mean).square().mean(dim=0).sqrt()])).to(dtype)
 
 
 def project(x: Array, num_components: int, name: str = "x") -> Tensor:
@@ -110,7 +111,7 @@ def accessible_information(
     Raises:
         ValueError: differing or too few utterances, too many components, NaN, a singular covariance.
     """
-    return _information(*_projected(u, phonetic, semantic, choices), choices.ridge)
+    return _information(*projected(u, phonetic, semantic, choices), choices.ridge)
 
 
 def permutation_baseline(
@@ -122,15 +123,18 @@ def permutation_baseline(
     """
     if num_permutations < 1:
         raise ValueError(f"num_permutations is {num_permutations}, allowed is 1 or more")
-    u, phonetic, semantic = _projected(u, phonetic, semantic, choices)
+    u, phonetic, semantic = projected(u, phonetic, semantic, choices)
     generator = torch.Generator().manual_seed(seed)
     orders = (torch.randperm(len(u), generator=generator).to(u.device) for _ in range(num_permutations))
     found = torch.tensor([_information(u[order], phonetic, semantic, choices.ridge) for order in orders])
     return Baseline(*found.mean(dim=0).tolist(), *found.std(dim=0, correction=0).tolist())
 
 
-def _projected(u: Array, phonetic: Array, semantic: Array, choices: Choices) -> List[Tensor]:
-    """u, P and C, each (B, k); PCA does not look at the order of utterances, so a permutation needs it only once."""
+def projected(u: Array, phonetic: Array, semantic: Array, choices: Choices) -> List[Tensor]:
+    """u, P and C, each (B, k); PCA does not look at the order of utterances, so a permutation needs it only once.
+
+    Arguments and errors as of `accessible_information`, but for a singular covariance.
+    """
     count, k = len(u), choices.num_components
     if not count == len(phonetic) == len(semantic):
         raise ValueError(

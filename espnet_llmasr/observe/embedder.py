@@ -9,9 +9,10 @@ from typing import List, Tuple
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
-from transformers import AutoModel, AutoTokenizer
+from transformers import AutoTokenizer
 
 from espnet_llmasr.asr.llm import build_llm, load_tokenizer
+from espnet_llmasr.observe.pretrained import load_model, read_weights
 
 
 class TextEmbedder:
@@ -22,7 +23,8 @@ class TextEmbedder:
         batch_size: transcripts at a time.
 
     Raises:
-        ValueError: a directory without a text model. OSError: no such name on the hub, or no network.
+        ValueError: a directory without a text model, or without its tokenizer or weights. OSError: no such name on the
+            hub, or no network.
     """
 
     def __init__(self, name: str, device: str = "cpu", batch_size: int = 32):
@@ -81,10 +83,18 @@ def _open(name: str, dtype: torch.dtype) -> Tuple[nn.Module, object]:
     directory = Path(name)
     if (directory / "llm.pth").is_file():
         llm = build_llm(directory / "config.json")
-        llm.load_state_dict(torch.load(directory / "llm.pth", map_location="cpu", weights_only=True))
+        try:
+            llm.load_state_dict(read_weights(directory / "llm.pth"))
+        except RuntimeError as error:
+            raise ValueError(f"{directory}/llm.pth does not fit its config.json: {error}") from error
         return llm.base_model.to(dtype), load_tokenizer(directory / "tokenizer.json")
     if (directory.is_dir() or name.startswith((".", "/"))) and not (directory / "config.json").is_file():
         raise ValueError(
             f"{name} has no config.json: give the directory of a text model, exp/llm (stage 4), or a name on the hub"
         )
-    return AutoModel.from_pretrained(name, dtype=dtype), AutoTokenizer.from_pretrained(name)
+    model, tokenizer = load_model(name, dtype), AutoTokenizer.from_pretrained(name)
+    if model.main_input_name != "input_ids" or getattr(model.config, "is_encoder_decoder", False):
+        raise ValueError(f"{name} is no text model of one stack, but of type '{model.config.model_type}'")
+    if not set(tokenizer.get_vocab()) - set(tokenizer.all_special_tokens):
+        raise ValueError(f"{name} has no vocabulary: complete it with the files of its tokenizer")
+    return model, tokenizer

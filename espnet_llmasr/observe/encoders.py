@@ -74,7 +74,8 @@ def _split(spec: str) -> Tuple[Path, Optional[str]]:
 
 def _opener_for(config: Path) -> Callable[..., SpeechEncoder]:
     """Who opens the model of a config.yaml: the task that wrote it is told by its own options."""
-    keys = set(yaml.safe_load(config.read_text(encoding="utf-8")) or ())
+    options = yaml.safe_load(config.read_text(encoding="utf-8"))
+    keys = set(options) if isinstance(options, dict) else set()
     if keys & OWN_KEYS:
         return OwnEncoder
     if STOCK_KEYS <= keys:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import List
 
 import torch
+from espnet.nets.pytorch_backend.transformer.subsampling import TooShortUttError
 from torch import Tensor, nn
 
 from espnet_llmasr.asr.fbank import parse_rate
@@ -15,7 +16,8 @@ BLOCKS = ("encoders", "layer_stack")  # ESPnet's (Conformer, E-Branchformer, Tra
 class StockEncoder:
     """The encoder of an ESPnet ASR model; its blocks' outputs are caught by forward hooks.
 
-    An encoder without a list of blocks, or whose blocks have another frame rate than its output, shows its output only.
+    An encoder without a list of blocks, or whose blocks have another frame rate than its output, shows its output only,
+    and so does a streaming one: its blocks see pieces of the audio, and all of it where it is short.
 
     Raises:
         ValueError: the weights do not fit the configuration, or the model takes features instead of audio.
@@ -34,16 +36,25 @@ class StockEncoder:
 
     @torch.no_grad()
     def __call__(self, samples: Tensor) -> Frames:
+        """Raises ValueError for audio that ESPnet refuses, such as too short for its window or its subsampling."""
         self._caught.clear()
         lengths = torch.tensor([len(samples)], device=self.device)
-        output, lengths = self.model.encode(samples[None].to(self.device), lengths)
+        try:
+            output, lengths = self.model.encode(samples[None].to(self.device), lengths)
+        except (TooShortUttError, RuntimeError) as error:
+            seconds = len(samples) / self.rate
+            raise ValueError(
+                f"this encoder refuses {seconds:.3f} s of audio ({error}): leave it out if short"
+            ) from error
         output = _frames(output)
         inner = self._caught if all(layer.shape[:2] == output.shape[:2] for layer in self._caught) else []
         return Frames([layer[0, : int(lengths)] for layer in (*inner, output)])
 
 
 def _blocks(encoder: nn.Module) -> List[nn.Module]:
-    """The blocks of an encoder, the first one first; none if it has no list of them."""
+    """The blocks of an encoder, the first one first; none if it has no list of them, or cuts the audio (streaming)."""
+    if hasattr(encoder, "block_size"):
+        return []
     lists = (getattr(encoder, name, None) for name in BLOCKS)
     return next((list(blocks) for blocks in lists if isinstance(blocks, (nn.ModuleList, nn.Sequential))), [])
 

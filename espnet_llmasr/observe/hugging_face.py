@@ -5,9 +5,10 @@ from typing import Tuple
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoFeatureExtractor, AutoModel
+from transformers import AutoConfig, AutoFeatureExtractor
 
 from espnet_llmasr.observe.frames import Frames
+from espnet_llmasr.observe.pretrained import load_model
 
 ALLOWED = "Whisper and encoders with its features, wav2vec 2.0, HuBERT, WavLM and their kin"
 
@@ -16,19 +17,32 @@ def open_hugging_face(directory: Path, device: str = "cpu"):
     """The encoder in a directory that `save_pretrained` wrote (model and feature extractor).
 
     Raises:
-        ValueError: it holds no speech encoder that is known here.
+        ValueError: it holds no speech encoder that is known here, or a feature extractor of another one.
     """
     try:
         extractor = AutoFeatureExtractor.from_pretrained(directory)
-        model = AutoModel.from_pretrained(directory, dtype=torch.float32).to(device).eval()
+        model = load_model(directory, torch.float32).to(device).eval()
     except (OSError, ValueError, KeyError) as error:
         raise ValueError(f"{directory} holds no speech encoder that can be opened ({error}): {ALLOWED}") from error
+    _check_input(directory, model, extractor)
     if hasattr(extractor, "n_samples"):
         return PaddedEncoder(model, extractor, device)
     if hasattr(model, "_get_feat_extract_output_lengths") and "input_values" in extractor.model_input_names:
         return WaveformEncoder(model, extractor, device)
     name = AutoConfig.from_pretrained(directory).model_type
     raise ValueError(f"{directory} is a model of type '{name}', allowed are {ALLOWED}")
+
+
+def _check_input(directory: Path, model: nn.Module, extractor) -> None:
+    """Raises ValueError if the feature extractor makes what the model does not take."""
+    takes, makes = model.main_input_name, extractor.model_input_names[0]
+    if takes == makes == "input_features":
+        size = extractor.feature_size
+        takes, makes = f"{getattr(model.config, 'num_mel_bins', size)} mel bins", f"{size} mel bins"
+    if takes != makes:
+        raise ValueError(
+            f"{directory}: the model takes {takes}, preprocessor_config.json makes {makes}: it is of another model"
+        )
 
 
 class PaddedEncoder:

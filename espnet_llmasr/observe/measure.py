@@ -17,6 +17,7 @@ from espnet_llmasr.metrics.accessible_information import (
     accessible_information,
     permutation_baseline,
     pool,
+    projected,
 )
 from espnet_llmasr.metrics.cka import linear_cka
 from espnet_llmasr.metrics.spectral_entropy import nse
@@ -80,6 +81,7 @@ def measure(
             without targets, or too few of them.
     """
     (phonetic, semantic), text = targets.rows(entries), targets.text_rows(entries)
+    projected(phonetic, phonetic, semantic, choices)  # too few utterances: said before hours of listening, not after
     seen = [_listen(uid, entry, encoder, choices.pooling, reference) for uid, entry in entries.items()]
     u, entropies = torch.stack([row.pooled for row in seen]), torch.stack([row.nse for row in seen])
     scores = [float(linear_cka(torch.stack(layer), text)) for layer in zip(*(row.means for row in seen))]

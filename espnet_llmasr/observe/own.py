@@ -4,9 +4,7 @@ A Qwen3 of billions of parameters would only take memory here.
 """
 
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Dict
-from zipfile import is_zipfile
 
 import torch
 from torch import Tensor
@@ -15,6 +13,7 @@ from espnet_llmasr.asr.adaptor import ConcatAdaptor
 from espnet_llmasr.asr.conformer import subsampled_length
 from espnet_llmasr.asr.features import extract_features
 from espnet_llmasr.observe.frames import Frames
+from espnet_llmasr.observe.pretrained import read_weights
 from espnet_llmasr.tasks.checks import build
 from espnet_llmasr.tasks.speech_task import SpeechTask
 
@@ -33,7 +32,7 @@ class OwnEncoder:
     def __init__(self, config: Path, weights: Path, device: str = "cpu"):
         args = SpeechTask.config_of(config)
         parts = SpeechTask.build_components(args)
-        state = _read(weights)
+        state = read_weights(weights)
         self.frontend, self.normalize, self.encoder = parts["frontend"], parts["normalize"], parts["encoder"]
         self.adaptor, self.device, self.rate = None, device, self.frontend.fs
         try:
@@ -57,13 +56,6 @@ class OwnEncoder:
             return Frames([layer[0] for layer in layers])
         tokens, _ = self.adaptor(layers[-1], subsampled_length(lengths))
         return Frames([layer[0] for layer in layers], tokens[0])
-
-
-def _read(weights: Path) -> Dict[str, Tensor]:
-    try:
-        return torch.load(weights, map_location="cpu", weights_only=True, mmap=is_zipfile(weights))
-    except (RuntimeError, EOFError, IndexError, UnpicklingError) as error:
-        raise ValueError(f"{weights} is broken: {error}: take another checkpoint of this training") from error
 
 
 def _part(state: Dict[str, Tensor], prefix: str) -> Dict[str, Tensor]:

@@ -4,7 +4,9 @@ B utterances, V phones of the list, E width of the text embedder. Made by `bin.m
 """
 
 import json
+import tokenize
 import zipfile
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Dict, Iterable, List, Optional, Tuple
@@ -16,6 +18,14 @@ from torch import Tensor
 from espnet_llmasr.files import PathLike, atomic_path
 
 ADVICE = "make them with python -m espnet_llmasr.bin.make_targets"
+DAMAGE = (KeyError, TypeError, ValueError, EOFError, NotImplementedError)  # what numpy says of a file that is not whole
+DAMAGE += (zipfile.BadZipFile, zlib.error, tokenize.TokenError)
+
+
+def check_name(path: PathLike) -> None:
+    """Raises ValueError if numpy would append .npz to this name, and write elsewhere."""
+    if Path(path).suffix != ".npz":
+        raise ValueError(f"{path}: the name of a file of targets must end in .npz")
 
 
 @dataclass(frozen=True)
@@ -75,10 +85,9 @@ class Targets:
         """Writes one .npz file; a reader never sees a part of it.
 
         Raises:
-            ValueError: the name does not end in .npz (numpy would append it and write elsewhere).
+            ValueError: the name does not end in .npz.
         """
-        if Path(path).suffix != ".npz":
-            raise ValueError(f"{path}: the name of a file of targets must end in .npz")
+        check_name(path)
         arrays = dict(phonetic=self.phonetic, semantic=self.semantic, text=self.text)
         arrays = {name: rows.numpy() for name, rows in arrays.items() if rows is not None}
         made = np.array(json.dumps(self.made, ensure_ascii=False))
@@ -99,5 +108,5 @@ class Targets:
                 arrays = {name: file[name] for name in file.files}
             ids, made = arrays.pop("ids").tolist(), json.loads(str(arrays.pop("made")))
             return cls(ids, **{name: torch.from_numpy(rows) for name, rows in arrays.items()}, made=made)
-        except (KeyError, TypeError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        except DAMAGE as error:
             raise ValueError(f"{path} is no whole file of targets ({error}): {ADVICE}") from error

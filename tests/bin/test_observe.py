@@ -48,6 +48,12 @@ def test_targets_come_from_the_text(corpus, targets, tiny_llm):
     assert found.text.shape == (8, 64) and not set(found.made["phones"]) & {"<unk>", "<blank>"}
 
 
+def test_a_wrong_name_is_told_before_the_work(corpus, tmp_path):
+    command = ["--data_dir", f"{corpus}/train", "--embedder", "absent/absent", "--out", f"{tmp_path}/t.txt"]
+    with pytest.raises(ValueError, match="must end in .npz"):
+        make_targets.main(command)
+
+
 def test_targets_from_a_table_of_phones(corpus, tiny_llm, tmp_path):
     command = ["--data_dir", f"{corpus}/train", "--embedder", str(tiny_llm), "--out", str(tmp_path / "t.npz")]
     make_targets.main([*command, "--phones", f"{corpus}/train/phones"])

@@ -1,7 +1,10 @@
 """Last-token pooling and mean input embeddings against the text model called by hand, one text at a time."""
 
+import shutil
+
 import pytest
 import torch
+import transformers
 
 from espnet_llmasr.asr.llm import build_llm, load_tokenizer
 from espnet_llmasr.observe.embedder import TextEmbedder
@@ -64,3 +67,25 @@ def test_mistakes(tiny_llm, tmp_path):
         TextEmbedder(str(tiny_llm)).last_token(["red", ""])
     with pytest.raises(ValueError, match="has no config.json: give the directory of a text model"):
         TextEmbedder(str(tmp_path))
+
+
+def test_models_that_would_give_noise(llm, tiny_llm, left_padded, whisper, tmp_path):
+    own, hub = tmp_path / "own", tmp_path / "hub"
+    shutil.copytree(tiny_llm, own)
+    for content, message in ((b"", "is broken"), (b"junk", "is broken"), ({"x": torch.ones(1)}, "does not fit")):
+        (own / "llm.pth").write_bytes(content) if isinstance(content, bytes) else torch.save(content, own / "llm.pth")
+        with pytest.raises(ValueError, match=f"llm.pth {message}"):
+            TextEmbedder(str(own))
+    with pytest.raises(ValueError, match="is no text model of one stack, but of type 'whisper'"):
+        _copy(whisper[0], tmp_path / "whisper", left_padded[0])
+    sizes = dict(hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8, vocab_size=9)
+    transformers.BertModel(transformers.BertConfig(**sizes)).save_pretrained(hub)
+    with pytest.raises(ValueError, match="has no vocabulary: complete it with the files of its tokenizer"):
+        TextEmbedder(str(hub))
+
+
+def _copy(model, folder, tokenizer):
+    """Opens a model with the tokenizer of another."""
+    shutil.copytree(tokenizer, folder)
+    shutil.copytree(model, folder, dirs_exist_ok=True)
+    TextEmbedder(str(folder))

@@ -4,6 +4,7 @@ import builtins
 import json
 
 import pytest
+from matplotlib.container import ErrorbarContainer
 
 from espnet_llmasr.observe import canvas, figures
 from espnet_llmasr.observe.draw import draw_all
@@ -44,6 +45,24 @@ def test_figure_1_shows_the_joint_training():
     assert [axis.get_title() for axis in axes] == ["NSE", "PAI (bits)", "CSAI (bits)"]
     assert [bar.get_height() for bar in axes[0].patches] == pytest.approx([0.76, 0.75])
     assert [bar.get_height() for bar in axes[1].patches] == [12, 12]
+    assert _spans(axes[0]) == [pytest.approx(span) for span in ((0.66, 0.86), (0.65, 0.85))]  # NSE and its spread
+    assert [_levels(axis) for axis in axes[1:]] == [[1.5, 1.5], [1.9, 1.9]]  # the bias
+
+
+def _spans(axis):
+    """(low, high) of all error bars."""
+    bars = (box for box in axis.containers if isinstance(box, ErrorbarContainer))
+    return [(low, high) for bar in bars for (_, low), (_, high) in bar[2][0].get_segments()]
+
+
+def _levels(axis):
+    """Heights of the level lines across the bars."""
+    return [start[1] for lines in axis.collections for start, _ in lines.get_segments()]
+
+
+def test_figure_1_ends_with_the_newest_encoder_of_the_joint_training():
+    rows = [*trajectory(), row("joint_sft.60", "joint_sft", 60), row("joint_sft.40", "joint_sft", 40)]
+    assert pairs_of([Series("run", rows)], [])[0].after.name == "joint_sft.60"
 
 
 def test_figure_1_without_a_joint_start_takes_the_newest_before():
@@ -74,6 +93,8 @@ def test_figure_3_has_a_place_for_every_stage():
     assert [line.get_drawstyle() for line in lines["phones"]] == ["default", "steps-post", "default"]
     assert [label.get_text() for label in axes[0].get_xticklabels()][0] == "pretraining\n0 to 40"
     assert figures.BIAS in labelled(axes[1]) and figures.BIAS not in lines
+    assert [list(line.get_ydata()) for line in labelled(axes[2])[figures.BIAS]] == [[1.9, 1.9]] * 6
+    assert _spans(axes[0])[0] == pytest.approx((0.8 - 0.0196, 0.8 + 0.0196))  # 1.96 * 0.1 / sqrt(100 utterances)
 
 
 def test_figure_4_ends_with_the_adaptor():

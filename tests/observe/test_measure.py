@@ -5,7 +5,7 @@ import pytest
 import soundfile
 import torch
 
-from espnet_llmasr.metrics.accessible_information import Choices, accessible_information
+from espnet_llmasr.metrics.accessible_information import Choices, accessible_information, project
 from espnet_llmasr.observe.frames import Frames
 from espnet_llmasr.observe.measure import choose, measure, summarise
 from espnet_llmasr.train.targets import Targets
@@ -90,6 +90,26 @@ def test_an_error_names_the_utterance(data):
     refuse.rate = 8000
     with pytest.raises(ValueError, match="^u00: too short"):
         measure(refuse, *data[::2], Choices(num_components=3))
+
+
+def test_too_few_utterances_are_known_before_the_first_is_heard(data):
+    def refuse(samples):
+        raise AssertionError("heard")
+
+    refuse.rate = 8000
+    for choices, message in ((Choices(5), "14 utterances are too few"), (Choices(5, 0), "too few"), (Choices(4), "")):
+        with pytest.raises(ValueError if message else AssertionError, match=message or "heard"):
+            measure(refuse, *data[::2], choices)
+
+
+def test_rounding_of_the_encoder_is_no_component(data):
+    """Three directions in float32, the same in all frames: what else is there is rounding, and is not standardised."""
+    targets, generator = data[2], torch.Generator().manual_seed(0)
+    rows = torch.randn(COUNT, 3, generator=generator) @ torch.randn(3, 12, generator=generator)
+    pooled = torch.stack([summarise(Frames([row.expand(5, 12)]), "mean_std").pooled for row in rows])
+    three, four = (accessible_information(pooled, targets.phonetic, targets.semantic, Choices(k)) for k in (3, 4))
+    assert project(pooled, 4)[:, 3].abs().max() == 0 < project(pooled, 4)[:, 2].abs().max()
+    assert min(*three, *four) > 0
 
 
 def test_a_reference_of_another_depth():

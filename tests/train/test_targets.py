@@ -53,7 +53,18 @@ def test_files_that_are_no_targets(tmp_path):
     np.savez(tmp_path / "other.npz", x=np.ones(2))
     (tmp_path / "torn.npz").write_bytes((tmp_path / "other.npz").read_bytes()[:50])
     (tmp_path / "text.npz").write_text("hello")
-    for name in ("other", "torn", "text"):
+    targets(phonetic=torch.arange(3e3).sin().view(3, -1)).save(tmp_path / "whole.npz")
+    whole = (tmp_path / "whole.npz").read_bytes()
+    middle = len(whole) // 2
+    (tmp_path / "bits.npz").write_bytes(
+        whole[:middle] + bytes(255 - byte for byte in whole[middle:][:9]) + whole[middle + 9 :]
+    )
+    (tmp_path / "newer.npz").write_bytes(
+        whole.replace(b"PK\x03\x04\x2d", b"PK\x03\x04\xbd").replace(
+            b"PK\x01\x02\x2d\x03\x2d", b"PK\x01\x02\x2d\x03\xbd"
+        )
+    )
+    for name in ("other", "torn", "text", "bits", "newer"):
         with pytest.raises(ValueError, match=f"{name}.npz is no whole file of targets"):
             Targets.load(tmp_path / f"{name}.npz")
     with pytest.raises(ValueError, match="must end in .npz"):
