@@ -28,11 +28,12 @@ from espnet_llmasr.metrics.seeds import MeanInterval
 
 EQUAL = 0.05  # runs within this share of the baseline's compute are called equal
 SMALL_P = 0.0001
+ERROR_RATES = ("MER", "CER", "WER", "PER")  # insertions may bring them above 100 %, as no share can be
 MEANS_NOTE = (
     "Mean over the runs (seeds), in brackets the 95 % t interval of it, with n - 1 degrees of freedom; n is the number "
     "of runs, unless the cell has its own. `(-)`: one run, no interval. `(all equal)`: no spread, so none either; it "
-    "does not say that the next run would be equal, too. `*`: the interval reaches below 0; of rates (%) it is shown "
-    "from 0, as no rate is negative. An interval is of one mean: whether two strategies differ stands below."
+    "does not say that the next run would be equal, too. `*`: the interval reaches below 0, or that of a share above "
+    "100; of rates (%) it is shown from 0, of shares up to 100. An interval is of one mean: whether two strategies differ stands below."
 )
 PAIRS_NOTE = (
     "Strategy less {baseline}, of runs of the same seed, which share initialisation and data; 95 % paired t interval. "
@@ -94,8 +95,9 @@ def mean_cell(value: str, mean: MeanInterval, decimals: int, runs: int) -> str:
     brackets = "(all equal)" if mean.is_constant else "(-)"
     if not math.isnan(low):
         below = low < 0 <= mean.mean
+        above = high > 100 >= mean.mean and "%" in value and not value.startswith(ERROR_RATES)
         start = 0.0 if below and "%" in value else low
-        brackets = f"({start:.{decimals}f} to {high:.{decimals}f})" + "\\*" * below
+        brackets = f"({start:.{decimals}f} to {100 if above else high:.{decimals}f})" + "\\*" * (below or above)
     return f"{mean.mean:.{decimals}f} {brackets}" + (f"; n = {mean.n}" if mean.n != runs else "")
 
 

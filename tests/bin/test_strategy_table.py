@@ -107,6 +107,15 @@ def test_rates_end_at_zero(run, runs):
     assert [line[3] for line in pairs if line[1] == "efin"][0] == "+0.20 (-0.36 to +0.76)"
 
 
+def test_shares_end_at_a_hundred_and_error_rates_do_not(run, runs):
+    """100, 100, 100, 100, 99: mean 99.8, deviation 0.447, so 99.245 to 100.355."""
+    for one in runs:
+        number = 100.0 - float(one["seed"] == 4 and one["strategy"] == "efin")
+        one["values"] = {"non-empty %": number, "MER %": number}
+    (means, _, _), _ = run(runs)
+    assert means[4][2:4] == [r"99.80 (99.24 to 100.00)\*", "99.80 (99.24 to 100.36)"]
+
+
 def test_missing_numbers_and_runs(run, runs):
     del runs[-1]  # ia_sft, seed 4
     runs[0]["values"]["MER %"] = None
