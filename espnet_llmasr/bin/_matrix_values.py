@@ -4,16 +4,17 @@ import json
 from pathlib import Path
 from typing import Dict, Optional
 
+from espnet_llmasr.metrics.hallucination import DEFINITIONS
 from espnet_llmasr.observe.observations import FILE, read_observations
+from espnet_llmasr.train.flops_log import read_flops
 
 NONSPEECH = "nonspeech"
-RULES = ("paper", "length", "loop")
 Values = Dict[str, Optional[float]]
 
 
 def stage_flops(folder: Path) -> float:
     """All that a training has cost, from its flops.jsonl."""
-    return sum(json.loads(line)["flops"] for line in (folder / "flops.jsonl").read_text().splitlines())
+    return sum(line["flops"] for line in read_flops(folder))
 
 
 def scores(path: Path) -> Values:
@@ -21,7 +22,7 @@ def scores(path: Path) -> Values:
     sets = json.loads(path.read_text())["sets"]
     test, silent = sets["test"], sets[NONSPEECH]
     values = {"MER %": 100 * test["routes"]["none"]["mer"]["rate"]}
-    values.update({f"hallucinated ({rule}) %": 100 * test["hallucination"][rule]["rate"] for rule in RULES})
+    values.update({f"hallucinated ({rule}) %": 100 * test["hallucination"][rule]["rate"] for rule in DEFINITIONS})
     values["nonspeech: non-empty %"] = 100 * silent["non_speech"]["non_empty"]["rate"]
     values["nonspeech: loops %"] = 100 * silent["hallucination"]["loop"]["rate"]
     values["nonspeech: chars/min"] = silent["non_speech"]["chars_per_minute"]

@@ -31,5 +31,9 @@ def test_the_options(tmp_path):
     assert args.status and args.fs == 8000 and args.seeds == [1, 2, 3, 4, 5] and len(args.strategies) == 7
     options = named(given[place + 1 :])
     assert options["--test_sets"] == "test" and "--flops_budget" in options
+    assert named(given[place + 1 :] + ["--flops_budget", "2e13"])["--flops_budget"] == "2e13"
+    more = words(tmp_path, "--jobs", "1", "--", "--watch_args", "--threshold 0.95")
+    assert more[: more.index("--")][-2:] == ["--jobs", "1"]
+    assert named(more[more.index("--") + 1 :]) == {**options, "--watch_args": "--threshold 0.95"}
     known = re.findall(r"^([a-z]\w*)=", (RECIPE / "llmasr.sh").read_text(), re.M)
     assert {name.removeprefix("--") for name in options} <= set(known)

@@ -57,9 +57,15 @@ def test_the_end_shows_results_and_an_example(made):
         (["--stage", 7, "--stop_stage", 7], ["align"]),
         (["--stage", 9, "--stop_stage", 10], ["make_targets", "joint_sft", "ctc_head", "calibrate_guard"]),
         (["--stage", 6, "--stop_stage", 8], ["watch", "align", "ia_sft"]),
-        (["--stage", 5, "--stop_stage", 9, "--skip_stages", "6 7"], ["pretrain", "ia_sft", "make_targets", "joint_sft"]),
+        (
+            ["--stage", 5, "--stop_stage", 9, "--skip_stages", "6 7"],
+            ["pretrain", "ia_sft", "make_targets", "joint_sft"],
+        ),
         (["--stage", 14], ["make_targets", *OBSERVE]),
-        (["--stage", 11, "--skip_stages", "12 13 14", "--inference_nj", 1], ["llm_asr_inference", "phone_inference"] * 3),
+        (
+            ["--stage", 11, "--skip_stages", "12 13 14", "--inference_nj", 1],
+            ["llm_asr_inference", "phone_inference"] * 3,
+        ),
     ],
 )
 def test_ranges(made, options, expected):

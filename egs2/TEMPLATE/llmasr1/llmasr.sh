@@ -202,7 +202,7 @@ if at_stage 4 "Prepare the LLM ${llm:-of $llm_conf}"; then
 fi
 
 if [ -z "$log_link" ] && { wanted 7 || wanted 8; }; then need_encoder; fi
-if [ -z "$log_link" ] && [ "$beside" = true ]; then  # pretraining | watcher | alignment, then IA-SFT: this script again, once for each
+if [ -z "$log_link" ] && [ "$beside" = true ]; then  # pretraining | watcher | alignment, IA-SFT: this script again, for each
     beside pretraining 5 5
     beside watcher 6 6
     beside fine_tuning 7 8
@@ -281,7 +281,8 @@ if at_stage 11 "Decode $test_sets with $inference_exp/$inference_model, ${unit}s
         dir=$phone_dir/$set
         launch "$inference_cmd" "$dir/phones" "$dir/phones.log" \
             $python -m espnet_llmasr.bin.phone_inference --train_config "$base_exp/pretrain/config.yaml" \
-            --model_file "$base_exp/pretrain/latest.pth" --data_dir "$dumpdir/$set" --output_dir "$dir" --device "$device"
+            --model_file "$base_exp/pretrain/latest.pth" --data_dir "$dumpdir/$set" --output_dir "$dir" \
+            --device "$device"
     done
 fi
 

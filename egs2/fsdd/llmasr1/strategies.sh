@@ -1,24 +1,30 @@
 #!/usr/bin/env bash
-# All training strategies at equal compute, five seeds each, on strings of up to three real digits. FSDD=<dir> names the corpus.
+# All training strategies at equal compute, five seeds each, strings of up to three real digits; FSDD=<dir> names the corpus.
 #   ./strategies.sh --background true     starts the matrix, or goes on with it
 #   ./strategies.sh --status true         how far it is
 #   ./strategies.sh --stop true           ends it; started again, it goes on
-# Results: exp_strategies/strategies.md, and runs.jsonl with a line for each run. More options: ./strategies.sh --help
+#   ./strategies.sh --out exp_tau_0.95 --strategies ia_sft -- --watch_args "--start_step 200 --threshold 0.95"
+# What follows a -- replaces options of run.sh below. Results: exp_strategies/strategies.md, and runs.jsonl with a line
+# for each run. More options: ./strategies.sh --help
 set -euo pipefail
 cd "$(dirname "$0")"
 # shellcheck disable=SC1091
 . ./path.sh
+own=()
+while [ $# -gt 0 ] && [ "$1" != -- ]; do own+=("$1") && shift; done
+[ $# -eq 0 ] || shift
 epoch="--num_iters_per_epoch 50 --valid_max_frames 4000"
-pretrain="$epoch --max_epoch 12 --keep_nbest_models 12 --scheduler_conf total_steps=800"
-exec "${python:-python3}" -m espnet_llmasr.bin.run_strategies --recipe . --fs 8000 --jobs 2 "$@" -- \
+pretrain="$epoch --max_epoch 14 --keep_nbest_models 14 --scheduler_conf total_steps=900"
+exec "${python:-python3}" -m espnet_llmasr.bin.run_strategies --recipe . --fs 8000 --jobs 2 ${own[@]+"${own[@]}"} -- \
     --local_data_opts "--nj 2 --max_digits 3" \
     --test_sets test \
     --nthreads 1 \
     --inference_nj 1 \
-    --flops_budget 1.06e13 \
+    --flops_budget 1.15e13 \
     --ia_sft_epochs 10 \
-    --pretrain_args "$pretrain --model_conf cr_warmup_batches=200" \
-    --watch_args "--start_step 150" \
+    --pretrain_args "$pretrain --model_conf cr_warmup_batches=230" \
+    --watch_args "--start_step 200" \
     --align_args "$epoch --max_epoch 3 --scheduler_conf total_steps=150 --scheduler_conf warmup_steps=15" \
     --ia_sft_args "$epoch --scheduler_conf total_steps=800 --scheduler_conf warmup_steps=25" \
-    --joint_sft_args "--num_iters_per_epoch 25 --max_frames 1200 --scheduler_conf warmup_steps=25"
+    --joint_sft_args "--num_iters_per_epoch 25 --max_frames 1200 --scheduler_conf warmup_steps=25" \
+    "$@"
