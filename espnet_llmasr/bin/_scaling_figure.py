@@ -7,17 +7,8 @@ import numpy as np
 
 from espnet_llmasr.bin._strategy_runs import flops_text
 from espnet_llmasr.metrics.scaling import Fit
+from espnet_llmasr.observe.canvas import colour, marker
 
-COLOURS = (
-    "#0072B2",
-    "#D55E00",
-    "#009E73",
-    "#CC79A7",
-    "#E69F00",
-    "#56B4E9",
-    "#000000",
-)  # told apart by the colour-blind
-MARKERS = "osD^vPX"
 POINTS = 200
 
 
@@ -44,7 +35,7 @@ def draw(fits: Dict[str, Fit], value: str) -> Dict[str, bytes]:
         axes = figure.add_subplot(xscale="log", yscale="log", xlabel="training compute (FLOPs)")
         axes.set_ylabel(value, parse_math=False)
         for number, (name, fit) in enumerate(fits.items()):
-            _draw_fit(axes, name, fit, COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)])
+            _draw_fit(axes, name, fit, colour(number), marker(number))
         axes.grid(which="both", alpha=0.25, linewidth=0.5)
         axes.yaxis.set_major_formatter("{x:g}")
         axes.yaxis.set_minor_formatter("{x:g}")

@@ -10,9 +10,10 @@ import sys
 from pathlib import Path
 from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence
 
+from espnet_llmasr.bin._matrix_runs import STRATEGIES
 from espnet_llmasr.bin._sets import encoding_problem, refuse
 
-ORDER = ("ia_sft", "no_swap", "no_ia_sft", "no_joint", "char", "joint_only", "efin")
+ORDER = tuple(STRATEGIES)
 KEYS = {"strategy": str, "seed": int, "flops": dict, "values": dict}
 LARGEST = sys.float_info.max
 KINDS = {str: "a name in one line", int: "a whole number", dict: "an object of names and numbers"}

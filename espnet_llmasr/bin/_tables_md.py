@@ -175,3 +175,8 @@ def _brackets(interval: Tuple[float, float]) -> str:
 
 def percent(rate: float) -> str:
     return f"{100 * rate:.2f}"
+
+
+def bullets(notes: Iterable[str]) -> str:
+    """A Markdown list of what is not empty."""
+    return "".join(f"- {note}\n" for note in notes if note)

@@ -27,7 +27,7 @@ from espnet_llmasr.bin._strategy_runs import (
     strategies_of,
     values_of,
 )
-from espnet_llmasr.bin._tables_md import markdown
+from espnet_llmasr.bin._tables_md import bullets, markdown
 from espnet_llmasr.files import write_atomically
 from espnet_llmasr.metrics.scaling import RESAMPLES, RESAMPLING, Fit, Saving, fit_scaling, group_budgets, savings
 
@@ -109,17 +109,13 @@ def report(fits: Dict[str, Fit], pairs: Sequence[Pair], value: str, notes: Seque
     warnings = [f"**{name}**: {warning}." for name, fit in fits.items() for warning in fit.warnings]
     items = [LAW_NOTE.format(resamples=RESAMPLES, resampling=resampled), *notes, *warnings]
     parts = [
-        f"## Scaling law of {value}\n\n{law_table(fits)}\n{_items(items)}",
+        f"## Scaling law of {value}\n\n{law_table(fits)}\n{bullets(items)}",
         f"## Fitted {value} at each budget\n\n{budget_table(fits, value)}",
     ]
     if pairs:
         said = [sentence(pair) for pair in pairs]
-        parts.append(f"## Compute at equal {value}\n\n{_items([*said, SAVING_NOTE])}\n{saving_table(pairs, value)}")
+        parts.append(f"## Compute at equal {value}\n\n{bullets([*said, SAVING_NOTE])}\n{saving_table(pairs, value)}")
     return "\n".join(parts)
-
-
-def _items(notes: Sequence[str]) -> str:
-    return "".join(f"- {note}\n" for note in notes)
 
 
 def law_table(fits: Dict[str, Fit]) -> str:

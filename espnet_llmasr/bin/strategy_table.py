@@ -8,7 +8,7 @@ Reads one JSON line a run (bin/_strategy_runs.py), one for each strategy and see
 import json
 import math
 from pathlib import Path
-from typing import Dict, Iterable, List, Optional
+from typing import Dict, List, Optional
 
 from espnet_llmasr.bin._cli import Parser, run
 from espnet_llmasr.bin._results import finite
@@ -22,7 +22,7 @@ from espnet_llmasr.bin._strategy_runs import (
     strategies_of,
 )
 from espnet_llmasr.bin._strategy_statistics import Row, Statistics, statistics_of
-from espnet_llmasr.bin._tables_md import markdown
+from espnet_llmasr.bin._tables_md import bullets, markdown
 from espnet_llmasr.bin.compare import p_value
 from espnet_llmasr.metrics.seeds import MeanInterval
 
@@ -52,17 +52,15 @@ SIGNS_NOTE = (
 def page(figures: Statistics) -> str:
     """The three tables with what their columns mean, in markdown."""
     notes = [MEANS_NOTE, compute_note(figures)]
-    parts = [f"## Means over seeds\n\n{means_table(figures)}\n{_items(notes)}"]
+    parts = [f"## Means over seeds\n\n{means_table(figures)}\n{bullets(notes)}"]
     if len(figures.means) > 1:
         notes = [PAIRS_NOTE.format(baseline=figures.baseline), signs_note(figures), *figures.notes]
         title = f"## Differences to {figures.baseline}"
-        parts.append(f"{title}\n\n{differences_table(figures)}\n{_items(notes)}")
-    parts.append(f"## FLOPs by stage\n\n{stages_table(figures)}\n{_items(['Means over the runs, and shares of all.'])}")
+        parts.append(f"{title}\n\n{differences_table(figures)}\n{bullets(notes)}")
+    parts.append(
+        f"## FLOPs by stage\n\n{stages_table(figures)}\n{bullets(['Means over the runs, and shares of all.'])}"
+    )
     return "\n".join(parts)
-
-
-def _items(notes: Iterable[str]) -> str:
-    return "".join(f"- {note}\n" for note in notes if note)
 
 
 def means_table(figures: Statistics) -> str:
