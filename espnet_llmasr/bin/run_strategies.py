@@ -14,10 +14,10 @@ import signal
 import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Iterator, List, Optional, Sequence, Tuple
+from typing import Iterator, List, Optional, Sequence, Set, Tuple
 
 from espnet2.utils.types import str2bool
 
@@ -71,7 +71,7 @@ def train(matrix: Matrix, args, runs: Sequence[Run]) -> List[str]:
     turns, failed = Turns(runs), []
     with ThreadPoolExecutor(args.jobs) as pool:
         try:
-            for future in as_completed([pool.submit(take_turn, matrix, turns) for _ in runs]):
+            for future in finished({pool.submit(take_turn, matrix, turns) for _ in runs}):
                 one, error = future.result()
                 if error is None:
                     show_table(matrix)
@@ -85,6 +85,17 @@ def train(matrix: Matrix, args, runs: Sequence[Run]) -> List[str]:
             matrix.children.stop()
             raise
     return failed
+
+
+def finished(futures: Set[Future]) -> Iterator[Future]:
+    """Yields them as they end.
+
+    Wakes up by itself: of two signals at once the system may hand both to a thread that waits for a command, and Python
+    handles them in the main thread only, which `as_completed` would leave asleep.
+    """
+    while futures:
+        done, futures = wait(futures, timeout=LOOK_S, return_when=FIRST_COMPLETED)
+        yield from done
 
 
 def show_table(matrix: Matrix) -> None:
