@@ -1,7 +1,7 @@
-"""Speech encoders from a Hugging Face directory: the Whisper family and the wav2vec 2.0 family."""
+"""Speech encoders from a Hugging Face directory: of features filled up to 30 s, of waveforms, of features with a mask."""
 
 from pathlib import Path
-from typing import Tuple
+from typing import Optional, Tuple
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +10,11 @@ from transformers import AutoConfig, AutoFeatureExtractor
 from espnet_llmasr.observe.frames import Frames
 from espnet_llmasr.observe.pretrained import load_model
 
-ALLOWED = "Whisper and encoders with its features, wav2vec 2.0, HuBERT, WavLM and their kin"
+ALLOWED = (
+    "Whisper and encoders with its features, wav2vec 2.0, HuBERT, WavLM and their kin, and encoders of features with "
+    "a mask (w2v-BERT 2.0, Parakeet, Speech2Text)"
+)
+MIN_S = 0.1
 
 
 def open_hugging_face(directory: Path, device: str = "cpu"):
@@ -29,6 +33,8 @@ def open_hugging_face(directory: Path, device: str = "cpu"):
         return PaddedEncoder(model, extractor, device)
     if hasattr(model, "_get_feat_extract_output_lengths") and "input_values" in extractor.model_input_names:
         return WaveformEncoder(model, extractor, device)
+    if model.main_input_name == "input_features" and "attention_mask" in extractor.model_input_names:
+        return _tried(directory, MaskedEncoder(model, extractor, device))
     name = AutoConfig.from_pretrained(directory).model_type
     raise ValueError(f"{directory} is a model of type '{name}', allowed are {ALLOWED}")
 
@@ -43,6 +49,17 @@ def _check_input(directory: Path, model: nn.Module, extractor) -> None:
         raise ValueError(
             f"{directory}: the model takes {takes}, preprocessor_config.json makes {makes}: it is of another model"
         )
+
+
+def _tried(directory: Path, encoder: "MaskedEncoder") -> "MaskedEncoder":
+    """Raises ValueError if it cannot take a second of sound; its configuration does not say what it takes."""
+    try:
+        encoder(torch.linspace(-1, 1, encoder.rate))
+    except (RuntimeError, TypeError) as error:
+        raise ValueError(
+            f"{directory}: the model does not take what preprocessor_config.json makes ({error}): it is of another model"
+        ) from error
+    return encoder
 
 
 class PaddedEncoder:
@@ -86,6 +103,44 @@ class WaveformEncoder:
         speech = self.extractor(samples.numpy(), sampling_rate=self.rate, return_tensors="pt").input_values
         found = self.model(speech.to(self.device), output_hidden_states=True)
         return Frames([layer[0] for layer in _layers(found)])
+
+
+class MaskedEncoder:
+    """w2v-BERT 2.0, Parakeet, Speech2Text: features with a mask, because the extractor may fill up the last frames."""
+
+    def __init__(self, model: nn.Module, extractor, device: str):
+        self.encoder = model.get_encoder() if hasattr(model, "decoder") else model
+        self.extractor, self.device, self.rate = extractor, device, extractor.sampling_rate
+
+    @torch.no_grad()
+    def __call__(self, samples: Tensor) -> Frames:
+        """Raises ValueError for audio of less than MIN_S: extractors standardise over time, which needs some frames."""
+        if len(samples) < MIN_S * self.rate:
+            raise ValueError(
+                f"{len(samples)} samples are less than the {MIN_S:g} s that this encoder needs: leave the utterance out"
+            )
+        inputs = self.extractor(samples.numpy(), sampling_rate=self.rate, return_tensors="pt").to(self.device)
+        mask = inputs["attention_mask"]
+        found = self.encoder(inputs["input_features"], attention_mask=mask, output_hidden_states=True)
+        layers = _layers(found)
+        valid = _valid(found.get("attention_mask"), mask, layers[-1].shape[1])
+        return Frames([layer[0, valid] for layer in layers])
+
+
+def _valid(own: Optional[Tensor], mask: Tensor, length: int) -> Tensor:
+    """(L,) bool, of one utterance: by the encoder's own mask (1, L) if it returns one, or by that of its input (1, T).
+
+    Where the encoder makes fewer frames, and has no mask for them, an input without padding makes all of them valid.
+
+    Raises:
+        ValueError: the input is padded, and nothing tells which frames are of padding.
+    """
+    if own is None and mask.all():
+        return torch.ones(length, dtype=torch.bool, device=mask.device)
+    found = (mask if own is None else own)[0].bool()
+    if len(found) != length:
+        raise ValueError(f"{len(found)} features become {length} frames, and the model does not say which are padding")
+    return found
 
 
 def _layers(found) -> Tuple[Tensor, ...]:

@@ -101,6 +101,44 @@ def wav2vec(request, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def w2v_bert(tmp_path_factory):
+    """w2v-BERT 2.0: its feature extractor joins frames by twos and masks what it fills up."""
+    from transformers import SeamlessM4TFeatureExtractor, Wav2Vec2BertConfig, Wav2Vec2BertModel
+
+    torch.manual_seed(4)
+    folder, model = tmp_path_factory.mktemp("w2v_bert"), Wav2Vec2BertModel(Wav2Vec2BertConfig(**SIZES)).eval()
+    return _saved(folder, model, SeamlessM4TFeatureExtractor())
+
+
+@pytest.fixture(scope="session")
+def parakeet(tmp_path_factory):
+    """Parakeet's encoder: 8 frames become one, and it returns the mask of these."""
+    from transformers import ParakeetEncoder, ParakeetEncoderConfig, ParakeetFeatureExtractor
+
+    torch.manual_seed(5)
+    config = ParakeetEncoderConfig(**SIZES, subsampling_conv_channels=8)
+    return _saved(tmp_path_factory.mktemp("parakeet"), ParakeetEncoder(config).eval(), ParakeetFeatureExtractor())
+
+
+@pytest.fixture(scope="session")
+def speech2text(tmp_path_factory):
+    """Speech2Text: four frames become one, and nothing is masked in a single utterance."""
+    from transformers import Speech2TextConfig, Speech2TextFeatureExtractor, Speech2TextModel
+
+    sizes = {f"{part}_{name}": n for part in ("encoder", "decoder") for name, n in (("layers", 3), ("ffn_dim", 16))}
+    heads = dict(encoder_attention_heads=2, decoder_attention_heads=2)
+    torch.manual_seed(6)
+    model = Speech2TextModel(Speech2TextConfig(d_model=16, conv_channels=16, vocab_size=9, **sizes, **heads)).eval()
+    return _saved(tmp_path_factory.mktemp("speech2text"), model, Speech2TextFeatureExtractor())
+
+
+def _saved(folder, model, extractor):
+    model.save_pretrained(folder)
+    extractor.save_pretrained(folder)
+    return folder, model
+
+
+@pytest.fixture(scope="session")
 def samples():
     """(seconds) -> noise (N,) at 16 kHz."""
     return lambda seconds: 0.1 * torch.randn(int(16000 * seconds), generator=torch.Generator().manual_seed(0))

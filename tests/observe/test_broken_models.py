@@ -43,6 +43,21 @@ def test_hugging_face(whisper, wav2vec, tmp_path):
             find_encoder(changed(folder, tmp_path / str(number), name, change)).open()
 
 
+def test_features_of_another_model(w2v_bert, parakeet, speech2text, tmp_path):
+    extractor = "preprocessor_config.json"
+    text = {name: (one[0] / extractor).read_text() for name, one in (("w2v", w2v_bert), ("s2t", speech2text))}
+    for number, (folder, change, message) in enumerate(
+        (
+            (w2v_bert[0], options(feature_size=40, num_mel_bins=40), r"does not take .* makes \(.*160.*\): it is of"),
+            (w2v_bert[0], options(stride=4), "does not take what preprocessor_config.json makes"),
+            (speech2text[0], lambda _: text["w2v"], "does not take what preprocessor_config.json makes"),
+            (w2v_bert[0], lambda _: text["s2t"], "does not take what preprocessor_config.json makes"),
+        )
+    ):
+        with pytest.raises(ValueError, match=message):
+            find_encoder(changed(folder, tmp_path / str(number), extractor, change)).open()
+
+
 def test_an_encoder_without_its_decoder_is_enough(whisper, samples, tmp_path):
     folder, model = whisper
     state = {name: weight for name, weight in model.state_dict().items() if not name.startswith("decoder.")}

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from espnet_llmasr.observe.encoders import find_encoder
+from espnet_llmasr.observe.hugging_face import _valid
 
 
 def frames(spec, audio):
@@ -91,6 +92,39 @@ def test_wav2vec(wav2vec, samples):
     assert found.layers[0].shape == (39, 16)
     with pytest.raises(ValueError, match="100 samples are less than one frame"):
         frames(folder, audio[:100])
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("seconds", [1.0, 1.005, 1.04, 0.1])  # 98, 98 + 1, 102, 8 frames: odd and even
+def test_w2v_bert_shows_no_frame_that_was_filled_up(w2v_bert, samples, seconds):
+    from transformers import SeamlessM4TFeatureExtractor
+
+    (folder, model), audio = w2v_bert, samples(seconds)
+    inputs = SeamlessM4TFeatureExtractor()(audio.numpy(), sampling_rate=16000, return_tensors="pt")
+    expected = model(**inputs, output_hidden_states=True)
+    whole = (1 + (len(audio) - 400) // 160) // 2
+    found = frames(folder, audio).layers
+    assert [layer.shape for layer in found] == [(whole, 16)] * 3
+    same(found, [layer[0, :whole] for layer in (*expected.hidden_states[1:-1], expected.last_hidden_state)])
+
+
+@torch.no_grad()
+def test_parakeet_and_speech2text(parakeet, speech2text, samples):
+    (folder, model), audio = parakeet, samples(1.04)  # 104 frames and one of padding: 13 and one
+    found = frames(folder, audio).layers
+    assert [layer.shape for layer in found] == [(13, 16)] * 3
+    assert [layer.shape for layer in frames(speech2text[0], audio).layers] == [(26, 16)] * 3  # of 102
+    for path in (folder, speech2text[0]):
+        with pytest.raises(ValueError, match="1500 samples are less than the 0.1 s that this encoder needs"):
+            frames(path, audio[:1500])
+
+
+def test_padding_that_nothing_tells_of():
+    mask = torch.tensor([[1, 1, 1, 0]])
+    with pytest.raises(ValueError, match="4 features become 2 frames, and the model does not say which are padding"):
+        _valid(None, mask, 2)
+    assert _valid(None, mask.clamp(min=1), 2).tolist() == [True, True]
+    assert _valid(torch.tensor([[True, False]]), mask, 2).tolist() == [True, False]
 
 
 def test_what_is_no_encoder(own, tiny_llm, tmp_path, stock):
