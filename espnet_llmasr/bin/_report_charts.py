@@ -6,7 +6,6 @@ import math
 import re
 import warnings
 from html import escape
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Callable, List, NamedTuple, Sequence, Tuple
 
@@ -48,12 +47,6 @@ class Bar(NamedTuple):
     begin: float
     end: float
     points: Sequence[float] = ()
-
-
-def require_matplotlib() -> None:
-    """Raises ValueError, with the command that installs it, where it is not."""
-    if find_spec("matplotlib") is None:
-        raise ValueError("the charts need matplotlib, which is not installed: pip install matplotlib")
 
 
 def line_chart(

@@ -12,14 +12,6 @@ from espnet_llmasr.observe.canvas import colour, marker
 POINTS = 200
 
 
-def check_matplotlib() -> None:
-    """Raises ValueError with the command that installs it, before anything is computed."""
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError as error:
-        raise ValueError("matplotlib, which draws the figure, is missing: pip install matplotlib") from error
-
-
 def draw(fits: Dict[str, Fit], value: str) -> Dict[str, bytes]:
     """{"png": ..., "svg": ...}: runs as points, budgets with the range of their runs, each law with its 95 % band.
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from espnet_llmasr.bin._cli import Parser, run
 from espnet_llmasr.bin._results import finite
-from espnet_llmasr.bin._scaling_figure import check_matplotlib, draw
+from espnet_llmasr.bin._scaling_figure import draw
 from espnet_llmasr.bin._sets import refuse, write_results
 from espnet_llmasr.bin._strategy_runs import (
     Run,
@@ -29,7 +29,16 @@ from espnet_llmasr.bin._strategy_runs import (
 )
 from espnet_llmasr.bin._tables_md import bullets, markdown
 from espnet_llmasr.files import write_atomically
-from espnet_llmasr.metrics.scaling import RESAMPLES, RESAMPLING, Fit, Saving, fit_scaling, group_budgets, savings
+from espnet_llmasr.metrics.scaling import (
+    RESAMPLES,
+    RESAMPLING,
+    Fit,
+    Saving,
+    fit_scaling,
+    group_budgets,
+    savings,
+)
+from espnet_llmasr.observe.canvas import require_matplotlib
 
 LAW_NOTE = (
     "error = a (C / C0)^-b + c, with C the FLOPs of a run in all stages and C0 their geometric mean: a is the part of "
@@ -210,7 +219,7 @@ def get_parser() -> Parser:
 
 def main(argv: Optional[List[str]] = None) -> None:
     args = get_parser().parse_args(argv)
-    check_matplotlib()
+    require_matplotlib()
     outputs = {kind: args.out / f"scaling.{kind}" for kind in ("json", "md", "png", "svg")}
     check_outputs(args.runs, outputs.values())
     runs = read_runs(args.runs)

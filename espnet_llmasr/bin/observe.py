@@ -92,6 +92,7 @@ def measure_all(args, log: Log) -> None:
 def main(argv=None):
     """Measures, then draws."""
     args = get_parser().parse_args(argv)
+    draw.check(args.compare, args.pair)
     log = Log(args.out)
     if args.exp or args.model:
         measure_all(args, log)

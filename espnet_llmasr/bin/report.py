@@ -12,7 +12,6 @@ from typing import Callable, List, Optional, Sequence, Tuple
 
 from espnet_llmasr.bin._cli import Parser, at_least, run
 from espnet_llmasr.bin._page import document
-from espnet_llmasr.bin._report_charts import require_matplotlib
 from espnet_llmasr.bin._report_encoders import drift, metrics, swap_epochs, swaps
 from espnet_llmasr.bin._report_examples import examples
 from espnet_llmasr.bin._report_files import DAMAGE, told
@@ -21,6 +20,7 @@ from espnet_llmasr.bin._report_html import POLICY, STYLE, note, section
 from espnet_llmasr.bin._report_scores import errors, hallucination, robustness
 from espnet_llmasr.bin._report_stages import Stage, curves, encoder_dir, find_stages, stage_table, timeline_chart
 from espnet_llmasr.files import write_atomically
+from espnet_llmasr.observe.canvas import require_matplotlib
 
 Parts = List[Tuple[str, str, Callable[[], str]]]
 

@@ -1,7 +1,9 @@
 """What the figures share: matplotlib without a display, colours that colour-blind readers can tell apart, files."""
 
+from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
-from typing import List
+from typing import Iterator, List
 
 from espnet_llmasr.files import atomic_path
 
@@ -31,18 +33,25 @@ def marker(number: int) -> str:
     return MARKERS[number % len(MARKERS)]
 
 
-def new_figure(columns: int, width_in: float, height_in: float):
-    """A figure with panels side by side: (figure, list of axes).
+def require_matplotlib() -> None:
+    """Raises ValueError, with the command that installs it, where it is not: to be asked before any work."""
+    if find_spec("matplotlib") is None:
+        raise ValueError("figures need matplotlib, which is not installed: pip install matplotlib")
 
-    Raises:
-        ValueError: matplotlib is not installed.
-    """
-    try:
-        import matplotlib
-        from matplotlib.figure import Figure
-    except ModuleNotFoundError as error:
-        raise ValueError("the figures need matplotlib: pip install matplotlib, then give --out alone") from error
-    matplotlib.rcParams.update(_STYLE)
+
+@contextmanager
+def style() -> Iterator[None]:
+    """What is drawn and saved inside looks like the other figures; the caller's own settings come back afterwards."""
+    import matplotlib
+
+    with matplotlib.rc_context(_STYLE):
+        yield
+
+
+def new_figure(columns: int, width_in: float, height_in: float):
+    """A figure with panels side by side: (figure, list of axes)."""
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(width_in, height_in), layout="constrained")
     return figure, list(figure.subplots(1, columns, squeeze=False)[0])
 

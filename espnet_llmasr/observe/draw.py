@@ -7,8 +7,17 @@ from typing import List, Optional, Sequence
 import yaml
 
 from espnet_llmasr.observe import canvas, figures
-from espnet_llmasr.observe.series import Series, differing, lines_of, pairs_of, read_series
+from espnet_llmasr.observe.series import Series, differing, lines_of, pairs_of, read_series, split_pair
 from espnet_llmasr.train.watcher import read_checks
+
+
+def check(compare: Sequence[str], pairs: Sequence[str]) -> None:
+    """Raises ValueError for what would stop `draw_all`, as far as it can be told before hours of measuring."""
+    canvas.require_matplotlib()
+    for spec in compare:
+        _compared(spec)
+    for spec in pairs:
+        split_pair(spec)
 
 
 def draw_all(out: Path, label: str, compare: Sequence[str], pairs: Sequence[str], exp: Optional[Path]) -> List[Path]:
@@ -25,16 +34,21 @@ def draw_all(out: Path, label: str, compare: Sequence[str], pairs: Sequence[str]
     both, lines = pairs_of(series, pairs), lines_of(series)
     on_path = [one for one in series if any(map(one.stage, figures.STAGE_NAMES))]
     files: List[Path] = []
-    for name, lacking, drawn in (
-        ("figure_1", "an encoder before and one after joint SFT (or --pair)", both and figures.before_and_after(both)),
-        ("figure_3", "encoders of the recipe's stages (--exp)", on_path and figures.trajectory(on_path)),
-        ("figure_4", "any observation", lines and figures.layers(lines)),
-        ("figure_5", "exp/encoders/cka.jsonl with a reference (--exp)", exp and _watched(exp)),
-    ):
-        if drawn:
-            files += canvas.save(drawn, out, name)
-        else:
-            logging.info("%s is not drawn: it needs %s", name, lacking)
+    with canvas.style():
+        for name, lacking, drawn in (
+            (
+                "figure_1",
+                "an encoder before and one after joint SFT (or --pair)",
+                both and figures.before_and_after(both),
+            ),
+            ("figure_3", "encoders of the recipe's stages (--exp)", on_path and figures.trajectory(on_path)),
+            ("figure_4", "any observation", lines and figures.layers(lines)),
+            ("figure_5", "exp/encoders/cka.jsonl with a reference (--exp)", exp and _watched(exp)),
+        ):
+            if drawn:
+                files += canvas.save(drawn, out, name)
+            else:
+                logging.info("%s is not drawn: it needs %s", name, lacking)
     return files
 
 

@@ -1,7 +1,7 @@
 """Observations arranged for the figures: one series per experiment."""
 
 from pathlib import Path
-from typing import Dict, List, NamedTuple, Optional, Sequence
+from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from espnet_llmasr.observe.observations import FILE, Observation, read_observations
 from espnet_llmasr.observe.stages import STAGES
@@ -66,15 +66,20 @@ def pairs_of(series: Sequence[Series], given: Sequence[str]) -> List[Pair]:
         return [pair for pair in found if pair.before and pair.after]
     pairs = []
     for spec in given:
-        label, _, names = spec.partition("=")
-        names = names.split(",")
-        if len(names) != 2 or not label:
-            raise ValueError(f"--pair {spec}: expected LABEL=BEFORE,AFTER with two names that were measured")
+        label, names = split_pair(spec)
         missing = [name for name in names if name not in rows]
         if missing:
             raise ValueError(f"--pair {spec}: '{missing[0]}' was not measured; there are {', '.join(rows)}")
         pairs.append(Pair(label, *(rows[name] for name in names)))
     return pairs
+
+
+def split_pair(spec: str) -> Tuple[str, List[str]]:
+    """LABEL=BEFORE,AFTER -> (label, the two names). Raises ValueError for another form."""
+    label, _, names = spec.partition("=")
+    if not label or names.count(",") != 1:
+        raise ValueError(f"--pair {spec}: expected LABEL=BEFORE,AFTER with two names that were measured")
+    return label, names.split(",")
 
 
 def lines_of(series: Sequence[Series]) -> List[Line]:

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from espnet_llmasr.bin import make_targets, observe
+from espnet_llmasr.observe import canvas
 from espnet_llmasr.observe import measure as measuring
 from espnet_llmasr.tasks.llm_asr import LLMASRTask
 from espnet_llmasr.tasks.phoneme_ctc import PhonemeCTCTask
@@ -117,11 +118,20 @@ def test_nothing_of_a_broken_measurement_stays(exp, options, tmp_path, monkeypat
         ([], "observations.jsonl does not exist: make it with"),
         (["--model", "a=.", "--model", "a=."], "this name is taken"),
         (["--exp", ".", "--ridge", "x"], "invalid float value"),
+        (["--exp", "/absent", "--pair", "a=b"], "--pair a=b: expected LABEL=BEFORE,AFTER"),
+        (["--exp", "/absent", "--compare", "a=/none"], "/none/observations.jsonl does not exist"),
     ],
 )
 def test_mistakes(command, options, given, message, tmp_path):
     done = command(observe, *options(*given))
     assert done.code == 1 and message in done.err.splitlines()[-1] and "Traceback" not in done.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_without_matplotlib_nothing_is_measured(command, exp, options, tmp_path, monkeypatch):
+    monkeypatch.setattr(canvas, "find_spec", lambda name: None)
+    done = command(observe, *options("--exp", exp))
+    assert done.code == 1 and done.err.endswith("not installed: pip install matplotlib\n")
     assert not (tmp_path / "out").exists()
 
 

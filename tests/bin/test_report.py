@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from espnet_llmasr.bin import _report_charts, report
+from espnet_llmasr.bin import report
+from espnet_llmasr.observe import canvas
 
 spec = importlib.util.spec_from_file_location("made_up", Path(__file__).with_name("report_experiment.py"))
 made_up = importlib.util.module_from_spec(spec)
@@ -229,6 +230,6 @@ def test_mistakes_are_one_line(options, said, command, tmp_path, monkeypatch):
 
 
 def test_without_matplotlib(command, tmp_path, monkeypatch):
-    monkeypatch.setattr(_report_charts, "find_spec", lambda name: None)
+    monkeypatch.setattr(canvas, "find_spec", lambda name: None)
     done = command(report, "--expdir", tmp_path)
     assert done.code == 1 and "pip install matplotlib" in done.err and not list(tmp_path.iterdir())

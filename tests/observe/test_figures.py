@@ -1,6 +1,5 @@
 """What the figures show: the numbers of the observations, at the places that the paper gives them."""
 
-import builtins
 import json
 
 import pytest
@@ -155,19 +154,6 @@ def test_series_that_cannot_be_compared(tmp_path, caplog):
     for compare, message in ((f"a={tmp_path}/b", "one label"), ("b", "expected LABEL=DIR"), ("b=x", "does not exist")):
         with pytest.raises(ValueError, match=message):
             draw_all(tmp_path, "a", [compare], [], None)
-
-
-def test_without_matplotlib(monkeypatch):
-    real = builtins.__import__
-
-    def absent(name, *args, **kwargs):
-        if name.startswith("matplotlib"):
-            raise ModuleNotFoundError(name)
-        return real(name, *args, **kwargs)
-
-    monkeypatch.setattr(builtins, "__import__", absent)
-    with pytest.raises(ValueError, match="pip install matplotlib"):
-        canvas.new_figure(1, 4, 3)
 
 
 def test_a_log_replaces_by_name_and_keeps_the_order(tmp_path):
