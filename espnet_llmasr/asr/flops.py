@@ -42,7 +42,7 @@ class Tally:
         self.forward, self.backward = 0, 0
 
     def product(self, multiply_adds: int, left_needs: bool, right_needs: bool) -> bool:
-        """Counts a product of two values; returns whether the result needs a gradient."""
+        """Counts a product of two values; returns whether the result needs a gradient. Not +=: that changes arrays."""
         self.forward = self.forward + 2 * multiply_adds
         self.backward = self.backward + 2 * multiply_adds * (left_needs + right_needs)
         return left_needs or right_needs
