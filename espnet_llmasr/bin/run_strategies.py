@@ -40,10 +40,10 @@ def get_parser() -> Parser:
     parser.add_argument("--strategies", nargs="+", choices=STRATEGIES, default=list(STRATEGIES), help="rows")
     parser.add_argument("--seeds", nargs="+", type=at_least(0), default=[1, 2, 3, 4, 5], help="columns")
     parser.add_argument("--jobs", type=at_least(1), default=1, help="runs at a time")
-    help = "clips without speech that every model transcribes, for made-up words"
-    parser.add_argument("--clips", type=at_least(1), default=120, help=help)
-    help = "sample rate of those clips in Hz: that of run.sh"
-    parser.add_argument("--fs", type=at_least(MIN_FS), default=16000, help=help)
+    parser.add_argument("--clips", type=at_least(1), default=120, help="clips without speech, for made-up words")
+    parser.add_argument(
+        "--fs", type=at_least(MIN_FS), default=16000, help="sample rate of the clips, as of run.sh, in Hz"
+    )
     parser.add_argument("--background", type=str2bool, default=False, help="start, and return at once")
     parser.add_argument("--status", type=str2bool, default=False, help="only say how far it is")
     parser.add_argument("--stop", type=str2bool, default=False, help="end what runs, in the background or elsewhere")
