@@ -122,25 +122,27 @@ class MaskedEncoder:
         inputs = self.extractor(samples.numpy(), sampling_rate=self.rate, return_tensors="pt").to(self.device)
         mask = inputs["attention_mask"]
         found = self.encoder(inputs["input_features"], attention_mask=mask, output_hidden_states=True)
-        layers = _layers(found)
-        valid = _valid(found.get("attention_mask"), mask, layers[-1].shape[1])
-        return Frames([layer[0, valid] for layer in layers])
+        own = found.get("attention_mask")
+        return Frames([layer[0, _valid(own, mask, layer.size(1))] for layer in _layers(found)])
 
 
 def _valid(own: Optional[Tensor], mask: Tensor, length: int) -> Tensor:
-    """(L,) bool, of one utterance: by the encoder's own mask (1, L) if it returns one, or by that of its input (1, T).
+    """(L,) bool, the valid frames of a layer of one utterance.
 
-    Where the encoder makes fewer frames, and has no mask for them, an input without padding makes all of them valid.
+    They are told by the mask (1, L) that the encoder returns, else by that of its input; of a layer with another number
+    of frames all are valid if nothing of the input is padding.
 
     Raises:
-        ValueError: the input is padded, and nothing tells which frames are of padding.
+        ValueError: something is, and nothing tells which frames come of it.
     """
-    if own is None and mask.all():
-        return torch.ones(length, dtype=torch.bool, device=mask.device)
-    found = (mask if own is None else own)[0].bool()
-    if len(found) != length:
-        raise ValueError(f"{len(found)} features become {length} frames, and the model does not say which are padding")
-    return found
+    for found in (own, mask):
+        if found is not None and found.size(1) == length:
+            return found[0].bool()
+    if not mask.all():
+        raise ValueError(
+            f"{mask.size(1)} features become {length} frames, and the model does not say which are padding"
+        )
+    return torch.ones(length, dtype=torch.bool, device=mask.device)
 
 
 def _layers(found) -> Tuple[Tensor, ...]:

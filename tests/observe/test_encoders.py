@@ -125,6 +125,7 @@ def test_padding_that_nothing_tells_of():
         _valid(None, mask, 2)
     assert _valid(None, mask.clamp(min=1), 2).tolist() == [True, True]
     assert _valid(torch.tensor([[True, False]]), mask, 2).tolist() == [True, False]
+    assert _valid(torch.tensor([[True, False]]), mask, 4).tolist() == [True, True, True, False]
 
 
 def test_what_is_no_encoder(own, tiny_llm, tmp_path, stock):
