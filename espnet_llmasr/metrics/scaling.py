@@ -5,13 +5,8 @@ budget, where absolute ones would let the smallest and worst budget decide. What
 over seeds, and an error of 0 cannot be used. C is divided by its geometric mean C0: `a` is the part of the error at C0
 that more compute takes away, `c` the part that stays, both in the unit of the error.
 
-How many 95 % intervals of a, b, c and of the error at the smallest and the largest budget held the truth, of made data
-(benchmarks/scaling.py; 200 data sets in the first two lines, so known to 1.5 points, 100 and 2.2 in the others):
-
-    5 budgets, 5 seeds, spread 5 %               95.0  93.5  96.0    96.0  92.5
-    5 budgets, 5 seeds, spread 10 %              95.5  93.5  96.0    97.0  92.5
-    5 budgets, 2 seeds, spread 5 %               92    93    92      94    88
-    5 budgets, 5 seeds, spread 10 % to 2.5 %     97    95    96      87    99
+How many of its 95 % intervals hold the truth of made data: benchmarks/scaling.md. Fewest, 83 to 88 of 100, hold the error
+at the smallest budget where the spread over seeds falls with the budget, and a and b where the truth has no floor c.
 
 Shapes: N runs, R resamples, P amounts of compute.
 """
