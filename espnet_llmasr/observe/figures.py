@@ -17,12 +17,15 @@ TRIGGERS = {"publish": ("v", "published, new reference"), "final": ("s", "last e
 
 def before_and_after(pairs: Sequence[Pair]):
     """Figure 1: the three metrics before and after joint training, a group of two bars for each pair."""
-    figure, axes = canvas.new_figure(3, max(9.0, 3.0 + 2.0 * len(pairs)), 3.9)
+    inches = max(
+        1.1, 0.1 * max(len(pair.label) for pair in pairs)
+    )  # so wide are the two values over a pair, or its label
+    figure, axes = canvas.new_figure(3, max(9.0, 3 * (0.6 + inches * len(pairs))), 3.9)
     for axis, (metric, title) in zip(axes, canvas.METRICS):
         for side, offset in enumerate((-0.2, 0.2)):
             _bars(axis, [pair[1 + side] for pair in pairs], metric, offset, side)
         axis.set(title=title, xticks=range(len(pairs)), xlim=(-0.6, len(pairs) - 0.4))
-        axis.set_xticklabels([pair.label for pair in pairs], rotation=20 if len(pairs) > 3 else 0)
+        axis.set_xticklabels([pair.label for pair in pairs])
         axis.grid(axis="x", visible=False)
         axis.margins(y=0.12)
     canvas.legend_below(figure, axes, 2)

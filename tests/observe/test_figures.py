@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.container import ErrorbarContainer
 
 from espnet_llmasr.observe import canvas, figures
@@ -35,12 +36,23 @@ def labelled(axis):
     return found
 
 
+def _no_label_touches_another(figure):
+    FigureCanvasAgg(figure).draw()
+    for axis in figure.axes:
+        ends = [label.get_window_extent() for label in axis.get_xticklabels()]
+        assert all(left.x1 < right.x0 for left, right in zip(ends, ends[1:]))
+
+
 def test_figure_1_shows_the_joint_training():
     pairs = pairs_of([Series("run", trajectory())], [])
     assert [(pair.label, pair.before.name, pair.after.name) for pair in pairs] == [
         ("run", "joint_sft.0", "joint_sft.20")
     ]
     axes = figures.before_and_after(pairs).axes
+    with canvas.style():
+        _no_label_touches_another(
+            figures.before_and_after([pair._replace(label="a longer label") for pair in pairs * 3])
+        )
     assert [axis.get_title() for axis in axes] == ["NSE", "PAI (bits)", "CSAI (bits)"]
     assert [bar.get_height() for bar in axes[0].patches] == pytest.approx([0.76, 0.75])
     assert [bar.get_height() for bar in axes[1].patches] == [12, 12]
