@@ -36,11 +36,7 @@ def draw_all(out: Path, label: str, compare: Sequence[str], pairs: Sequence[str]
     files: List[Path] = []
     with canvas.style():
         for name, lacking, drawn in (
-            (
-                "figure_1",
-                "an encoder before and one after joint SFT (or --pair)",
-                both and figures.before_and_after(both),
-            ),
+            ("figure_1", "an encoder before and after joint SFT (or --pair)", both and figures.before_and_after(both)),
             ("figure_3", "encoders of the recipe's stages (--exp)", on_path and figures.trajectory(on_path)),
             ("figure_4", "any observation", lines and figures.layers(lines)),
             ("figure_5", "exp/encoders/cka.jsonl with a reference (--exp)", exp and _watched(exp)),

@@ -17,9 +17,8 @@ TRIGGERS = {"publish": ("v", "published, new reference"), "final": ("s", "last e
 
 def before_and_after(pairs: Sequence[Pair]):
     """Figure 1: the three metrics before and after joint training, a group of two bars for each pair."""
-    inches = max(
-        1.1, 0.1 * max(len(pair.label) for pair in pairs)
-    )  # so wide are the two values over a pair, or its label
+    longest = max(len(pair.label) for pair in pairs)
+    inches = max(1.1, 0.1 * longest)  # so wide are the two values over a pair, or its label
     figure, axes = canvas.new_figure(3, max(9.0, 3 * (0.6 + inches * len(pairs))), 3.9)
     for axis, (metric, title) in zip(axes, canvas.METRICS):
         for side, offset in enumerate((-0.2, 0.2)):
