@@ -12,7 +12,7 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoTokenizer
 
 from espnet_llmasr.asr.llm import build_llm, load_tokenizer
-from espnet_llmasr.observe.pretrained import load_model, read_weights
+from espnet_llmasr.observe.pretrained import check_weights, load_model, read_weights
 
 
 class TextEmbedder:
@@ -92,7 +92,8 @@ def _open(name: str, dtype: torch.dtype) -> Tuple[nn.Module, object]:
         raise ValueError(
             f"{name} has no config.json: give the directory of a text model, exp/llm (stage 4), or a name on the hub"
         )
-    model, tokenizer = load_model(name, dtype), AutoTokenizer.from_pretrained(name)
+    (model, missing), tokenizer = load_model(name, dtype), AutoTokenizer.from_pretrained(name)
+    check_weights(name, missing)
     if model.main_input_name != "input_ids" or getattr(model.config, "is_encoder_decoder", False):
         raise ValueError(f"{name} is no text model of one stack, but of type '{model.config.model_type}'")
     if not set(tokenizer.get_vocab()) - set(tokenizer.all_special_tokens):

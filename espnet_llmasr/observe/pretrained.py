@@ -4,7 +4,7 @@ import re
 import struct
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Dict, Union
+from typing import Dict, List, Tuple, Union
 from zipfile import is_zipfile
 
 import torch
@@ -12,26 +12,30 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import AutoModel
 
-NOT_LOOKED_AT = re.compile(r"masked_spec_embed|(^|\.)pooler\.|^decoder\.")  # only for training, or beyond the encoder
+NOT_LOOKED_AT = re.compile(r"masked_spec_embed|(^|\.)pooler\.")  # only for training, or beyond the frames
 
 
-def load_model(name: Union[str, Path], dtype: torch.dtype) -> nn.Module:
-    """A model of Hugging Face, by directory or hub name.
+def load_model(name: Union[str, Path], dtype: torch.dtype, kind=AutoModel) -> Tuple[nn.Module, List[str]]:
+    """A model of Hugging Face, by directory or hub name, and the weights that are missing, for `check_weights`.
 
     Raises:
-        ValueError: its weights are broken, do not fit, or lack some; transformers only warns of the latter.
+        ValueError: its weights are broken or do not fit.
         OSError: it has no weights; no such name on the hub, or no network.
     """
     try:
-        model, found = AutoModel.from_pretrained(name, dtype=dtype, output_loading_info=True)
+        model, found = kind.from_pretrained(name, dtype=dtype, output_loading_info=True)
     except (SafetensorError, RuntimeError, UnpicklingError, EOFError, struct.error) as error:
         raise ValueError(f"the weights in {name} are broken or do not fit its config.json: {error}") from error
-    missing = sorted(key for key in found["missing_keys"] if not NOT_LOOKED_AT.search(key))
-    if missing:
+    return model, sorted(found["missing_keys"])
+
+
+def check_weights(name: Union[str, Path], missing: List[str]) -> None:
+    """Raises ValueError if weights that matter are among the missing ones, of which transformers only warns."""
+    lacking = [key for key in missing if not NOT_LOOKED_AT.search(key)]
+    if lacking:
         raise ValueError(
-            f"the weights in {name} lack {missing[0]} ({len(missing)} in all) of what its config.json names"
+            f"the weights in {name} lack {lacking[0]} ({len(lacking)} in all) of what its config.json names"
         )
-    return model
 
 
 def read_weights(path: Path) -> Dict[str, Tensor]:

@@ -1,0 +1,120 @@
+"""Speech encoders of many makers, alone and inside larger models: the part found, its layers, its valid frames."""
+
+import re
+
+import pytest
+import torch
+import transformers
+
+from espnet_llmasr.observe.hugging_face import open_hugging_face
+
+SIZES = dict(hidden_size=16, num_hidden_layers=3, num_attention_heads=2, intermediate_size=16)
+PAIRS = dict(d_model=16, encoder_layers=3, encoder_ffn_dim=16, encoder_attention_heads=2)
+DECODER = dict(decoder_layers=1, decoder_ffn_dim=16, decoder_attention_heads=2)
+CONVOLUTIONS = dict(conv_dim=(16,) * 7, num_conv_pos_embeddings=8, num_conv_pos_embedding_groups=2)
+IDS = dict(vocab_size=20, pad_token_id=0, bos_token_id=1, eos_token_id=2)
+SEAMLESS = dict(
+    hidden_size=16, speech_encoder_layers=3, speech_encoder_attention_heads=2, speech_encoder_intermediate_size=16,
+    encoder_layers=1, encoder_ffn_dim=16, encoder_attention_heads=2, t2u_encoder_layers=1, t2u_decoder_layers=1,
+    t2u_encoder_ffn_dim=16, t2u_decoder_ffn_dim=16, t2u_encoder_attention_heads=2, t2u_decoder_attention_heads=2,
+    t2u_vocab_size=20, t2u_pad_token_id=0, t2u_bos_token_id=1, t2u_eos_token_id=2, unit_hifi_gan_vocab_size=20,
+    unit_embed_dim=16, lang_embed_dim=4, spkr_embed_dim=4, **DECODER, **IDS,
+)  # fmt: skip
+SUBSAMPLED = dict(encoder_config=dict(**SIZES, subsampling_conv_channels=8))
+HEADS = {
+    f"{part}_{name}": 2 for part in ("encoder", "decoder") for name in ("num_attention_heads", "num_hidden_layers")
+}
+
+# model: (sizes, feature extractor and its options, the encoder's place in the model, frames of each layer of 0.795 s)
+MODELS = {
+    "MoonshineForConditionalGeneration": (
+        dict(hidden_size=16, intermediate_size=16, **HEADS, **IDS), ("Wav2Vec2", {}), "model.encoder", [31, 31],
+    ),
+    "SpeechT5ForSpeechToText": (
+        {**SIZES, **PAIRS, **DECODER, **CONVOLUTIONS, **IDS}, ("SpeechT5", {}), "speecht5.encoder", [39] * 3,
+    ),
+    "SeamlessM4TModel": (SEAMLESS, ("SeamlessM4T", {}), "speech_encoder", [39, 39, 5]),
+    "SeamlessM4Tv2ForSpeechToText": (SEAMLESS, ("SeamlessM4T", {}), "speech_encoder", [39, 39, 5]),
+    "SEWForCTC": ({**SIZES, **CONVOLUTIONS, "conv_dim": (16,) * 13, "vocab_size": 9}, ("Wav2Vec2", {}), "sew", [19, 19, 19, 39]),
+    "Data2VecAudioForCTC": (
+        {**SIZES, **CONVOLUTIONS, "num_conv_pos_embeddings": 2, "conv_pos_kernel_size": 3, "vocab_size": 9},
+        ("Wav2Vec2", {}), "data2vec_audio", [39] * 3,
+    ),
+    "Wav2Vec2ForPreTraining": ({**SIZES, **CONVOLUTIONS}, ("Wav2Vec2", {}), "wav2vec2", [39] * 3),
+    "Wav2Vec2BertModel": (dict(**SIZES, add_adapter=True), ("SeamlessM4T", {}), "", [39, 39, 39, 20]),
+    "Speech2TextForConditionalGeneration": (
+        dict(**PAIRS, **DECODER, conv_channels=16, vocab_size=9), ("Speech2Text", {}), "model.encoder", [20] * 3,
+    ),
+    "ParakeetForCTC": (dict(**SUBSAMPLED, vocab_size=9), ("Parakeet", {}), "encoder", [10] * 3),
+    "WhisperForConditionalGeneration": (
+        dict(**PAIRS, **DECODER, **IDS), ("Whisper", {}), "model.encoder", [40] * 3,
+    ),
+    "Qwen2AudioEncoder": (dict(**PAIRS), ("Whisper", dict(feature_size=128)), "", [40, 40, 20]),
+    "AudioFlamingo3Encoder": (dict(**PAIRS), ("Whisper", dict(feature_size=128)), "", [40, 40, 20]),
+    "Qwen3ASREncoder": (
+        dict(**PAIRS, output_dim=16, downsample_hidden_size=8), ("Qwen3ASR", {}), "", [10] * 3,
+    ),
+    "GraniteSpeech5Encoder": (SIZES, ("GraniteSpeech5", {}), "", [20, 10, 10]),
+}  # fmt: skip
+
+
+def build(folder, name, sizes, extractor):
+    """The model, saved at random in the folder with its feature extractor. Skips what this version has not."""
+    kind, made = (getattr(transformers, of, None) for of in (name, f"{extractor[0]}FeatureExtractor"))
+    if kind is None or made is None:
+        pytest.skip(f"transformers {transformers.__version__} has no {name}")
+    torch.manual_seed(7)
+    model = kind(kind.config_class(**sizes)).eval()
+    model.save_pretrained(folder)
+    made(**extractor[1]).save_pretrained(folder)
+    return model
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", MODELS)
+def test_the_encoder_is_found(name, samples, tmp_path):
+    sizes, extractor, place, frames = MODELS[name]
+    model, audio = build(tmp_path, name, sizes, extractor), samples(0.795)
+    encoder = open_hugging_face(tmp_path)
+    part = model.get_submodule(place)
+    assert type(encoder.encoder) is type(part)
+    torch.testing.assert_close(encoder.encoder.state_dict(), part.state_dict())
+    layers = encoder(audio).layers
+    assert [tuple(layer.shape) for layer in layers] == [(length, 16) for length in frames]
+    for layer in layers:
+        assert layer.isfinite().all()
+    values, masks = encoder._inputs(audio)
+    last = part(values, **masks).last_hidden_state
+    torch.testing.assert_close(layers[-1], (last if last.dim() == 2 else last[0])[: frames[-1]])
+
+
+def refused(folder):
+    with pytest.raises(ValueError) as caught:
+        open_hugging_face(folder)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_models_without_a_speech_encoder(tmp_path):
+    for name, sizes, extractor, message in (
+        ("ASTForAudioClassification", SIZES, ("AST", {}), "ASTModel: 1214 frames of one second of sound, 1214 of two"),
+        ("EncodecModel", dict(num_filters=4, hidden_size=16), ("Encodec", {}), "EncodecModel.*output_hidden_states"),
+        ("WhisperForCausalLM", dict(**PAIRS, **DECODER, **IDS), ("Whisper", {}), "none takes input_features alone"),
+    ):
+        build(tmp_path / name, name, sizes, extractor)
+        found = refused(tmp_path / name)
+        assert re.search(message, found), found
+        assert f"no part of {name} is a speech encoder for what preprocessor_config.json makes" in found
+
+
+def test_only_the_encoder_needs_its_weights(samples, tmp_path):
+    """A missing head does no harm, a missing layer does."""
+    sizes, extractor, _, _ = MODELS["ParakeetForCTC"]
+    for part in ("ctc_head", "encoder.layers.1"):
+        folder = tmp_path / part
+        model = build(folder, "ParakeetForCTC", sizes, extractor)
+        kept = {key: value for key, value in model.state_dict().items() if not key.startswith(f"{part}.")}
+        assert len(kept) < len(model.state_dict())
+        model.save_pretrained(folder, state_dict=kept)
+    assert len(open_hugging_face(tmp_path / "ctc_head")(samples(0.5)).layers) == 3
+    assert "lack encoder.layers.1." in refused(tmp_path / "encoder.layers.1")
