@@ -43,6 +43,7 @@ LLM_CASES = {
 def gap(model, batch) -> Flops:
     """How far the formulas are off torch's counter, as shares of its count."""
     found = flops(model, torch_count.shape_of(model, batch))
+    assert torch_count.counted(model, batch, torch_count.GROUPS) == found
     torch_count.without_groups(model)
     expected = torch_count.counted(model, batch)
     assert all(isinstance(value, int) for value in found)
