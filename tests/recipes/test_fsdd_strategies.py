@@ -5,21 +5,23 @@ import re
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from espnet_llmasr.bin._matrix import named
 from espnet_llmasr.bin.run_strategies import get_parser
 
 RECIPE = Path(__file__).parents[2] / "egs2/fsdd/llmasr1"
 
 
-def words(tmp_path, *options) -> list:
+def words(tmp_path, *options, **environ) -> list:
     """What Python is given."""
     python = tmp_path / "python"
     python.write_text("#!/usr/bin/env bash\nprintf '%s\\0' \"$@\"\n")
     python.chmod(0o755)
     command = [str(RECIPE / "strategies.sh"), *options]
-    done = subprocess.run(
-        command, env={**os.environ, "python": str(python)}, capture_output=True, text=True, check=True
-    )
+    environ = {**os.environ, "python": str(python), **environ}
+    done = subprocess.run(command, env=environ, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
     return done.stdout.split("\0")[:-1]
 
 
@@ -37,3 +39,18 @@ def test_the_options(tmp_path):
     assert named(more[more.index("--") + 1 :]) == {**options, "--watch_args": "--threshold 0.95"}
     known = re.findall(r"^([a-z]\w*)=", (RECIPE / "llmasr.sh").read_text(), re.M)
     assert {name.removeprefix("--") for name in options} <= set(known)
+
+
+def test_all_lengths_and_the_budget_shrink_alike(tmp_path):
+    assert words(tmp_path, LENGTH="100") == words(tmp_path)
+    half = words(tmp_path, LENGTH="50")
+    options = named(half[half.index("--") + 1 :])
+    epoch = "--num_iters_per_epoch 25 --valid_max_frames 4000"
+    assert options["--flops_budget"] == "575e10" and options["--watch_args"] == "--start_step 100"
+    assert options["--pretrain_args"] == (
+        f"{epoch} --max_epoch 14 --keep_nbest_models 14 --scheduler_conf total_steps=450 --model_conf cr_warmup_batches=115"
+    )
+    assert options["--ia_sft_args"] == f"{epoch} --scheduler_conf total_steps=400 --scheduler_conf warmup_steps=12"
+    assert options["--joint_sft_args"] == "--num_iters_per_epoch 12 --max_frames 1200 --scheduler_conf warmup_steps=12"
+    with pytest.raises(AssertionError, match="LENGTH=half, expected a whole number of percent, such as 50"):
+        words(tmp_path, LENGTH="half")
