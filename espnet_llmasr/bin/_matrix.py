@@ -104,12 +104,16 @@ class Matrix:
     def run_options(self, run: Run) -> List[object]:
         """Of run.sh, for all stages of a run; the links in its base experiment are made."""
         for name in ("stats", "llm"):
-            link = self.folder / run.base / name
-            link.parent.mkdir(parents=True, exist_ok=True)
-            if not link.is_symlink():
-                link.symlink_to((self.folder / "common" / name).resolve())
+            self.link(f"{run.base}/{name}", f"common/{name}")
         places = ["--expdir", f"{self.out}/{run.name}", "--base_exp", f"{self.out}/{run.base}"]
         return ["--strategy", run.strategy, "--seed", run.seed, *places, "--test_sets", f"test {NONSPEECH}"]
+
+    def link(self, name: str, target: str) -> None:
+        """Makes one folder of the matrix appear under another name, if it does not yet."""
+        link = self.folder / name
+        link.parent.mkdir(parents=True, exist_ok=True)
+        if not link.is_symlink():
+            link.symlink_to((self.folder / target).resolve())
 
     def pretrain(self, run: Run) -> None:
         """The pretraining that the strategies of a seed share; only one run at a time may do it."""
@@ -136,6 +140,8 @@ class Matrix:
             models += ["--model", f"before={exp}/{start}", "--reference", f"{exp}/{start}"]
         data = ["--data_dir", f"{dump}/test", "--targets", f"{self.out}/targets.npz"]
         self.tool(log, "observe", *models, *data, "--out", f"{exp}/observe")
+        if run.plan.shares_pretraining:
+            self.link(f"{run.name}/pretrain", f"{run.base}/pretrain")  # for figures and pages of the run
 
     def add(self, run: Run) -> None:
         """One line in runs.jsonl."""

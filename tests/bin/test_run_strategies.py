@@ -150,6 +150,11 @@ def test_models_that_are_scored_and_measured(recipe):
     assert "--reference exp_strategies/no_ia_sft/seed1/align " in observed["no_ia_sft/seed1/observe"]
     assert "--reference" not in observed["no_joint/seed1/observe"]
     assert "--data_dir dump_char/test" in observed["char/seed1/observe"]
+    matrix = recipe / "exp_strategies"
+    for strategy, linked in (("no_ia_sft", True), ("char", False)):
+        folder = matrix / strategy / "seed1" / "pretrain"
+        assert folder.is_symlink() == linked
+        assert not linked or folder.resolve() == (matrix / "base/seed1/pretrain").resolve()
 
 
 def test_the_table_is_made_of_what_is_done(recipe, capsys):
