@@ -1,12 +1,12 @@
-"""Any speech encoder in a Hugging Face directory: the outermost part of its model that makes frames of sound.
+"""A speech encoder in a Hugging Face directory: the outermost part of its model that makes frames of sound.
 
-What it is made for is not looked up by name. A part of the model is an encoder of speech if it takes what the feature
-extractor makes, and nothing of a decoder, and gives back frames that grow with the sound.
+It is not looked up by name, but tried: a part of the model is the encoder if it takes what the feature extractor
+makes, and nothing of a decoder, and gives back frames that grow with the sound.
 """
 
 import inspect
 from pathlib import Path
-from typing import Dict, List, Optional, Tuple
+from typing import Dict, List, Tuple
 
 import torch
 import transformers
@@ -16,14 +16,15 @@ from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, PreTrained
 from espnet_llmasr.observe.frames import Frames
 from espnet_llmasr.observe.pretrained import check_weights, load_model
 
-MASKS = ("attention_mask", "input_features_mask")  # of the features; some processors give it the second name
+RENAMED = {"attention_mask": "input_features_mask"}  # a mask that some processors hand over under another name
 MIN_S = 0.1
+TRIALS = (1.0307, 2.0614)  # seconds; odd, since some models take round numbers only
 GROWTH = (1.5, 2.5)  # of the frames, when the sound becomes twice as long
-REFUSALS = (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError)  # of a model, whatever it is
+CUT_S = 0.1  # by so much may what an extractor makes differ from the sound
 
 
 def open_hugging_face(directory: Path, device: str = "cpu"):
-    """The speech encoder in a directory that `save_pretrained` wrote (model and feature extractor), alone or in a model.
+    """The speech encoder in a directory that `save_pretrained` wrote (model and feature extractor), alone or as a part.
 
     Raises:
         ValueError: it holds no feature extractor of audio, no part that is an encoder for what that makes, or weights
@@ -32,7 +33,7 @@ def open_hugging_face(directory: Path, device: str = "cpu"):
     try:
         extractor = AutoFeatureExtractor.from_pretrained(directory)
         model, missing = load_model(directory, torch.float32, _class_of(directory))
-    except (OSError, ValueError, KeyError) as error:
+    except Exception as error:  # what a directory from elsewhere may end in is not known
         raise ValueError(
             f"{directory} holds no speech encoder that can be opened ({error}): "
             "expected config.json, preprocessor_config.json and weights, as save_pretrained writes them"
@@ -43,20 +44,19 @@ def open_hugging_face(directory: Path, device: str = "cpu"):
         if _takes_only(part, name):
             try:
                 encoder = HuggingFaceEncoder(part.to(device), extractor, device)
-                encoder.check()
-            except REFUSALS as error:
-                reason = f"{type(part).__name__}: {_first_line(error)}"
+            except Exception as error:  # nor in what a part of it does
+                reason = f"{type(part).__name__}: {error}"
             else:
                 check_weights(directory, [key for key in missing if key.startswith(f"{path}." if path else "")])
                 return encoder
     raise ValueError(
-        f"{directory}: no part of {type(model).__name__} is a speech encoder for what preprocessor_config.json makes "
-        f"({reason}): give a model of speech, with the feature extractor that it was trained with"
+        f"{directory}: no part of {type(model).__name__} makes frames of what preprocessor_config.json makes of sound "
+        f"({reason}): it is of another model, or this one is no speech encoder, or takes more than that"
     )
 
 
 def _class_of(directory: Path):
-    """The class that config.json names, because AutoModel leaves parts out (SpeechT5's convolutions on the waveform)."""
+    """The class that config.json names, because AutoModel leaves parts out (SpeechT5's convolutions on waveforms)."""
     names = AutoConfig.from_pretrained(directory).architectures or [""]
     return getattr(transformers, names[0], AutoModel)
 
@@ -69,25 +69,33 @@ def _takes_only(part: nn.Module, name: str) -> bool:
     return first == name and not any(other == "labels" or other.startswith("decoder") for other in others)
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0]
-
-
 class HuggingFaceEncoder:
     """A speech encoder of Hugging Face, with the feature extractor that it was trained with.
 
     Frames that the extractor fills up at the end, and masks, are cut off before the encoder, which so hears the
     utterance alone. Whisper's extractor fills up any audio to 30 s (`n_samples`), and encoders of its features need
     that: there the frames of the audio itself are valid, in each layer in proportion.
+
+    Raises:
+        Exception: of any kind, if the extractor or the encoder cannot take sound, or if twice the sound does not make
+            twice the frames.
     """
 
     def __init__(self, encoder: nn.Module, extractor, device: str):
         self.encoder, self.extractor, self.device = encoder, extractor, device
-        self.rate, self.most = extractor.sampling_rate, None
+        self.rate, self.most = int(extractor.sampling_rate), None
         self._takes = set(inspect.signature(encoder.forward).parameters)
-        self._asked = {"return_attention_mask": True} if MASKS[1] in self._takes else {}
-        if self._made(_sound(self.rate))[0].shape == self._made(_sound(2 * self.rate))[0].shape:
-            self.most = getattr(extractor, "n_samples", None)
+        self._unit = round(self.rate * getattr(encoder.config, "frame_ms", 0) / 1000) or 1  # samples, whole ones only
+        encoder.config.tie_last_hidden_states = False  # else the last block's output is replaced by the encoder's
+        one, two = (self._made(self._sound(seconds)) for seconds in TRIALS)
+        self._sizes = _size(*one), _size(*two)
+        grown = [axis for axis, (first, second) in enumerate(zip(one[0].shape, two[0].shape)) if first != second]
+        self._time = grown[0] if grown else None
+        if self._time is None:
+            if not hasattr(extractor, "n_samples"):
+                raise ValueError("the feature extractor makes as much of one second of sound as of two")
+            self.most = extractor.n_samples
+        self._check()
 
     @torch.no_grad()
     def __call__(self, samples: Tensor) -> Frames:
@@ -110,48 +118,76 @@ class HuggingFaceEncoder:
             ) from error
 
     @torch.no_grad()
-    def check(self) -> None:
-        """Raises one of REFUSALS if it cannot take a second of sound, or if two do not make twice the frames."""
-        one = self._frames(_sound(self.rate))
+    def _check(self) -> None:
+        """Raises what the encoder raises, and ValueError if twice the sound does not make twice the frames."""
+        one = self._frames(self._sound(TRIALS[0]))
         if self.most is None:
-            for first, second in zip(one, self._frames(_sound(2 * self.rate))):
+            for first, second in zip(one, self._frames(self._sound(TRIALS[1]))):
                 if not GROWTH[0] < len(second) / len(first) < GROWTH[1]:
                     raise ValueError(f"{len(first)} frames of one second of sound, {len(second)} of two")
 
+    def _sound(self, seconds: float) -> Tensor:
+        """Samples (N,) for a trial."""
+        return torch.linspace(-1, 1, round(seconds * self.rate))
+
     def _frames(self, samples: Tensor) -> List[Tensor]:
         """The valid frames (L, D) of every layer."""
-        values, masks = self._inputs(samples)
+        values, masks, filled = self._inputs(samples[: len(samples) - len(samples) % self._unit])
         found = self.encoder(values, **masks, output_hidden_states=True)
-        return [self._valid(layer, len(samples)) for layer in _layers(found)]
+        return [self._valid(layer, len(samples), filled) for layer in _layers(found)]
 
-    def _made(self, samples: Tensor) -> Tuple[Tensor, Optional[Tensor]]:
-        """What the extractor makes of the samples (N,): features or a waveform, and its mask if it makes one."""
-        made = self.extractor(samples.numpy(), sampling_rate=self.rate, return_tensors="pt", **self._asked)
-        masks = [made[name] for name in MASKS if name in made]
-        return made[self.extractor.model_input_names[0]], masks[0] if masks else None
+    def _made(self, samples: Tensor) -> Tuple[Tensor, Dict[str, Tensor]]:
+        """What the extractor makes of the samples (N,): features or a waveform, and its masks if it makes any."""
+        asked = {"return_attention_mask": True} if self._takes & set(RENAMED.values()) else {}
+        made = self.extractor([samples.numpy()], sampling_rate=self.rate, return_tensors="pt", **asked)
+        masks = {name: values for name, values in made.items() if "mask" in name}
+        return made[self.extractor.model_input_names[0]], masks
 
-    def _inputs(self, samples: Tensor) -> Tuple[Tensor, Dict[str, Tensor]]:
-        """The encoder's input and masks, without frames that were filled up, if the frames are the second axis."""
-        values, mask = self._made(samples)
-        if mask is None:
-            return values.to(self.device), {}
-        if values.size(1) == mask.size(1) != values.size(-1):
-            values, mask = values[:, : int(mask.sum())], mask[:, : int(mask.sum())]
-        return values.to(self.device), {name: mask.to(self.device) for name in MASKS if name in self._takes}
+    def _inputs(self, samples: Tensor) -> Tuple[Tensor, Dict[str, Tensor], bool]:
+        """The encoder's input, its masks, and whether frames that were filled up are still among them.
 
-    def _valid(self, layer: Tensor, samples: int) -> Tensor:
+        They are cut off where the frames are the second axis. Raises ValueError as `_check_heard`.
+        """
+        values, masks = self._made(samples)
+        if masks or self.most is None:
+            self._check_heard(len(samples) / self.rate, values, masks)
+        mask = next(iter(masks.values()), torch.ones(1))
+        filled = self.most is None and not bool(mask.all())
+        if filled and self._time == 1 and mask.size(1) == values.size(1):
+            length, filled = int(mask.sum()), False
+            values, masks = values[:, :length], {name: mask[:, :length] for name, mask in masks.items()}
+        named = {name if name in self._takes else RENAMED.get(name): mask for name, mask in masks.items()}
+        return values.to(self.device), {k: v.to(self.device) for k, v in named.items() if k in self._takes}, filled
+
+    def _check_heard(self, seconds: float, values: Tensor, masks: Dict[str, Tensor]) -> None:
+        """Raises ValueError if the extractor cut the sound, or filled it up and does not tell."""
+        one, two = self._sizes
+        heard = TRIALS[0] + (TRIALS[1] - TRIALS[0]) * (_size(values, masks) - one) / (two - one)
+        if len(values) > 1 or abs(heard - seconds) > CUT_S:
+            pieces = f" in {len(values)} pieces" if len(values) > 1 else ""
+            raise ValueError(
+                f"the feature extractor makes {heard:.2f} s of {seconds:.2f} s of audio{pieces}: "
+                "leave longer or shorter ones out"
+            )
+
+    def _valid(self, layer: Tensor, samples: int, filled: bool) -> Tensor:
         """The frames (L, D) of a layer that are of the audio itself, the last one perhaps in part.
 
         A layer (L, D) without a batch axis, which some encoders return, has no others.
+
+        Raises:
+            ValueError: some are not, and nothing tells which.
         """
         if layer.dim() == 2:
             return layer
+        if filled:
+            raise ValueError("the feature extractor fills up the last frames, and the encoder does not tell which")
         return layer[0] if self.most is None else layer[0, : -(-samples * layer.size(1) // self.most)]
 
 
-def _sound(samples: int) -> Tensor:
-    """Samples (N,) for a trial."""
-    return torch.linspace(-1, 1, samples)
+def _size(values: Tensor, masks: Dict[str, Tensor]) -> int:
+    """How much an extractor made of a sound: grows with it at a constant rate."""
+    return int(next(iter(masks.values())).sum()) if masks else values.numel()
 
 
 def _layers(found) -> List[Tensor]:

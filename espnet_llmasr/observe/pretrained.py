@@ -2,15 +2,17 @@
 
 import re
 import struct
+from contextlib import contextmanager
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Dict, List, Tuple, Union
+from typing import Dict, Iterator, List, Tuple, Union
 from zipfile import is_zipfile
 
 import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import AutoModel
+from transformers.utils import logging
 
 NOT_LOOKED_AT = re.compile(r"masked_spec_embed|(^|\.)pooler\.")  # only for training, or beyond the frames
 
@@ -23,10 +25,25 @@ def load_model(name: Union[str, Path], dtype: torch.dtype, kind=AutoModel) -> Tu
         OSError: it has no weights; no such name on the hub, or no network.
     """
     try:
-        model, found = kind.from_pretrained(name, dtype=dtype, output_loading_info=True)
+        with _quiet():
+            model, found = kind.from_pretrained(name, dtype=dtype, output_loading_info=True)
     except (SafetensorError, RuntimeError, UnpicklingError, EOFError, struct.error) as error:
         raise ValueError(f"the weights in {name} are broken or do not fit its config.json: {error}") from error
     return model, sorted(found["missing_keys"])
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without transformers' bars and its table of missing weights, which `check_weights` tells of in one line."""
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
 
 
 def check_weights(name: Union[str, Path], missing: List[str]) -> None:

@@ -22,6 +22,9 @@ def without_groups(model: nn.Module) -> None:
     """Computes depthwise convolutions as matrix products from now on, with the same results (see `of_groups`)."""
     for layer in model.modules():
         if isinstance(layer, nn.Conv1d) and layer.groups > 1:
+            assert (
+                layer.groups == layer.in_channels == layer.out_channels and layer.stride == (1,) and layer.bias is None
+            )
             layer.forward = partial(as_product, layer)
 
 

@@ -21,21 +21,23 @@ SEAMLESS = dict(
     unit_embed_dim=16, lang_embed_dim=4, spkr_embed_dim=4, **DECODER, **IDS,
 )  # fmt: skip
 SUBSAMPLED = dict(encoder_config=dict(**SIZES, subsampling_conv_channels=8))
-HEADS = {
-    f"{part}_{name}": 2 for part in ("encoder", "decoder") for name in ("num_attention_heads", "num_hidden_layers")
-}
+HEADS = dict(encoder_num_attention_heads=2, decoder_num_attention_heads=2, decoder_num_hidden_layers=1)
 
 # model: (sizes, feature extractor and its options, the encoder's place in the model, frames of each layer of 0.795 s)
 MODELS = {
     "MoonshineForConditionalGeneration": (
-        dict(hidden_size=16, intermediate_size=16, **HEADS, **IDS), ("Wav2Vec2", {}), "model.encoder", [31, 31],
+        dict(hidden_size=16, intermediate_size=16, encoder_num_hidden_layers=3, **HEADS, **IDS), ("Wav2Vec2", {}),
+        "model.encoder", [31] * 3,
     ),
     "SpeechT5ForSpeechToText": (
         {**SIZES, **PAIRS, **DECODER, **CONVOLUTIONS, **IDS}, ("SpeechT5", {}), "speecht5.encoder", [39] * 3,
     ),
-    "SeamlessM4TModel": (SEAMLESS, ("SeamlessM4T", {}), "speech_encoder", [39, 39, 5]),
-    "SeamlessM4Tv2ForSpeechToText": (SEAMLESS, ("SeamlessM4T", {}), "speech_encoder", [39, 39, 5]),
-    "SEWForCTC": ({**SIZES, **CONVOLUTIONS, "conv_dim": (16,) * 13, "vocab_size": 9}, ("Wav2Vec2", {}), "sew", [19, 19, 19, 39]),
+    "SeamlessM4TModel": (SEAMLESS, ("SeamlessM4T", {}), "speech_encoder", [39, 39, 39, 5]),
+    "SeamlessM4Tv2ForSpeechToText": (SEAMLESS, ("SeamlessM4T", {}), "speech_encoder", [39, 39, 39, 5]),
+    "SEWForCTC": (
+        {**SIZES, **CONVOLUTIONS, "conv_dim": (16,) * 13, "vocab_size": 9}, ("Wav2Vec2", {}), "sew",
+        [19, 19, 19, 39],
+    ),
     "Data2VecAudioForCTC": (
         {**SIZES, **CONVOLUTIONS, "num_conv_pos_embeddings": 2, "conv_pos_kernel_size": 3, "vocab_size": 9},
         ("Wav2Vec2", {}), "data2vec_audio", [39] * 3,
@@ -49,12 +51,29 @@ MODELS = {
     "WhisperForConditionalGeneration": (
         dict(**PAIRS, **DECODER, **IDS), ("Whisper", {}), "model.encoder", [40] * 3,
     ),
-    "Qwen2AudioEncoder": (dict(**PAIRS), ("Whisper", dict(feature_size=128)), "", [40, 40, 20]),
-    "AudioFlamingo3Encoder": (dict(**PAIRS), ("Whisper", dict(feature_size=128)), "", [40, 40, 20]),
+    "Qwen2AudioEncoder": (dict(**PAIRS), ("Whisper", dict(feature_size=128)), "", [40, 40, 40, 20]),
+    "AudioFlamingo3Encoder": (dict(**PAIRS), ("Whisper", dict(feature_size=128)), "", [40, 40, 40, 20]),
     "Qwen3ASREncoder": (
         dict(**PAIRS, output_dim=16, downsample_hidden_size=8), ("Qwen3ASR", {}), "", [10] * 3,
     ),
     "GraniteSpeech5Encoder": (SIZES, ("GraniteSpeech5", {}), "", [20, 10, 10]),
+    "NemotronAsrStreamingEncoder": (
+        dict(**SIZES, subsampling_conv_channels=8), ("NemotronAsrStreaming", {}), "", [11] * 3,
+    ),
+    "CohereAsrModel": (
+        dict(**SUBSAMPLED, **IDS, hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2)
+        | dict(num_key_value_heads=2), ("CohereAsr", {}), "encoder", [10] * 3,
+    ),
+    "Gemma4AudioModel": (
+        dict(hidden_size=16, num_hidden_layers=3, num_attention_heads=2, output_proj_dims=16), ("Gemma4Audio", {}), "",
+        [20] * 3,
+    ),
+    "MoonshineStreamingModel": (
+        dict(encoder_config=dict(**SIZES, num_key_value_heads=2), hidden_size=16, intermediate_size=16, **IDS)
+        | dict(num_hidden_layers=1, num_attention_heads=2, num_key_value_heads=2), ("Wav2Vec2", {}), "encoder",
+        [40] * 3,
+    ),
+    "VoxtralRealtimeEncoder": (dict(**SIZES, head_dim=8), ("VoxtralRealtime", {}), "", [39] * 3),
 }  # fmt: skip
 
 
@@ -79,13 +98,49 @@ def test_the_encoder_is_found(name, samples, tmp_path):
     part = model.get_submodule(place)
     assert type(encoder.encoder) is type(part)
     torch.testing.assert_close(encoder.encoder.state_dict(), part.state_dict())
-    layers = encoder(audio).layers
+    layers, blocks = encoder(audio).layers, outputs_of_blocks(part, encoder, audio)
     assert [tuple(layer.shape) for layer in layers] == [(length, 16) for length in frames]
-    for layer in layers:
+    assert len(blocks) in (len(layers), len(layers) - 1)
+    for layer, block in zip(layers[:-1], blocks):
         assert layer.isfinite().all()
-    values, masks = encoder._inputs(audio)
+        torch.testing.assert_close(layer, block[: len(layer)])
+    values, masks, _ = encoder._inputs(audio[: len(audio) - len(audio) % encoder._unit])
     last = part(values, **masks).last_hidden_state
     torch.testing.assert_close(layers[-1], (last if last.dim() == 2 else last[0])[: frames[-1]])
+
+
+def outputs_of_blocks(part, encoder, audio) -> list:
+    """Frames of each of the three blocks of an encoder, caught by hooks."""
+    lists = (module for module in part.modules() if isinstance(module, torch.nn.ModuleList) and len(module) == 3)
+    caught, blocks = [], max(lists, key=lambda blocks: sum(p.numel() for p in blocks.parameters()))
+
+    def catch(block, inputs, output):
+        frames = output[0] if isinstance(output, tuple) else output
+        caught.append(frames if frames.dim() == 2 else frames[0])
+
+    hooks = [block.register_forward_hook(catch) for block in blocks]
+    values, masks, _ = encoder._inputs(audio[: len(audio) - len(audio) % encoder._unit])
+    part(values, **masks)
+    for hook in hooks:
+        hook.remove()
+    return caught
+
+
+@pytest.mark.parametrize(
+    "name, seconds, message",
+    [
+        ("Qwen3ASREncoder", 0.3, r"makes 0.49 s of 0.30 s of audio: leave longer or shorter ones out"),
+        ("Gemma4AudioModel", 30.5, r"makes 30.\d\d s of 30.50 s of audio"),
+        ("CohereAsrModel", 36, r"s of 36.00 s of audio in 2 pieces"),
+        ("WhisperForConditionalGeneration", 30.5, "30.5 s of audio, this encoder takes 30 s"),
+    ],
+)
+def test_extractors_that_cut_or_fill_up(name, seconds, message, samples, tmp_path):
+    sizes, extractor, _, _ = MODELS[name]
+    build(tmp_path, name, sizes, extractor)
+    encoder = open_hugging_face(tmp_path)
+    with pytest.raises(ValueError, match=message):
+        encoder(samples(seconds))
 
 
 def refused(folder):
@@ -97,18 +152,18 @@ def refused(folder):
 
 def test_models_without_a_speech_encoder(tmp_path):
     for name, sizes, extractor, message in (
-        ("ASTForAudioClassification", SIZES, ("AST", {}), "ASTModel: 1214 frames of one second of sound, 1214 of two"),
+        ("ASTForAudioClassification", SIZES, ("AST", {}), "ASTModel: the feature extractor makes as much of one"),
         ("EncodecModel", dict(num_filters=4, hidden_size=16), ("Encodec", {}), "EncodecModel.*output_hidden_states"),
         ("WhisperForCausalLM", dict(**PAIRS, **DECODER, **IDS), ("Whisper", {}), "none takes input_features alone"),
     ):
         build(tmp_path / name, name, sizes, extractor)
         found = refused(tmp_path / name)
         assert re.search(message, found), found
-        assert f"no part of {name} is a speech encoder for what preprocessor_config.json makes" in found
+        assert f"no part of {name} makes frames of what preprocessor_config.json makes of sound" in found
 
 
-def test_only_the_encoder_needs_its_weights(samples, tmp_path):
-    """A missing head does no harm, a missing layer does."""
+def test_only_the_encoder_needs_its_weights(samples, tmp_path, capfd):
+    """A missing head does no harm, a missing layer does; transformers' own table of them is not printed."""
     sizes, extractor, _, _ = MODELS["ParakeetForCTC"]
     for part in ("ctc_head", "encoder.layers.1"):
         folder = tmp_path / part
@@ -116,5 +171,7 @@ def test_only_the_encoder_needs_its_weights(samples, tmp_path):
         kept = {key: value for key, value in model.state_dict().items() if not key.startswith(f"{part}.")}
         assert len(kept) < len(model.state_dict())
         model.save_pretrained(folder, state_dict=kept)
+    capfd.readouterr()
     assert len(open_hugging_face(tmp_path / "ctc_head")(samples(0.5)).layers) == 3
     assert "lack encoder.layers.1." in refused(tmp_path / "encoder.layers.1")
+    assert capfd.readouterr().err == ""
