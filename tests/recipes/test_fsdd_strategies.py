@@ -52,5 +52,6 @@ def test_all_lengths_and_the_budget_shrink_alike(tmp_path):
     )
     assert options["--ia_sft_args"] == f"{epoch} --scheduler_conf total_steps=400 --scheduler_conf warmup_steps=12"
     assert options["--joint_sft_args"] == "--num_iters_per_epoch 12 --max_frames 1200 --scheduler_conf warmup_steps=12"
-    with pytest.raises(AssertionError, match="LENGTH=half, expected a whole number of percent, such as 50"):
-        words(tmp_path, LENGTH="half")
+    for bad in ("half", "5", "-50", "1.5", "1000"):
+        with pytest.raises(AssertionError, match=f"LENGTH={bad}, expected a whole number of percent from 10 to 999"):
+            words(tmp_path, LENGTH=bad)

@@ -14,8 +14,8 @@ cd "$(dirname "$0")"
 own=()
 while [ $# -gt 0 ] && [ "$1" != -- ]; do own+=("$1") && shift; done
 [ $# -eq 0 ] || shift
-[[ ${LENGTH:-100} =~ ^[1-9][0-9]*$ ]] || {
-    echo "strategies.sh: LENGTH=$LENGTH, expected a whole number of percent, such as 50" >&2
+[[ ${LENGTH:-100} =~ ^[1-9][0-9]{1,2}$ ]] || {
+    echo "strategies.sh: LENGTH=$LENGTH, expected a whole number of percent from 10 to 999" >&2
     exit 1
 }
 of() { echo $(($1 * ${LENGTH:-100} / 100)); }
