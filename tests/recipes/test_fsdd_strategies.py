@@ -48,10 +48,11 @@ def test_all_lengths_and_the_budget_shrink_alike(tmp_path):
     epoch = "--num_iters_per_epoch 25 --valid_max_frames 4000"
     assert options["--flops_budget"] == "575e10" and options["--watch_args"] == "--start_step 100"
     assert options["--pretrain_args"] == (
-        f"{epoch} --max_epoch 14 --keep_nbest_models 14 --scheduler_conf total_steps=450 --model_conf cr_warmup_batches=115"
+        f"{epoch} --max_epoch 14 --keep_nbest_models 14 --scheduler_conf total_steps=450 --scheduler_conf warmup_steps=50"
+        " --model_conf cr_warmup_batches=115"
     )
     assert options["--ia_sft_args"] == f"{epoch} --scheduler_conf total_steps=400 --scheduler_conf warmup_steps=12"
     assert options["--joint_sft_args"] == "--num_iters_per_epoch 12 --max_frames 1200 --scheduler_conf warmup_steps=12"
-    for bad in ("half", "5", "-50", "1.5", "1000"):
-        with pytest.raises(AssertionError, match=f"LENGTH={bad}, expected a whole number of percent from 10 to 999"):
+    for bad in ("half", "19", "-50", "1.5", "1000", "05", "99999999999999999999"):
+        with pytest.raises(AssertionError, match=f"LENGTH={bad}, expected a whole number of percent from 20 to 999"):
             words(tmp_path, LENGTH=bad)

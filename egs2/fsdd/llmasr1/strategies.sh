@@ -4,7 +4,8 @@
 #   ./strategies.sh --status true         how far it is
 #   ./strategies.sh --stop true           ends it; started again, it goes on
 #   ./strategies.sh --out exp_tau_0.95 --strategies ia_sft -- --watch_args "--start_step 200 --threshold 0.95"
-#   LENGTH=50 ./strategies.sh --out exp_50 --strategies efin      all trainings at 50 % of their length and compute
+#   LENGTH=60 ./strategies.sh --out exp_60 --strategies efin      all trainings at 60 % of their length and compute;
+#                                         multiples of 20 divide without a rest
 # What follows a -- replaces options of run.sh below. Results: exp_strategies/strategies.md, and runs.jsonl with a line
 # for each run. More options: ./strategies.sh --help
 set -euo pipefail
@@ -14,13 +15,14 @@ cd "$(dirname "$0")"
 own=()
 while [ $# -gt 0 ] && [ "$1" != -- ]; do own+=("$1") && shift; done
 [ $# -eq 0 ] || shift
-[[ ${LENGTH:-100} =~ ^[1-9][0-9]{1,2}$ ]] || {
-    echo "strategies.sh: LENGTH=$LENGTH, expected a whole number of percent from 10 to 999" >&2
+[[ ${LENGTH:-100} =~ ^([2-9]|[1-9][0-9])[0-9]$ ]] || {
+    echo "strategies.sh: LENGTH=$LENGTH, expected a whole number of percent from 20 to 999" >&2
     exit 1
 }
 of() { echo $(($1 * ${LENGTH:-100} / 100)); }
 epoch="--num_iters_per_epoch $(of 50) --valid_max_frames 4000"
 pretrain="$epoch --max_epoch 14 --keep_nbest_models 14 --scheduler_conf total_steps=$(of 900)"
+pretrain="$pretrain --scheduler_conf warmup_steps=$(of 100) --model_conf cr_warmup_batches=$(of 230)"
 exec "${python:-python3}" -m espnet_llmasr.bin.run_strategies --recipe . --fs 8000 --jobs 2 ${own[@]+"${own[@]}"} -- \
     --local_data_opts "--nj 2 --max_digits 3" \
     --test_sets test \
@@ -28,7 +30,7 @@ exec "${python:-python3}" -m espnet_llmasr.bin.run_strategies --recipe . --fs 80
     --inference_nj 1 \
     --flops_budget "$(of 1150)e10" \
     --ia_sft_epochs 10 \
-    --pretrain_args "$pretrain --model_conf cr_warmup_batches=$(of 230)" \
+    --pretrain_args "$pretrain" \
     --watch_args "--start_step $(of 200)" \
     --align_args "$epoch --max_epoch 3 --scheduler_conf total_steps=$(of 150) --scheduler_conf warmup_steps=$(of 15)" \
     --ia_sft_args "$epoch --scheduler_conf total_steps=$(of 800) --scheduler_conf warmup_steps=$(of 25)" \
