@@ -18,9 +18,10 @@ from espnet_llmasr.observe.pretrained import check_weights, load_model
 
 RENAMED = {"attention_mask": "input_features_mask"}  # a mask that some processors hand over under another name
 MIN_S = 0.1
-TRIALS = (1.0307, 2.0614)  # seconds; odd, since some models take round numbers only
+TRIALS = (1.0307, 2.0614)  # seconds of sound for the encoder; odd, since some take round numbers only
 GROWTH = (1.5, 2.5)  # of the frames, when the sound becomes twice as long
-CUT_S = 0.1  # by so much may what an extractor makes differ from the sound
+RULER = (1.0307, 20.614)  # seconds for the extractor, whose rate they give
+CUT_S = 0.04  # by so much may what it makes differ from the sound
 
 
 def open_hugging_face(directory: Path, device: str = "cpu"):
@@ -74,7 +75,9 @@ class HuggingFaceEncoder:
 
     Frames that the extractor fills up at the end, and masks, are cut off before the encoder, which so hears the
     utterance alone. Whisper's extractor fills up any audio to 30 s (`n_samples`), and encoders of its features need
-    that: there the frames of the audio itself are valid, in each layer in proportion.
+    that: there the frames of the audio itself are valid, in each layer in proportion. Such an encoder hears the silence
+    that follows, as Whisper does; Audio Flamingo 3 and Qwen3-ASR mask it themselves. (The whole Qwen2-Audio masks it
+    from outside, which is not repeated here.)
 
     Raises:
         Exception: of any kind, if the extractor or the encoder cannot take sound, or if twice the sound does not make
@@ -87,13 +90,13 @@ class HuggingFaceEncoder:
         self._takes = set(inspect.signature(encoder.forward).parameters)
         self._unit = round(self.rate * getattr(encoder.config, "frame_ms", 0) / 1000) or 1  # samples, whole ones only
         encoder.config.tie_last_hidden_states = False  # else the last block's output is replaced by the encoder's
-        one, two = (self._made(self._sound(seconds)) for seconds in TRIALS)
+        one, two = (self._made(self._sound(seconds)) for seconds in RULER)
         self._sizes = _size(*one), _size(*two)
         grown = [axis for axis, (first, second) in enumerate(zip(one[0].shape, two[0].shape)) if first != second]
         self._time = grown[0] if grown else None
         if self._time is None:
             if not hasattr(extractor, "n_samples"):
-                raise ValueError("the feature extractor makes as much of one second of sound as of two")
+                raise ValueError("the feature extractor makes as much of one second of sound as of twenty")
             self.most = extractor.n_samples
         self._check()
 
@@ -156,13 +159,14 @@ class HuggingFaceEncoder:
         if filled and self._time == 1 and mask.size(1) == values.size(1):
             length, filled = int(mask.sum()), False
             values, masks = values[:, :length], {name: mask[:, :length] for name, mask in masks.items()}
-        named = {name if name in self._takes else RENAMED.get(name): mask for name, mask in masks.items()}
+        kept = self._takes if self.most is None else set()  # encoders of Whisper's features use no attention_mask
+        named = {name if name in kept else RENAMED.get(name, name): mask for name, mask in masks.items()}
         return values.to(self.device), {k: v.to(self.device) for k, v in named.items() if k in self._takes}, filled
 
     def _check_heard(self, seconds: float, values: Tensor, masks: Dict[str, Tensor]) -> None:
         """Raises ValueError if the extractor cut the sound, or filled it up and does not tell."""
         one, two = self._sizes
-        heard = TRIALS[0] + (TRIALS[1] - TRIALS[0]) * (_size(values, masks) - one) / (two - one)
+        heard = RULER[0] + (RULER[1] - RULER[0]) * (_size(values, masks) - one) / (two - one)
         if len(values) > 1 or abs(heard - seconds) > CUT_S:
             pieces = f" in {len(values)} pieces" if len(values) > 1 else ""
             raise ValueError(
