@@ -59,6 +59,7 @@ MODELS = {
     "Qwen3ASREncoder": (
         dict(**PAIRS, output_dim=16, downsample_hidden_size=8), ("Qwen3ASR", {}), "", [10] * 3,
     ),
+    "FunAsrNanoEncoder": (SIZES, ("FunAsrNano", {}), "", [13] * 3),
     "GraniteSpeech5Encoder": (SIZES, ("GraniteSpeech5", {}), "", [20, 10, 10]),
     "NemotronAsrStreamingEncoder": (
         dict(**SIZES, subsampling_conv_channels=8), ("NemotronAsrStreaming", {}), "", [11] * 3,
