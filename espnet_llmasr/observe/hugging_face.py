@@ -24,7 +24,7 @@ RULER = (1.0307, 20.614)  # seconds for the extractor, whose rate they give
 CUT_S = 0.03  # by so much, and a frame, may what it makes differ from the sound
 
 
-def open_hugging_face(directory: Path, device: str = "cpu"):
+def open_hugging_face(directory: Path, device: str = "cpu") -> "HuggingFaceEncoder":
     """The speech encoder in a directory that `save_pretrained` wrote (model and feature extractor), alone or as a part.
 
     Raises:
@@ -56,7 +56,7 @@ def open_hugging_face(directory: Path, device: str = "cpu"):
     )
 
 
-def _class_of(directory: Path):
+def _class_of(directory: Path) -> type:
     """The class that config.json names, because AutoModel leaves parts out (SpeechT5's convolutions on waveforms)."""
     names = AutoConfig.from_pretrained(directory).architectures or [""]
     return getattr(transformers, names[0], AutoModel)
@@ -78,6 +78,10 @@ class HuggingFaceEncoder:
     that: there the frames of the audio itself are valid, in each layer in proportion. Such an encoder hears the silence
     that follows, as Whisper does; Audio Flamingo 3 and Qwen3-ASR mask it themselves. (The whole Qwen2-Audio masks it
     from outside, which is not repeated here.)
+
+    Attributes:
+        rate: samples a second that it hears.
+        most: samples that it takes at most, where the extractor fills up to that; else None.
 
     Raises:
         Exception: of any kind, if the extractor or the encoder cannot take sound, or if twice the sound does not make
