@@ -1,6 +1,8 @@
 """Speech encoders of many makers, alone and inside larger models: the part found, its layers, its valid frames."""
 
 import re
+from importlib import import_module
+from pathlib import Path
 
 import pytest
 import torch
@@ -21,6 +23,12 @@ SEAMLESS = dict(
     unit_embed_dim=16, lang_embed_dim=4, spkr_embed_dim=4, **DECODER, **IDS,
 )  # fmt: skip
 SUBSAMPLED = dict(encoder_config=dict(**SIZES, subsampling_conv_channels=8))
+GRANITE = dict(hidden_dim=16, num_layers=3, num_heads=2, dim_head=8, output_dim=9)
+OMNI = dict(feature_size=128, chunk_length=300)
+PHI = dict(
+    hidden_size=16, num_blocks=3, num_attention_heads=2, intermediate_size=16, ext_pw_out_channel=16,
+    depthwise_separable_out_channel=16, nemo_conv_channels=16,
+)  # fmt: skip
 HEADS = dict(encoder_num_attention_heads=2, decoder_num_attention_heads=2, decoder_num_hidden_layers=1)
 
 # model: (sizes, feature extractor and its options, the encoder's place in the model, frames of each layer of 0.795 s)
@@ -78,12 +86,82 @@ MODELS = {
         [40] * 3,
     ),
     "VoxtralRealtimeEncoder": (dict(**SIZES, head_dim=8), ("VoxtralRealtime", {}), "", [39] * 3),
+    "WhisperEncoder": (PAIRS, ("Whisper", {}), "", [40] * 3),
+    "Speech2TextEncoder": (dict(**PAIRS, conv_channels=16, vocab_size=9), ("Speech2Text", {}), "", [20] * 3),
+    "Gemma3nAudioEncoder": (
+        dict(hidden_size=16, conf_num_hidden_layers=3, conf_num_attention_heads=2, sscp_conv_channel_size=(8, 4)),
+        ("Gemma3nAudio", {}), "", [20, 20, 20, 5],
+    ),
+    "GraniteSpeechCTCEncoder": (GRANITE, ("GraniteSpeech", {}), "", [40] * 3),
+    "Dots3NoteAudioModel": (
+        dict(**SIZES, head_dim=8, downsample_hidden_size=8, adapter_input_size=16, adapter_out_dim=16),
+        ("Dots3Note", {}), "", [10] * 3,
+    ),
+    "Qwen2_5OmniAudioEncoder": (
+        dict(**PAIRS, output_dim=16), ("Whisper", OMNI), "", [40, 40, 40, 20],
+    ),
+    "Qwen3OmniMoeAudioEncoder": (
+        dict(**PAIRS, output_dim=16, downsample_hidden_size=8), ("Whisper", dict(feature_size=128)), "", [10] * 3,
+    ),
+    "Phi4MultimodalAudioModel": (PHI, ("Phi4Multimodal", {}), "", [10] * 3),
+    "MuseSparkAudioModel": (
+        dict(patch_sizes=(16, 30, 4), hidden_sizes=(16,) * 3, depths=(1,) * 3, num_hidden_layers=3, out_hidden_size=16),
+        ("MuseSpark", {}), "", [720, 24, 6],
+    ),
+    "PeAudioEncoder": (
+        dict(**SIZES, dac_config=dict(encoder_hidden_size=4, downsampling_ratios=(2, 8, 10, 12), hidden_size=16)),
+        ("PeAudio", {}), "", [6] * 3,
+    ),
+    "Nemotron3DiarizationAudioModel": (SIZES, ("NemotronAsrStreaming", dict(feature_size=128)), "", [10] * 3),
+    "CanaryModel": (
+        dict(**SUBSAMPLED, **IDS, decoder_config=dict(**SIZES, **IDS)), ("Parakeet", {}), "encoder", [10] * 3,
+    ),
 }  # fmt: skip
+
+
+CLASS_TOKEN = ("PeAudioEncoder",)  # comes before the frames
+SOUND = 40  # the token in whose place the frames come
+TEXT = {**SIZES, "num_hidden_layers": 1, "num_key_value_heads": 2, "head_dim": 8, "vocab_size": 50}
+EYE = dict(depth=1, hidden_size=16, intermediate_size=16, num_heads=2, out_hidden_size=16)
+ASKED = dict(sampling_rate=16000, return_tensors="pt", return_attention_mask=True)
+
+# model: (sizes, feature extractor and its options, what the model calls its mask)
+WHOLE = {
+    "Qwen2AudioForConditionalGeneration": (
+        dict(audio_config=dict(**PAIRS, model_type="qwen2_audio_encoder"), audio_token_index=SOUND)
+        | dict(text_config=dict(**TEXT, model_type="qwen2")), ("Whisper", dict(feature_size=128)),
+        "feature_attention_mask",
+    ),
+    "Qwen2_5OmniThinkerForConditionalGeneration": (
+        dict(audio_config=dict(**PAIRS, output_dim=16), vision_config=EYE, text_config=TEXT), ("Whisper", OMNI),
+        "feature_attention_mask",
+    ),
+    "Qwen3OmniMoeThinkerForConditionalGeneration": (
+        dict(audio_config=dict(**PAIRS, output_dim=16, downsample_hidden_size=8))
+        | dict(vision_config=dict(**EYE, deepstack_visual_indexes=[0]))
+        | dict(text_config=dict(**TEXT, num_experts=2, num_experts_per_tok=1, moe_intermediate_size=8)),
+        ("Whisper", dict(feature_size=128)), "feature_attention_mask",
+    ),
+    "VoxtralForConditionalGeneration": (
+        dict(audio_config=dict(**SIZES | dict(intermediate_size=64)), text_config=dict(**TEXT, model_type="llama"))
+        | dict(audio_token_id=SOUND), ("Whisper", dict(feature_size=128)), "",
+    ),
+}  # fmt: skip
+
+
+def find(name):
+    """A model's class; encoders are not among what transformers exports."""
+    if hasattr(transformers, name):
+        return getattr(transformers, name)
+    for models in (Path(transformers.__file__).parent / "models").glob("*/modeling_*.py"):
+        if f"class {name}(" in models.read_text(encoding="utf-8"):
+            return getattr(import_module(f"transformers.models.{models.parent.name}.{models.stem}"), name)
+    return None
 
 
 def build(folder, name, sizes, extractor):
     """The model, saved at random in the folder with its feature extractor. Skips what this version has not."""
-    kind, made = (getattr(transformers, of, None) for of in (name, f"{extractor[0]}FeatureExtractor"))
+    kind, made = find(name), getattr(transformers, f"{extractor[0]}FeatureExtractor", None)
     if kind is None or made is None:
         pytest.skip(f"transformers {transformers.__version__} has no {name}")
     torch.manual_seed(7)
@@ -107,9 +185,9 @@ def test_the_encoder_is_found(name, samples, tmp_path):
     assert len(blocks) in (len(layers), len(layers) - 1)
     for layer, block in zip(layers[:-1], blocks):
         assert layer.isfinite().all()
-        torch.testing.assert_close(layer, block[: len(layer)])
-    values, masks, _ = encoder._inputs(audio[: len(audio) - len(audio) % encoder._unit])
-    last = part(values, **masks).last_hidden_state
+        torch.testing.assert_close(layer, block[name in CLASS_TOKEN :][: len(layer)])
+    found = part(**encoder._inputs(audio)[0])
+    last = found if isinstance(found, torch.Tensor) else found.last_hidden_state
     torch.testing.assert_close(layers[-1], (last if last.dim() == 2 else last[0])[: frames[-1]])
     for seconds in (0.5621, 13.29, *range(3, 30, 2), 29.93):
         encoder._inputs(samples(seconds))  # of no length is anything cut or filled up
@@ -125,11 +203,28 @@ def outputs_of_blocks(part, encoder, audio) -> list:
         caught.append(frames if frames.dim() == 2 else frames[0])
 
     hooks = [block.register_forward_hook(catch) for block in blocks]
-    values, masks, _ = encoder._inputs(audio[: len(audio) - len(audio) % encoder._unit])
-    part(values, **masks)
+    part(**encoder._inputs(audio)[0])
     for hook in hooks:
         hook.remove()
     return caught
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", WHOLE)
+def test_it_hears_what_it_hears_in_the_whole_model(name, samples, tmp_path):
+    """Where an audio LLM prepares the inputs itself, the same frames come out."""
+    sizes, extractor, mask = WHOLE[name]
+    model, audio, caught = build(tmp_path, name, sizes, extractor), samples(0.795), []
+    made = transformers.AutoFeatureExtractor.from_pretrained(tmp_path)([audio.numpy()], **ASKED)
+    encoder = open_hugging_face(tmp_path)
+    part = next(part for part in model.modules() if type(part) is type(encoder.encoder))
+    part.register_forward_hook(lambda *call: caught.append(call[-1].last_hidden_state))
+    if name.startswith("Qwen2Audio"):
+        model(torch.full((1, 20), SOUND), made.input_features, feature_attention_mask=made.attention_mask)
+    else:
+        model.get_audio_features(made.input_features, **({mask: made.attention_mask} if mask else {}))
+    last = encoder(audio).layers[-1]
+    torch.testing.assert_close(last, caught[0].reshape(-1, 16)[: len(last)])
 
 
 @pytest.mark.parametrize(
