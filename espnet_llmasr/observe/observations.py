@@ -9,6 +9,7 @@ from typing import Dict, Iterable, List, Optional
 from espnet_llmasr.files import PathLike, write_atomically
 
 FILE = "observations.jsonl"
+MEASURES = ("asr", "metrics", "observe")  # the packages that decide what is measured
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Observation:
         choices: what PAI and CSAI leave open (metrics.accessible_information.Choices).
         cka_text: CKA of every layer to the text (Eq. 10); cka_text_adaptor: of the adaptor's output, if there is one.
         cka_reference: CKA of every layer to the encoder `reference` (Eq. 12); empty without one.
-        fingerprint: changes with the checkpoint's files, the data, the targets and the choices.
+        fingerprint: changes with the checkpoint's files, the data, the targets, the choices and the code of MEASURES.
     """
 
     name: str
@@ -89,7 +90,14 @@ def fingerprint(files: Iterable[Path], *conditions: object) -> str:
     """Of files (name, size, time of change; of a folder its files) and whatever else decides the result."""
     listed = [path for file in files for path in (sorted(Path(file).iterdir()) if Path(file).is_dir() else [file])]
     stats = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in map(Path, listed)]
-    return hashlib.sha256(json.dumps([stats, conditions], sort_keys=True, default=str).encode()).hexdigest()[:16]
+    decisive = [stats, code(), conditions]
+    return hashlib.sha256(json.dumps(decisive, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def code(root: Path = Path(__file__).parents[1]) -> str:
+    """Changes with the text of the packages of MEASURES, so that what an older version measured is measured anew."""
+    text = b"".join(path.read_bytes() for package in MEASURES for path in sorted((root / package).glob("*.py")))
+    return hashlib.sha256(text).hexdigest()
 
 
 def renamed(row: Observation, name: str, stage: str, step: Optional[int], model: str) -> Observation:
