@@ -2,14 +2,14 @@
 
 import inspect
 import math
-from typing import NamedTuple, Optional
+from typing import Dict, List, NamedTuple, Optional
 
 import torch
 from torch import Tensor
 
 RULER = (1.0307, 20.614)  # seconds of sound that give its rate; odd, since some make round numbers only
 TRIALS = (1.0307, 1.3103, 1.7213, 2.2901)  # seconds of sound that show which numbers of samples are round
-CUT_S = 0.03  # by so much, and a frame, may what it makes differ from the sound
+CUT_S = 0.03  # by so much, and what it rounds, may what it makes differ from the sound
 
 
 class Made(NamedTuple):
@@ -39,53 +39,62 @@ class Extractor:
         rate: samples a second that it hears.
         time: the axis of what it makes that grows with the sound; None if it fills up all sound to `most`.
         most: samples to which it fills up any sound (Whisper's 30 s); else None.
-        unit: samples of which a waveform holds whole ones; 1 for features.
+        unit: samples to whole numbers of which it fills up a waveform; else 1.
 
     Raises:
         Exception: of any kind, if it is none of sound.
         ValueError: it makes as much of any sound, and does not tell of how much.
     """
 
-    def __init__(self, extractor, masked: bool):
-        """masked: whether to ask for a mask, which some make only then."""
+    def __init__(self, extractor, options: Dict[str, object]):
+        """options: with which to call it; those that it does not have are left out."""
         self.extractor, self.name, self.rate = extractor, extractor.model_input_names[0], int(extractor.sampling_rate)
-        options = {"sampling_rate": self.rate, "return_tensors": "pt", "return_attention_mask": masked or None}
         known = inspect.signature(extractor.__call__).parameters
-        self._options = {name: value for name, value in options.items() if name in known and value is not None}
-        one, two = (self._make(sound(seconds, self.rate)) for seconds in RULER)
-        self._sizes = one.size(), two.size()
-        grown = [axis for axis, sizes in enumerate(zip(one.values.shape, two.values.shape)) if sizes[0] != sizes[1]]
-        self.time = grown[0] if grown else None
-        self.most = None if grown else getattr(extractor, "n_samples", None)
+        options = {**options, "sampling_rate": self.rate, "return_tensors": "pt"}
+        self._options = {name: value for name, value in options.items() if name in known}
+        one, two = ruler = [self._call(sound(seconds, self.rate)) for seconds in RULER]
+        shapes = zip(one[self.name].shape, two[self.name].shape)
+        self.time = next((axis for axis, (first, second) in enumerate(shapes) if first != second), None)
+        self.most = getattr(extractor, "n_samples", None) if self.time is None else None
         if self.time is None and self.most is None:
             raise ValueError("the feature extractor makes as much of one second of sound as of twenty")
-        self.unit = self._unit() if grown and one.values.size(grown[0]) > self.rate / 2 else 1
+        self._mask = next(
+            (name for name in one if "mask" in name and all(self._fits(name, made) for made in ruler)), ""
+        )
+        self._sizes = [self._made(made).size() for made in ruler]
+        waveform = self.time is not None and one[self.name].size(self.time) > self.rate / 2
+        self.unit = self._unit() if waveform else 1
 
     def __call__(self, samples: Tensor) -> Made:
         """samples (N,) -> what it makes of them. Raises ValueError if it cut or split them, or filled them up."""
-        made = self._make(samples)
+        made = self._made(self._call(samples))
         if made.mask is not None or self.most is None:
             self._check_heard(len(samples) / self.rate, made)
         return made
 
-    def _make(self, samples: Tensor) -> Made:
-        made = self.extractor([samples.numpy()], **self._options)
-        values = made[self.name]
-        masks = (mask for name, mask in made.items() if "mask" in name)
-        of_values = (mask for mask in masks if any(abs(mask.size(-1) - size) <= 1 for size in values.shape))
-        return Made(values, next(of_values, None), made.get("chunk_sample_lengths"))
+    def _call(self, samples: Tensor) -> Dict[str, Tensor]:
+        return self.extractor([samples.numpy()], **self._options)
+
+    def _fits(self, name: str, made: Dict[str, Tensor]) -> bool:
+        """Whether a mask is as long as the values, or one longer or shorter."""
+        sizes: List[int] = list(made[self.name].shape)
+        sizes = sizes if self.time is None else [sizes[self.time]]
+        return any(abs(made[name].size(-1) - size) <= 1 for size in sizes)
+
+    def _made(self, made: Dict[str, Tensor]) -> Made:
+        return Made(made[self.name], made.get(self._mask), made.get("chunk_sample_lengths"))
 
     def _unit(self) -> int:
-        """Samples to whole numbers of which it fills up a waveform."""
         sounds = [sound(seconds, self.rate) for seconds in TRIALS]
-        sizes = [self._make(samples).values.size(self.time) for samples in sounds]
+        sizes = [self._call(samples)[self.name].size(self.time) for samples in sounds]
         return 1 if sizes == [len(samples) for samples in sounds] else math.gcd(*sizes)
 
     def _check_heard(self, seconds: float, made: Made) -> None:
-        one, two = self._sizes
-        step = (RULER[1] - RULER[0]) / (two - one)
-        heard = RULER[0] + step * (made.size() - one)
-        if len(made.values) > 1 or abs(heard - seconds) > CUT_S + step:
+        """The rate may be wrong by what is rounded at each end of the ruler."""
+        step = (RULER[1] - RULER[0]) / (self._sizes[1] - self._sizes[0])
+        heard = RULER[0] + step * (made.size() - self._sizes[0])
+        rounded = max(step, self.unit / self.rate) * (1 + seconds / RULER[1])
+        if len(made.values) > 1 or abs(heard - seconds) > CUT_S + rounded:
             pieces = f" in {len(made.values)} pieces" if len(made.values) > 1 else ""
             raise ValueError(
                 f"the feature extractor makes {heard:.2f} s of {seconds:.2f} s of audio{pieces}: "

@@ -3,15 +3,16 @@
 import re
 import struct
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Dict, Iterator, List, Tuple, Union
+from typing import Callable, Dict, Iterator, List, Tuple, Union
 from zipfile import is_zipfile
 
 import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
-from transformers import AutoModel
+from transformers import AutoModel, PreTrainedModel
 from transformers.utils import logging
 
 NOT_LOOKED_AT = re.compile(r"masked_spec_embed|(^|\.)pooler\.")  # only for training, or beyond the frames
@@ -26,10 +27,17 @@ def load_model(name: Union[str, Path], dtype: torch.dtype, kind=AutoModel) -> Tu
     """
     try:
         with _quiet():
-            model, found = kind.from_pretrained(name, dtype=dtype, output_loading_info=True)
+            model, found = _loader(kind)(name, dtype=dtype, output_loading_info=True)
     except (SafetensorError, RuntimeError, UnpicklingError, EOFError, struct.error) as error:
         raise ValueError(f"the weights in {name} are broken or do not fit its config.json: {error}") from error
     return model, sorted(found["missing_keys"])
+
+
+def _loader(kind: type) -> Callable:
+    """from_pretrained, not the class's own: Qwen2.5-Omni's wants its speakers' voices too, and no loading info."""
+    if issubclass(kind, PreTrainedModel):
+        return partial(PreTrainedModel.from_pretrained.__func__, kind)
+    return kind.from_pretrained
 
 
 @contextmanager

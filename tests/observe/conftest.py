@@ -1,15 +1,28 @@
 """Tiny random encoders of every kind that can be measured."""
 
 import json
+from importlib import import_module
+from pathlib import Path
 
 import pytest
 import torch
+import transformers
 import yaml
 
 from espnet_llmasr.tasks.llm_asr import LLMASRTask
 from espnet_llmasr.tasks.phoneme_ctc import PhonemeCTCTask
 
 SIZES = dict(hidden_size=16, num_hidden_layers=3, num_attention_heads=2, intermediate_size=16)
+
+
+def _find(name):
+    """A model's class; encoders are not among what transformers exports."""
+    if hasattr(transformers, name):
+        return getattr(transformers, name)
+    for models in (Path(transformers.__file__).parent / "models").glob("*/modeling_*.py"):
+        if f"class {name}(" in models.read_text(encoding="utf-8"):
+            return getattr(import_module(f"transformers.models.{models.parent.name}.{models.stem}"), name)
+    return None
 
 
 def _save(task, model, args, folder):
@@ -142,3 +155,21 @@ def _saved(folder, model, extractor):
 def samples():
     """(seconds) -> noise (N,) at 16 kHz."""
     return lambda seconds: 0.1 * torch.randn(int(16000 * seconds), generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture(scope="session")
+def build():
+    """Saves a model of Hugging Face at random, with its feature extractor."""
+
+    def build(folder, name, sizes, extractor):
+        """The model, saved at random in the folder with its feature extractor. Skips what this version has not."""
+        kind, made = _find(name), getattr(transformers, f"{extractor[0]}FeatureExtractor", None)
+        if kind is None or made is None:
+            pytest.skip(f"transformers {transformers.__version__} has no {name}")
+        torch.manual_seed(7)
+        model = kind(kind.config_class(**sizes)).eval()
+        model.save_pretrained(folder)
+        made(**extractor[1]).save_pretrained(folder)
+        return model
+
+    return build
