@@ -19,6 +19,7 @@ from espnet_llmasr.observe.hugging_face_encoder import HuggingFaceEncoder, NoFra
 from espnet_llmasr.observe.pretrained import check_weights, load_model
 
 SOUND = ("audio_mel", "hidden_states")  # other names of an encoder's first input
+OTHERS = ("labels", "decoder", "pixel")  # how inputs for a loss, a decoder or the eye begin
 
 
 def open_hugging_face(directory: Path, device: str = "cpu") -> HuggingFaceEncoder:
@@ -29,7 +30,7 @@ def open_hugging_face(directory: Path, device: str = "cpu") -> HuggingFaceEncode
             that are broken or do not hold all of the encoder.
     """
     try:
-        extractor = AutoFeatureExtractor.from_pretrained(directory)
+        extractor = AutoFeatureExtractor.from_pretrained(directory, trust_remote_code=False)
         model, missing = load_model(directory, torch.float32, _class_of(directory))
     except Exception as error:  # what a directory from elsewhere may end in is not known
         raise ValueError(
@@ -62,20 +63,21 @@ def _class_of(directory: Path) -> type:
     Where it names none that is known, AutoModel's, or the last one of its configuration: the Qwen2.5-Omni released is
     a "Qwen2_5OmniModel".
     """
-    config = AutoConfig.from_pretrained(directory)
-    name = (config.architectures or [""])[0]
+    config = AutoConfig.from_pretrained(directory, trust_remote_code=False)
+    name = str((config.architectures or [""])[0])
     models = import_module(_module_of(type(config), "modeling"))
     of_config = [kind for kind in vars(models).values() if getattr(kind, "config_class", None) is type(config)]
     other = AutoModel if type(config) in MODEL_MAPPING or not of_config else of_config[-1]
-    return getattr(models, name, getattr(transformers, name, other))
+    named = getattr(models, name, getattr(transformers, name, None))
+    return named if isinstance(named, type) and issubclass(named, PreTrainedModel) else other
 
 
 def _takes_only(part: nn.Module, name: str) -> bool:
-    """Whether a part of a model takes `name`, or sound by another name, and nothing for a decoder or a loss."""
+    """Whether a part of a model takes `name`, or sound by another name, and nothing of OTHERS."""
     if not isinstance(part, PreTrainedModel):
         return False
     first, *others = inspect.signature(part.forward).parameters
-    return first in (name, *SOUND) and not any(other == "labels" or other.startswith("decoder") for other in others)
+    return first in (name, *SOUND) and not any(other.startswith(OTHERS) for other in others)
 
 
 def _options_of(config: type) -> Dict[str, object]:

@@ -25,11 +25,12 @@ class HuggingFaceEncoder:
     """A speech encoder of Hugging Face, with the feature extractor that it was trained with.
 
     Frames that the extractor fills up at the end, and masks, are cut off before the encoder, which so hears the
-    utterance alone. A waveform filled up to whole frames stays, as its encoder needs it, and so do the 30 s to which
-    Whisper's extractor fills up any audio: there the frames of the audio itself are valid, the last one perhaps in
-    part, and of pooled ones those that hold only valid ones. Encoders of Whisper's features hear the silence that
-    follows, as Whisper does; Audio Flamingo 3 and Qwen-Omni mask it themselves, for Qwen2-Audio it is masked here, as
-    the whole model does.
+    utterance alone. (The adapters of SeamlessM4T and w2v-BERT and NemotronH-Omni would hear one such frame; Voxtral
+    Realtime the silence that its processor adds.) A waveform filled up to whole frames stays, as its encoder needs it,
+    and so do the 30 s to which Whisper's extractor fills up any audio: there the frames of the audio itself are valid,
+    the last one perhaps in part, and of pooled ones those that hold only valid ones. Encoders of Whisper's features
+    hear the silence that follows, as Whisper does; Audio Flamingo 3 and Qwen-Omni mask it themselves, for Qwen2-Audio
+    it is masked here, as the whole model does.
 
     Attributes:
         rate: samples a second that it hears.
@@ -161,7 +162,7 @@ class HuggingFaceEncoder:
         if filled:
             raise ValueError("the feature extractor fills up the last frames, and the encoder does not tell which")
         if len(layer) > 1 or layer.dim() != 3:
-            raise ValueError(f"the encoder makes {tuple(layer.shape)} of it, not frames of one utterance")
+            raise ValueError(f"the encoder makes {tuple(layer.shape)} of it, not one utterance: leave longer ones out")
         return layer[0, :length]
 
 

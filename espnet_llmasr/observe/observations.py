@@ -9,7 +9,6 @@ from typing import Dict, Iterable, List, Optional
 from espnet_llmasr.files import PathLike, write_atomically
 
 FILE = "observations.jsonl"
-MEASURES = ("asr", "metrics", "observe")  # the packages that decide what is measured
 
 
 @dataclass(frozen=True)
@@ -24,7 +23,7 @@ class Observation:
         choices: what PAI and CSAI leave open (metrics.accessible_information.Choices).
         cka_text: CKA of every layer to the text (Eq. 10); cka_text_adaptor: of the adaptor's output, if there is one.
         cka_reference: CKA of every layer to the encoder `reference` (Eq. 12); empty without one.
-        fingerprint: changes with the checkpoint's files, the data, the targets, the choices and the code of MEASURES.
+        fingerprint: changes with the checkpoint's files, the data, the targets, the choices and our code.
     """
 
     name: str
@@ -95,9 +94,8 @@ def fingerprint(files: Iterable[Path], *conditions: object) -> str:
 
 
 def code(root: Path = Path(__file__).parents[1]) -> str:
-    """Changes with the text of the packages of MEASURES, so that what an older version measured is measured anew."""
-    text = b"".join(path.read_bytes() for package in MEASURES for path in sorted((root / package).glob("*.py")))
-    return hashlib.sha256(text).hexdigest()
+    """Changes with the text of this package, so that what an older version measured is measured anew."""
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(root.rglob("*.py")))).hexdigest()
 
 
 def renamed(row: Observation, name: str, stage: str, step: Optional[int], model: str) -> Observation:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from transformers import AutoModel, PreTrainedModel
 from transformers.utils import logging
 
-NOT_LOOKED_AT = re.compile(r"masked_spec_embed|(^|\.)pooler\.")  # only for training, or beyond the frames
+NOT_LOOKED_AT = re.compile(r"masked_spec_embed|num_batches_tracked|(^|\.)pooler\.")  # for training, or beyond frames
 
 
 def load_model(name: Union[str, Path], dtype: torch.dtype, kind=AutoModel) -> Tuple[nn.Module, List[str]]:

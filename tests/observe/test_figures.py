@@ -8,7 +8,7 @@ from matplotlib.container import ErrorbarContainer
 
 from espnet_llmasr.observe import canvas, figures
 from espnet_llmasr.observe.draw import draw_all
-from espnet_llmasr.observe.observations import FILE, MEASURES, Log, Observation, code, fingerprint, read_observations
+from espnet_llmasr.observe.observations import FILE, Log, Observation, code, fingerprint, read_observations
 from espnet_llmasr.observe.series import Series, differing, lines_of, pairs_of
 
 STEPS = (("pretrain", (10, 40)), ("ia_sft", (0, 30)), ("joint_sft", (0, 20)))
@@ -180,9 +180,8 @@ def test_a_log_replaces_by_name_and_keeps_the_order(tmp_path):
 
 
 def test_a_fingerprint_changes_with_files_conditions_and_code(tmp_path, monkeypatch):
-    for package in MEASURES:
-        (tmp_path / package).mkdir()
-        (tmp_path / package / "a.py").write_text("one")
+    (tmp_path / "metrics").mkdir()
+    (tmp_path / "metrics" / "a.py").write_text("one")
     weights = tmp_path / "weights.pth"
     weights.write_text("one")
     old, mark = code(tmp_path), fingerprint([weights], "a")

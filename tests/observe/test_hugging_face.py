@@ -1,5 +1,6 @@
 """Speech encoders of many makers, alone and inside larger models: the part found, its layers, its valid frames."""
 
+import json
 import re
 
 import pytest
@@ -31,6 +32,7 @@ NEMOTRON = dict(
     asr_config=EARS,
     diarization_config=dict(audio_config={**EARS, "num_hidden_layers": 1}, head_config=dict(audio_hidden_size=16)),
 )  # fmt: skip
+PE = dict(**SIZES, dac_config=dict(encoder_hidden_size=4, downsampling_ratios=(2, 8, 10, 12), hidden_size=16))
 HEADS = dict(encoder_num_attention_heads=2, decoder_num_attention_heads=2, decoder_num_hidden_layers=1)
 
 # model: (sizes, feature extractor and its options, the encoder's place in the model, frames of each layer of 0.795 s)
@@ -84,7 +86,8 @@ MODELS = {
     ),
     "MoonshineStreamingModel": (
         dict(encoder_config=dict(**SIZES, num_key_value_heads=2), hidden_size=16, intermediate_size=16, **IDS)
-        | dict(num_hidden_layers=1, num_attention_heads=2, num_key_value_heads=2), ("Wav2Vec2", {}), "encoder",
+        | dict(num_hidden_layers=1, num_attention_heads=2, num_key_value_heads=2),
+        ("Wav2Vec2", dict(return_attention_mask=True)), "encoder",
         [40] * 3,
     ),
     "VoxtralRealtimeEncoder": (dict(**SIZES, head_dim=8), ("VoxtralRealtime", {}), "", [39] * 3),
@@ -110,9 +113,10 @@ MODELS = {
         dict(patch_sizes=(16, 30, 4), hidden_sizes=(16,) * 3, depths=(1,) * 3, num_hidden_layers=3, out_hidden_size=16),
         ("MuseSpark", {}), "", [795, 27, 7],
     ),
-    "PeAudioEncoder": (
-        dict(**SIZES, dac_config=dict(encoder_hidden_size=4, downsampling_ratios=(2, 8, 10, 12), hidden_size=16)),
-        ("PeAudio", {}), "", [7] * 3,
+    "PeAudioEncoder": (PE, ("PeAudio", {}), "", [7] * 3),
+    "PeAudioVideoEncoder": (
+        dict(**SIZES, audio_config=PE, video_config=dict(PE, model_type="pe_audio_encoder")), ("PeAudio", {}),
+        "embedder.audio_encoder", [7] * 3,
     ),
     "Nemotron3DiarizationAudioModel": (SIZES, ("NemotronAsrStreaming", dict(feature_size=128)), "", [10] * 3),
     "CanaryModel": (
@@ -124,7 +128,7 @@ MODELS = {
 AT_MOST_30_S = [name for name, (_, extractor, *_) in MODELS.items() if extractor[0] in ("Whisper", "CohereAsr")]
 AT_MOST_30_S += ["Gemma4AudioModel", "Gemma3nAudioEncoder"]
 LONGER = (30.2, 44.71, 59.93)
-CLASS_TOKEN = ("PeAudioEncoder",)  # comes before the frames
+CLASS_TOKEN = ("PeAudioEncoder", "PeAudioVideoEncoder")  # comes before the frames
 
 
 @torch.no_grad()
@@ -223,3 +227,23 @@ def test_only_the_encoder_needs_its_weights(build, samples, tmp_path, capfd):
     assert len(open_hugging_face(tmp_path / "ctc_head")(samples(0.5)).layers) == 3
     assert "lack encoder.layers.1." in refused(tmp_path / "encoder.layers.1")
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("named", [None, ["pipeline"], ["Wav2Vec2Config"], [None], ["AutoModelForSpeechSeq2Seq"]])
+def test_an_architecture_that_is_no_model(named, build, samples, tmp_path):
+    """Then AutoModel's is taken."""
+    build(tmp_path, "Wav2Vec2Model", {**SIZES, **CONVOLUTIONS}, ("Wav2Vec2", {}))
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, "architectures": named}))
+    assert [len(layer) for layer in open_hugging_face(tmp_path)(samples(0.795)).layers] == [39] * 3
+
+
+def test_code_in_the_folder_is_not_asked_for(build, tmp_path, capfd):
+    build(tmp_path, "Wav2Vec2Model", {**SIZES, **CONVOLUTIONS}, ("Wav2Vec2", {}))
+    config = json.loads((tmp_path / "config.json").read_text())
+    own = {"model_type": "of_somebody", "auto_map": {"AutoConfig": "code.Config"}}
+    (tmp_path / "config.json").write_text(json.dumps({**config, **own}))
+    (tmp_path / "code.py").write_text("raise SystemExit")
+    capfd.readouterr()
+    assert "contains custom code" in refused(tmp_path)
+    assert capfd.readouterr().out == ""
