@@ -2,7 +2,7 @@
 
 import inspect
 import math
-from typing import Dict, List, NamedTuple, Optional
+from typing import Dict, NamedTuple, Optional
 
 import torch
 from torch import Tensor
@@ -63,10 +63,14 @@ class Extractor:
         )
         self._sizes = [self._made(made).size() for made in ruler]
         waveform = self.time is not None and one[self.name].size(self.time) > self.rate / 2
-        self.unit = self._unit() if waveform else 1
+        self.unit = self._find_unit() if waveform else 1
 
     def __call__(self, samples: Tensor) -> Made:
-        """samples (N,) -> what it makes of them. Raises ValueError if it cut or split them, or filled them up."""
+        """samples (N,) float32 in [-1, 1] -> what it makes of them.
+
+        Raises:
+            ValueError: it cut or split them, or filled them up and does not tell.
+        """
         made = self._made(self._call(samples))
         if made.mask is not None or self.most is None:
             self._check_heard(len(samples) / self.rate, made)
@@ -77,14 +81,14 @@ class Extractor:
 
     def _fits(self, name: str, made: Dict[str, Tensor]) -> bool:
         """Whether a mask is as long as the values, or one longer or shorter."""
-        sizes: List[int] = list(made[self.name].shape)
-        sizes = sizes if self.time is None else [sizes[self.time]]
+        sizes = made[self.name].shape if self.time is None else [made[self.name].size(self.time)]
         return any(abs(made[name].size(-1) - size) <= 1 for size in sizes)
 
     def _made(self, made: Dict[str, Tensor]) -> Made:
         return Made(made[self.name], made.get(self._mask), made.get("chunk_sample_lengths"))
 
-    def _unit(self) -> int:
+    def _find_unit(self) -> int:
+        """What all lengths of waveforms have in common, unless they are those of the sounds."""
         sounds = [sound(seconds, self.rate) for seconds in TRIALS]
         sizes = [self._call(samples)[self.name].size(self.time) for samples in sounds]
         return 1 if sizes == [len(samples) for samples in sounds] else math.gcd(*sizes)

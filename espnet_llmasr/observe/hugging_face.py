@@ -8,7 +8,7 @@ import inspect
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Dict
+from typing import Dict, List
 
 import torch
 import transformers
@@ -45,7 +45,7 @@ def open_hugging_face(directory: Path, device: str = "cpu") -> HuggingFaceEncode
             encoder = HuggingFaceEncoder(part.to(device), extractor, options, device)
         except Exception as error:  # nor in what a part of it does
             reasons.append(f"{type(part).__name__}: {first_line(error)}")
-            if next(iter(inspect.signature(part.forward).parameters)) == name and not isinstance(error, NoFrames):
+            if _inputs_of(part)[0] == name and not isinstance(error, NoFrames):
                 break  # what the parts of it hear is not known
         else:
             check_weights(directory, [key for key in missing if key.startswith(f"{path}." if path else "")])
@@ -76,8 +76,12 @@ def _takes_only(part: nn.Module, name: str) -> bool:
     """Whether a part of a model takes `name`, or sound by another name, and nothing of OTHERS."""
     if not isinstance(part, PreTrainedModel):
         return False
-    first, *others = inspect.signature(part.forward).parameters
+    first, *others = _inputs_of(part)
     return first in (name, *SOUND) and not any(other.startswith(OTHERS) for other in others)
+
+
+def _inputs_of(part: nn.Module) -> List[str]:
+    return list(inspect.signature(part.forward).parameters)
 
 
 def _options_of(config: type) -> Dict[str, object]:

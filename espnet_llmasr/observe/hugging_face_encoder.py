@@ -89,7 +89,7 @@ class HuggingFaceEncoder:
         return [self._valid(layer, self._length(layer.size(-2), first, len(samples)), filled) for layer in layers]
 
     def _length(self, frames: int, first: int, samples: int) -> int:
-        """How many frames of a layer are of the audio itself; `first` has the first layer."""
+        """How many of the frames of a layer are of the audio itself, where the first layer has `first` frames."""
         most, unit = self._extractor.most, self._extractor.unit
         if most is None:
             filled = -(-samples // unit) * unit
