@@ -14,6 +14,8 @@ import torch.nn.functional as F
 from espnet2.asr.encoder.abs_encoder import AbsEncoder
 from torch import Tensor, nn
 
+from espnet_llmasr.asr.depthwise_conv import DepthwiseConv1d
+
 MIN_FRAMES = 7  # two 3-wide convolutions of stride 2 see 7 frames
 
 
@@ -137,9 +139,7 @@ class Convolution(nn.Module):
         super().__init__()
         self.pre_layer_norm = nn.LayerNorm(size)
         self.pointwise_conv1 = nn.Conv1d(size, 4 * size, 1, bias=False)
-        self.depthwise_conv = nn.Conv1d(
-            2 * size, 2 * size, kernel_size, padding=kernel_size // 2, groups=2 * size, bias=False
-        )
+        self.depthwise_conv = DepthwiseConv1d(2 * size, kernel_size)
         self.batch_norm = nn.LayerNorm(2 * size)
         self.pointwise_conv2 = nn.Conv1d(2 * size, size, 1, bias=False)
         self.dropout = nn.Dropout(dropout_rate)
