@@ -76,6 +76,12 @@ class Extractor:
             self._check_heard(len(samples) / self.rate, made)
         return made
 
+    def filled_up(self, samples: int) -> Optional[int]:
+        """To how many samples it fills up any sound or a waveform; None if it does not, or tells by the mask."""
+        if self.most is not None:
+            return self.most
+        return -(-samples // self.unit) * self.unit if self.unit > 1 else None
+
     def _call(self, samples: Tensor) -> Dict[str, Tensor]:
         return self.extractor([samples.numpy()], **self._options)
 

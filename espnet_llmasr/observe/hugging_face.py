@@ -73,8 +73,8 @@ def _class_of(directory: Path) -> type:
 
 
 def _takes_only(part: nn.Module, name: str) -> bool:
-    """Whether a part of a model takes `name`, or sound by another name, and nothing of OTHERS."""
-    if not isinstance(part, PreTrainedModel):
+    """Whether a part of a model takes `name`, or sound by another name, nothing of OTHERS, and has no decoder."""
+    if not isinstance(part, PreTrainedModel) or hasattr(part, "decoder"):
         return False
     first, *others = _inputs_of(part)
     return first in (name, *SOUND) and not any(other.startswith(OTHERS) for other in others)

@@ -2,9 +2,10 @@
 
 import inspect
 from contextlib import contextmanager
-from typing import Dict, Iterator, List, Optional, Tuple
+from typing import Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from espnet_llmasr.observe.extractor import Extractor, sound
@@ -13,20 +14,37 @@ from espnet_llmasr.observe.frames import Frames
 MASKS = ("attention_mask", "input_features_mask", "padding_mask")  # 1 for what is to be heard
 ASKED = ("input_features_mask", "audio_mel_mask", "feature_lens")  # inputs that the extractor must make a mask for
 MIN_S = 0.1
-TRIALS = (1.0307, 2.0614)  # seconds of sound for the encoder; odd, since some take round numbers only
+TRIALS = (1.0307, 2.0614, 1.3103, 1.7213, 2.2901)  # seconds of sound; odd, since some take round numbers only
 GROWTH = (1.5, 2.5)  # of the frames, when the sound becomes twice as long
+MULTIPLES = (1, 2, 4, 8, 16)  # of which some encoders need so many frames of features
+FRAMES = ("last_hidden_state", "latents")  # what an encoder calls them
 
 
 class NoFrames(ValueError):
     """A part of a model runs, but gives back no frames."""
 
 
+class Inputs(NamedTuple):
+    """What an encoder is called with.
+
+    Attributes:
+        named: by the names that it has for them.
+        valid, whole: how much is of the utterance, and how much there is, in frames or samples; valid is None where it
+            is not known.
+    """
+
+    named: Dict[str, object]
+    valid: Optional[int]
+    whole: int
+
+
 class HuggingFaceEncoder:
     """A speech encoder of Hugging Face, with the feature extractor that it was trained with.
 
     Frames that the extractor fills up at the end, and masks, are cut off before the encoder, which so hears the
-    utterance alone. (The adapters of SeamlessM4T and w2v-BERT and NemotronH-Omni would hear one such frame; Voxtral
-    Realtime the silence that its processor adds.) A waveform filled up to whole frames stays, as its encoder needs it,
+    utterance alone; one that takes only whole groups of frames gets them filled up again, and masked. (The adapters of
+    SeamlessM4T and w2v-BERT and NemotronH-Omni would hear one such frame; Voxtral Realtime and Kyutai's the silence
+    that their processors add.) A waveform filled up to whole frames stays, as its encoder needs it,
     and so do the 30 s to which Whisper's extractor fills up any audio: there the frames of the audio itself are valid,
     the last one perhaps in part, and of pooled ones those that hold only valid ones. Encoders of Whisper's features
     hear the silence that follows, as Whisper does; Audio Flamingo 3 and Qwen-Omni mask it themselves, for Qwen2-Audio
@@ -50,7 +68,11 @@ class HuggingFaceEncoder:
         self._blocks = _blocks_of(encoder)
         self._tokens = sum(name.endswith("class_embedding") for name, _ in encoder.named_parameters())
         encoder.config.tie_last_hidden_states = False  # else the last block's output is replaced by the encoder's
-        self._check()
+        trials = self._trials()
+        (_, one), (_, two), *_ = trials
+        self._axes = [-2 if self._extractor.most else _growing_axis(*layers) for layers in zip(one, two)]
+        for inputs, layers in trials:
+            self._valid(inputs, layers)
 
     @torch.no_grad()
     def __call__(self, samples: Tensor) -> Frames:
@@ -66,47 +88,38 @@ class HuggingFaceEncoder:
                 "leave longer utterances out (--max_duration of the data stage)"
             )
         try:
-            return Frames(self._frames(samples))
+            inputs = self._inputs(samples)
+            return Frames(self._valid(inputs, self._layers(inputs.named)))
         except RuntimeError as error:
             raise ValueError(
                 f"this encoder refuses {seconds:.3f} s of audio ({first_line(error)}): leave it out if short"
             ) from error
 
     @torch.no_grad()
-    def _check(self) -> None:
-        """Raises what the encoder raises, and ValueError if twice the sound does not make twice the frames."""
-        one, two = (self._frames(sound(seconds, self.rate)) for seconds in TRIALS)
-        if self._extractor.most is None:
-            for first, second in zip(one, two):
-                if not GROWTH[0] < len(second) / len(first) < GROWTH[1]:
-                    raise ValueError(f"{len(first)} frames of one second of sound, {len(second)} of two")
+    def _trials(self) -> List[Tuple[Inputs, List[Tensor]]]:
+        """Inputs and layers of trial sounds, with the smallest multiple of frames that the encoder takes.
 
-    def _frames(self, samples: Tensor) -> List[Tensor]:
-        """The valid frames (L, D) of every layer."""
-        inputs, filled = self._inputs(samples)
-        layers = self._layers(inputs)
-        first = layers[0].size(-2)
-        return [self._valid(layer, self._length(layer.size(-2), first, len(samples)), filled) for layer in layers]
-
-    def _length(self, frames: int, first: int, samples: int) -> int:
-        """How many of the frames of a layer are of the audio itself, where the first layer has `first` frames."""
-        most, unit = self._extractor.most, self._extractor.unit
-        if most is None:
-            filled = -(-samples // unit) * unit
-            return -(-samples * frames // filled)
-        return -(-samples * first // most) * frames // first
-
-    def _inputs(self, samples: Tensor) -> Tuple[Dict[str, Tensor], bool]:
-        """The encoder's inputs, by the names that it has for them, and whether filled-up frames are still among them.
-
-        Those are cut off where the frames are the second axis. Raises ValueError as the extractor.
+        Raises what it raises when frames are not filled up.
         """
+        errors = []
+        can_fill_up = self._extractor.time == 1 and not set(self._takes).isdisjoint((*MASKS, *ASKED))
+        for self._multiple in MULTIPLES if can_fill_up else MULTIPLES[:1]:
+            seconds = TRIALS if self._multiple > 1 else TRIALS[:2]
+            try:
+                inputs = [self._inputs(sound(each, self.rate)) for each in seconds]
+                return [(each, self._layers(each.named)) for each in inputs]
+            except NoFrames:
+                raise
+            except Exception as error:  # what an encoder may end in is not known
+                errors.append(error)
+        raise errors[0]
+
+    def _inputs(self, samples: Tensor) -> Inputs:
+        """Raises ValueError as the extractor."""
         values, mask, lengths = self._extractor(samples)
-        whole = mask is None or self._extractor.unit > 1 or bool(mask.all())
-        filled = self._extractor.most is None and not whole
-        if filled and self._extractor.time == 1 and mask.size(1) == values.size(1):
-            length, filled = int(mask.sum()), False
-            values, mask = values[:, :length], mask[:, :length]
+        valid, whole = len(samples), self._extractor.filled_up(len(samples))
+        if whole is None:
+            values, mask, valid, whole = self._fitted(values, mask)
         inputs = {"chunk_sample_lengths": lengths, "mask": None}
         if mask is not None:
             inputs.update(dict.fromkeys(MASKS, mask), audio_mel_mask=~mask.bool(), feature_lens=mask.sum(1))
@@ -115,7 +128,23 @@ class HuggingFaceEncoder:
         if "feature_lens" in self._takes:  # utterances without an axis, one after the other
             values = values[0][:, mask[0].bool()]
         named = {self._takes[0]: values, **{name: inputs[name] for name in self._takes[1:] if name in inputs}}
-        return {name: value if value is None else value.to(self.device) for name, value in named.items()}, filled
+        on_device = {name: each if each is None else each.to(self.device) for name, each in named.items()}
+        return Inputs(on_device, valid, whole)
+
+    def _fitted(self, values: Tensor, mask: Optional[Tensor]) -> Tuple[Tensor, Optional[Tensor], Optional[int], int]:
+        """Cuts off what is filled up, then fills up to a multiple: -> values, mask, valid and whole length."""
+        time = self._extractor.time
+        if mask is not None and not mask.all():
+            if mask.size(1) != values.size(time) or not (time == 1 or values.size(1) == 1):
+                return values, mask, None, values.size(time)
+            heard = mask[0].nonzero().squeeze(1)
+            values, mask = values.index_select(time, heard), mask[:, heard]
+        valid = values.size(time)
+        if self._multiple > 1:
+            more = -valid % self._multiple
+            mask = torch.ones(1, valid, dtype=torch.long) if mask is None else mask
+            values, mask = F.pad(values, (0, 0, 0, more)), F.pad(mask, (0, more))
+        return values, mask, valid, values.size(time)
 
     def _attention_mask(self, samples: int) -> Optional[Tensor]:
         """What keeps Qwen2-Audio from hearing the silence that follows, (1, 1, L, L), is added to the scores."""
@@ -129,41 +158,64 @@ class HuggingFaceEncoder:
     def _layers(self, inputs: Dict[str, Tensor]) -> List[Tensor]:
         """Outputs of all layers.
 
-        The last layer is last_hidden_state, because some models apply their final layer norm only there. Where it has
-        another shape than the last of the hidden states, it is one layer more. Of an encoder that does not hand over
-        its hidden states, they are the outputs of its blocks. Class tokens, which come first, are left out.
+        The last layer is what the encoder calls its FRAMES, because some models apply their final layer norm only
+        there. Where it has another shape than the last of the hidden states, it is one layer more. Of an encoder that
+        does not hand over its hidden states, they are the outputs of its blocks. Class tokens, which come first, are
+        left out.
 
         Raises:
             NoFrames: there are none.
+            ValueError: the blocks hear the sound in pieces.
         """
         with _outputs_of(self._blocks) as blocks:
             found = self.encoder(**inputs, output_hidden_states=True)
-        last = found if isinstance(found, Tensor) else getattr(found, "last_hidden_state", None)
+        frames = [found] if isinstance(found, Tensor) else [getattr(found, name, None) for name in FRAMES]
+        last = next(filter(torch.is_tensor, frames), None)
         if last is None:
-            raise NoFrames(f"{type(found).__name__} holds no last_hidden_state")
+            raise NoFrames(f"{type(found).__name__} holds no {' or '.join(FRAMES)}")
         hidden = None if found is last else found.get("hidden_states")
+        if not hidden and len(blocks) > len(self._blocks):
+            raise ValueError("the encoder hears it in pieces: leave longer ones out")
         inner = hidden[1:] if hidden else blocks
         inner = [layer[:, self._tokens :] for layer in inner] if self._tokens else list(inner)
         if inner and inner[-1].shape == last.shape:
             inner.pop()
         return [*inner, last]
 
-    @staticmethod
-    def _valid(layer: Tensor, length: int, filled: bool) -> Tensor:
-        """The frames (L, D) of a layer that are of the audio itself.
+    def _valid(self, inputs: Inputs, layers: List[Tensor]) -> List[Tensor]:
+        """The frames (L, D) of every layer that are of the audio itself.
 
         A layer (L, D) without a batch axis, which some encoders return, has no others.
 
         Raises:
             ValueError: some are not, and nothing tells which.
         """
-        if layer.dim() == 2:
-            return layer
-        if filled:
-            raise ValueError("the feature extractor fills up the last frames, and the encoder does not tell which")
-        if len(layer) > 1 or layer.dim() != 3:
-            raise ValueError(f"the encoder makes {tuple(layer.shape)} of it, not one utterance: leave longer ones out")
-        return layer[0, :length]
+        layers = [layer if axis == -2 else layer.transpose(-1, -2) for layer, axis in zip(layers, self._axes)]
+        first = layers[0].size(-2)
+        for layer in layers:
+            if layer.dim() > 2 and inputs.valid is None:
+                raise ValueError("the feature extractor fills up the last frames, and the encoder does not tell which")
+            if layer.dim() > 2 and (len(layer) > 1 or layer.dim() > 3):
+                shape = tuple(layer.shape)
+                raise ValueError(f"the encoder makes {shape} of it, not one utterance: leave longer ones out")
+        return [each if each.dim() == 2 else each[0, : self._length(inputs, each.size(1), first)] for each in layers]
+
+    def _length(self, inputs: Inputs, frames: int, first: int) -> int:
+        """How many of the frames of a layer are of the audio itself, where the first layer has `first` frames."""
+        if self._extractor.most is None:
+            return -(-inputs.valid * frames // inputs.whole)
+        return -(-inputs.valid * first // inputs.whole) * frames // first
+
+
+def _growing_axis(one: Tensor, two: Tensor) -> int:
+    """The axis of the frames in a layer of one second of sound and of two: -2, or -1 where the channels come first.
+
+    Raises ValueError if neither grows with the sound.
+    """
+    for axis in (-2, -1):
+        if GROWTH[0] < two.size(axis) / one.size(axis) < GROWTH[1]:
+            return axis
+    raise ValueError(f"{one.size(-2)} frames of one second of sound, {two.size(-2)} of two")
 
 
 def _blocks_of(encoder: nn.Module) -> List[nn.Module]:

@@ -67,6 +67,29 @@ def test_it_hears_what_it_hears_in_the_whole_model(name, build, samples, tmp_pat
         torch.testing.assert_close(encoder(audio).layers[-1], frames)
 
 
+@torch.no_grad()
+def test_an_encoder_that_takes_whole_groups_of_frames(build, samples, tmp_path):
+    """Nemotron 3.5 Transcribe: its processor fills up to multiples of 8, and it hears over 40 s in pieces."""
+    ears = dict(**SIZES, num_key_value_heads=2)
+    speakers = dict(audio_config={**ears, "num_hidden_layers": 1}, head_config=dict(audio_hidden_size=16))
+    speakers.update(chunk_length=500, chunk_left_context=50, chunk_right_context=50)
+    sizes = dict(audio_config=dict(asr_config=ears, diarization_config=speakers), word_timestamp_config=ears)
+    sizes["text_config"] = dict(**TEXT, model_type="llama")
+    name = "Nemotron3_5TranscribeForConditionalGeneration"
+    model = build(tmp_path, name, sizes, ("NemotronAsrStreaming", dict(feature_size=128)))
+    encoder, extractor = open_hugging_face(tmp_path), transformers.AutoFeatureExtractor.from_pretrained(tmp_path)
+    for seconds in (0.1, 0.3331, 0.795, 0.80625, 2.5, 15.7, 39.9):
+        audio = samples(seconds)
+        made = extractor([audio.numpy()], **ASKED)
+        more = -made.input_features.size(1) % 8
+        features = torch.nn.functional.pad(made.input_features, (0, 0, 0, more))
+        mask = torch.nn.functional.pad(made.attention_mask, (0, more))
+        frames = model.get_audio_features(features, mask).last_hidden_state[0]
+        torch.testing.assert_close(encoder(audio).layers[-1], frames[: -(-int(mask.sum()) // 8)])
+    with pytest.raises(ValueError, match="hears it in pieces: leave longer ones out"):
+        encoder(samples(40.1))
+
+
 def test_an_architecture_that_transformers_does_not_know(build, samples, tmp_path):
     """The Qwen2.5-Omni released calls itself a Qwen2_5OmniModel; its own loader wants a file with voices."""
     thinker = WHOLE["Qwen2_5OmniThinkerForConditionalGeneration"][0]
