@@ -1,4 +1,4 @@
-"""A depthwise convolution that torch's FLOP counter counts rightly, and that trains no slower for it.
+"""A depthwise convolution that torch's FLOP counter counts rightly.
 
 Shapes: B batch, C channels, T frames, K kernel (odd).
 """
@@ -15,14 +15,15 @@ from torch.nn.grad import conv1d_input
 class DepthwiseConv1d(nn.Conv1d):
     """(B, C, T) -> (B, C, T), every channel with a kernel of its own, without bias.
 
-    Where its weight is trained on the CPU, the gradient is that of `_Depthwise`; all else is torch's.
+    Where its weight is trained on the CPU, the backward pass is that of `_Depthwise`, without further derivatives and
+    not for an empty batch; on a GPU it is torch's own.
     """
 
     def __init__(self, channels: int, kernel_size: int):
         super().__init__(channels, channels, kernel_size, padding=kernel_size // 2, groups=channels, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.device.type == "cpu" and self.weight.requires_grad and torch.is_grad_enabled():
+        if x.device.type == "cpu" and self.weight.requires_grad:
             return _Depthwise.apply(x, self.weight)
         return super().forward(x)
 
@@ -32,7 +33,8 @@ class _Depthwise(torch.autograd.Function):
 
     dw[c, k] = sum over b and t of x[b, c, t + k - K // 2] dy[b, c, t], with a channel for each b and c. In torch's own
     backward pass its FLOP counter (2.11 to 2.15) charges this gradient C times, because its formula leaves the groups
-    out (PyTorch's pull request 183405 divides by them). Ours is as fast or faster (benchmarks/depthwise.md).
+    out (PyTorch's pull request 183405 divides by them). In single precision ours is as fast or faster
+    (benchmarks/depthwise.md).
     """
 
     @staticmethod
@@ -50,4 +52,4 @@ class _Depthwise(torch.autograd.Function):
         of_weight = F.conv1d(signal, kernels, groups=len(kernels)).view(len(x), *weight.shape).sum(0)
         if not ctx.needs_input_grad[0]:
             return None, of_weight
-        return conv1d_input(x.shape, weight.to(x.dtype), grad, padding=half, groups=weight.size(0)), of_weight
+        return conv1d_input(x.shape, weight, grad, padding=half, groups=weight.size(0)), of_weight

@@ -10,7 +10,7 @@ Shapes of a `BatchShape` may be numpy arrays: one walk over the modules then cou
 B rows, T feature frames, S encoder frames, P positions of the LLM.
 """
 
-from typing import Iterable, NamedTuple, Optional
+from typing import Iterable, List, NamedTuple, Optional
 
 from torch import nn
 
@@ -20,6 +20,10 @@ from espnet_llmasr.asr.conformer import Convolution, FeedForward, FireRedConform
 from espnet_llmasr.asr.llm_asr_model import LLMASRModel
 from espnet_llmasr.asr.phoneme_ctc_model import PhonemeCTCModel
 
+GATES = ("gate_up_proj", "gate_proj")
+PRE_NORM = {"input_layernorm", "post_attention_layernorm", "mlp.down_proj", "mlp.up_proj"}
+PRE_NORM |= {f"mlp.{name}" for name in GATES}
+PRE_NORM |= {f"self_attn.{name}" for name in ("qkv_proj", "q_proj", "k_proj", "v_proj", "o_proj", "q_norm", "k_norm")}
 WEIGHTED = (nn.Linear, nn.Conv1d, nn.Conv2d)
 MEL_BINS = 80
 
@@ -105,13 +109,18 @@ def unknown_encoder(encoder: nn.Module) -> Optional[str]:
 
 
 def unknown_llm(llm: nn.Module) -> Optional[str]:
-    """Names an LLM whose matrices do not all stand in linear layers that every position passes; None if they do."""
+    """Names an LLM whose FLOPs cannot be counted: its matrices do not all stand in linear layers that every position
+    passes, or a layer that is not `is_pre_norm` is trained in part; None if they can.
+    """
     layers = getattr(llm.get_decoder(), "layers", nn.ModuleList())
     linear = [name for name, module in layers.named_modules() if isinstance(module, nn.Linear)]
     matrices = [name for name, weight in layers.named_parameters() if weight.dim() > 1]
     odd = [name for name in matrices if name.rpartition(".")[0] not in linear or "experts" in name]
     if odd or not linear:
         return f"the LLM {type(llm).__name__}" + (f" (layers.{odd[0]})" if odd else "")
+    for number, layer in enumerate(layers):
+        if len({weight.requires_grad for weight in layer.parameters()}) > 1 and not is_pre_norm(layer):
+            return f"the LLM {type(llm).__name__} (layers.{number} is trained in part)"
     return None
 
 
@@ -143,7 +152,7 @@ def filterbank(tally: Tally, model: nn.Module, shape: BatchShape) -> None:
 
 
 def decoder(tally: Tally, llm: nn.Module, shape: BatchShape, needs: bool) -> None:
-    """Any decoder of linear layers, with all query heads over S x S; exact if each layer is trained wholly or not.
+    """Any decoder of linear layers, with all query heads over S x S.
 
     Keys and values shared by query heads (grouped-query attention) save weights, not products.
     """
@@ -151,14 +160,50 @@ def decoder(tally: Tally, llm: nn.Module, shape: BatchShape, needs: bool) -> Non
     config = llm.config.get_text_config()
     heads = config.num_attention_heads
     width = heads * (getattr(config, "head_dim", None) or config.hidden_size // heads)
-    for layer in llm.get_decoder().layers:
-        needs = needs or is_trained(layer)
-        for module in layer.modules():
-            if isinstance(module, nn.Linear):
-                tally.product(positions * module.weight.numel(), needs, module.weight.requires_grad)
-        tally.product(positions * shape.positions * width, needs, needs)  # queries and keys
-        tally.product(positions * shape.positions * width, needs, needs)  # weights and values
-    tally.through([llm.get_output_embeddings()], positions, needs)
+    scores, parts = positions * shape.positions * width, dict(llm.get_decoder().named_children())
+    for layer in parts.pop("layers"):
+        needs = (pre_norm_layer if is_pre_norm(layer) else any_layer)(tally, layer, positions, scores, needs)
+    after = [part for part in parts.values() if not isinstance(part, nn.Embedding)]  # the final norm
+    tally.through([*after, llm.get_output_embeddings()], positions, needs)
+
+
+def any_layer(tally: Tally, layer: nn.Module, positions: int, scores: int, needs: bool) -> bool:
+    """A layer of which all is trained or nothing (see `unknown_llm`)."""
+    needs = needs or is_trained(layer)
+    for module in layer.modules():
+        if isinstance(module, nn.Linear):
+            tally.product(positions * module.weight.numel(), needs, module.weight.requires_grad)
+    tally.product(scores, needs, needs)  # queries and keys
+    tally.product(scores, needs, needs)  # weights and values
+    return needs
+
+
+def pre_norm_layer(tally: Tally, layer: nn.Module, positions: int, scores: int, needs: bool) -> bool:
+    """A layer as Llama's, Qwen's and Phi-3's, whatever parts of it are trained."""
+    attention, mlp = layer.self_attn, layer.mlp
+    into = needs or is_trained(layer.input_layernorm)
+    query, key, value = (
+        tally.through(parts_of(attention, *names), positions, into)
+        for names in (("qkv_proj", "q_proj", "q_norm"), ("k_proj", "k_norm"), ("v_proj",))
+    )
+    if hasattr(attention, "qkv_proj"):
+        key = value = query
+    context = tally.product(scores, tally.product(scores, query, key), value)
+    needs = tally.through([attention.o_proj], positions, context) or needs
+    into = needs or is_trained(layer.post_attention_layernorm)
+    gate, up = (tally.through(parts_of(mlp, *names), positions, into) for names in (GATES, ("up_proj",)))
+    return tally.through([mlp.down_proj], positions, gate or up) or needs
+
+
+def is_pre_norm(layer: nn.Module) -> bool:
+    """Whether a layer has the parts of PRE_NORM and no others."""
+    names = {name.rpartition(".")[0] for name, _ in layer.named_parameters()}
+    return names <= PRE_NORM and {"self_attn.o_proj", "mlp.down_proj"} <= names
+
+
+def parts_of(module: nn.Module, *names: str) -> List[nn.Module]:
+    """Those of its parts that it has."""
+    return [getattr(module, name) for name in names if hasattr(module, name)]
 
 
 def firered_conformer(tally: Tally, encoder: FireRedConformerEncoder, shape: BatchShape, mel_bins: int):

@@ -9,6 +9,7 @@ from torch import Tensor
 
 RULER = (1.0307, 20.614)  # seconds of sound that give its rate; odd, since some make round numbers only
 TRIALS = (1.0307, 1.3103, 1.7213, 2.2901)  # seconds of sound that show which numbers of samples are round
+ALONE = {"end_on_pause": False}  # options without which it would add something (PocketTTS's a pause)
 CUT_S = 0.03  # by so much, and what it rounds, may what it makes differ from the sound
 
 
@@ -50,7 +51,7 @@ class Extractor:
         """options: with which to call it; those that it does not have are left out."""
         self.extractor, self.name, self.rate = extractor, extractor.model_input_names[0], int(extractor.sampling_rate)
         known = inspect.signature(extractor.__call__).parameters
-        options = {**options, "sampling_rate": self.rate, "return_tensors": "pt"}
+        options = {**ALONE, **options, "sampling_rate": self.rate, "return_tensors": "pt"}
         self._options = {name: value for name, value in options.items() if name in known}
         one, two = ruler = [self._call(sound(seconds, self.rate)) for seconds in RULER]
         shapes = zip(one[self.name].shape, two[self.name].shape)
@@ -62,8 +63,8 @@ class Extractor:
             (name for name in one if "mask" in name and all(self._fits(name, made) for made in ruler)), ""
         )
         self._sizes = [self._made(made).size() for made in ruler]
-        waveform = self.time is not None and one[self.name].size(self.time) > self.rate / 2
-        self.unit = self._find_unit() if waveform else 1
+        self._waveform = self.time is not None and one[self.name].size(self.time) > self.rate / 2
+        self.unit = self._find_unit() if self._waveform else 1
 
     def __call__(self, samples: Tensor) -> Made:
         """samples (N,) float32 in [-1, 1] -> what it makes of them.
@@ -73,11 +74,11 @@ class Extractor:
         """
         made = self._made(self._call(samples))
         if made.mask is not None or self.most is None:
-            self._check_heard(len(samples) / self.rate, made)
+            self._check_heard(len(samples), made)
         return made
 
     def filled_up(self, samples: int) -> Optional[int]:
-        """To how many samples it fills up any sound or a waveform; None if it does not, or tells by the mask."""
+        """To how many it fills up so many samples; None if only the mask tells."""
         if self.most is not None:
             return self.most
         return -(-samples // self.unit) * self.unit if self.unit > 1 else None
@@ -94,17 +95,24 @@ class Extractor:
         return Made(made[self.name], made.get(self._mask), made.get("chunk_sample_lengths"))
 
     def _find_unit(self) -> int:
-        """What all lengths of waveforms have in common, unless they are those of the sounds."""
+        """What all lengths of waveforms have in common, if that is why they are not those of the sounds."""
         sounds = [sound(seconds, self.rate) for seconds in TRIALS]
         sizes = [self._call(samples)[self.name].size(self.time) for samples in sounds]
-        return 1 if sizes == [len(samples) for samples in sounds] else math.gcd(*sizes)
+        unit = math.gcd(*sizes)
+        return unit if sizes == [-(-len(samples) // unit) * unit for samples in sounds] else 1
 
-    def _check_heard(self, seconds: float, made: Made) -> None:
-        """The rate may be wrong by what is rounded at each end of the ruler."""
-        step = (RULER[1] - RULER[0]) / (self._sizes[1] - self._sizes[0])
-        heard = RULER[0] + step * (made.size() - self._sizes[0])
-        rounded = max(step, self.unit / self.rate) * (1 + seconds / RULER[1])
-        if len(made.values) > 1 or abs(heard - seconds) > CUT_S + rounded:
+    def _check_heard(self, samples: int, made: Made) -> None:
+        """A waveform must be of so many samples; the rate of features may be wrong by what the ruler's ends round."""
+        seconds = samples / self.rate
+        if self._waveform:
+            size = made.values.size(self.time)
+            size = size if made.mask is None or size == self.filled_up(samples) else int(made.mask.sum())
+            heard, right = size / self.rate, size in (samples, self.filled_up(samples))
+        else:
+            step = (RULER[1] - RULER[0]) / (self._sizes[1] - self._sizes[0])
+            heard = RULER[0] + step * (made.size() - self._sizes[0])
+            right = abs(heard - seconds) <= CUT_S + step * (1 + seconds / RULER[1])
+        if len(made.values) > 1 or not right:
             pieces = f" in {len(made.values)} pieces" if len(made.values) > 1 else ""
             raise ValueError(
                 f"the feature extractor makes {heard:.2f} s of {seconds:.2f} s of audio{pieces}: "

@@ -71,6 +71,7 @@ class HuggingFaceEncoder:
         trials = self._trials()
         (_, one), (_, two), *_ = trials
         self._axes = [-2 if self._extractor.most else _growing_axis(*layers) for layers in zip(one, two)]
+        self._has_norm_after = all(layers[-2:][0].shape == layers[-1].shape for _, layers in trials) and len(one) > 1
         for inputs, layers in trials:
             self._valid(inputs, layers)
 
@@ -102,14 +103,12 @@ class HuggingFaceEncoder:
         Raises what it raises when frames are not filled up.
         """
         errors = []
-        can_fill_up = self._extractor.time == 1 and not set(self._takes).isdisjoint((*MASKS, *ASKED))
+        can_fill_up = self._extractor.time == 1 and not set(self._takes).isdisjoint(MASKS)
         for self._multiple in MULTIPLES if can_fill_up else MULTIPLES[:1]:
             seconds = TRIALS if self._multiple > 1 else TRIALS[:2]
             try:
                 inputs = [self._inputs(sound(each, self.rate)) for each in seconds]
                 return [(each, self._layers(each.named)) for each in inputs]
-            except NoFrames:
-                raise
             except Exception as error:  # what an encoder may end in is not known
                 errors.append(error)
         raise errors[0]
@@ -156,12 +155,10 @@ class HuggingFaceEncoder:
         return mask
 
     def _layers(self, inputs: Dict[str, Tensor]) -> List[Tensor]:
-        """Outputs of all layers.
+        """The hidden states of all layers, and what the encoder calls its FRAMES.
 
-        The last layer is what the encoder calls its FRAMES, because some models apply their final layer norm only
-        there. Where it has another shape than the last of the hidden states, it is one layer more. Of an encoder that
-        does not hand over its hidden states, they are the outputs of its blocks. Class tokens, which come first, are
-        left out.
+        Of an encoder that does not hand over its hidden states, they are the outputs of its blocks. Class tokens, which
+        come first, are left out.
 
         Raises:
             NoFrames: there are none.
@@ -177,25 +174,26 @@ class HuggingFaceEncoder:
         if not hidden and len(blocks) > len(self._blocks):
             raise ValueError("the encoder hears it in pieces: leave longer ones out")
         inner = hidden[1:] if hidden else blocks
-        inner = [layer[:, self._tokens :] for layer in inner] if self._tokens else list(inner)
-        if inner and inner[-1].shape == last.shape:
-            inner.pop()
-        return [*inner, last]
+        return [*(layer[:, self._tokens :] if self._tokens else layer for layer in inner), last]
 
     def _valid(self, inputs: Inputs, layers: List[Tensor]) -> List[Tensor]:
         """The frames (L, D) of every layer that are of the audio itself.
 
-        A layer (L, D) without a batch axis, which some encoders return, has no others.
+        FRAMES of the shape of the last hidden states replace these, because some models apply their final layer norm
+        only there; else they are one layer more. A layer (L, D) without a batch axis, which some encoders return, is
+        all of the audio.
 
         Raises:
-            ValueError: some are not, and nothing tells which.
+            ValueError: some frames are not, and nothing tells which.
         """
         layers = [layer if axis == -2 else layer.transpose(-1, -2) for layer, axis in zip(layers, self._axes)]
+        if self._has_norm_after:
+            del layers[-2]
         first = layers[0].size(-2)
         for layer in layers:
             if layer.dim() > 2 and inputs.valid is None:
                 raise ValueError("the feature extractor fills up the last frames, and the encoder does not tell which")
-            if layer.dim() > 2 and (len(layer) > 1 or layer.dim() > 3):
+            if layer.shape[:-2] not in ((), (1,)):
                 shape = tuple(layer.shape)
                 raise ValueError(f"the encoder makes {shape} of it, not one utterance: leave longer ones out")
         return [each if each.dim() == 2 else each[0, : self._length(inputs, each.size(1), first)] for each in layers]

@@ -23,14 +23,16 @@ def case(request):
     return ours, torchs, x, torch.randn(rows, channels, frames, dtype=torch.double)
 
 
-def gradients(layer, x, grad):
-    output = layer(x)
+def gradients(layer, x, grad, **precision):
+    with torch.autocast("cpu", **precision):
+        output = layer(x)
     return output, *torch.autograd.grad(output, (x, layer.weight), grad.to(output.dtype))
 
 
 def test_result_and_gradients_are_those_of_torch(case):
     ours, torchs, x, grad = case
-    for found, expected in zip(gradients(ours, x, grad), gradients(torchs, x, grad)):
+    results = (gradients(layer, x, grad, enabled=False) for layer in (ours, torchs))
+    for found, expected in zip(*results):
         torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
 
 
@@ -48,8 +50,7 @@ def test_mixed_precision(case, dtype):
     """Of a float32 weight, with an input in either precision."""
     ours, torchs, x, grad = case
     x = x.detach().to(dtype).requires_grad_()
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        found, expected = (gradients(layer.float(), x, grad) for layer in (ours, torchs))
+    found, expected = (gradients(layer.float(), x, grad, dtype=torch.bfloat16) for layer in (ours, torchs))
     for value, other in zip(found, expected):
         assert value.dtype == other.dtype
         assert (value - other).norm() <= 0.01 * other.norm()
@@ -70,15 +71,22 @@ def test_a_frozen_weight_gets_no_gradient(case):
     assert ours.weight.grad is None
 
 
-@pytest.mark.parametrize("trained", [True, False])
-def test_torch_counts_each_product_once(case, trained):
-    """Forward, input and weight: a multiply-add for each place of the kernel, row, channel and frame."""
+@pytest.mark.parametrize("weight, inputs", [(True, True), (True, False), (False, True)])
+def test_torch_counts_each_product_once(case, weight, inputs):
+    """Forward, weight and input: a multiply-add for each place of the kernel, row, channel and frame."""
     ours, _, x, grad = case
-    ours.requires_grad_(trained)
+    ours.requires_grad_(weight)
     with FlopCounterMode(display=False) as counter:
-        ours(x).backward(grad)
+        ours(x.detach().requires_grad_(inputs)).backward(grad)
     rows, channels, frames = x.shape
-    assert counter.get_total_flops() == 2 * (2 + trained) * rows * channels * frames * ours.kernel_size[0]
+    assert counter.get_total_flops() == 2 * (1 + weight + inputs) * rows * channels * frames * ours.kernel_size[0]
+
+
+def test_without_gradients_it_is_traced_and_takes_an_empty_batch(case):
+    ours, _, x, _ = case
+    with torch.no_grad():
+        torch.testing.assert_close(torch.jit.trace(ours, x)(x), ours(x))
+        assert ours(x[:0]).shape == x[:0].shape
 
 
 def test_the_encoder_uses_it():

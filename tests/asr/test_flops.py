@@ -9,7 +9,15 @@ import torch
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils import flop_counter
-from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, Phi3Config, Qwen3MoeConfig
+from transformers import (
+    AutoModelForCausalLM,
+    GPT2Config,
+    LlamaConfig,
+    Olmo2Config,
+    Phi3Config,
+    Qwen3Config,
+    Qwen3MoeConfig,
+)
 
 from espnet_llmasr.asr.batch_shape import BatchShape
 from espnet_llmasr.asr.flops import flops, forward_flops, unknown_part
@@ -98,6 +106,32 @@ def test_other_llms(config, joint):
     model, batch = joint
     model.llm = llm_of(config)
     assert_counts_agree(model, batch)
+
+
+PARTS = ["norm", "layers.1", "layers.1.mlp", "layers.1.mlp.down_proj", "layers.0.self_attn.o_proj", "embed_tokens"]
+PARTS += ["layers.0.input_layernorm", "layers.1.post_attention_layernorm", "layers.0.self_attn.v_proj"]
+PARTS += ["layers.1.self_attn.q", "layers.0.self_attn.k_norm", "layers.0.mlp.gate", "layers.1.mlp.up_proj"]
+HEADS = dict(num_attention_heads=4, num_key_value_heads=2)
+
+
+@pytest.mark.parametrize("kind", [LlamaConfig, Qwen3Config, Phi3Config])
+def test_parts_of_an_llm_alone(kind, joint):
+    model, batch = joint
+    model.llm = llm_of(kind(**SMALL, **HEADS, tie_word_embeddings=False))
+    for part in PARTS:
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad_(name.startswith(f"llm.model.{part}"))
+        if any(parameter.requires_grad for parameter in model.parameters()):
+            assert_counts_agree(model, batch)
+
+
+def test_a_layer_of_another_kind_trained_in_part_is_named(joint):
+    """Trained wholly, or not at all, it is counted."""
+    model, batch = joint
+    model.llm = llm_of(Olmo2Config(**SMALL, **HEADS))
+    assert_counts_agree(model, batch)
+    model.llm.model.layers[1].mlp.requires_grad_(False)
+    assert "Olmo2ForCausalLM (layers.1 is trained in part)" in unknown_part(model)
 
 
 def test_one_walk_counts_many_batches(joint):

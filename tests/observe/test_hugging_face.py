@@ -6,6 +6,7 @@ import re
 import pytest
 import torch
 
+from espnet_llmasr.observe.extractor import Extractor
 from espnet_llmasr.observe.hugging_face import open_hugging_face
 
 SIZES = dict(hidden_size=16, num_hidden_layers=3, num_attention_heads=2, intermediate_size=16)
@@ -214,6 +215,13 @@ def test_models_without_a_speech_encoder(build, tmp_path):
         found = refused(tmp_path / name)
         assert re.search(message, found), found
         assert f"no part of {name} makes frames of what preprocessor_config.json makes of sound" in found
+
+
+def test_what_is_filled_up_without_telling_is_refused_at_once(build, tmp_path, monkeypatch):
+    build(tmp_path, "Wav2Vec2Model", {**SIZES, **CONVOLUTIONS}, ("Wav2Vec2", {}))
+    call = Extractor.__call__
+    monkeypatch.setattr(Extractor, "__call__", lambda *call_of: call(*call_of)._replace(mask=torch.tensor([[1, 0]])))
+    assert "fills up the last frames, and the encoder does not tell which" in refused(tmp_path)
 
 
 def test_only_the_encoder_needs_its_weights(build, samples, tmp_path, capfd):
