@@ -71,7 +71,7 @@ class HuggingFaceEncoder:
         trials = self._trials()
         (_, one), (_, two), *_ = trials
         self._axes = [-2 if self._extractor.most else _growing_axis(*layers) for layers in zip(one, two)]
-        self._has_norm_after = all(layers[-2:][0].shape == layers[-1].shape for _, layers in trials) and len(one) > 1
+        self._has_norm_after = all(len(each) > 1 and each[-2].shape == each[-1].shape for _, each in trials)
         for inputs, layers in trials:
             self._valid(inputs, layers)
 
