@@ -109,18 +109,25 @@ def unknown_encoder(encoder: nn.Module) -> Optional[str]:
 
 
 def unknown_llm(llm: nn.Module) -> Optional[str]:
-    """Names an LLM whose FLOPs cannot be counted: its matrices do not all stand in linear layers that every position
-    passes, or a layer that is not `is_pre_norm` is trained in part; None if they can.
+    """Names an LLM whose FLOPs cannot be counted, None if they can.
+
+    They cannot if its matrices do not all stand in linear layers that every position passes, if attention has weights
+    of its own, or if layers that are not `is_pre_norm` are trained in part, or without a norm or embeddings before them
+    that are trained, too.
     """
     layers = getattr(llm.get_decoder(), "layers", nn.ModuleList())
     linear = [name for name, module in layers.named_modules() if isinstance(module, nn.Linear)]
     matrices = [name for name, weight in layers.named_parameters() if weight.dim() > 1]
     odd = [name for name in matrices if name.rpartition(".")[0] not in linear or "experts" in name]
+    odd += [name for name, _ in layers.named_parameters() if name.rpartition(".")[0].endswith("attn")]
     if odd or not linear:
         return f"the LLM {type(llm).__name__}" + (f" (layers.{odd[0]})" if odd else "")
+    starts_trained = is_trained(llm.get_input_embeddings())
     for number, layer in enumerate(layers):
-        if len({weight.requires_grad for weight in layer.parameters()}) > 1 and not is_pre_norm(layer):
-            return f"the LLM {type(llm).__name__} (layers.{number} is trained in part)"
+        trained = {weight.requires_grad for weight in layer.parameters()}
+        known = len(trained) == 1 and (hasattr(layer, "input_layernorm") or starts_trained or trained == {False})
+        if not (known or is_pre_norm(layer)):
+            return f"the LLM {type(llm).__name__} (layers.{number} is trained in part, or behind frozen embeddings)"
     return None
 
 
@@ -168,7 +175,7 @@ def decoder(tally: Tally, llm: nn.Module, shape: BatchShape, needs: bool) -> Non
 
 
 def any_layer(tally: Tally, layer: nn.Module, positions: int, scores: int, needs: bool) -> bool:
-    """A layer of which all is trained or nothing (see `unknown_llm`)."""
+    """A layer of which all is trained or nothing, as `unknown_llm` says."""
     needs = needs or is_trained(layer)
     for module in layer.modules():
         if isinstance(module, nn.Linear):
@@ -196,9 +203,10 @@ def pre_norm_layer(tally: Tally, layer: nn.Module, positions: int, scores: int, 
 
 
 def is_pre_norm(layer: nn.Module) -> bool:
-    """Whether a layer has the parts of PRE_NORM and no others."""
+    """Whether a layer has the parts of PRE_NORM and no others, and both norms, as those without parallel branches."""
     names = {name.rpartition(".")[0] for name, _ in layer.named_parameters()}
-    return names <= PRE_NORM and {"self_attn.o_proj", "mlp.down_proj"} <= names
+    needed = {"input_layernorm", "post_attention_layernorm", "self_attn.o_proj", "mlp.down_proj"}
+    return needed <= names <= PRE_NORM
 
 
 def parts_of(module: nn.Module, *names: str) -> List[nn.Module]:

@@ -11,12 +11,15 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils import flop_counter
 from transformers import (
     AutoModelForCausalLM,
+    CohereConfig,
+    DiffLlamaConfig,
     GPT2Config,
     LlamaConfig,
     Olmo2Config,
     Phi3Config,
     Qwen3Config,
     Qwen3MoeConfig,
+    StableLmConfig,
 )
 
 from espnet_llmasr.asr.batch_shape import BatchShape
@@ -125,13 +128,29 @@ def test_parts_of_an_llm_alone(kind, joint):
             assert_counts_agree(model, batch)
 
 
-def test_a_layer_of_another_kind_trained_in_part_is_named(joint):
-    """Trained wholly, or not at all, it is counted."""
+@pytest.mark.parametrize("kind", [Olmo2Config, CohereConfig, StableLmConfig])
+def test_layers_of_another_kind(kind, joint):
+    """Trained wholly they are counted, or named; trained in part they are named."""
     model, batch = joint
-    model.llm = llm_of(Olmo2Config(**SMALL, **HEADS))
+    options = dict(use_parallel_residual=True) if kind is StableLmConfig else {}
+    model.llm = llm_of(kind(**SMALL, **HEADS, head_dim=16, **options))
     assert_counts_agree(model, batch)
+    model.encoder.requires_grad_(False)
+    model.adaptor.requires_grad_(False)
+    for frozen in ("embed_tokens", "layers.0"):
+        model.llm.model.get_submodule(frozen).requires_grad_(False)
+        if kind is Olmo2Config:
+            assert "behind frozen embeddings" in unknown_part(model)
+        else:
+            assert_counts_agree(model, batch)
     model.llm.model.layers[1].mlp.requires_grad_(False)
-    assert "Olmo2ForCausalLM (layers.1 is trained in part)" in unknown_part(model)
+    assert f"{type(model.llm).__name__} (layers.1 is trained in part" in unknown_part(model)
+
+
+def test_attention_with_weights_of_its_own_is_named(joint):
+    model, _ = joint
+    model.llm = llm_of(DiffLlamaConfig(**SMALL, **HEADS))
+    assert "DiffLlamaForCausalLM (layers.0.self_attn." in unknown_part(model)
 
 
 def test_one_walk_counts_many_batches(joint):
