@@ -8,15 +8,8 @@ import torch
 from torch import Tensor
 
 RULER = (1.0307, 20.614)  # seconds of sound that give its rate; odd, since some make round numbers only
-TRIALS = (
-    0.5571,
-    0.9173,
-    1.0307,
-    1.3103,
-    1.4947,
-    1.7213,
-    2.2901,
-)  # seconds of sound that show which numbers of samples are round
+# Seconds of sound that show which numbers of samples are round.
+TRIALS = (0.5571, 0.9173, 1.0307, 1.3103, 1.4947, 1.7213, 2.2901)
 ALONE = {"end_on_pause": False}  # options without which it would add something (PocketTTS's a pause)
 CUT_S = 0.03  # by so much, and what it rounds, may what it makes differ from the sound
 
