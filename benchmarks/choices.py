@@ -2,7 +2,7 @@
 """How PAI and CSAI, and their change by joint SFT, move with what the paper leaves open: pooling, PCA size, ridge.
 
 python benchmarks/choices.py --recipe egs2/mini_zh_en/llmasr1    (after all its stages; a minute; prints the table
-                                                                 that stands in espnet_llmasr/metrics/README.md)
+                                                                 that stands in docs/encoder_analysis.md)
 python benchmarks/choices.py --recipe egs2/mini_zh_en/llmasr1 --sets train --num_utterances 1000
 """
 

@@ -20,9 +20,9 @@ import soundfile
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "local")]
 
-from overlap.audio_index import AudioIndex  # noqa: E402
-from overlap.fingerprint import LAG, RATE, STEP, fingerprint  # noqa: E402
-from overlap.text_index import TextIndex  # noqa: E402
+from espnet_llmasr.data.overlap.audio_index import AudioIndex  # noqa: E402
+from espnet_llmasr.data.overlap.fingerprint import LAG, RATE, STEP, fingerprint  # noqa: E402
+from espnet_llmasr.data.overlap.text_index import TextIndex  # noqa: E402
 
 from espnet_llmasr import audio  # noqa: E402
 
@@ -173,7 +173,7 @@ def main(folder):
 
 
 def index_of(words):
-    from overlap.fingerprint import Fingerprint
+    from espnet_llmasr.data.overlap.fingerprint import Fingerprint
 
     return Fingerprint(words, np.ones(len(words), bool), np.zeros((0, 4), np.uint32))
 

@@ -16,9 +16,9 @@ cd "$copy/egs2/fsdd/llmasr1"
 epochs="--max_epoch 2 --num_iters_per_epoch 20 --valid_max_frames 4000"
 sed 's/^num_updates:.*/num_updates: 20/' conf/llm.yaml >"$copy/llm.yaml"
 ./run.sh --stage 1 --stop_stage 9 --llm_conf "$copy/llm.yaml" --ia_sft_epochs 2 --nthreads 1 \
-    --local_data_opts "--nj 2 --num_train 300 --num_valid 40 --num_cka 20 --num_test 20" \
+    --local_data_opts "--nj 2 --num_train 300 --num_valid 40 --num_cka 40 --num_test 20" \
     --pretrain_args "$epochs --keep_nbest_models 2" --watch_args "--start_step 20 --threshold 1.0" \
     --align_args "$epochs" --ia_sft_args "$epochs" --joint_sft_args "$epochs" >"$copy/run.log" 2>&1 ||
     { tail -n 30 "$copy/run.log" "$copy"/egs2/fsdd/llmasr1/exp/*/train.log >&2; exit 1; }
-cat exp/ia_sft/swaps.jsonl >&2
+tail -n +1 exp/encoders/cka.jsonl exp/{align,ia_sft}/swaps.jsonl >&2
 sha256sum exp/{pretrain,align,ia_sft,joint_sft}/latest.pth

@@ -13,7 +13,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from espnet_llmasr.metrics.scaling import fit_scaling  # noqa: E402
+from espnet_llmasr.experiments.scaling import fit_scaling  # noqa: E402
 
 SETTINGS = {  # budgets, seeds, spread of log errors over seeds at the smallest and the largest budget, c
     "5 budgets, 5 seeds, spread 5 %": (5, 5, (0.05, 0.05), 1.0),

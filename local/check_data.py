@@ -18,11 +18,11 @@ from typing import Iterator, List, Optional, Tuple
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 
-from data_dirs import TABLES, audio_entries, audio_table, rows  # noqa: E402
-from table_checks import END, Report, check_ids, check_sparse, check_table, ids  # noqa: E402
+from espnet_llmasr.data.data_dirs import TABLES, audio_entries, audio_table, rows  # noqa: E402
+from espnet_llmasr.data.table_checks import END, Report, check_ids, check_sparse, check_table, ids  # noqa: E402
 
 from espnet_llmasr import audio  # noqa: E402
-from espnet_llmasr.bin._cli import Parser, at_least, run  # noqa: E402
+from espnet_llmasr.cli import Parser, at_least, run  # noqa: E402
 from espnet_llmasr.files import sorted_file  # noqa: E402
 
 TOLERANCE_S = 0.001

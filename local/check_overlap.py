@@ -28,11 +28,11 @@ from typing import Iterator, List, Optional, Sequence, Tuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from overlap.report import Report, sentence  # noqa: E402
-from overlap.sets import Listener, TestSets, Utterance, utterances  # noqa: E402
+from espnet_llmasr.data.overlap.report import Report, sentence  # noqa: E402
+from espnet_llmasr.data.overlap.sets import Listener, TestSets, Utterance, utterances  # noqa: E402
 from prepare import CORPORA, shard  # noqa: E402
 
-from espnet_llmasr.bin._cli import Parser, run  # noqa: E402
+from espnet_llmasr.cli import Parser, run  # noqa: E402
 from espnet_llmasr.files import replacing, write_atomically  # noqa: E402
 
 PROGRESS_S = 30.0

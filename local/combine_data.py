@@ -23,9 +23,9 @@ from typing import Iterable, Iterator, List, Optional, Sequence, Set, Tuple
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 
-from data_dirs import TABLES, audio_table, open_table, rows, sparse  # noqa: E402
+from espnet_llmasr.data.data_dirs import TABLES, audio_table, open_table, rows, sparse  # noqa: E402
 
-from espnet_llmasr.bin._cli import Parser, at_least, run  # noqa: E402
+from espnet_llmasr.cli import Parser, at_least, run  # noqa: E402
 from espnet_llmasr.files import count_rows, replacing, sorted_file, write_atomically  # noqa: E402
 
 EXCLUDED = "overlaps_test"

@@ -18,10 +18,10 @@ from typing import Dict, List, Optional
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import yaml  # noqa: E402
-from corpora.base import Source  # noqa: E402
+from espnet_llmasr.data.corpora.base import Source  # noqa: E402
 from prepare import CORPORA, load  # noqa: E402
 
-from espnet_llmasr.bin._cli import Parser, run  # noqa: E402
+from espnet_llmasr.cli import Parser, run  # noqa: E402
 from espnet_llmasr.files import write_atomically  # noqa: E402
 
 LISTS = ("train", "valid", "test")

@@ -19,10 +19,10 @@ from typing import Dict, Iterator, List, Optional, Tuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from corpora.base import Corpus, Source, Utterance  # noqa: E402
-from corpora.writer import Writer, write_data_dir  # noqa: E402
+from espnet_llmasr.data.corpora.base import Corpus, Source, Utterance  # noqa: E402
+from espnet_llmasr.data.corpora.writer import Writer, write_data_dir  # noqa: E402
 
-from espnet_llmasr.bin._cli import Parser, at_least, run  # noqa: E402
+from espnet_llmasr.cli import Parser, at_least, run  # noqa: E402
 from espnet_llmasr.files import replacing  # noqa: E402
 from espnet_llmasr.text.transcript import STYLES  # noqa: E402
 
@@ -37,7 +37,7 @@ CORPORA = (*TRAINING, *BENCHMARKS)
 
 def load(name: str) -> Corpus:
     """The entry of one corpus."""
-    return importlib.import_module(f"corpora.{name}").CORPUS
+    return importlib.import_module(f"espnet_llmasr.data.corpora.{name}").CORPUS
 
 
 def listing() -> str:

@@ -204,7 +204,7 @@ def forked():
 @pytest.fixture()
 def command(monkeypatch, capfd):
     """(module, arguments) -> exit code and standard error of `python -m module arguments`, run in this process."""
-    from espnet_llmasr.bin import _cli
+    from espnet_llmasr import cli as _cli
 
     def run(module, *arguments):
         monkeypatch.setattr("sys.argv", [module.__file__, *map(str, arguments)])

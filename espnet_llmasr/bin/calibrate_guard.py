@@ -8,12 +8,12 @@ import logging
 from pathlib import Path
 from typing import Dict
 
-from espnet_llmasr.bin._cli import Parser, at_least, device, run
+from espnet_llmasr.cli import Parser, at_least, device, run
 from espnet_llmasr.files import read_scp
 from espnet_llmasr.guard.calibration import TARGET, Calibration, thresholds_for
 from espnet_llmasr.guard.detection import share_below
 from espnet_llmasr.guard.trial import REPLACED, Trial
-from espnet_llmasr.guard.witness import Witness
+from espnet_llmasr.guard.verifier import Witness
 
 
 def get_parser() -> Parser:

@@ -12,12 +12,12 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
-from espnet_llmasr.bin._beside import Beside, read_beside
-from espnet_llmasr.bin._cli import Parser, run
-from espnet_llmasr.bin._page import render
-from espnet_llmasr.bin._results import Result, analyse, finite, page_row, utterances
-from espnet_llmasr.bin._sets import TestSet, check_set, clean_names, refuse, set_names, title_of_all, write_results
-from espnet_llmasr.bin._tables_md import markdown
+from espnet_llmasr.scoring.sidecar import Beside, read_beside
+from espnet_llmasr.cli import Parser, run
+from espnet_llmasr.scoring.html import render
+from espnet_llmasr.scoring.results import Result, analyse, finite, page_row, utterances
+from espnet_llmasr.scoring.test_sets import TestSet, check_set, clean_names, refuse, set_names, title_of_all, write_results
+from espnet_llmasr.scoring.markdown import markdown
 from espnet_llmasr.metrics.error_rate import SetScore
 from espnet_llmasr.metrics.significance import RESAMPLES, Comparison, compare
 from espnet_llmasr.text.routes import ROUTES, make_route

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from espnet_llmasr.asr.fbank import KaldiFbank
-from espnet_llmasr.bin._cli import MIN_FS, Parser, at_least, run
+from espnet_llmasr.cli import MIN_FS, Parser, at_least, run
 from espnet_llmasr.files import count_rows, read_rows, write_atomically
 from espnet_llmasr.train.batches import read_num_frames
 from espnet_llmasr.train.speech_batches import speech_batches

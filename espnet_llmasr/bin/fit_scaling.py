@@ -2,7 +2,7 @@
 
     python -m espnet_llmasr.bin.fit_scaling --runs runs.jsonl --value "MER %" [--strategies efin joint_only] --out DIR
 
-Reads one JSON line a run (bin/_strategy_runs.py), with the same strategy at four budgets or more; C are the FLOPs of
+Reads one JSON line a run (experiments/runs.py), with the same strategy at four budgets or more; C are the FLOPs of
 all its stages. Writes DIR/scaling.{json,md,png,svg} and prints the tables.
 """
 
@@ -13,11 +13,11 @@ from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
-from espnet_llmasr.bin._cli import Parser, run
-from espnet_llmasr.bin._results import finite
-from espnet_llmasr.bin._scaling_figure import draw
-from espnet_llmasr.bin._sets import refuse, write_results
-from espnet_llmasr.bin._strategy_runs import (
+from espnet_llmasr.cli import Parser, run
+from espnet_llmasr.scoring.results import finite
+from espnet_llmasr.experiments.scaling_figure import draw
+from espnet_llmasr.scoring.test_sets import refuse, write_results
+from espnet_llmasr.experiments.runs import (
     Run,
     cell_text,
     check_names,
@@ -27,9 +27,9 @@ from espnet_llmasr.bin._strategy_runs import (
     strategies_of,
     values_of,
 )
-from espnet_llmasr.bin._tables_md import bullets, markdown
+from espnet_llmasr.scoring.markdown import bullets, markdown
 from espnet_llmasr.files import write_atomically
-from espnet_llmasr.metrics.scaling import (
+from espnet_llmasr.experiments.scaling import (
     RESAMPLES,
     RESAMPLING,
     Fit,

@@ -14,7 +14,7 @@ import shlex
 from pathlib import Path
 from typing import List
 
-from espnet_llmasr.bin._cli import Parser, at_least, run
+from espnet_llmasr.cli import Parser, at_least, run
 from espnet_llmasr.train.flops_log import read_flops
 
 
@@ -52,7 +52,7 @@ def plan(args) -> str:
     Raises:
         ValueError: the budget is spent, or does not even end the warm-up.
     """
-    from espnet_llmasr.bin._plan import epoch_cost  # slow, and the table does without
+    from espnet_llmasr.experiments.cost import epoch_cost  # slow, and the table does without
 
     spent = stage_costs(args.spent)
     left = args.budget - sum(cost["flops"] for cost in spent)

@@ -13,10 +13,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Iterable, Iterator, List, Optional
 
-from espnet_llmasr.bin._checks import AUDIO_CHECKS, Check, check_all
-from espnet_llmasr.bin._cli import MIN_FS, Parser, at_least, run
-from espnet_llmasr.bin._dump import Dump
-from espnet_llmasr.bin._tables import audio_table, read_training_text, read_utterances
+from espnet_llmasr.data.checks import AUDIO_CHECKS, Check, check_all
+from espnet_llmasr.cli import MIN_FS, Parser, at_least, run
+from espnet_llmasr.data.dump import Dump
+from espnet_llmasr.data.kaldi import audio_table, read_training_text, read_utterances
 from espnet_llmasr.files import count_rows, replacing, write_atomically
 from espnet_llmasr.text.phonemes import INVENTORIES, Characters, make_units
 

@@ -11,11 +11,11 @@ import torch
 from scipy.signal import resample_poly
 
 from espnet_llmasr.asr.llm_asr_model import Candidate, Search
-from espnet_llmasr.bin._cli import Parser, at_least, device, run
+from espnet_llmasr.cli import Parser, at_least, device, run
 from espnet_llmasr.files import PathLike, read_scp, write_atomically, write_scp
 from espnet_llmasr.guard.guard import MODES, Guard, Hypothesis
 from espnet_llmasr.guard.trial import read_langs
-from espnet_llmasr.guard.witness import Witness
+from espnet_llmasr.guard.verifier import Witness
 from espnet_llmasr.tasks.llm_asr import LLMASRTask
 from espnet_llmasr.train.batches import read_num_frames
 from espnet_llmasr.train.speech_batches import shard, speech_batches

@@ -1,6 +1,6 @@
 """Runs alignment, IA-SFT or joint SFT: python -m espnet_llmasr.bin.llm_asr_train --config conf.yaml ..."""
 
-from espnet_llmasr.bin._cli import run, train
+from espnet_llmasr.cli import run, train
 from espnet_llmasr.tasks.llm_asr import LLMASRTask
 
 

@@ -15,11 +15,11 @@ from typing import Dict, List, Optional
 import numpy as np
 import soundfile
 
-from espnet_llmasr.bin._checks import Audio, Result
-from espnet_llmasr.bin._cli import MIN_FS, Parser, at_least, run
-from espnet_llmasr.bin._dump import Dump
-from espnet_llmasr.bin._nonspeech import Sound, read_voices, sounds
-from espnet_llmasr.bin._tables import Utterance
+from espnet_llmasr.data.checks import Audio, Result
+from espnet_llmasr.cli import MIN_FS, Parser, at_least, run
+from espnet_llmasr.data.dump import Dump
+from espnet_llmasr.data.nonspeech import Sound, read_voices, sounds
+from espnet_llmasr.data.kaldi import Utterance
 from espnet_llmasr.files import replacing
 
 SECONDS = 0.5, 8.0

@@ -10,7 +10,7 @@ import logging
 from pathlib import Path
 from typing import Dict, List
 
-from espnet_llmasr.bin._cli import Parser, at_least, device, run
+from espnet_llmasr.cli import Parser, at_least, device, run
 from espnet_llmasr.files import read_scp
 from espnet_llmasr.guard.trial import read_langs
 from espnet_llmasr.observe.embedder import TextEmbedder

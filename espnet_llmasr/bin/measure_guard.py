@@ -8,13 +8,13 @@ import json
 from pathlib import Path
 from typing import Dict, List
 
-from espnet_llmasr.bin._cli import Parser, at_least, device, run
-from espnet_llmasr.bin._sets import read_set
+from espnet_llmasr.cli import Parser, at_least, device, run
+from espnet_llmasr.scoring.test_sets import read_set
 from espnet_llmasr.files import write_atomically
 from espnet_llmasr.guard.calibration import read_calibration
 from espnet_llmasr.guard.report import Case, figures, table
 from espnet_llmasr.guard.trial import Trial
-from espnet_llmasr.guard.witness import Witness
+from espnet_llmasr.guard.verifier import Witness
 from espnet_llmasr.text.normalize import score_tokens
 from espnet_llmasr.text.routes import make_route
 

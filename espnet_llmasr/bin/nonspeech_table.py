@@ -11,10 +11,10 @@ transcript counts as it stands.
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Optional
 
-from espnet_llmasr.bin._beside import read_beside
-from espnet_llmasr.bin._cli import Parser, run
-from espnet_llmasr.bin._sets import check_set, refuse
-from espnet_llmasr.bin._tables_md import markdown, pace_cell, share_cell
+from espnet_llmasr.scoring.sidecar import read_beside
+from espnet_llmasr.cli import Parser, run
+from espnet_llmasr.scoring.test_sets import check_set, refuse
+from espnet_llmasr.scoring.markdown import markdown, pace_cell, share_cell
 from espnet_llmasr.files import read_scp, write_atomically
 from espnet_llmasr.metrics.hallucination import ALARM_CHARS_PER_MINUTE, DESCRIPTIONS, Pace, chars_per_minute, judge
 from espnet_llmasr.text.normalize import score_tokens

@@ -12,18 +12,18 @@ from typing import List
 
 import torch
 
-from espnet_llmasr.bin._cli import Parser, at_least, run
-from espnet_llmasr.bin._probe import add_arguments, build_probe
-from espnet_llmasr.bin._tables_md import markdown
+from espnet_llmasr.cli import Parser, at_least, run
+from espnet_llmasr.encoder_swap.build_probe import add_arguments, build_probe
+from espnet_llmasr.scoring.markdown import markdown
 from espnet_llmasr.files import write_all_atomically
-from espnet_llmasr.train.pretraining import Pretraining
-from espnet_llmasr.train.swap_plan import (
+from espnet_llmasr.encoder_swap.run_dir import Pretraining
+from espnet_llmasr.encoder_swap.plan import (
     Plan,
     StoredEncoders,
     replay,
     steps_to_replay,
 )
-from espnet_llmasr.train.swap_rule import Check, SwapRule
+from espnet_llmasr.encoder_swap.rule import Check, SwapRule
 
 HEAD = ("threshold", "first encoder", "swaps", "swapped in (CKA)", "apart: min / median / max", "longest without one")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, set_seed
 
-from espnet_llmasr.bin._cli import Parser, run
+from espnet_llmasr.cli import Parser, run
 from espnet_llmasr.files import atomic_path, read_scp
 from espnet_llmasr.text.prompt import Prompt
 from espnet_llmasr.train import small_llm

@@ -10,15 +10,15 @@ import logging
 from pathlib import Path
 from typing import Callable, List, Optional, Sequence, Tuple
 
-from espnet_llmasr.bin._cli import Parser, at_least, run
-from espnet_llmasr.bin._page import document
-from espnet_llmasr.bin._report_encoders import drift, metrics, swap_epochs, swaps
-from espnet_llmasr.bin._report_examples import examples
-from espnet_llmasr.bin._report_files import DAMAGE, told
-from espnet_llmasr.bin._report_head import head, title_of
-from espnet_llmasr.bin._report_html import POLICY, STYLE, note, section
-from espnet_llmasr.bin._report_scores import errors, hallucination, robustness
-from espnet_llmasr.bin._report_stages import Stage, curves, encoder_dir, find_stages, stage_table, timeline_chart
+from espnet_llmasr.cli import Parser, at_least, run
+from espnet_llmasr.scoring.html import document
+from espnet_llmasr.report.encoders import drift, metrics, swap_epochs, swaps
+from espnet_llmasr.report.examples import examples
+from espnet_llmasr.report.files import DAMAGE, told
+from espnet_llmasr.report.page import head, title_of
+from espnet_llmasr.report.html import POLICY, STYLE, note, section
+from espnet_llmasr.report.scores import errors, hallucination, robustness
+from espnet_llmasr.report.stages import Stage, curves, encoder_dir, find_stages, stage_table, timeline_chart
 from espnet_llmasr.files import write_atomically
 from espnet_llmasr.observe.canvas import require_matplotlib
 

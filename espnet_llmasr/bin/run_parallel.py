@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import List, Optional
 
-from espnet_llmasr.bin._cli import Parser, run
+from espnet_llmasr.cli import Parser, run
 
 SHOW_S, GRACE_S, TAIL_BYTES = 8.0, 5.0, 4096
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)

@@ -21,12 +21,12 @@ from typing import Iterator, List, Optional, Sequence, Set, Tuple
 
 from espnet2.utils.types import str2bool
 
-from espnet_llmasr.bin._children import GRACE_S, LOOK_S, Stopped, end, held, holder
-from espnet_llmasr.bin._cli import MIN_FS, Parser, at_least, run
-from espnet_llmasr.bin._matrix import LOCK, TABLE, Matrix
-from espnet_llmasr.bin._matrix_runs import STRATEGIES, Run
-from espnet_llmasr.bin._matrix_status import progress, status
-from espnet_llmasr.bin._matrix_turns import Turns
+from espnet_llmasr.processes import GRACE_S, LOOK_S, Stopped, end, held, holder
+from espnet_llmasr.cli import MIN_FS, Parser, at_least, run
+from espnet_llmasr.experiments.matrix import LOCK, TABLE, Matrix
+from espnet_llmasr.experiments.strategies import STRATEGIES, Run
+from espnet_llmasr.experiments.status import progress, status
+from espnet_llmasr.experiments.turns import Turns
 from espnet_llmasr.bin.run_parallel import SIGNALS, disregard_signals
 
 INTERRUPTED = 130

@@ -20,12 +20,12 @@ from argparse import ArgumentTypeError, Namespace
 from pathlib import Path
 from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
-from espnet_llmasr.bin._beside import Beside, read_beside
-from espnet_llmasr.bin._cli import Parser, run
-from espnet_llmasr.bin._page import render
-from espnet_llmasr.bin._results import Result, analyse, as_json, errors_as_json, page_row, utterances
-from espnet_llmasr.bin._sets import TestSet, check_set, clean_names, refuse, set_names, title_of_all, write_results
-from espnet_llmasr.bin._tables_md import phone_footnotes, phone_table, text_footnotes, text_tables
+from espnet_llmasr.scoring.sidecar import Beside, read_beside
+from espnet_llmasr.cli import Parser, run
+from espnet_llmasr.scoring.html import render
+from espnet_llmasr.scoring.results import Result, analyse, as_json, errors_as_json, page_row, utterances
+from espnet_llmasr.scoring.test_sets import TestSet, check_set, clean_names, refuse, set_names, title_of_all, write_results
+from espnet_llmasr.scoring.markdown import phone_footnotes, phone_table, text_footnotes, text_tables
 from espnet_llmasr.metrics.error_rate import count_labels, score_tokens_of
 from espnet_llmasr.metrics.hallucination import DESCRIPTIONS
 from espnet_llmasr.text.routes import Route, make_route

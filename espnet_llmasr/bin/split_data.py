@@ -11,7 +11,7 @@ import logging
 from contextlib import ExitStack
 from pathlib import Path
 
-from espnet_llmasr.bin._cli import Parser, at_least, run
+from espnet_llmasr.cli import Parser, at_least, run
 from espnet_llmasr.files import replacing
 
 TABLES = ("wav.scp", "text", "phones", "utt2num_frames")

@@ -2,7 +2,7 @@
 
     python -m espnet_llmasr.bin.strategy_table --runs ablation.jsonl [--baseline ia_sft] [--out table.md] [--json FILE]
 
-Reads one JSON line a run (bin/_strategy_runs.py), one for each strategy and seed, all at the same budget.
+Reads one JSON line a run (experiments/runs.py), one for each strategy and seed, all at the same budget.
 """
 
 import json
@@ -10,10 +10,10 @@ import math
 from pathlib import Path
 from typing import Dict, List, Optional
 
-from espnet_llmasr.bin._cli import Parser, run
-from espnet_llmasr.bin._results import finite
-from espnet_llmasr.bin._sets import write_results
-from espnet_llmasr.bin._strategy_runs import (
+from espnet_llmasr.cli import Parser, run
+from espnet_llmasr.scoring.results import finite
+from espnet_llmasr.scoring.test_sets import write_results
+from espnet_llmasr.experiments.runs import (
     cell_text,
     check_names,
     check_outputs,
@@ -21,10 +21,10 @@ from espnet_llmasr.bin._strategy_runs import (
     read_runs,
     strategies_of,
 )
-from espnet_llmasr.bin._strategy_statistics import Row, Statistics, statistics_of
-from espnet_llmasr.bin._tables_md import bullets, markdown
+from espnet_llmasr.experiments.statistics import Row, Statistics, statistics_of
+from espnet_llmasr.scoring.markdown import bullets, markdown
 from espnet_llmasr.bin.compare import p_value
-from espnet_llmasr.metrics.seeds import MeanInterval
+from espnet_llmasr.experiments.seeds import MeanInterval
 
 EQUAL = 0.05  # runs within this share of the baseline's compute are called equal
 SMALL_P = 0.0001

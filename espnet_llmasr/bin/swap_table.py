@@ -7,10 +7,10 @@ import json
 from pathlib import Path
 from typing import Iterator, Tuple
 
-from espnet_llmasr.bin._cli import Parser, run
+from espnet_llmasr.cli import Parser, run
 from espnet_llmasr.files import write_atomically
-from espnet_llmasr.train.swap import read_swaps
-from espnet_llmasr.train.swap_rule import Check
+from espnet_llmasr.encoder_swap.trainer import read_swaps
+from espnet_llmasr.encoder_swap.rule import Check
 
 ACTIONS = {
     "reference": "first reference encoder",

@@ -6,13 +6,13 @@ from pathlib import Path
 import torch
 from espnet2.utils.types import str2bool
 
-from espnet_llmasr.bin._cli import Parser, at_least, run
-from espnet_llmasr.bin._probe import add_arguments, build_probe, keep_options
-from espnet_llmasr.train.board import Board
-from espnet_llmasr.train.encoder_store import EncoderStore
-from espnet_llmasr.train.pretraining import Pretraining
-from espnet_llmasr.train.swap_rule import SwapRule
-from espnet_llmasr.train.watcher import Watcher, watch, watch_stored
+from espnet_llmasr.cli import Parser, at_least, run
+from espnet_llmasr.encoder_swap.build_probe import add_arguments, build_probe, keep_options
+from espnet_llmasr.encoder_swap.tensorboard_log import Board
+from espnet_llmasr.encoder_swap.store import EncoderStore
+from espnet_llmasr.encoder_swap.run_dir import Pretraining
+from espnet_llmasr.encoder_swap.rule import SwapRule
+from espnet_llmasr.encoder_swap.watcher import Watcher, watch, watch_stored
 
 
 def get_parser() -> Parser:

@@ -10,7 +10,7 @@ from espnet_llmasr.asr.llm_asr_model import Candidate, LLMASRModel
 from espnet_llmasr.asr.loop_stop import find_tail
 from espnet_llmasr.files import PathLike
 from espnet_llmasr.guard.calibration import read_calibration
-from espnet_llmasr.guard.witness import Witness
+from espnet_llmasr.guard.verifier import Witness
 
 MODES = ("off", "flag", "redecode")
 LOOP, BUDGET, UNSUPPORTED = "loop", "budget", "unsupported"

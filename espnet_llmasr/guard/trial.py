@@ -10,7 +10,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from espnet_llmasr.files import read_scp
 from espnet_llmasr.guard.replaced import half_replaced, noise_like, others
-from espnet_llmasr.guard.witness import Witness
+from espnet_llmasr.guard.verifier import Witness
 from espnet_llmasr.train.batches import read_num_frames
 from espnet_llmasr.train.speech_batches import read_audio, speech_batches
 

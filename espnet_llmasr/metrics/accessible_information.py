@@ -1,7 +1,7 @@
 """PAI and CSAI: how much of the phones, and of the meaning beyond them, a linear reader finds in an encoder's output.
 
 Eq. 8 and 9 of arXiv 2604.08003 (Appendix B.3). B utterances, L valid frames, D encoder width, V phones, E width of the
-text embeddings, k PCA components. All arithmetic is in float64, all information in bits. metrics/README.md says what
+text embeddings, k PCA components. All arithmetic is in float64, all information in bits. docs/encoder_analysis.md says what
 the paper leaves open, what was chosen here, and how the results move with it.
 """
 

@@ -8,7 +8,7 @@ import yaml
 
 from espnet_llmasr.observe import canvas, figures
 from espnet_llmasr.observe.series import Series, differing, lines_of, pairs_of, read_series, split_pair
-from espnet_llmasr.train.watcher import read_checks
+from espnet_llmasr.encoder_swap.watcher import read_checks
 
 
 def check(compare: Sequence[str], pairs: Sequence[str]) -> None:

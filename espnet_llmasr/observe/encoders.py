@@ -18,7 +18,7 @@ from espnet_llmasr.observe.espnet_asr import StockEncoder
 from espnet_llmasr.observe.frames import SpeechEncoder
 from espnet_llmasr.observe.hugging_face import open_hugging_face
 from espnet_llmasr.observe.own import OwnEncoder
-from espnet_llmasr.train.encoder_store import EncoderStore
+from espnet_llmasr.encoder_swap.store import EncoderStore
 
 OWN_KEYS = {"ctc_head_conf", "adaptor_conf"}  # one of them is in every configuration of ours
 STOCK_KEYS = {"encoder", "ctc_conf", "token_list"}

@@ -7,7 +7,7 @@ from espnet_llmasr.observe import canvas
 from espnet_llmasr.observe.observations import Observation
 from espnet_llmasr.observe.series import Line, Pair, Series
 from espnet_llmasr.observe.stages import STAGES
-from espnet_llmasr.train.swap_rule import Check
+from espnet_llmasr.encoder_swap.rule import Check
 
 STAGE_NAMES = {"pretrain": "pretraining", "ia_sft": "IA-SFT", "joint_sft": "joint SFT"}
 SPREAD, BIAS = "standard deviation over utterances", "with permuted utterances (bias)"

@@ -75,7 +75,7 @@ def read_observations(path: PathLike) -> List[Observation]:
         ValueError: there is no such file, or a line is something else.
     """
     if not Path(path).is_file():
-        raise ValueError(f"{path} does not exist: make it with python -m espnet_llmasr.bin.observe")
+        raise ValueError(f"{path} does not exist: make it with python -m espnet_llmasr.bin.measure_encoders")
     known, rows = {f.name for f in fields(Observation)}, []
     for number, line in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), 1):
         try:

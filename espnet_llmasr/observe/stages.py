@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, Iterator, List, Optional
 
-from espnet_llmasr.train.encoder_store import EncoderStore, is_whole
-from espnet_llmasr.train.pretraining import Pretraining
-from espnet_llmasr.train.swap import read_swaps
-from espnet_llmasr.train.watcher import read_checks
+from espnet_llmasr.encoder_swap.store import EncoderStore, is_whole
+from espnet_llmasr.encoder_swap.run_dir import Pretraining
+from espnet_llmasr.encoder_swap.trainer import read_swaps
+from espnet_llmasr.encoder_swap.watcher import read_checks
 
 STAGES = ("pretrain", "ia_sft", "joint_sft")  # the alignment changes no encoder, the paper leaves it out, too
 

@@ -11,8 +11,8 @@ from espnet2.tasks.abs_task import optim_classes, scheduler_classes
 from espnet2.utils.yaml_no_alias_safe_dump import yaml_no_alias_safe_dump
 
 from espnet_llmasr.train.checkpoints import CURRENT, FINISHED
-from espnet_llmasr.train.encoder_store import EncoderStore
-from espnet_llmasr.train.swap import read_swaps
+from espnet_llmasr.encoder_swap.store import EncoderStore
+from espnet_llmasr.encoder_swap.trainer import read_swaps
 
 MAY_CHANGE = re.compile(  # options that do not change what is learnt, and those of ESPnet's own making
     "config|resume|max_epoch|patience|ngpu|num_workers|dist_|distributed|multiprocessing|log_|use_(tensorboard|wandb)"

@@ -16,7 +16,7 @@ from torch.utils.data import Dataset
 from espnet_llmasr import audio
 from espnet_llmasr.asr.conformer import subsampled_length
 from espnet_llmasr.asr.fbank import KaldiFbank, num_frames
-from espnet_llmasr.train.noise import noise_source
+from espnet_llmasr.data.noise import noise_source
 from espnet_llmasr.train.preprocessor import Utterance
 
 SLOWEST, FASTEST = 0.5, 2.0

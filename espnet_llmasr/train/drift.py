@@ -37,9 +37,9 @@ from espnet_llmasr.train.danger import (
     warning,
     write_drifts,
 )
-from espnet_llmasr.train.probe import Probe, layer_cka, mean_layers
+from espnet_llmasr.encoder_swap.probe import Probe, layer_cka, mean_layers
 from espnet_llmasr.train.speech_batches import speech_batches
-from espnet_llmasr.train.swap import agree
+from espnet_llmasr.encoder_swap.trainer import agree
 from espnet_llmasr.train.targets import Targets
 
 MAX_FRAMES = 6000  # padded feature frames in a batch of a check

@@ -19,7 +19,7 @@ from espnet2.utils.build_dataclass import build_dataclass
 from espnet_llmasr.train import checkpoints
 from espnet_llmasr.train.drift import DriftMixin
 from espnet_llmasr.train.flops_log import EpochFlops
-from espnet_llmasr.train.swap import SwapMixin
+from espnet_llmasr.encoder_swap.trainer import SwapMixin
 
 PROGRESS_INTERVAL_S = 5.0
 

@@ -14,8 +14,9 @@ from espnet2.layers.global_mvn import GlobalMVN
 from espnet_llmasr import bin as commands
 from espnet_llmasr.asr.fbank import KaldiFbank
 from espnet_llmasr.asr.llm import build_llm, load_tokenizer
-from espnet_llmasr.bin import compute_stats, llm_asr_inference, phone_inference, prepare_llm
-from espnet_llmasr.bin._cli import one_line
+from espnet_llmasr.bin import compute_stats, llm_asr_inference, prepare_llm
+from espnet_llmasr.bin import phoneme_ctc_inference as phone_inference
+from espnet_llmasr.cli import one_line
 from espnet_llmasr.files import read_scp
 from espnet_llmasr.tasks.llm_asr import LLMASRTask
 from espnet_llmasr.tasks.phoneme_ctc import PhonemeCTCTask

@@ -5,7 +5,8 @@ import os
 import signal
 
 import pytest
-from espnet_llmasr.bin import compute_stats, format_data, llm_asr_inference, llm_asr_train, phone_train, prepare_llm
+from espnet_llmasr.bin import compute_stats, format_data, llm_asr_inference, llm_asr_train, prepare_llm
+from espnet_llmasr.bin import phoneme_ctc_train as phone_train
 
 
 def last_line(done):

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from espnet_llmasr.guard.calibration import Calibration
-from espnet_llmasr.guard.witness import Witness
+from espnet_llmasr.guard.verifier import Witness
 from espnet_llmasr.tasks.phoneme_ctc import PhonemeCTCTask
 from espnet_llmasr.text.inventories import read_tokens
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from espnet_llmasr.bin._matrix import named
+from espnet_llmasr.experiments.matrix import named
 from espnet_llmasr.bin.run_strategies import get_parser
 
 RECIPE = Path(__file__).parents[2] / "egs2/fsdd/llmasr1"

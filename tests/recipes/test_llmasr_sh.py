@@ -130,7 +130,7 @@ def test_several_gpus_extra_options_and_units(recipe):
     recipe.run("--stage", 5, "--stop_stage", 5, "--ngpu", 4, "--pretrain_args", "--max_epoch 3 --seed 1")
     (line,) = recipe.calls()
     launcher = "torch.distributed.run --standalone --nproc_per_node 4"
-    assert line.startswith(f"2 -m {launcher} -m espnet_llmasr.bin.phone_train ")
+    assert line.startswith(f"2 -m {launcher} -m espnet_llmasr.bin.phoneme_ctc_train ")
     assert "--ngpu 1 --multiprocessing_distributed false" in line and line.endswith("--max_epoch 3 --seed 1")
 
 

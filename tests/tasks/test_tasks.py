@@ -8,12 +8,13 @@ import pytest
 import soundfile
 import torch
 
-from espnet_llmasr.bin import llm_asr_train, phone_train
+from espnet_llmasr.bin import llm_asr_train
+from espnet_llmasr.bin import phoneme_ctc_train as phone_train
 from espnet_llmasr.tasks.llm_asr import LLMASRTask
 from espnet_llmasr.tasks.phoneme_ctc import PhonemeCTCTask
 from espnet_llmasr.tasks.speech_task import read_token_list
-from espnet_llmasr.train.encoder_store import EncoderStore
-from espnet_llmasr.train.swap import read_swaps
+from espnet_llmasr.encoder_swap.store import EncoderStore
+from espnet_llmasr.encoder_swap.trainer import read_swaps
 
 
 def assert_one_line(done, *parts):

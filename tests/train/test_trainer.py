@@ -11,7 +11,7 @@ from espnet2.schedulers.exponential_decay_warmup import ExponentialDecayWarmup
 from espnet_llmasr.asr.flops import flops
 from espnet_llmasr.tasks.llm_asr import LLMASRTask
 from espnet_llmasr.tasks.phoneme_ctc import PhonemeCTCTask
-from espnet_llmasr.train import swap
+from espnet_llmasr.encoder_swap import trainer as swap
 from espnet_llmasr.train.flops_log import read_flops
 from espnet_llmasr.train.trainer import groups_of
 

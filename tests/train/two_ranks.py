@@ -13,8 +13,8 @@ import pytest
 import torch
 from torch.nn.parallel import DistributedDataParallel
 
-from espnet_llmasr.train import swap
-from espnet_llmasr.train.encoder_store import EncoderStore
+from espnet_llmasr.encoder_swap import trainer as swap
+from espnet_llmasr.encoder_swap.store import EncoderStore
 from espnet_llmasr.train.trainer import Trainer
 from one_epoch import train_one_epoch
 

@@ -19,7 +19,7 @@ observe() {  # NSE, PAI, CSAI and CKA of all stored encoders, the figures, one p
     if [ "$base_exp" != "$expdir" ] && [ "$strategy" != joint_only ]; then
         ln -sfnr "$base_exp/pretrain" "$expdir/pretrain"  # its page shows the pretraining that it shares
     fi
-    $python -m espnet_llmasr.bin.observe --exp "$expdir" --data_dir "$dumpdir/$valid_set" --targets "$targets" \
+    $python -m espnet_llmasr.bin.measure_encoders --exp "$expdir" --data_dir "$dumpdir/$valid_set" --targets "$targets" \
         --num_utterances 1000 --out "$expdir/observe" --label "$strategy"
     $python -m espnet_llmasr.bin.report --expdir "$expdir" --out "$expdir/report.html"
     printf '\nFigures: %s\nReport: %s\n' "$(realpath -m "$expdir/observe")" "$(realpath -m "$expdir/report.html")"

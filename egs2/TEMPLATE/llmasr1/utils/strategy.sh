@@ -65,6 +65,6 @@ length_of() {  # NAME: the options that set the number of epochs of ia_sft or jo
 plan_ia_sft() {  # LENGTH: without the pretraining beside, the epochs of the swaps follow from the number of epochs
     [ -n "$replay" ] && [ -z "$swap_schedule" ] && [[ "$1" =~ --max_epoch\ ([0-9]+) ]] || return 0
     swap_schedule=$expdir/ia_sft_swaps.jsonl
-    $python -m espnet_llmasr.bin.plan_ia_sft --encoder_dir "$encoder_dir" --epochs "${BASH_REMATCH[1]}" \
+    $python -m espnet_llmasr.bin.make_swap_schedule --encoder_dir "$encoder_dir" --epochs "${BASH_REMATCH[1]}" \
         --schedule "$swap_schedule" --ia_sft_dir "$expdir/ia_sft"
 }

@@ -3,4 +3,4 @@
 # FSDD=<dir> names a copy of free-spoken-digit-dataset; without it one nearby is taken, or it is downloaded.
 # Options are those of fsdd.py (--help), for example: local/data.sh --num_train 20000 --nj 2
 set -euo pipefail
-exec "${python:-python3}" ../../../local/corpora/fsdd.py "$@"
+exec "${python:-python3}" local/fsdd.py "$@"

@@ -1,0 +1,160 @@
+"""Connected digits from the Free Spoken Digit Dataset: FSDD=<dir> python3 fsdd.py --num_train 20000
+
+Joins recordings of one speaker into strings of digits, 8 kHz, and writes <data_dir>/{train,valid,cka,test}. Official
+split: recordings with index 0-4 are test; 5-6 are valid here, the rest train. Every test recording is used. cka is the
+beginning of valid. Only train is augmented (speed, gain, noise). A second run with the same options does nothing.
+"""
+
+import os
+import random
+import re
+import sys
+from pathlib import Path
+
+import fsdd_source
+import numpy as np
+import soundfile
+import soxr
+from espnet_llmasr.data.synthetic import AudioWriter, Parser, Progress, in_fresh_processes, is_made, publish, run, stamp_of
+
+SETS = ("train", "valid", "cka", "test")
+SAMPLE_RATE_HZ = 8000
+DIGITS = "zero one two three four five six seven eight nine".split()
+NAME = re.compile(r"(\d)_([a-z]+)_(\d+)\.wav")
+FIRST_INDEX = {"test": 0, "valid": 5, "train": 7}
+LENGTHS = {"test": (2, 3, 4, 5, 6), "valid": (2, 3, 4, 5, 6), "train": (1, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6)}
+GAP_S = (0.0, 0.2)  # between digits
+EDGE_S = (0.05, 0.2)
+FADE_S = 0.005  # at both ends of a recording, against clicks
+SPEED = (0.9, 1.1)
+GAIN_DB = (-10, 5)
+NOISE_LEVEL = (0.0, 0.003)
+CHUNK = 2000  # strings a process
+
+
+def get_parser():
+    parser = Parser(__doc__, "downloads/fsdd_strings")
+    parser.add_argument("--src", default=os.environ.get("FSDD"), help="holds recordings/; else nearby or downloaded")
+    parser.add_argument("--num_train", type=int, default=20000, help="strings; 20000 are about 10 hours")
+    parser.add_argument("--num_valid", type=int, default=120)
+    parser.add_argument("--num_cka", type=int, default=40, help="the first strings of valid, for CKA")
+    parser.add_argument("--num_test", type=int, default=300)
+    parser.add_argument("--max_digits", type=int, default=6, help="longest strings, for quick experiments")
+    return parser
+
+
+def make_corpus(args):
+    if min(args.num_train, args.num_test, args.nj) < 1 or not 0 < args.num_cka <= args.num_valid:
+        raise ValueError("need num_train, num_test and nj >= 1 and 0 < num_cka <= num_valid")
+    if args.max_digits < 2:
+        raise ValueError(f"--max_digits is {args.max_digits}, need at least 2: test strings begin there")
+    options = stamp_of(args, [__file__, fsdd_source.__file__])
+    if is_made(args.audio_dir, options, [Path(args.data_dir, name) for name in SETS]):
+        print(f"{args.audio_dir} is there already, made with the same options", file=sys.stderr)
+        return
+    splits = split_recordings(fsdd_source.find_recordings(args.src, Path(args.audio_dir).parent))
+    AudioWriter(args.audio_dir).start()
+    progress = Progress("fsdd")
+    sizes = {"test": args.num_test, "valid": args.num_valid, "train": args.num_train}
+    strings = {
+        name: draw_strings(args.seed, name, size, splits, args.max_digits) for name, size in sizes.items()
+    }
+    made = {name: join_strings(args, name, strings[name], progress) for name in sizes}
+    made["cka"] = made["valid"][: args.num_cka]
+    progress.show()
+    publish(args.audio_dir, args.data_dir, made, options)
+
+
+def split_recordings(folder):
+    """Returns {set: {speaker: [path]}} by the recording's index."""
+    splits = {name: {} for name in FIRST_INDEX}
+    for path in sorted(Path(folder).glob("*.wav")):
+        match = NAME.fullmatch(path.name)
+        if not match:
+            raise ValueError(f"{path} is not named <digit>_<speaker>_<index>.wav")
+        splits[split_of(int(match[3]))].setdefault(match[2], []).append(str(path))
+    for name, speakers in splits.items():
+        if not speakers or set(speakers) != set(splits["test"]):
+            raise ValueError(f"{folder} has no recordings for {name} of some speaker: fetch the whole data set again")
+    return splits
+
+
+def split_of(index):
+    return max(FIRST_INDEX, key=lambda name: (FIRST_INDEX[name] <= index, FIRST_INDEX[name]))
+
+
+def draw_strings(seed, name, size, splits, max_digits=6):
+    """Returns (speaker, paths) per string. Paths come from shuffled decks: all come once before one comes again."""
+    rng = random.Random(f"{seed}-{name}")
+    lengths = [length for length in LENGTHS[name] if length <= max_digits]
+    speakers, decks, strings = sorted(splits[name]), {}, []
+    for number in range(size):
+        speaker = speakers[number % len(speakers)]
+        paths = []
+        for _ in range(rng.choice(lengths)):
+            if not decks.get(speaker):
+                decks[speaker] = rng.sample(splits[name][speaker], len(splits[name][speaker]))
+            paths.append(decks[speaker].pop())
+        strings.append((speaker, paths))
+    return strings
+
+
+def join_strings(args, name, strings, progress):
+    starts = range(0, len(strings), CHUNK)
+    chunks = [(args.audio_dir, name, args.seed, start, strings[start : start + CHUNK]) for start in starts]
+    utterances = []
+    for chunk in in_fresh_processes(join_chunk, chunks, args.nj):
+        progress.add(chunk)
+        utterances += chunk
+    return utterances
+
+
+def join_chunk(task):
+    """Writes one chunk of strings; returns its utterances (see corpus_files.write_data_dir)."""
+    audio_dir, name, seed, start, strings = task
+    writer, cache, utterances = AudioWriter(audio_dir), {}, []
+    for number, (speaker, paths) in enumerate(strings, start):
+        rng = random.Random(f"{seed}-{name}-{number}")
+        cache.update({path: read(path) for path in paths if path not in cache})
+        samples = join([cache[path] for path in paths], rng)
+        samples = augment(samples, rng) if name == "train" else samples
+        text = " ".join(DIGITS[int(Path(path).name[0])] for path in paths)
+        utterance = {"id": f"{speaker}-{name}-{number:06d}", "speaker": speaker, "text": text, "language": "en"}
+        utterance["wav"] = writer.write(name, utterance["id"], samples, SAMPLE_RATE_HZ)
+        utterances.append({**utterance, "duration_s": len(samples) / SAMPLE_RATE_HZ})
+    return utterances
+
+
+def read(path):
+    """Returns float32 samples, (num_samples,), faded in and out."""
+    samples, rate_hz = soundfile.read(path, dtype="float32")
+    if rate_hz != SAMPLE_RATE_HZ or samples.ndim != 1 or not len(samples):
+        raise ValueError(f"{path} is not {SAMPLE_RATE_HZ} Hz mono ({rate_hz} Hz, shape {samples.shape})")
+    ramp = np.linspace(0, 1, min(round(FADE_S * rate_hz), len(samples)), dtype=np.float32)
+    samples[: len(ramp)] *= ramp
+    samples[len(samples) - len(ramp) :] *= ramp[::-1]
+    return samples
+
+
+def join(recordings, rng):
+    """[(num_samples,)] -> (more samples,), silence between and at both ends."""
+    pieces = [silence(rng.uniform(*EDGE_S))]
+    for recording in recordings:
+        pieces += [recording, silence(rng.uniform(*GAP_S))]
+    return np.concatenate([*pieces[:-1], silence(rng.uniform(*EDGE_S))])
+
+
+def silence(seconds):
+    return np.zeros(round(seconds * SAMPLE_RATE_HZ), np.float32)
+
+
+def augment(samples, rng):
+    """Speed (with pitch), gain and noise, all slight."""
+    samples = soxr.resample(samples, SAMPLE_RATE_HZ * rng.uniform(*SPEED), SAMPLE_RATE_HZ)
+    noise = np.random.default_rng(rng.getrandbits(64)).standard_normal(len(samples), dtype=np.float32)
+    samples = samples * np.float32(10 ** (rng.uniform(*GAIN_DB) / 20)) + np.float32(rng.uniform(*NOISE_LEVEL)) * noise
+    return samples / max(1.0, np.abs(samples).max())
+
+
+if __name__ == "__main__":
+    run(make_corpus, get_parser())

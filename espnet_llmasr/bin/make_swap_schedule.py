@@ -1,0 +1,49 @@
+"""Writes when IA-SFT takes which encoder, for an IA-SFT that follows the pretraining instead of running beside it.
+
+    python -m espnet_llmasr.bin.make_swap_schedule --encoder_dir exp/encoders --epochs 30 --schedule exp/ia_sft_swaps.jsonl
+
+The encoders are those that the watcher (--replay true) has put into the store; the schedule is for --swap_schedule. The
+same encoders and the same number of epochs give the same training, whatever the machine's load.
+"""
+
+import logging
+from pathlib import Path
+
+from espnet_llmasr.cli import Parser, at_least, run
+from espnet_llmasr.encoder_swap.store import EncoderStore
+from espnet_llmasr.encoder_swap.plan import (
+    check_followed,
+    ia_sft_schedule,
+    write_schedule,
+)
+
+
+def get_parser() -> Parser:
+    """The options of this command."""
+    parser = Parser(description=__doc__)
+    parser.add_argument("--encoder_dir", type=Path, required=True, help="encoder store of a pretraining that has ended")
+    parser.add_argument("--schedule", type=Path, required=True, help="the file to write; stays if nothing changes")
+    parser.add_argument("--epochs", type=at_least(1), required=True, help="epochs of IA-SFT")
+    parser.add_argument("--final_epochs", type=at_least(1), help="of these, on the last encoder (default: a third)")
+    parser.add_argument("--ia_sft_dir", type=Path, help="the training: if it has begun, it must have kept to this plan")
+    return parser
+
+
+def main(argv=None):
+    """Writes the schedule."""
+    args = get_parser().parse_args(argv)
+    store = EncoderStore(args.encoder_dir)
+    if store.final_step() is None:
+        raise ValueError(f"{args.encoder_dir} has no last encoder yet: run stages 5 and 6 to their end")
+    final_epochs = args.final_epochs or max(args.epochs // 3, 1)
+    swaps = ia_sft_schedule(store.steps(), args.epochs, final_epochs)
+    if args.ia_sft_dir:
+        check_followed(args.ia_sft_dir, swaps)
+    write_schedule(args.schedule, swaps)
+    logging.info(
+        "%s: %d swaps in %d epochs, %d on the last encoder", args.schedule, len(swaps), args.epochs, final_epochs
+    )
+
+
+if __name__ == "__main__":
+    run(main)

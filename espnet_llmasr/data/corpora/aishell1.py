@@ -1,0 +1,55 @@
+"""AISHELL-1: 178 h of read Mandarin, 400 speakers, 16 kHz wav. OpenSLR 33 (https://www.openslr.org/33), Apache 2.0.
+
+Layout: data_aishell/wav/{train,dev,test}/S0002/BAC009S0002W0122.wav and transcript/aishell_transcript_v0.8.txt
+("BAC009S0002W0122 而 对 楼市 成交") with the lines of all parts. SRC is data_aishell/ or the folder that holds it.
+Quirks: the archive holds one more archive for each speaker, wav/S0002.tar.gz, to be unpacked; texts are segmented into
+words; letters are full-width and lower-case (ｂ超, ｃｂａ) and are spelled in speech, so they become capitals; some wavs
+have no text (no_text). A line without audio is missing_wav in the part of its speaker.
+"""
+
+from collections import defaultdict
+
+from espnet_llmasr.data.corpora.base import Corpus, Utterance
+from espnet_llmasr.data.corpora.mandarin import archives
+from espnet_llmasr.data.corpora.readers import key_values
+
+TRANSCRIPT = "transcript/aishell_transcript_v0.8.txt"
+CAPITALS = {code: code - 32 for code in range(ord("ａ"), ord("ｚ") + 1)}
+UNPACK = "for archive in *.tar.gz; do tar xzf $archive; done"
+
+
+def read(source):
+    transcript = source.need(f"data_aishell/{TRANSCRIPT}", TRANSCRIPT)
+    wavs = transcript.parent.parent / "wav"
+    if not (wavs / source.part).is_dir():
+        raise ValueError(
+            archives(wavs, "*.tar.gz", UNPACK) or f"{wavs} holds no {source.part}: is it all of AISHELL-1?"
+        )
+    texts = defaultdict(dict)
+    for name, text in key_values(transcript):
+        texts[name[6:11]][name] = text  # BAC009S0002W0122 -> S0002
+    folders = sorted(path for path in (wavs / source.part).iterdir() if path.is_dir())
+    for folder in source.share(folders):
+        yield from utterances(source, folder, texts[folder.name])
+
+
+def utterances(source, folder, texts):
+    """Those of one speaker, by wav; then the lines without one."""
+    for path in sorted(folder.glob("*.wav")):
+        if path.stem in texts:
+            text = texts.pop(path.stem).translate(CAPITALS)
+            yield Utterance(path.stem, str(path), text, speaker=folder.name)
+        else:
+            source.drop(path.stem, "no_text")
+    for name in texts:
+        source.drop(name, "missing_wav")
+
+
+CORPUS = Corpus(
+    read,
+    lang="zh",
+    parts={"train": "150 h, 340 speakers", "dev": "40 speakers", "test": "7176 utterances, 20 speakers"},
+    tests=("dev", "test"),
+    licence="Apache 2.0",
+    url="https://www.openslr.org/33",
+)

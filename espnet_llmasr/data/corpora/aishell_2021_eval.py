@@ -1,0 +1,32 @@
+"""AISHELL-2021-Eval: Mandarin test sets A, C and D, in-car and telephone speech. By application to AISHELL
+(https://aishelltech.com/aishell_2021_eval), for research only.
+
+Layout: not found in any public text, so a generic reader serves: SRC/A, SRC/C and SRC/D, each with the audio of its set
+anywhere below and a transcript "ID text" (trans.txt, text, text.txt, transcript.txt, or what --set transcript=PATH is
+in that folder), where ID is the name of a file without its suffix. If yours are called otherwise, link them so.
+Quirks: unknown; audio without a line (no_text) and lines without audio (missing_wav) are counted.
+"""
+
+from espnet_llmasr.data.corpora.base import Corpus
+from espnet_llmasr.data.corpora.generic import wav_folder
+
+NAMES = ("trans.txt", "text", "text.txt", "transcript.txt")
+
+
+def read(source, transcript=""):
+    folder = source.need(source.part)
+    names = [transcript] if transcript else NAMES
+    found = next((folder / name for name in names if (folder / name).is_file()), None)
+    if found is None:
+        raise ValueError(f"{folder} holds no {', '.join(names)}: name its lines 'ID text' with --set transcript=FILE")
+    yield from wav_folder(source, folder, found)
+
+
+CORPUS = Corpus(
+    read,
+    lang="zh",
+    parts={name: f"set {name}" for name in "ACD"},
+    tests=("A", "C", "D"),
+    licence="by application, research only",
+    url="https://aishelltech.com/aishell_2021_eval",
+)

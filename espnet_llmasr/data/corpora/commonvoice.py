@@ -1,0 +1,47 @@
+"""Common Voice 15: English and Mandarin sentences read by volunteers, mp3 at 32 or 48 kHz. Mozilla
+(https://commonvoice.mozilla.org/datasets), CC0.
+
+Layout: cv-corpus-15.0-2023-09-08/{en,zh-CN}/{train,dev,test,validated,other}.tsv with clips/NAME.mp3. SRC is
+cv-corpus-.../ or the folder that holds it.
+Quirks: columns differ between releases (later ones have sentence_id and sentence_domain), so they are found by name.
+Quote characters are text and often unbalanced. Case and punctuation, and zh-CN holds English words and digits.
+client_id has 128 hexadecimal digits; the first 16 name the speaker. clips/ serves all parts at once, so audio without
+text is not counted.
+"""
+
+from espnet_llmasr.data.corpora.base import Corpus, Utterance
+from espnet_llmasr.data.corpora.readers import table
+
+SPLITS = {
+    "train": "for training",
+    "dev": "for validation",
+    "test": "the benchmark",
+    "validated": "train, dev, test, and more readings of the same sentences",
+    "other": "not yet confirmed by other volunteers",
+}
+PARTS = {f"{locale}-{split}": what for locale in ("en", "zh-CN") for split, what in SPLITS.items()}
+COLUMNS = ("client_id", "path", "sentence")
+
+
+def read(source):
+    locale, split = source.part.rsplit("-", 1)
+    tables = source.find(f"{locale}/{split}.tsv", f"cv-corpus-*/{locale}/{split}.tsv")
+    if len(tables) > 1:
+        raise ValueError(
+            f"{source.path} holds several releases: give one of {', '.join(str(t.parents[1]) for t in tables)}"
+        )
+    lang = locale.partition("-")[0]
+    for row in table(source, tables[0], columns=COLUMNS):
+        clip = row["path"].removesuffix(".mp3")
+        audio = tables[0].parent / "clips" / f"{clip}.mp3"
+        yield Utterance(clip, str(audio), row["sentence"], row["client_id"][:16], lang)
+
+
+CORPUS = Corpus(
+    read,
+    lang="en, zh",
+    parts=PARTS,
+    tests=[part for part in PARTS if part.endswith(("-dev", "-test"))],
+    licence="CC0",
+    url="https://commonvoice.mozilla.org/datasets",
+)

@@ -1,0 +1,41 @@
+"""GigaSpeech: 10 K h of English audiobooks, podcasts and YouTube, 16 kHz opus. SpeechColab
+(https://github.com/SpeechColab/GigaSpeech), on request, for research.
+
+Layout: GigaSpeech.json, {"audios": [{"aid", "path", "segments": [{"sid", "begin_time", "end_time", "text_tn",
+"speaker", "subsets"}]}]}, and audio/podcast/P0001/POD0000000001.opus, each up to hours long. SRC is the folder of
+GigaSpeech.json.
+Quirks: subsets stand in braces ({XL}) and contain each other, XL > L > M > S > XS; upper case; punctuation is spelled
+<COMMA> <PERIOD> <QUESTIONMARK> <EXCLAMATIONPOINT>; segments of <SIL> <MUSIC> <NOISE> <OTHER> are no speech (dropped,
+garbage); the speaker is N/A, so each recording counts as one. Scores leave out the fillers UH UHH UM EH MM HM AH HUH
+HA ER.
+"""
+
+import re
+
+from espnet_llmasr.data.corpora.base import Corpus
+from espnet_llmasr.data.corpora.segments import segments
+
+MARKS = {"COMMA": ",", "PERIOD": ".", "QUESTIONMARK": "?", "EXCLAMATIONPOINT": "!"}
+_MARK = re.compile(rf"\s*<({'|'.join(MARKS)})>")
+_GARBAGE = re.compile(r"<(SIL|MUSIC|NOISE|OTHER)>")
+
+
+def read(source):
+    for utterance in segments(source, source.need("GigaSpeech.json"), "text_tn"):
+        if _GARBAGE.search(utterance.text):
+            source.drop(utterance.id, "garbage")
+            continue
+        utterance.text = _MARK.sub(lambda match: MARKS[match[1]], utterance.text)
+        if utterance.speaker in ("", "N/A"):
+            utterance.speaker = utterance.recording
+        yield utterance
+
+
+CORPUS = Corpus(
+    read,
+    lang="en",
+    parts={"XL": "10 K h", "L": "2.5 K h", "M": "1 K h", "S": "250 h", "XS": "10 h", "dev": "12 h", "test": "40 h"},
+    tests=("dev", "test"),
+    licence="for research, on request",
+    url="https://github.com/SpeechColab/GigaSpeech",
+)

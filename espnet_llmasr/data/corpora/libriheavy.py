@@ -1,0 +1,69 @@
+"""LibriHeavy: 50 K h of English audiobooks with case and punctuation, 16 kHz flac. The manifests are
+pkufool/libriheavy on Hugging Face and ModelScope, the audio is Libri-Light
+(https://github.com/facebookresearch/libri-light); Apache-2.0 (manifests, from memory), public
+domain (audio).
+
+Layout: libriheavy_cuts_PART.jsonl.gz (cuts of lhotse, one JSON object per line), beside
+librilight/{small,medium,large}/SPEAKER/BOOK/NAME.flac; --set audio=FOLDER names the folder of small, medium and
+large if it lies elsewhere. SRC is the folder of the manifests or the one that holds libriheavy/.
+Quirks: the manifests hold paths of their authors (download/librilight/...), of which only the last four parts are
+used. texts[0] is the text of the book, texts[1] that of a recogniser in upper case: the first is taken; its curly
+quotes stay. Ids hold "/". A cut starts in the recording, its supervision in the cut (at 0). small, medium and large
+exclude each other: all three make the 50 K h. large has 10 M lines and is streamed.
+"""
+
+from pathlib import Path
+
+from espnet_llmasr.data.corpora.base import Corpus, Utterance
+from espnet_llmasr.data.corpora.readers import json_lines
+
+PARTS = {
+    "small": "509 h",
+    "medium": "some 4,500 h",
+    "large": "some 46,000 h",
+    "dev": "22 h",
+    "test_clean": "11 h",
+    "test_other": "11 h",
+    "test_clean_large": "108 h",
+    "test_other_large": "100 h",
+}
+
+
+def read(source, audio: str = "librilight"):
+    name = f"libriheavy_cuts_{source.part}.jsonl.gz"
+    manifest, root = source.need(name, f"libriheavy/{name}"), source.path / audio
+    if not root.is_dir():
+        raise ValueError(f"{root} is no folder: --set audio=FOLDER names that of Libri-Light's small, medium and large")
+    for cut in json_lines(source, manifest):
+        try:
+            utterance = utterance_of(cut, root)
+        except (KeyError, IndexError, TypeError):
+            source.drop(str(cut.get("id", name)), "broken_cut")
+            continue
+        yield utterance
+
+
+def utterance_of(cut: dict, root: Path) -> Utterance:
+    """Raises KeyError, IndexError or TypeError where the cut lacks something."""
+    spoken, recording = cut["supervisions"][0], cut["recording"]
+    path = root.joinpath(*Path(recording["sources"][0]["source"]).parts[-4:])
+    start = cut["start"]
+    return Utterance(
+        cut["id"],
+        str(path),
+        spoken["custom"]["texts"][0],
+        str(spoken.get("speaker") or ""),
+        start=start,
+        end=start + cut["duration"],
+        recording=recording["id"],
+    )
+
+
+CORPUS = Corpus(
+    read,
+    lang="en",
+    parts=PARTS,
+    tests=[part for part in PARTS if part.startswith(("dev", "test"))],
+    licence="Apache-2.0 (manifests), public domain (audio)",
+    url="https://huggingface.co/datasets/pkufool/libriheavy",
+)

@@ -1,0 +1,37 @@
+"""LibriSpeech: 960 h of read English audiobooks, 16 kHz flac. OpenSLR 12 (https://www.openslr.org/12), CC BY 4.0.
+
+Layout: PART/SPEAKER/CHAPTER/SPEAKER-CHAPTER-NUMBER.flac beside SPEAKER-CHAPTER.trans.txt ("84-121123-0000 GO DO YOU
+HEAR"); PART is one of the seven folders of the archives. SRC is LibriSpeech/ or the folder that holds it.
+Quirks: upper case without punctuation.
+"""
+
+from espnet_llmasr.data.corpora.base import Corpus, Utterance
+from espnet_llmasr.data.corpora.readers import key_values
+
+PARTS = {
+    "train-clean-100": "100 h",
+    "train-clean-360": "364 h",
+    "train-other-500": "497 h",
+    "dev-clean": "5.4 h",
+    "dev-other": "5.1 h",
+    "test-clean": "5.4 h",
+    "test-other": "5.1 h",
+}
+
+
+def read(source):
+    folder = source.need(source.part, f"LibriSpeech/{source.part}")
+    transcripts = sorted(folder.glob("*/*/*.trans.txt"))
+    for path in source.share(transcripts):
+        for name, text in key_values(path):
+            yield Utterance(name, str(path.parent / f"{name}.flac"), text, speaker=name.partition("-")[0])
+
+
+CORPUS = Corpus(
+    read,
+    lang="en",
+    parts=PARTS,
+    tests=("dev-clean", "dev-other", "test-clean", "test-other"),
+    licence="CC BY 4.0",
+    url="https://www.openslr.org/12",
+)

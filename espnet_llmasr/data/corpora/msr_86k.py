@@ -1,0 +1,27 @@
+"""MSR-86K, English: 10 K h of YouTube speech, 16 kHz wav. HF Alex-Song/MSR-86K
+(https://huggingface.co/datasets/Alex-Song/MSR-86K), on request, CC BY-NC-ND 4.0.
+
+Layout: not in any public text, so this is a generic reader. SRC holds JSON lines files (*.jsonl or *.jsonl.gz, at any
+depth; --set files=PATTERN picks others), an object for each utterance; --set id=, audio=, text=, duration= (seconds)
+and speaker= say how the fields are called ("a.b" is field b of object a); audio paths are relative to SRC. If yours is
+other, write one JSON line for each utterance.
+Quirks: the text has no punctuation.
+"""
+
+from espnet_llmasr.data.corpora.base import Corpus
+from espnet_llmasr.data.corpora.generic import json_manifest
+
+
+def read(source, files="**/*.jsonl*", id="id", audio="audio", text="text", duration="", speaker=""):
+    fields = dict(id=id, audio=audio, text=text, duration=duration, speaker=speaker)
+    for path in source.share(source.find(files)):
+        yield from json_manifest(source, path, fields, source.path)
+
+
+CORPUS = Corpus(
+    read,
+    lang="en",
+    parts={"en": "10 K h"},
+    licence="CC BY-NC-ND 4.0, on request",
+    url="https://huggingface.co/datasets/Alex-Song/MSR-86K",
+)

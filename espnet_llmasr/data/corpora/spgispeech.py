@@ -1,0 +1,32 @@
+"""SPGISpeech: 5,000 h of English earnings calls, 16 kHz wav. Kensho
+(https://datasets.kensho.com/datasets/spgispeech), behind a form; not for commercial use (from memory).
+
+Layout: {train,val}/CALL/NUMBER.wav with {train,val}.csv, "wav_filename|wav_filesize|transcript". SRC is spgispeech/
+or the folder that holds it.
+Quirks: the text is fully formatted ("It's Q3's EBITDA, up 5.5%."); apostrophes, decimals and signs carry the words
+and are kept. It may hold "|". A call has several speakers who are not told apart, so each utterance is its own
+speaker. val serves as the test set, since test was never published (from memory).
+"""
+
+from espnet_llmasr.data.corpora.base import Corpus, Utterance
+from espnet_llmasr.data.corpora.readers import table
+
+PARTS = {"train": "5,000 h", "val": "100 h"}
+COLUMNS = ("wav_filename", "transcript")
+
+
+def read(source):
+    path = source.need(f"{source.part}.csv", f"spgispeech/{source.part}.csv")
+    for row in table(source, path, "|", COLUMNS):
+        name = row["wav_filename"].strip()
+        yield Utterance(name.removesuffix(".wav"), str(path.with_suffix("") / name), row["transcript"])
+
+
+CORPUS = Corpus(
+    read,
+    lang="en",
+    parts=PARTS,
+    tests=("val",),
+    licence="Kensho's user agreement, not for commercial use",
+    url="https://datasets.kensho.com/datasets/spgispeech",
+)

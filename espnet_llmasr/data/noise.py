@@ -1,0 +1,82 @@
+"""Noise to mix into training audio: pieces of the audio files in a folder, or generated without any file.
+
+A source maps (number of samples, random numbers) to float32 samples (N,) of any level.
+"""
+
+import logging
+import os
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Callable, Dict, Tuple
+
+import numpy as np
+from numpy.random import Generator
+
+from espnet_llmasr import audio
+from espnet_llmasr.data.sounds import babble, brown, clicks, hum, music, pink, vehicle, white
+
+Source = Callable[[int, Generator], np.ndarray]
+
+KINDS: Dict[str, Callable[..., np.ndarray]] = dict(
+    babble=babble, brown=brown, clicks=clicks, hum=hum, music=music, pink=pink, vehicle=vehicle, white=white
+)
+SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".oga", ".sph", ".aiff", ".aif", ".au", ".caf", ".w64")
+
+
+def noise_source(name: str, rate: int) -> Source:
+    """The generator of that name, or a folder of audio files.
+
+    Raises:
+        ValueError: neither, a folder without audio, or a file in it that cannot be read.
+    """
+    if name in KINDS:
+        return partial(KINDS[name], rate=rate)
+    if not Path(name).is_dir():
+        raise ValueError(f"noise '{name}' is neither a folder of audio files nor one of {', '.join(KINDS)}")
+    return NoiseFolder(name, rate)
+
+
+class NoiseFolder:
+    """A random piece of a random file; a file that is too short is looped.
+
+    Every file is as likely, however long it is. All headers are read at the start. A piece of an mp3 is found by
+    decoding what lies before it, so that long ones (10 minutes and more) are slow: cut or convert them.
+    """
+
+    def __init__(self, folder: str, rate: int):
+        self.files, self.rate = audio_files(folder), rate
+
+    def __call__(self, num_samples: int, rng: Generator) -> np.ndarray:
+        """Raises ValueError if a file is damaged behind its header."""
+        path, seconds = self.files[rng.integers(len(self.files))]
+        wanted = num_samples / self.rate
+        if wanted < seconds:
+            start = rng.uniform(0.0, seconds - wanted)
+            return np.resize(self._read(audio.Entry(path, start=start, end=start + wanted)), num_samples)
+        whole = self._read(audio.Entry(path))
+        return np.resize(np.roll(whole, -rng.integers(len(whole))), num_samples)
+
+    def _read(self, entry: audio.Entry) -> np.ndarray:
+        try:
+            return audio.read(str(entry), self.rate)
+        except audio.AudioError as error:  # a type of its own would not come through from a data-loading process
+            raise ValueError(f"noise {error}: repair or remove the file") from error
+
+
+@lru_cache(maxsize=None)
+def audio_files(folder: str) -> Tuple[Tuple[str, float], ...]:
+    """Paths and seconds of all audio files below `folder` (links are followed), sorted.
+
+    Raises:
+        ValueError: there is none, or one that cannot be read.
+    """
+    found = (Path(root, name) for root, _, names in os.walk(folder, followlinks=True) for name in names)
+    paths = sorted(str(path) for path in found if path.suffix.lower() in SUFFIXES)
+    if not paths:
+        raise ValueError(f"noise folder {folder} has no audio files ({' '.join(SUFFIXES)})")
+    try:
+        files = tuple((path, audio.info(path).seconds) for path in paths)
+    except audio.AudioError as error:
+        raise ValueError(f"noise {error}: repair or remove the file") from error
+    logging.info("noise: %d files of %s, %.2f h", len(files), folder, sum(seconds for _, seconds in files) / 3600)
+    return files

@@ -1,0 +1,142 @@
+"""What the guard reads: utterances of data directories, their fingerprints, and the test sets that it protects."""
+
+from collections import Counter, defaultdict
+from hashlib import blake2b
+from pathlib import Path
+from typing import IO, Dict, Iterator, List, NamedTuple, Optional, Sequence
+
+import numpy as np
+from espnet_llmasr.data.data_dirs import audio_entries, audio_table, rows
+
+from espnet_llmasr import audio
+from espnet_llmasr.data.overlap.audio_index import FEWEST, AudioIndex
+from espnet_llmasr.data.overlap.fingerprint import LAG, STEP, Fingerprint, fingerprint
+from espnet_llmasr.data.overlap.ids import IdIndex
+from espnet_llmasr.data.overlap.text_index import TextIndex
+
+NOTHING = np.zeros(0, np.float32)
+
+
+class Utterance(NamedTuple):
+    id: str
+    text: str
+    seconds: float
+    entry: str
+
+
+class Overlap(NamedTuple):
+    kind: str
+    """id, audio, text, or short: an equal text that is too short to mean much."""
+    tests: Sequence[int]
+    """Numbers of test utterances, equal to each other in what was compared."""
+    score: float
+
+
+def utterances(directory: Path) -> Iterator[Utterance]:
+    """In the order of the directory.
+
+    Raises:
+        ValueError: a table is missing, is not UTF-8, or does not fit the others.
+    """
+    entry = audio_entries(directory)
+    try:
+        for key, text, seconds, where in rows(directory, "text", "utt2dur", audio_table(directory)):
+            yield Utterance(key.decode(), text.decode(), float(seconds), entry(key, where))
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{directory} holds a line that is not UTF-8: see local/check_data.py {directory}") from error
+
+
+class Heard(NamedTuple):
+    fingerprint: Fingerprint
+    digest: bytes
+    """Of the samples as 16-bit numbers, by which copies are known that are too short for a fingerprint."""
+
+
+def digest_of(samples: np.ndarray) -> bytes:
+    """Empty for silence: all silence of one length is the same."""
+    numbers = np.clip(np.round(samples * 32768), -32768, 32767).astype("<i2")
+    return blake2b(numbers.tobytes(), digest_size=16).digest() if numbers.any() else b""
+
+
+class Listener:
+    """Reads audio and makes fingerprints; counts what cannot be compared, and names what cannot be read in `log`."""
+
+    COUNTED = ("hours_heard", "unreadable", "too_short_or_silent")
+
+    def __init__(self, log: IO[str]):
+        self._log, self._counts = log, Counter()
+
+    def listen(self, directory: Path, utterance: Utterance, step: int) -> Heard:
+        """The fingerprint and the digest; empty ones if the audio cannot be read."""
+        samples, rate = NOTHING, 16000
+        try:
+            samples, rate = audio.read_at_own_rate(utterance.entry)
+        except audio.AudioError as error:
+            self._log.write(f"{directory} {utterance.id} {error.reason}\n")
+            self._counts["unreadable"] += 1
+        self._counts["seconds"] += len(samples) / rate
+        heard = fingerprint(samples, rate, step)
+        if len(samples) and np.count_nonzero(heard.valid) * step < FEWEST * LAG:
+            self._counts["too_short_or_silent"] += 1
+        return Heard(heard, digest_of(samples))
+
+    def restart(self) -> Dict[str, float]:
+        """The counts since the last restart, by the names in COUNTED."""
+        counts, self._counts = self._counts, Counter()
+        return dict(zip(self.COUNTED, (round(counts["seconds"] / 3600, 6), *(counts[n] for n in self.COUNTED[1:]))))
+
+
+class TestSets:
+    """All utterances of the test sets by number, and how to find them by id, text and audio."""
+
+    __test__ = False  # no test of pytest
+
+    def __init__(self, directories: Sequence[Path], corpora: Sequence[str], listener: Optional[Listener]):
+        """Without a `listener` audio is not compared."""
+        self.directories, self.listener = directories, listener
+        self.names: List[str] = []
+        self.set_of: List[int] = []
+        self.seconds: List[float] = []
+        self._ids, self._texts, self._with_sentence = IdIndex(corpora), TextIndex(), defaultdict(list)
+        self._with_digest: Dict[bytes, List[int]] = defaultdict(list)
+        self._audio = AudioIndex(one for one in self._read() if one is not None)
+
+    def _read(self) -> Iterator[Optional[Fingerprint]]:
+        for number, directory in enumerate(self.directories):
+            for utterance in utterances(directory):
+                self._ids.add(utterance.id, len(self.names))
+                self._with_sentence[self._texts.add(utterance.text)].append(len(self.names))
+                heard = self.listener and self.listener.listen(directory, utterance, STEP)
+                if heard:
+                    self._with_digest[heard.digest].append(len(self.names))
+                self.names.append(utterance.id)
+                self.set_of.append(number)
+                self.seconds.append(utterance.seconds)
+                yield heard and heard.fingerprint
+
+    def overlaps(self, directory: Path, utterance: Utterance, only_similar: bool) -> Iterator[Overlap]:
+        """All that a training utterance shares; its audio is compared unless `only_similar` and its text is unlike."""
+        same_id = self._ids.find(utterance.id)
+        if same_id:
+            yield Overlap("id", same_id, 1.0)
+        similar = False
+        for match in self._texts.find(utterance.text):
+            similar = True
+            if match.kind != "similar":
+                kind = "short" if match.kind == "short" else "text"
+                yield Overlap(kind, self._with_sentence[match.sentence], match.shared)
+        if self.listener and (similar or not only_similar):
+            heard = self.listener.listen(directory, utterance, LAG)
+            equal = self._with_digest.get(heard.digest, []) if heard.digest else []
+            if equal:
+                yield Overlap("audio", equal, 1.0)
+            for found in self._audio.find(heard.fingerprint):
+                if found.test not in equal:
+                    yield Overlap("audio", [found.test], found.agreement)
+
+    def by_set(self, tests: Sequence[int]) -> Dict[int, List[int]]:
+        """The numbers of test utterances by the number of their set."""
+        sets: Dict[int, List[int]] = {}
+        for test in tests:
+            sets.setdefault(self.set_of[test], []).append(test)
+        return sets

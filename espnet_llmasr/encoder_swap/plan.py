@@ -1,0 +1,179 @@
+"""Which encoders a watcher would have published from stored checkpoints, and when IA-SFT would have taken them."""
+
+import json
+import statistics
+from collections import OrderedDict
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Callable, Iterable, List, Optional, Sequence
+
+from espnet_llmasr.files import write_atomically
+from espnet_llmasr.encoder_swap.run_dir import Pretraining
+from espnet_llmasr.encoder_swap.probe import Layers, Probe, layer_cka, mean_layers
+from espnet_llmasr.encoder_swap.trainer import Swap, read_swaps
+from espnet_llmasr.encoder_swap.rule import Check, SwapRule, action_for
+
+MEMORY = 1 << 30  # bytes for encoder outputs that wait for their next comparison
+
+
+class StoredEncoders:
+    """CKA between any two epochs of a pretraining; every epoch goes through its encoder once if memory allows."""
+
+    def __init__(self, probe: Probe, pretraining: Pretraining, updates: int):
+        self.probe, self.pretraining, self.updates = probe, pretraining, updates
+        self.held: "OrderedDict[int, List[Layers]]" = OrderedDict()
+        self.layer_cka = lru_cache(None)(self._layer_cka)
+
+    def _layer_cka(self, reference_step: int, step: int) -> List[float]:
+        """CKA of every block, as the watcher computes it."""
+        pairs = zip(self.utterances(step), self.utterances(reference_step))
+        return mean_layers([layer_cka(current, reference) for current, reference in pairs])
+
+    def utterances(self, step: int) -> Iterable[Layers]:
+        """The outputs of the encoder of `step`: held in memory, or one batch at a time where two would not fit."""
+        if step in self.held:
+            self.held.move_to_end(step)
+            return self.held[step]
+        encoder, _ = self.pretraining.load(step // self.updates)
+        outputs = self.probe.utterances(self.probe.encoder_of(encoder))
+        if self._room() < 2:
+            return outputs
+        if len(self.held) >= self._room():
+            self.held.popitem(last=False)
+        self.held[step] = [[layer.clone() for layer in layers] for layers in outputs]
+        return self.held[step]
+
+    def _room(self) -> int:
+        """How many encoders' outputs fit in memory, in float32."""
+        layers = len(self.probe.encoder.layer_stack)
+        return MEMORY // (4 * self.probe.num_frames() * layers * self.probe.encoder.output_size())
+
+
+def replay(
+    rules: Sequence[SwapRule], steps: Sequence[int], layer_cka_of: Callable[[int, int], List[float]], ended: bool
+) -> List[List[Check]]:
+    """The checks of one watcher per rule over the same encoders.
+
+    The rules go side by side over the steps, so only the references in force must be remembered.
+
+    Args:
+        layer_cka_of: (step of the reference, step) -> CKA of every block.
+        ended: the last step is the end of the pretraining.
+    """
+    logs: List[List[Check]] = [[] for _ in rules]
+    for step in steps:
+        for rule, log in zip(rules, logs):
+            last = ended and step == steps[-1]
+            reference = next((check.step for check in reversed(log) if check.action != "keep"), 0)
+            layers = layer_cka_of(reference, step) if reference else []
+            cka = layers[-1] if layers else None
+            action = action_for(step, rule, reference, cka, log[-1] if log else None, last)
+            if action is not None:
+                log.append(Check(step, reference, cka, action, layers))
+    return logs
+
+
+@dataclass
+class Plan:
+    """What a rule would have done; steps and distances in updates of the pretraining.
+
+    `first` initialises the alignment, every later encoder is a swap. `apart` are the distances between encoders;
+    `longest_without` also counts the time from the first reference to the first encoder.
+    """
+
+    rule: SwapRule
+    checks: List[Check]
+
+    @property
+    def published(self) -> List[Check]:
+        """The checks that published an encoder."""
+        return [check for check in self.checks if check.action in ("publish", "final")]
+
+    def summary(self) -> dict:
+        """As JSON."""
+        steps = [check.step for check in self.published]
+        apart = [later - earlier for earlier, later in zip(steps, steps[1:])]
+        marks = sorted({check.step for check in self.checks if check.action == "reference"} | set(steps))
+        marks.append(self.checks[-1].step)
+        return {
+            "rule": asdict(self.rule),
+            "first": steps[0] if steps else None,
+            "swaps": max(len(steps) - 1, 0),
+            "triggers": [{"step": c.step, "cka": c.cka, "action": c.action} for c in self.published],
+            "apart": {"min": min(apart), "median": statistics.median(apart), "max": max(apart)} if apart else None,
+            "longest_without": max(later - earlier for earlier, later in zip(marks, marks[1:])),
+        }
+
+
+def steps_to_replay(pretraining: Pretraining, updates: int, start_step: Optional[int]) -> List[int]:
+    """The stored steps from the start step on; by default from a quarter of the pretraining, as in the paper.
+
+    Raises:
+        ValueError: fewer than two are stored, or one in between is missing, which a live watcher would see.
+    """
+    total = pretraining.config()["max_epoch"]
+    start = total * updates // 4 if start_step is None else start_step
+    first = max(-(-start // updates), 1)
+    found = [epoch for epoch in pretraining.stored() if epoch >= first]
+    wanted = len(range(first, total + 1))
+    missing = sorted(set(range(first, max([*found, first + 1]) + 1)) - set(found))
+    if missing:
+        raise ValueError(
+            f"{pretraining.directory} keeps {len(found)} of the {wanted} epochs from step {start} on, "
+            f"epoch {missing[0]} is missing: a plan needs every one, "
+            f"train with --keep_nbest_models {total}, or give another --start_step"
+        )
+    return [epoch * updates for epoch in found]
+
+
+def ia_sft_schedule(published: Sequence[int], epochs: int, final_epochs: int) -> List[Swap]:
+    """IA-SFT of `epochs` epochs beside what is left of the pretraining after the first published encoder.
+
+    The epochs before the `final_epochs` last ones are spread evenly over these steps; an encoder comes at the first
+    epoch that starts at or after its step, the newest if several do, and the last one with the final epochs.
+
+    Args:
+        published: ascending steps; the first is the alignment's, the last the end of the pretraining.
+
+    Raises:
+        ValueError: not 1 <= final_epochs <= epochs.
+    """
+    if not 1 <= final_epochs <= epochs:
+        raise ValueError(f"IA-SFT of {epochs} epochs with {final_epochs} final ones: allowed is 1 <= final <= epochs")
+    (first, last), before = (published[0], published[-1]), epochs - final_epochs
+    due = {}
+    for step in published[1:-1]:
+        due[1 - (first - step) * before // (last - first)] = step  # rounded up
+    due = {epoch: step for epoch, step in due.items() if epoch <= before}
+    swaps, current = [], first
+    for epoch, step in [*sorted(due.items()), (before + 1, last)]:
+        swaps.append(Swap(epoch, step, current, step == last))
+        current = step
+    return swaps
+
+
+def check_followed(directory: Path, swaps: Sequence[Swap]) -> None:
+    """A training that goes on must have done until now what it would have done from its first epoch.
+
+    Raises:
+        ValueError: in `directory` it has not.
+    """
+    decided = directory / "swaps.decided"
+    begun = int(decided.read_text()) if decided.exists() else 0
+    taken, planned = (
+        {swap.epoch: swap.encoder_step for swap in found if swap.epoch <= begun}
+        for found in (read_swaps(directory / "swaps.jsonl"), swaps)
+    )
+    if taken != planned:
+        raise ValueError(
+            f"{directory} took encoders in its first {begun} epochs as {taken}, planned is {planned} (epoch: step of "
+            "the encoder): give as many epochs as before, remove it, or choose another folder (--expdir of a recipe)"
+        )
+
+
+def write_schedule(path: Path, swaps: Sequence[Swap]) -> None:
+    """For --swap_schedule. A file that says the same already stays as it is, and so does what was made from it."""
+    text = "".join(json.dumps(asdict(swap)) + "\n" for swap in swaps)
+    if not path.exists() or path.read_text() != text:
+        write_atomically(path, text)

@@ -1,0 +1,94 @@
+"""The files of a pretraining as others see them while it runs, and afterwards."""
+
+import os
+import re
+from pathlib import Path
+from typing import Dict, List, Optional, Tuple
+
+import torch
+import yaml
+
+from espnet_llmasr.train.checkpoints import FINISHED
+from espnet_llmasr.encoder_swap.store import EncoderStore, is_whole
+
+State = Dict[str, torch.Tensor]
+_EPOCH = re.compile(r"(\d+)epoch\.pth")
+
+
+class Pretraining:
+    """The files of a running (or ended) pretraining, read only."""
+
+    def __init__(self, directory: Path):
+        self.directory = Path(directory)
+
+    @property
+    def begun(self) -> bool:
+        """True once the training has saved its whole configuration (ESPnet writes it in place)."""
+        try:
+            config = self.config()
+        except (FileNotFoundError, yaml.YAMLError, UnicodeDecodeError):
+            return False
+        return isinstance(config, dict) and "distributed" in config  # its last key
+
+    @property
+    def ended(self) -> bool:
+        """True once the training has written its end mark."""
+        return (self.directory / FINISHED).exists()
+
+    def config(self) -> dict:
+        """The saved options."""
+        return yaml.safe_load((self.directory / "config.yaml").read_text(encoding="utf-8"))
+
+    def reopen(self, store: EncoderStore, updates: int) -> None:
+        """Takes back the mark of the last encoder if this pretraining goes on after all (a raised max_epoch)."""
+        newest = self.newest()
+        if store.final_step() is not None and not (self.ended and newest and newest[0] * updates == store.final_step()):
+            (store.directory / "final").unlink()
+
+    def updates_per_epoch(self) -> int:
+        """Optimizer updates in one epoch, from the saved configuration.
+
+        Raises:
+            ValueError: the epoch has no fixed length.
+        """
+        config = self.config()
+        if not config["num_iters_per_epoch"]:
+            raise ValueError(
+                f"{self.directory}/config.yaml has no num_iters_per_epoch: CKA intervals need a fixed epoch"
+            )
+        return -(-config["num_iters_per_epoch"] // config["accum_grad"])
+
+    def newest(self, after: int = 0) -> Optional[Tuple[int, State, State]]:
+        """The epoch that latest.pth points to, its encoder and CTC head; None while not above `after`, or not whole."""
+        try:
+            name = _EPOCH.fullmatch(os.readlink(self.directory / "latest.pth"))
+            if name is None or int(name.group(1)) <= after or not is_whole(self.directory / name.group()):
+                return None
+            return int(name.group(1)), *encoder_and_head(self.directory / name.group())
+        except (OSError, RuntimeError, EOFError):
+            return None  # the link is made anew, older files are removed, a resumed training writes in place
+
+    def stored(self) -> List[int]:
+        """All epochs whose weights are there, ascending (whole or not)."""
+        names = (_EPOCH.fullmatch(path.name) for path in self.directory.glob("*epoch.pth"))
+        return sorted(int(name.group(1)) for name in names if name)
+
+    def load(self, epoch: int) -> Tuple[State, State]:
+        """Encoder and CTC head of a stored epoch.
+
+        Raises:
+            ValueError: the file is broken.
+        """
+        path = self.directory / f"{epoch}epoch.pth"
+        if not is_whole(path):
+            raise ValueError(f"{path} is missing or broken: remove it, or wait until the training has written it")
+        return encoder_and_head(path)
+
+
+def encoder_and_head(path: Path) -> Tuple[State, State]:
+    """The encoder's and the CTC head's part of a model checkpoint (a part is empty if the model has none)."""
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    return tuple(
+        {name[len(prefix) :]: value for name, value in state.items() if name.startswith(prefix)}
+        for prefix in ("encoder.", "ctc_head.")
+    )

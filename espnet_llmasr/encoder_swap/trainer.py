@@ -1,0 +1,240 @@
+"""Hot-swapping the frozen encoder at epoch starts (Eq. 13; paper section 3.4 and appendix A.4).
+
+One epoch is one CKA interval. Rank 0 decides, all ranks load the same file, `swaps.jsonl` records what was loaded when;
+given back as --swap_schedule it repeats the run exactly.
+"""
+
+import json
+import logging
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import List, Optional
+
+import torch
+from espnet2.utils.types import int_or_none, str_or_none
+
+from espnet_llmasr.asr.llm_asr_model import is_frozen
+from espnet_llmasr.files import PathLike, write_atomically
+from espnet_llmasr.encoder_swap.store import EncoderStore
+
+SWAP_CHOICES = ("first", "every_epoch")
+WAIT_S = 10  # between two messages that the first encoder is awaited
+
+
+@dataclass
+class Swap:
+    """What happened at the start of an epoch: the encoder of `encoder_step` replaced that of `previous_step`.
+
+    `final` marks that pretraining has ended; if the model held the last encoder already, both steps are equal.
+    """
+
+    epoch: int
+    encoder_step: int
+    previous_step: int
+    final: bool
+    time: str = ""
+
+
+def read_swaps(path: PathLike) -> List[Swap]:
+    """The swaps recorded in a JSON-lines file (none if there is no file)."""
+    if not Path(path).exists():
+        return []
+    return [Swap(**json.loads(line)) for line in Path(path).read_text().splitlines()]
+
+
+def next_swap(epoch: int, current: int, found: Optional[int], final: Optional[int], past: List[Swap]) -> Optional[Swap]:
+    """Decides what happens at the start of `epoch`; pure.
+
+    Args:
+        current: step of the encoder in the model; found: the step in the store to change to, if any.
+        final: the last step there will be, once pretraining has ended.
+        past: swaps of earlier epochs.
+    """
+    step = found or current
+    is_final = final is not None and step >= final and not any(swap.final for swap in past)
+    if step == current and not is_final:
+        return None
+    return Swap(epoch, step, current, is_final)
+
+
+def is_last_epoch(epoch: int, past: List[Swap], final_epochs: Optional[int]) -> bool:
+    """True once `final_epochs` epochs, this one included, have run on the final encoder."""
+    finals = [swap.epoch for swap in past if swap.final]
+    return final_epochs is not None and bool(finals) and epoch >= finals[0] + final_epochs - 1
+
+
+def check_options(options) -> None:
+    """Raises ValueError for swap options that would have no effect, or a schedule that cannot be read."""
+    schedule = options.swap_schedule
+    if options.encoder_dir is None and (schedule is not None or options.final_epochs is not None):
+        raise ValueError(
+            "--swap_schedule and --final_epochs need --encoder_dir: give the encoder store, or leave them out"
+        )
+    if schedule is not None and not Path(schedule).is_file():
+        raise ValueError(f"--swap_schedule {schedule} does not exist: give the swaps.jsonl of an earlier run")
+    if schedule is not None and Path(schedule).resolve().parent == Path(options.output_dir).resolve():
+        raise ValueError(f"--swap_schedule {schedule} would be overwritten: give another --output_dir")
+
+
+class SwapMixin:
+    """Adds encoder swaps to `train_one_epoch` of any ESPnet-style trainer."""
+
+    @classmethod
+    def add_arguments(cls, parser):
+        super().add_arguments(parser)
+        group = parser.add_argument_group("Encoder swaps")
+        group.add_argument("--encoder_dir", type=str_or_none, default=None, help="encoder store written by the watcher")
+        group.add_argument(
+            "--swap",
+            choices=SWAP_CHOICES,
+            default="first",
+            help="load only the first published encoder, or every new one",
+        )
+        group.add_argument(
+            "--final_epochs", type=int_or_none, default=None, help="stop after so many epochs on the last encoder"
+        )
+        group.add_argument(
+            "--swap_schedule",
+            type=str_or_none,
+            default=None,
+            help="swaps.jsonl of an earlier run, to repeat it exactly",
+        )
+
+    @classmethod
+    def run(cls, trainer_options, **kwargs) -> None:
+        """As the base class, after a look at the options."""
+        check_options(trainer_options)
+        super().run(trainer_options=trainer_options, **kwargs)
+        swaps = read_swaps(Path(trainer_options.output_dir) / "swaps.jsonl")
+        if trainer_options.final_epochs is not None and not any(swap.final for swap in swaps):
+            logging.warning(
+                "max_epoch was reached before pretraining ended: the last encoder is missing, raise max_epoch"
+            )
+
+    @classmethod
+    def train_one_epoch(cls, model, reporter, options, **kwargs) -> bool:
+        epoch = reporter.epoch
+        if options.encoder_dir is not None:
+            swaps = cls.swap_encoder(getattr(model, "module", model), epoch, options)
+            if is_last_epoch(epoch, swaps, options.final_epochs):
+                logging.info("epoch %d is the last: %d epochs on the final encoder", epoch, options.final_epochs)
+                options.patience = -1  # the one way to make ESPnet's loop stop after this epoch
+        return super().train_one_epoch(model=model, reporter=reporter, options=options, **kwargs)
+
+    @classmethod
+    def swap_encoder(cls, model, epoch: int, options) -> List[Swap]:
+        """Loads the encoder that is due; returns all swaps up to now.
+
+        Raises:
+            ValueError: the encoder is being trained, or the file is missing or broken.
+        """
+        if not is_frozen(model.encoder):
+            raise ValueError("swaps need a frozen encoder: give --freeze_param encoder, or leave out --encoder_dir")
+        log = Path(options.output_dir) / "swaps.jsonl"
+        current = int(model.swap_step)
+        swaps = None
+        while swaps is None:  # no rank may wait longer in one broadcast than the process group's timeout
+            swaps = agree(lambda: cls._decide(log, epoch, current, options))
+        if swaps and swaps[-1].epoch == epoch:
+            due = swaps[-1]
+            if due.encoder_step != current:
+                load_encoder(model, EncoderStore(options.encoder_dir), due.encoder_step)
+                logging.info("encoder swapped: step %d -> %d (epoch %d)", current, due.encoder_step, epoch)
+        return swaps
+
+    @staticmethod
+    def _decide(log: Path, epoch: int, current: int, options) -> Optional[List[Swap]]:
+        """All swaps up to this epoch; None while there is no first encoder yet.
+
+        What was decided for an epoch before a kill is kept when the epoch is trained again.
+        """
+        past, decided = [swap for swap in read_swaps(log) if swap.epoch <= epoch], log.with_suffix(".decided")
+        if decided.exists() and epoch <= int(decided.read_text()):
+            return past
+        past = [swap for swap in past if swap.epoch < epoch]
+        if options.swap_schedule is not None:
+            due = scheduled_swap(options.swap_schedule, epoch, current)
+        else:
+            due = poll_store(EncoderStore(options.encoder_dir), epoch, current, past, options.swap)
+            if due is None and current == 0:
+                return None
+        if due is not None:
+            due.time = time.strftime("%Y-%m-%dT%H:%M:%S")
+            past.append(due)
+        write_atomically(log, "".join(json.dumps(asdict(swap)) + "\n" for swap in past))
+        write_atomically(decided, f"{epoch}\n")
+        return past
+
+
+def scheduled_swap(schedule: PathLike, epoch: int, current: int) -> Optional[Swap]:
+    """The recorded swap of `epoch`, if there was one.
+
+    Raises:
+        ValueError: the schedule does not fit the encoder in the model.
+    """
+    due = next((swap for swap in read_swaps(schedule) if swap.epoch == epoch), None)
+    if due is None and current == 0:
+        raise ValueError(f"{schedule} has no first encoder for epoch {epoch}: give the swaps.jsonl of the same stage")
+    if due is not None and due.previous_step != current:
+        raise ValueError(
+            f"{schedule} replaces encoder {due.previous_step} in epoch {epoch}, the model has encoder {current}: "
+            "give the swaps.jsonl of the same stage, and repeat the stages before it likewise"
+        )
+    return due
+
+
+def poll_store(store: EncoderStore, epoch: int, current: int, past: List[Swap], swap: str) -> Optional[Swap]:
+    """What the store has for this epoch; waits a while for the first encoder there ever is."""
+    if current > 0 and swap == "first":
+        return None
+    for waited_s in range(WAIT_S):
+        final = store.final_step()  # read before the newest: the final encoder is published before its mark
+        found = store.oldest() if swap == "first" else store.newest(after=current)
+        due = next_swap(epoch, current, found, final, past)
+        if due is not None or current > 0:
+            return due
+        if waited_s == 0:
+            logging.info("waiting for the first encoder in %s", store.directory)
+        time.sleep(1)
+    return None
+
+
+@torch.no_grad()
+def load_encoder(model, store: EncoderStore, step: int) -> None:
+    """Replaces every tensor of model.encoder by those of `step` and notes the step in the buffer `swap_step`.
+
+    Raises:
+        ValueError: the file is broken or has other tensors than the encoder; the model then stays as it is.
+    """
+    new, present = store.load(step), model.encoder.state_dict()
+    differing = [name for name in {**present, **new} if _shape(new, name) != _shape(present, name)]
+    if differing:
+        name = differing[0]
+        raise ValueError(
+            f"{store.path(step)} is not of this encoder "
+            f"({name}: {_shape(new, name)}, expected {_shape(present, name)}): "
+            "give both trainings the same encoder_conf"
+        )
+    model.encoder.load_state_dict(new)
+    model.swap_step.fill_(step)
+
+
+def _shape(state, name: str):
+    return tuple(state[name].shape) if name in state else "absent"
+
+
+def agree(decide):
+    """Rank 0's value of decide() on all ranks; an error of rank 0 is raised everywhere."""
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return decide()
+    box = [None]
+    if torch.distributed.get_rank() == 0:
+        try:
+            box = [decide()]
+        except Exception as error:  # whatever it is, the other ranks must not wait for ever
+            box = [error]
+    torch.distributed.broadcast_object_list(box, src=0)
+    if isinstance(box[0], Exception):
+        raise box[0]
+    return box[0]

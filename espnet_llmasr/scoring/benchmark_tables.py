@@ -1,0 +1,150 @@
+"""Tables 1 and 2 of arXiv 2604.08003 in Markdown, with systems scored here beside the published ones."""
+
+import math
+from typing import Dict, Iterable, Iterator, List, Sequence
+
+from espnet_llmasr.scoring.benchmark import Cell, System
+from espnet_llmasr.scoring.published import PAPER, SCENARIOS, check_paper, duel, mean, read_table, rounded
+from espnet_llmasr.scoring.markdown import markdown
+from espnet_llmasr.metrics.error_rate import LETTERS
+from espnet_llmasr.metrics.hallucination import DESCRIPTIONS
+from espnet_llmasr.metrics.intervals import wilson_interval
+
+PUBLISHED_NOTE = (
+    f'Published: Tables 1 and 2 of arXiv 2604.08003v1 ({PAPER} is "Ours" there), with WeTextProcessing on both sides. '
+    "All means are computed here: the plain mean over the cells that a system has, whatever their sizes."
+)
+OWN_NOTE = (
+    "Tokens are Han characters and other words: the rate is the CER of Mandarin and dialects, the WER of English, and "
+    "the MER of code-switch sets, where the paper takes CER and does not say whether it counts letters."
+)
+INTERVAL_NOTE = (
+    "95 % intervals in brackets: bootstrap over the utterances of a cell; for a mean the cells' distances to their "
+    "ends are added as squares (MOVER). Win:lose: at two digits, over the cells that both have."
+)
+
+
+def labels_of(cells: Sequence[Cell]) -> Dict[str, List[str]]:
+    """Scenario -> labels, in the paper's order of scenarios."""
+    groups = {name: [cell.label for cell in cells if cell.scenario == name] for name in SCENARIOS}
+    return {name: labels for name, labels in groups.items() if labels}
+
+
+def rate_cell(system: System, labels: Sequence[str]) -> str:
+    """The mean over those of the cells that are there, with its interval for a system scored here."""
+    value = system.mean(labels)
+    if value is None:
+        return "-"
+    if system.is_published:
+        return rounded(value)
+    low, high = system.interval(labels)
+    return rounded(value) if math.isnan(low) else f"{rounded(value)} ({low:.2f}-{high:.2f})"
+
+
+def table_1(cells: Sequence[Cell], systems: Sequence[System]) -> str:
+    """Cells, means of the scenarios and of all cells, number of cells, and win:lose."""
+    rows = [["", *(system.name for system in systems)], ["Model size", *(system.size for system in systems)]]
+    for scenario, labels in labels_of(cells).items():
+        rows.append([f"**{scenario}**", *[""] * len(systems)])
+        rows += [[label, *(rate_cell(system, [label]) for system in systems)] for label in labels]
+        rows.append([f"*mean of {scenario}*", *(rate_cell(system, labels) for system in systems)])
+    labels = [cell.label for cell in cells]
+    rows.append(["**Average**", *(rate_cell(system, labels) for system in systems)])
+    rows.append(["cells in it", *(str(sum(label in system.rates for label in labels)) for system in systems)])
+    for system in systems:
+        if len(system.rates) < len(labels) and not system.is_published:
+            rows.append(
+                [f"average over the cells of {system.name}", *(_common_mean(system, other) for other in systems)]
+            )
+    for system in systems:
+        if system.name == PAPER or not system.is_published:
+            rows.append([f"win:lose (ties) of {system.name}", *(_duel_cell(system, other) for other in systems)])
+    return markdown(rows)
+
+
+def _common_mean(system: System, other: System) -> str:
+    """The other's mean over the cells of the first; "-" if it lacks one of them."""
+    labels = list(system.rates)
+    return rounded(mean(other.rates, labels)) if all(label in other.rates for label in labels) else "-"
+
+
+def _duel_cell(system: System, other: System) -> str:
+    if system is other:
+        return ""
+    wins, losses, ties = duel(system.rates, other.rates)
+    return f"{wins}:{losses}" + (f" ({ties})" if ties else "")
+
+
+def table_2(cells: Sequence[Cell], systems: Sequence[System]) -> str:
+    """Hallucination rates by scenario, pooled over its utterances."""
+    groups, published = labels_of(cells), read_table("table_2")
+    rows = [["", *groups]]
+    rows += [[name, *(row[scenario] for scenario in groups)] for name, row in published.items()]
+    own = [system for system in systems if not system.is_published]
+    rows += [[system.name, *(_hallucination_cell(system, labels) for labels in groups.values())] for system in own]
+    return markdown(rows)
+
+
+def _hallucination_cell(system: System, labels: Sequence[str]) -> str:
+    hits, total = system.hallucinations(labels)
+    if not total:
+        return "-"
+    low, high = (100 * bound for bound in wilson_interval(hits, total))
+    there = sum(label in system.scored for label in labels)
+    part = "" if there == len(labels) else f"; {there} of {len(labels)} sets"
+    return f"{100 * hits / total:.3f} ({low:.3f}-{high:.3f}; {hits}/{total:,}{part})"
+
+
+def notes(cells: Sequence[Cell], system: System) -> Iterator[str]:
+    """What a reader of a scored system's column must know."""
+    sets = {cell.label: cell.set for cell in cells}
+    if system.absent:
+        yield absence(system, cells)
+    for what, counts in (
+        ("empty hypotheses", {label: cell.score.empty_hypotheses for label, cell in system.scored.items()}),
+        (
+            "references that the normaliser would delete, scored without it",
+            {label: len(cell.score.fallbacks) for label, cell in system.scored.items()},
+        ),
+    ):
+        where = ", ".join(f"{count} in {sets[label]}" for label, count in counts.items() if count)
+        if where:
+            yield f"{system.name}: {what}: {where}."
+    switched = {cell.label: system.scored.get(cell.label) for cell in cells if cell.scenario == "Code-switch"}
+    rates = ", ".join(f"{label} {100 * cell.score.total(LETTERS).rate:.2f}" for label, cell in switched.items() if cell)
+    if rates:
+        yield f"{system.name}: code-switch CER with each Latin letter as a character: {rates}."
+
+
+def absence(system: System, cells: Sequence[Cell]) -> str:
+    """Which cells a system lacks and why, in one line; only with some."""
+    sets = {cell.label: cell.set for cell in cells}
+    reasons = dict.fromkeys(system.absent.values())
+    lists = [", ".join(sets[label] for label in system.absent if system.absent[label] == why) for why in reasons]
+    return (
+        f"{system.name}: {len(system.absent)} of {len(cells)} sets are not there, so its averages are not the paper's "
+        f"averages: {'; '.join(f'{why} for {names}' for why, names in zip(reasons, lists))}."
+    )
+
+
+def page(cells: Sequence[Cell], systems: Sequence[System], route: str) -> str:
+    """Both tables with their notes; without a system scored here, what a recomputation of the paper shows."""
+    own = [system for system in systems if not system.is_published]
+    first, second = [PUBLISHED_NOTE], ["Hallucinated utterances of all utterances of a scenario; published as printed."]
+    last = ""
+    if own:
+        names = ", ".join(system.name for system in own)
+        first += [f"Scored here: {names}. Normaliser route: {route}. {OWN_NOTE}", INTERVAL_NOTE]
+        first += [note for system in own for note in notes(cells, system)]
+        second.append(f"{names}: with Wilson's 95 % interval and the counts. Hallucination: {DESCRIPTIONS['paper']}")
+    else:
+        checks = check_paper({cell.label: cell.scenario for cell in cells})
+        last = f"\n## The paper's arithmetic, recomputed\n\n{items(checks)}"
+    return (
+        f"## Table 1: CER and WER in percent\n\n{table_1(cells, systems)}\n{items(first)}\n"
+        f"## Table 2: hallucination rate in percent\n\n{table_2(cells, systems)}\n{items(second)}{last}"
+    )
+
+
+def items(lines: Iterable[str]) -> str:
+    return "".join(f"- {line}\n" for line in lines)

@@ -1,0 +1,180 @@
+"""What scoring finds out about a test set: errors under every route, hallucinations, and what the guard has flagged."""
+
+import math
+from dataclasses import dataclass
+from typing import Dict, Iterable, List, Optional, Sequence, Tuple
+
+import numpy as np
+
+from espnet_llmasr.scoring.sidecar import Beside
+from espnet_llmasr.scoring.test_sets import TestSet
+from espnet_llmasr.metrics.error_rate import Counts, SetScore, details
+from espnet_llmasr.metrics.hallucination import DEFINITIONS, Pace, chars_per_minute, judge
+from espnet_llmasr.metrics.intervals import wilson_interval
+from espnet_llmasr.text.routes import Route, make_route
+
+PART_NAMES = {"all": "mer", "han": "cer_han", "words": "wer_words", "letters": "cer_letters"}
+
+
+@dataclass
+class Result:
+    """One set, or several taken together.
+
+    `scores`: one a route, the main one first. `verdicts`: for every utterance, in the order of the scores, the names
+    of the definitions by which it is hallucinated. `non_speech`: characters that were put out for each utterance in
+    which nothing is said, and its seconds (None: unknown). `flagged`: (utterances,) bool, or None without a guard.
+    """
+
+    scores: List[SetScore]
+    missing: List[str]
+    verdicts: List[Tuple[str, ...]]
+    non_speech: List[Tuple[int, Optional[float]]]
+    flagged: Optional[np.ndarray]
+
+    def __add__(self, other: "Result") -> "Result":
+        """Both as one; the guard's part is None if either lacks it."""
+        both = self.flagged is not None and other.flagged is not None
+        return Result(
+            [mine + theirs for mine, theirs in zip(self.scores, other.scores)],
+            self.missing + other.missing,
+            self.verdicts + other.verdicts,
+            self.non_speech + other.non_speech,
+            np.concatenate([self.flagged, other.flagged]) if both else None,
+        )
+
+    @property
+    def main(self) -> SetScore:
+        return self.scores[0]
+
+    def hits(self, definition: str) -> int:
+        """Hallucinated utterances by that definition."""
+        return sum(definition in names for names in self.verdicts)
+
+    @property
+    def non_empty(self) -> int:
+        """Utterances in which nothing is said and for which something was put out."""
+        return sum(characters > 0 for characters, _ in self.non_speech)
+
+    @property
+    def chars_per_minute(self) -> Optional[Pace]:
+        """Over all audio in which nothing is said; None without such audio or without its length."""
+        if not self.non_speech or any(seconds is None for _, seconds in self.non_speech):
+            return None
+        return chars_per_minute(*zip(*self.non_speech))
+
+    def total_where(self, chosen: np.ndarray) -> Counts:
+        """Counts of all tokens over the utterances of a mask (utterances,)."""
+        return Counts(*self.main.counts[chosen, 0].sum(axis=0).tolist())
+
+
+def analyse(test_set: TestSet, beside: Beside, routes: Sequence[Route]) -> Result:
+    """Scores under every route; hallucinations under the first one, but loops in the tokens as they are.
+
+    A normaliser may hide a loop, as whisper's does with "ha ha ha".
+    """
+    scores = {route.name: test_set.score(route) for route in routes}
+    plain = scores["none"] if "none" in scores else test_set.score(make_route("none"))
+    main = scores[routes[0].name]
+    tokens = zip(main.references, main.hypotheses, plain.references, plain.hypotheses)
+    return Result(
+        scores=list(scores.values()),
+        missing=test_set.missing,
+        verdicts=[_verdict(*sides) for sides in tokens],
+        non_speech=[
+            (len("".join(test_set.hypotheses[uid].split())), beside.seconds and beside.seconds[uid])
+            for uid in test_set.non_speech
+        ],
+        flagged=None if beside.flagged is None else np.array([uid in beside.flagged for uid in main.ids]),
+    )
+
+
+def _verdict(
+    reference: List[str], hypothesis: List[str], plain_reference: List[str], plain_hypothesis: List[str]
+) -> Tuple[str, ...]:
+    names = judge(reference, hypothesis)
+    if (reference, hypothesis) != (plain_reference, plain_hypothesis):
+        plain = judge(plain_reference, plain_hypothesis)
+        names = tuple(name for name in DEFINITIONS if name in (plain if name == "loop" else names))
+    return names
+
+
+def utterances(title: str, test_set: TestSet, beside: Beside, result: Result, route: str) -> List[Dict]:
+    """Everything that is known about every utterance, ready for JSON."""
+    return [
+        {
+            "id": row["id"],
+            "set": title,
+            "route": route,
+            "reference": test_set.references[row["id"]],
+            "hypothesis": test_set.hypotheses[row["id"]],
+            **row,
+            "hallucinations": list(verdict),
+            "audio": beside.audio.get(row["id"]),
+            "confidence": (beside.confidence or {}).get(row["id"]),
+        }
+        for row, verdict in zip(details(result.main), result.verdicts)
+    ]
+
+
+def page_row(row: Dict) -> Dict:
+    """One of `utterances` as `_page.render` takes it: with its counts in one piece, and their rate."""
+    counts = Counts(*(row[name] for name in Counts._fields))
+    return {**row, "counts": counts, "rate": counts.rate}
+
+
+def as_json(result: Result, routes: Sequence[Route]) -> Dict:
+    """Counts, rates and intervals; null where there is no such number."""
+    hallucination = {name: share(result.hits(name), len(result.main)) for name in DEFINITIONS}
+    return {
+        "utterances": len(result.main),
+        "missing_counted_as_empty": result.missing,
+        "routes": {route.name: errors_as_json(score, str(route)) for route, score in zip(routes, result.scores)},
+        "hallucination": hallucination,
+        "non_speech": _non_speech_as_json(result),
+        "guard": None if result.flagged is None else _guard_as_json(result),
+    }
+
+
+def errors_as_json(score: SetScore, route: str) -> Dict:
+    """Errors under one route."""
+    parts = {name: _rate_as_json(score.total(part), score.interval(part)) for part, name in PART_NAMES.items()}
+    return {
+        "name": route,
+        **parts,
+        "sentence_error": share(score.sentence_errors, len(score)),
+        "empty_hypotheses": score.empty_hypotheses,
+        "fallbacks": score.fallbacks,
+    }
+
+
+def _non_speech_as_json(result: Result) -> Dict:
+    pace = result.chars_per_minute
+    return {
+        "non_empty": share(result.non_empty, len(result.non_speech)),
+        "chars_per_minute": pace and pace.rate,
+        "chars_per_minute_interval": pace and list(map(finite, pace.interval)),
+    }
+
+
+def _guard_as_json(result: Result) -> Dict:
+    return {
+        "flagged": share(int(result.flagged.sum()), len(result.flagged)),
+        "mer_of_kept": _rate_as_json(result.total_where(~result.flagged)),
+        "mer_of_flagged": _rate_as_json(result.total_where(result.flagged)),
+    }
+
+
+def _rate_as_json(counts: Counts, interval: Optional[Iterable[float]] = None) -> Dict:
+    rate = {"reference_tokens": counts.reference_length, "rate": counts.rate if counts.reference_length else None}
+    return {**counts._asdict(), **rate, **({} if interval is None else {"interval": list(map(finite, interval))})}
+
+
+def share(hits: int, total: int) -> Dict:
+    """Utterances with some property."""
+    interval = list(wilson_interval(hits, total)) if total else None
+    return {"count": hits, "of": total, "rate": hits / total if total else None, "interval": interval}
+
+
+def finite(number: float) -> Optional[float]:
+    """JSON has no infinity and no NaN: a number that is not known is null."""
+    return number if math.isfinite(number) else None

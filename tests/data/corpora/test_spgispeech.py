@@ -1,0 +1,45 @@
+import pytest
+from espnet_llmasr.data.corpora import spgispeech
+from espnet_llmasr.data.corpora.base import Source
+
+CSV = """\
+wav_filename|wav_filesize|transcript
+0018ad92bb/1.wav|12844|It's Q3's EBITDA, up 5.5%.
+0018ad92bb/12.wav|12844|"Adjusted" | as we call it | for SG&A's 2.
+0018ad92bb/2.wav|12844|
+7f00e1aa01/1.wav|12844|We don't.
+cut off
+"""
+
+
+@pytest.fixture
+def corpus(sound, write, tmp_path):
+    for name in ("0018ad92bb/1", "0018ad92bb/12", "0018ad92bb/2"):
+        sound(tmp_path / "spgispeech" / "val" / f"{name}.wav", 0.4)
+    write(tmp_path / "spgispeech" / "val.csv", CSV)
+    return tmp_path
+
+
+def test_pipes_in_the_text_and_each_utterance_its_own_speaker(make, corpus):
+    data = make("spgispeech", corpus, "val")
+    assert list(data.table("text")) == ["spgispeech_0018ad92bb_1", "spgispeech_0018ad92bb_12"]
+    assert data.lines("utt2spk")[0] == "spgispeech_0018ad92bb_1 spgispeech_0018ad92bb_1"
+    assert data.table("wav.scp")["spgispeech_0018ad92bb_12"] == str(corpus / "spgispeech/val/0018ad92bb/12.wav")
+    assert data.dropped == {
+        "0018ad92bb/2": "empty_text",
+        "7f00e1aa01/1": "missing_wav",
+        "val.csv:6": "broken_line",
+    }
+
+
+def test_the_reader_gives_the_text_as_written(corpus):
+    assert [utterance.text for utterance in spgispeech.read(Source(corpus, "val", corpus, corpus))][:2] == [
+        "It's Q3's EBITDA, up 5.5%.",
+        '"Adjusted" | as we call it | for SG&A\'s 2.',
+    ]
+
+
+def test_another_header_is_one_clear_error(make, corpus, write):
+    write(corpus / "spgispeech" / "val.csv", "file|text\na.wav|b\n")
+    with pytest.raises(ValueError, match="val.csv has no column wav_filename, transcript, only"):
+        make("spgispeech", corpus, "val")

@@ -1,0 +1,183 @@
+"""The planner's command on a real tiny pretraining: as the live watcher, its table, replays, mistakes."""
+
+import json
+import shutil
+from dataclasses import replace
+
+import pytest
+
+from espnet_llmasr.bin import plan_swaps, watch
+from espnet_llmasr.bin import make_swap_schedule as plan_ia_sft
+from espnet_llmasr.tasks.phoneme_ctc import PhonemeCTCTask
+from espnet_llmasr.encoder_swap import watcher
+from espnet_llmasr.train.checkpoints import FINISHED
+from espnet_llmasr.encoder_swap.store import EncoderStore
+from espnet_llmasr.encoder_swap.trainer import read_swaps
+from espnet_llmasr.encoder_swap.watcher import read_checks
+
+EPOCHS, UPDATES = 6, 2
+
+
+@pytest.fixture(scope="module")
+def pretrained(phone_options, tmp_path_factory):
+    """Six epochs of two updates, all kept; the learning rate moves the encoder well away."""
+    out = tmp_path_factory.mktemp("pretrained") / "out"
+    options = dict(max_epoch=EPOCHS, num_iters_per_epoch=UPDATES, keep_nbest_models=EPOCHS, optim_conf=dict(lr=0.02))
+    PhonemeCTCTask.main(cmd=phone_options(out, **options))
+    return out
+
+
+def options(pretrained, corpus, *thresholds, **extra):
+    values = dict(pretrain_dir=pretrained, data_dir=corpus / "valid", start_step=4) | extra
+    given = [str(part) for name, value in values.items() for part in (f"--{name}", value)]
+    return given + (["--threshold", *map(str, thresholds)] if thresholds else [])
+
+
+def plan(pretrained, corpus, tmp_path, *thresholds, **extra):
+    """The planned summaries."""
+    plan_swaps.main(options(pretrained, corpus, *thresholds, out=tmp_path / "plan", **extra))
+    return json.loads((tmp_path / "plan.json").read_text())
+
+
+@pytest.fixture()
+def watched(pretrained, corpus, tmp_path, monkeypatch):
+    """(**options) -> the store of the live watcher: whenever it has nothing to do, the pretraining ends an epoch."""
+
+    def follow(**extra):
+        copy, left = tmp_path / "growing", list(range(2, EPOCHS + 1))
+        copy.mkdir()
+        shutil.copy(pretrained / "config.yaml", copy)
+
+        def epoch(number):
+            shutil.copy(pretrained / f"{number}epoch.pth", copy)
+            (copy / "latest.pth").unlink(missing_ok=True)
+            (copy / "latest.pth").symlink_to(f"{number}epoch.pth")
+            if number == EPOCHS:
+                shutil.copy(pretrained / FINISHED, copy)
+
+        epoch(1)
+        monkeypatch.setattr(watcher.time, "sleep", lambda _: epoch(left.pop(0)))
+        watch.main(options(copy, corpus, encoder_dir=tmp_path / "live", **extra))
+        return EncoderStore(tmp_path / "live")
+
+    return follow
+
+
+def lines(store):
+    """The log without what the clock says."""
+    return [replace(check, time="", seconds=None) for check in read_checks(store.directory / "cka.jsonl")]
+
+
+def replay(pretrained, corpus, store, **extra):
+    """The store of a watcher of the stored epochs."""
+    watch.main(options(pretrained, corpus, encoder_dir=store, replay="true", **extra))
+    return EncoderStore(store)
+
+
+@pytest.mark.parametrize("rule", [dict(), dict(min_interval=6), dict(hysteresis=0.01)])
+def test_planned_and_replayed_as_by_the_live_watcher(pretrained, corpus, tmp_path, watched, rule):
+    live = watched(threshold=0.99, **rule)
+    (found,) = plan(pretrained, corpus, tmp_path, 0.99, **rule)
+    planned = replay(pretrained, corpus, tmp_path / "planned", threshold=0.99, **rule)
+    assert lines(planned) == lines(live) and planned.final_step() == live.final_step() == EPOCHS * UPDATES
+    assert planned.steps() == live.steps() == [trigger["step"] for trigger in found["triggers"]]
+    names = {path.name for path in planned.directory.iterdir()}
+    assert names == {path.name for path in live.directory.iterdir()}
+    for step in live.steps():
+        first, second = live.load(step), planned.load(step)
+        assert all(first[name].equal(second[name]) for name in first)
+    assert (planned.directory / "watch.yaml").read_text() == (live.directory / "watch.yaml").read_text()
+
+
+def test_the_table(pretrained, corpus, tmp_path, capsys):
+    found = plan(pretrained, corpus, tmp_path, 0.0001, 1.0, 1.0)
+    text = capsys.readouterr().out
+    assert text.rstrip() == (tmp_path / "plan.md").read_text().rstrip()
+    assert [(row["rule"]["threshold"], row["swaps"]) for row in found] == [(0.0001, 0), (1.0, 3)]
+    assert [trigger["step"] for trigger in found[1]["triggers"]] == [6, 8, 10, 12]
+    rows = [line.split(" | ") for line in text.splitlines() if line.startswith("| ")][2:]
+    assert rows[0][1].startswith("12 (0.") and rows[0][1].endswith(", end)") and rows[0][2:5] == ["0", "-", "-"]
+    assert rows[1][2] == "3" and rows[1][4:] == ["2 / 2 / 2", "2 |"]
+    assert "5 checks from step 4 to 12 (the end of the pretraining" in text
+
+
+def test_a_replay_that_was_interrupted_goes_on(pretrained, corpus, tmp_path, monkeypatch):
+    whole = replay(pretrained, corpus, tmp_path / "whole", threshold=1.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(watcher.Watcher, "_append", stop_at(8, watcher.Watcher._append))
+        with pytest.raises(KeyboardInterrupt):
+            replay(pretrained, corpus, tmp_path / "parts", threshold=1.0)
+    parts = replay(pretrained, corpus, tmp_path / "parts", threshold=1.0)
+    strip = lambda store: [(check.step, check.action, check.cka) for check in lines(store)]
+    assert strip(whole) == strip(parts) and whole.steps() == parts.steps() == [6, 8, 10, 12]
+
+
+def test_schedule_of_an_ia_sft_on_the_replayed_encoders(pretrained, corpus, tmp_path, command):
+    store, schedule = tmp_path / "store", tmp_path / "swaps.jsonl"
+    made = ("--encoder_dir", store, "--schedule", schedule, "--epochs", 9)
+    assert "has no last encoder yet" in command(plan_ia_sft, *made).err
+    replay(pretrained, corpus, store, threshold=1.0)
+    plan_ia_sft.main([*map(str, made), "--final_epochs", "2"])
+    assert [swap.epoch for swap in read_swaps(schedule)] == [4, 6, 8] and read_swaps(schedule)[-1].final
+    plan_ia_sft.main([*map(str, made)])
+    assert read_swaps(schedule)[-1].epoch == 7  # a third of the epochs on the last encoder
+
+
+def test_an_ia_sft_that_has_begun_is_not_planned_otherwise(pretrained, corpus, tmp_path, command):
+    """Longer, the same encoders would come at other epochs than those that have been trained."""
+    store, schedule, training = (tmp_path / name for name in ("store", "swaps.jsonl", "ia_sft"))
+    replay(pretrained, corpus, store, threshold=1.0)
+    plan = lambda epochs: ["--encoder_dir", store, "--schedule", schedule, "--ia_sft_dir", training, "--epochs", epochs]
+    assert command(plan_ia_sft, *plan(9)).code == 0
+    training.mkdir()
+    (training / "swaps.jsonl").write_text("".join(schedule.read_text().splitlines(keepends=True)[:1]))
+    (training / "swaps.decided").write_text(f"{read_swaps(schedule)[0].epoch}\n")
+    before = schedule.read_text()
+    assert command(plan_ia_sft, *plan(9)).code == 0
+    done = command(plan_ia_sft, *plan(30))
+    assert done.code == 1 and "give as many epochs as before" in done.err and done.err.count("\n") == 1
+    assert schedule.read_text() == before
+
+
+def stop_at(step, method):
+    """The method, interrupted for the check of a step."""
+
+    def wrapper(self, check):
+        if check.step == step:
+            raise KeyboardInterrupt
+        return method(self, check)
+
+    return wrapper
+
+
+# ---- mistakes ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture()
+def incomplete(pretrained, tmp_path):
+    """A copy of the pretraining from which a test takes something away."""
+    return shutil.copytree(pretrained, tmp_path / "copy", symlinks=True)
+
+
+def refused(command, *arguments):
+    """The error line of the command."""
+    done = command(plan_swaps, *arguments)
+    assert done.code == 1
+    return done.err.splitlines()[-1]
+
+
+def test_too_few_epochs(command, incomplete, corpus, tmp_path):
+    for epoch in (2, 3):
+        (incomplete / f"{epoch}epoch.pth").unlink()
+    error = refused(command, *options(incomplete, corpus, out=tmp_path / "plan"))
+    assert "keeps 3 of the 5 epochs from step 4 on, epoch 2 is missing" in error and "--keep_nbest_models 6" in error
+    assert not (tmp_path / "plan.md").exists()
+    (incomplete / "5epoch.pth").write_bytes(b"PK")
+    assert "5epoch.pth is missing or broken" in refused(command, *options(incomplete, corpus, start_step=8))
+
+
+def test_impossible_thresholds_and_replays(command, incomplete, corpus, tmp_path):
+    assert "the CKA threshold is 1.5" in refused(command, *options(incomplete, corpus, 1.5))
+    (incomplete / FINISHED).unlink()
+    asked = options(incomplete, corpus, encoder_dir=tmp_path / "e", replay="true")
+    assert "has not ended" in command(watch, *asked).err

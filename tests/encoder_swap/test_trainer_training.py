@@ -1,0 +1,124 @@
+"""Encoder swaps in real trainings: alignment, IA-SFT, resume, the end rule, replay."""
+
+import json
+import threading
+from dataclasses import asdict
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from espnet_llmasr.tasks.llm_asr import LLMASRTask
+from espnet_llmasr.encoder_swap.store import EncoderStore
+from espnet_llmasr.encoder_swap.trainer import read_swaps
+
+
+@pytest.fixture()
+def store(tmp_path):
+    return EncoderStore(tmp_path / "store")
+
+
+@pytest.fixture(scope="module")
+def encoders(llm_options, build_model, tmp_path_factory):
+    """{step: encoder state}"""
+    model, _ = build_model(LLMASRTask, llm_options(tmp_path_factory.mktemp("e") / "x"))
+    torch.manual_seed(5)
+    noisy = lambda state: {k: v + 0.01 * torch.randn_like(v) if v.is_floating_point() else v for k, v in state.items()}
+    return {step: noisy(model.encoder.state_dict()) for step in (10, 20, 30)}
+
+
+def train(options, **extra):
+    LLMASRTask.main(cmd=[*options, *(f"--{name}={value}" for name, value in extra.items())])
+
+
+def weights(directory, epoch):
+    return torch.load(directory / f"{epoch}epoch.pth", weights_only=True)
+
+
+def assert_equal(first, second):
+    assert set(first) == set(second)
+    assert [name for name in first if not first[name].equal(second[name])] == []
+
+
+def test_alignment_trains_the_adaptor_only(encoders, llm_options, tiny_llm, store, tmp_path):
+    """By the command: the LLM's weights come by --init_param, the encoder from the store; both stay as they were."""
+    timer = threading.Timer(2.0, lambda: store.publish(10, encoders[10]))
+    timer.start()
+    out = tmp_path / "align"
+    train(llm_options(out, freeze_param=["encoder", "llm"], encoder_dir=str(store.directory), specaug="masks"))
+    timer.join()
+    after = weights(out, 2)
+    part = lambda name: {k[len(name) :]: v for k, v in after.items() if k.startswith(name)}
+    assert_equal(part("encoder."), encoders[10])
+    assert_equal(part("llm."), torch.load(tiny_llm / "llm.pth", weights_only=True))
+    first = weights(out, 1) if (out / "1epoch.pth").exists() else None
+    assert int(after["swap_step"]) == 10
+    assert first is None or not first["adaptor.linear1.weight"].equal(after["adaptor.linear1.weight"])
+    states = torch.load(out / "checkpoint.pth", weights_only=False)["optimizers"][0]["state"]
+    assert len(states) == 4  # only the adaptor's tensors have ever had a gradient
+
+
+@pytest.fixture(scope="module")
+def ia_sft(encoders, llm_options, tmp_path_factory):
+    """An IA-SFT stopped and resumed twice while pretraining publishes; ends two epochs after the last encoder came."""
+    root = tmp_path_factory.mktemp("ia_sft")
+    store, out = EncoderStore(root / "store"), root / "live"
+    conf = dict(
+        freeze_param=["encoder"],
+        encoder_dir=str(store.directory),
+        swap="every_epoch",
+        final_epochs=2,
+        keep_nbest_models=9,
+    )
+    store.publish(10, encoders[10])
+    train(llm_options(out, **conf, max_epoch=2, resume=True))
+    store.publish(20, encoders[20])
+    train(llm_options(out, **conf, max_epoch=4, resume=True))
+    store.publish(30, encoders[30])
+    store.publish_final(30)
+    train(llm_options(out, **conf, max_epoch=9, resume=True))
+    return SimpleNamespace(root=root, out=out, conf=conf, store=store)
+
+
+def test_swaps_of_a_resumed_run(ia_sft, encoders):
+    log = [(s.epoch, s.encoder_step, s.previous_step, s.final) for s in read_swaps(ia_sft.out / "swaps.jsonl")]
+    assert log == [(1, 10, 0, False), (3, 20, 10, False), (5, 30, 20, True)]
+    for epoch, step in enumerate((10, 10, 20, 20, 30, 30), 1):
+        state = weights(ia_sft.out, epoch)
+        assert int(state["swap_step"]) == step
+        assert all(state[f"encoder.{name}"].equal(value) for name, value in encoders[step].items())
+
+
+def test_it_stops_after_the_final_epochs(ia_sft):
+    assert not (ia_sft.out / "7epoch.pth").exists()
+    assert json.loads((ia_sft.out / "finished").read_text()) == {"max_epoch": 9}
+    before = (ia_sft.out / "6epoch.pth").stat().st_mtime_ns
+    train(["--config", str(ia_sft.root / "live.yaml"), *llm_command(ia_sft)])
+    assert (ia_sft.out / "6epoch.pth").stat().st_mtime_ns == before  # the second time nothing is redone
+
+
+def llm_command(ia_sft):
+    config = LLMASRTask.config_of(ia_sft.out / "config.yaml")
+    command = ["--output_dir", str(ia_sft.out)]
+    for name in ("train", "valid"):
+        for triple in getattr(config, f"{name}_data_path_and_name_and_type"):
+            command += [f"--{name}_data_path_and_name_and_type", ",".join(triple)]
+        command += [f"--{name}_shape_file", getattr(config, f"{name}_shape_file")[0]]
+    return command
+
+
+def test_a_schedule_replays_the_run(ia_sft, llm_options):
+    out = ia_sft.root / "replay"
+    train(llm_options(out, **ia_sft.conf, max_epoch=9, swap_schedule=str(ia_sft.out / "swaps.jsonl")))
+    assert_equal(weights(out, 6), weights(ia_sft.out, 6))
+    assert not (out / "7epoch.pth").exists()
+    strip = lambda path: [asdict(s) | {"time": ""} for s in read_swaps(path)]
+    assert strip(out / "swaps.jsonl") == strip(ia_sft.out / "swaps.jsonl")
+
+
+def test_the_encoders_make_a_difference(ia_sft, llm_options):
+    """The counter-check: without the schedule all swaps happen at once, and the weights are others."""
+    out = ia_sft.root / "late"
+    train(llm_options(out, **ia_sft.conf, max_epoch=9))
+    assert not (out / "3epoch.pth").exists()
+    assert not weights(out, 2)["adaptor.linear1.weight"].equal(weights(ia_sft.out, 2)["adaptor.linear1.weight"])

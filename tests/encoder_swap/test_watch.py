@@ -1,0 +1,105 @@
+"""The watcher's command on a real tiny pretraining, and its mistakes."""
+
+import json
+import sys
+
+import pytest
+import torch
+
+from espnet_llmasr.bin import swap_table, watch
+from espnet_llmasr.tasks.phoneme_ctc import PhonemeCTCTask
+from espnet_llmasr.encoder_swap.store import EncoderStore
+from espnet_llmasr.encoder_swap.trainer import Swap
+
+
+@pytest.fixture(scope="module")
+def pretrained(phone_options, tmp_path_factory):
+    out = tmp_path_factory.mktemp("pretrained") / "out"
+    PhonemeCTCTask.main(cmd=phone_options(out, max_epoch=1))
+    return out
+
+
+def options(pretrained, corpus, out, **changes):
+    values = dict(pretrain_dir=pretrained, data_dir=corpus / "valid", encoder_dir=out, start_step=2, poll_s=0.05)
+    values |= changes
+    return [str(part) for name, value in values.items() for part in (f"--{name}", value)]
+
+
+def test_an_ended_pretraining_is_published(pretrained, corpus, tmp_path):
+    watch.main(options(pretrained, corpus, tmp_path / "encoders"))
+    store = EncoderStore(tmp_path / "encoders")
+    assert store.steps() == [2] and store.final_step() == 2
+    state = torch.load(pretrained / "latest.pth", weights_only=True)
+    assert all(state[f"encoder.{name}"].equal(value) for name, value in store.load(2).items())
+    content = {path.name: path.read_bytes() for path in store.directory.iterdir()}
+    watch.main(options(pretrained, corpus, tmp_path / "encoders"))  # the second time nothing is redone
+    assert {path.name: path.read_bytes() for path in store.directory.iterdir()} == content
+
+
+def test_a_store_keeps_its_threshold(command, pretrained, corpus, tmp_path):
+    watch.main(options(pretrained, corpus, tmp_path))
+    done = command(watch, *options(pretrained, corpus, tmp_path, threshold=0.5))
+    assert done.code == 1 and done.err.count("\n") == 1
+    assert (
+        "was made with {'threshold': 0.975, 'start_step': 2, 'min_interval': 0, 'hysteresis': 0.0}, asked is"
+        in done.err
+    )
+    assert "remove it" in done.err
+
+
+def test_a_store_from_before_there_was_a_hysteresis(command, pretrained, corpus, tmp_path):
+    """Its watch.yaml lacks what is at its default; another value is another rule."""
+    watch.main(options(pretrained, corpus, tmp_path))
+    (tmp_path / "watch.yaml").write_text("start_step: 2\nthreshold: 0.975\n")
+    watch.main(options(pretrained, corpus, tmp_path))
+    (tmp_path / "watch.yaml").write_text("start_step: 2\nthreshold: 0.975\n")
+    for wrong in (dict(hysteresis=0.01), dict(min_interval=2)):
+        done = command(watch, *options(pretrained, corpus, tmp_path, **wrong))
+        assert done.code == 1 and "remove it" in done.err
+
+
+def test_curves_are_written_if_asked_for(pretrained, corpus, tmp_path):
+    pytest.importorskip("tensorboard")
+    watch.main(options(pretrained, corpus, tmp_path / "without"))
+    watch.main(options(pretrained, corpus, tmp_path / "with", use_tensorboard="true"))
+    assert list((tmp_path / "with" / "tensorboard").glob("events.*"))
+    assert not (tmp_path / "without" / "tensorboard").exists()
+
+
+def test_without_tensorboard_nothing_is_written(command, pretrained, corpus, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    done = command(watch, *options(pretrained, corpus, tmp_path / "e", use_tensorboard="true"))
+    assert done.code == 1 and "pip install tensorboard" in done.err and not (tmp_path / "e").exists()
+
+
+@pytest.mark.parametrize("threshold", ["0", "-0.5", "1.5", "nan"])
+def test_threshold_outside_its_range(command, pretrained, corpus, threshold, tmp_path):
+    done = command(watch, *options(pretrained, corpus, tmp_path / "e", threshold=threshold))
+    assert done.code == 1 and not (tmp_path / "e").exists()
+    assert done.err.startswith("watch: the CKA threshold is ") and done.err.count("\n") == 1
+
+
+def test_missing_validation_set(command, pretrained, corpus, tmp_path):
+    done = command(watch, *options(pretrained, tmp_path, tmp_path / "e"))
+    assert done.code == 1 and "wav.scp does not exist" in done.err.splitlines()[-1]
+
+
+def test_swap_table(tmp_path, capsys):
+    checks = [
+        dict(step=10, reference_step=0, cka=None, action="reference", time="t1"),
+        dict(step=20, reference_step=10, cka=0.99, action="keep", time="t2"),
+        dict(step=30, reference_step=10, cka=0.91234, action="publish", time="t3"),
+        dict(step=40, reference_step=30, cka=0.98, action="final", time="t4"),
+    ]
+    swaps = [Swap(3, 40, 30, True)]
+    with pytest.raises(ValueError, match="cka.jsonl does not exist: run stages"):
+        swap_table.table(tmp_path, tmp_path)
+    (tmp_path / "cka.jsonl").write_text("".join(json.dumps(check) + "\n" for check in checks))
+    (tmp_path / "swaps.jsonl").write_text("".join(json.dumps(vars(swap)) + "\n" for swap in swaps))
+    swap_table.main(["--encoder_dir", str(tmp_path), "--ia_sft_dir", str(tmp_path), "--out", str(tmp_path / "t.md")])
+    text = capsys.readouterr().out
+    assert text.rstrip() == (tmp_path / "t.md").read_text().rstrip()
+    rows = [line.split(" | ") for line in text.splitlines() if line.startswith("| ")][2:]
+    assert [row[:2] for row in rows] == [["| 10", "-"], ["| 30", "0.9123"], ["| 40", "0.9800"]]
+    assert rows[1][3] == "alignment and the start of IA-SFT" and rows[2][3].startswith("IA-SFT from epoch 3 at ")
+    assert "Encoder swaps during IA-SFT: 1" in text

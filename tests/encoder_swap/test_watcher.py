@@ -1,0 +1,265 @@
+"""The watcher: its decisions, what it publishes, kills, and files of the pretraining that are not (yet) whole."""
+
+import json
+import threading
+from types import SimpleNamespace
+
+import pytest
+import torch
+import yaml
+from torch import nn
+
+from espnet_llmasr.asr.conformer import FireRedConformerEncoder
+from espnet_llmasr.asr.cr_ctc import CTCHead
+from espnet_llmasr.metrics.cka import linear_cka
+from espnet_llmasr.encoder_swap import run_dir as pretraining_module
+from espnet_llmasr.encoder_swap.store import EncoderStore
+from espnet_llmasr.encoder_swap.run_dir import Pretraining, encoder_and_head
+from espnet_llmasr.encoder_swap.probe import Probe
+from espnet_llmasr.encoder_swap.rule import SwapRule
+from espnet_llmasr.encoder_swap.watcher import Watcher, watch
+
+LENGTHS = torch.tensor([200, 60, 33])
+
+
+def encoder(seed):
+    torch.manual_seed(seed)
+    return FireRedConformerEncoder(output_size=16, num_blocks=2, attention_heads=2, kernel_size=5, pe_maxlen=60)
+
+
+def moved(state, amount, seed=9):
+    """An encoder `amount` away from another."""
+    torch.manual_seed(seed)
+    return {name: value + amount * torch.randn_like(value) for name, value in state.items()}
+
+
+class Identity(nn.Module):
+    """Features are the speech itself, (B, T, 80)."""
+
+    def forward(self, speech, lengths):
+        return speech, lengths
+
+
+@pytest.fixture(scope="module")
+def start():
+    return encoder(0).state_dict()
+
+
+@pytest.fixture()
+def new_watcher(tmp_path):
+    def build(threshold=0.975, start_step=100):
+        torch.manual_seed(3)
+        head = CTCHead(16, 5)
+        model = SimpleNamespace(encoder=encoder(1), frontend=Identity(), normalize=None, ctc_head=head)
+        speech = [(torch.randn(3, 200, 80), LENGTHS)]
+        store = EncoderStore(tmp_path / "store")
+        return Watcher(Probe(model, speech), store, tmp_path / "store" / "cka.jsonl", SwapRule(threshold, start_step))
+
+    return build
+
+
+# ---- checks --------------------------------------------------------------------------------------------------------
+
+
+def test_a_whole_pretraining(new_watcher, start):
+    watcher = new_watcher()
+    near, far = moved(start, 0.002), moved(start, 0.5)
+    steps = [(50, start), (100, start), (200, near), (300, far), (400, far)]
+    checks = [watcher.check(*step, None, False) for step in steps] + [watcher.check(400, far, None, True)]
+    assert checks[0] is None
+    assert [check.action for check in checks[1:]] == ["reference", "keep", "publish", "keep", "final"]
+    assert [check.reference_step for check in checks[1:]] == [0, 100, 100, 300, 300]
+    assert 0.975 < checks[2].cka < 1 and checks[3].cka < 0.975 and checks[4].cka == pytest.approx(1.0)
+    assert watcher.store.steps() == [300, 400] and watcher.store.final_step() == 400
+    assert all(value.equal(far[name]) for name, value in watcher.store.load(300).items())
+    lines = [json.loads(line) for line in watcher.log.read_text().splitlines()]
+    assert [line["step"] for line in lines] == [100, 200, 300, 400, 400]
+    assert len(lines[1]["cka_layers"]) == 2 and lines[1]["cka_layers"][-1] == lines[1]["cka"]
+
+
+def test_equation_12_per_utterance_on_valid_frames(new_watcher, start):
+    """Against single utterances without padding."""
+    watcher = new_watcher()
+    other = moved(start, 0.1)
+    watcher.check(100, start, None, False)
+    layers = watcher.probe.measure(other, None, watcher.reference).cka_layers
+    (feats, lengths), values = watcher.probe.feats[0], []
+    models = [encoder(0).eval(), encoder(0).eval()]
+    models[1].load_state_dict(other)
+    with torch.no_grad():
+        for row, n in zip(feats, lengths):
+            outputs = [model(row[None, :n], n[None])[0][0] for model in models]
+            values.append(float(linear_cka(*outputs)))
+    assert layers[-1] == pytest.approx(sum(values) / 3, abs=1e-5)
+
+
+# ---- kills ---------------------------------------------------------------------------------------------------------
+
+
+def run_all(build, start, kill=None):
+    """Checks the steps of a pretraining; `kill` = (method, n): the first watcher dies before the n-th call of it."""
+    states = [(100, start), (200, moved(start, 0.002)), (300, moved(start, 0.5)), (400, moved(start, 1.0, 8))]
+    watcher = build()
+    if kill is not None:
+        arm(watcher, *kill)
+    try:
+        for step, state in states:
+            watcher.check(step, state, None, step == 400)
+    except KeyboardInterrupt:
+        watcher = build()
+        for step, state in states:
+            if step > watcher.last_step() or (step == 400 and watcher.store.final_step() is None):
+                watcher.check(step, state, None, step == 400)
+    lines = [json.loads(line) for line in watcher.log.read_text().splitlines()]
+    return [(line["step"], line["reference_step"], line["action"]) for line in lines], watcher.store
+
+
+def arm(watcher, name, call):
+    """Interrupts before the `call`-th call of a method."""
+    owner = next(part for part in (watcher, watcher.store, watcher.probe) if hasattr(part, name))
+    original, calls = getattr(owner, name), []
+
+    def wrapper(*args):
+        calls.append(1)
+        if len(calls) == call:
+            raise KeyboardInterrupt
+        return original(*args)
+
+    setattr(owner, name, wrapper)
+
+
+KILLS = [(name, n) for name in ("_act", "_append") for n in (1, 2, 3, 4)] + [("publish_final", 1), ("measure", 3)]
+
+
+@pytest.mark.parametrize("kill", KILLS)
+def test_a_watcher_killed_anywhere_goes_on(new_watcher, start, kill):
+    log, store = run_all(new_watcher, start, kill)
+    published = [(400, 300, "publish")] * (kill == ("_append", 4))  # what was done is logged before it goes on
+    assert log[:-1] == [(100, 0, "reference"), (200, 100, "keep"), (300, 100, "publish"), *published]
+    assert log[-1] == (400, 400 if published else 300, "final")
+    assert store.steps() == [300, 400] and store.final_step() == 400
+
+
+def test_a_broken_published_encoder_is_not_taken_as_reference(new_watcher, start):
+    watcher = new_watcher()
+    watcher.check(100, start, None, False)
+    watcher.check(300, moved(start, 0.5), None, False)
+    watcher.store.path(300).write_bytes(b"PK broken")
+    assert new_watcher().reference_step == 100
+
+
+# ---- the pretraining's files ---------------------------------------------------------------------------------------
+
+
+class Training:
+    """Writes what ESPnet writes."""
+
+    def __init__(self, directory):
+        self.directory = directory
+        directory.mkdir()
+        self.configure(num_iters_per_epoch=100, accum_grad=4, distributed=False)
+
+    def configure(self, **config):
+        (self.directory / "config.yaml").write_text(yaml.safe_dump(config))
+
+    def epoch(self, number, state):
+        parts = {"encoder": state, "ctc_head": CTCHead(16, 5).state_dict(), "other": {"x": torch.ones(1)}}
+        weights = {f"{part}.{name}": value for part in parts for name, value in parts[part].items()}
+        torch.save(weights, self.directory / f"{number}epoch.pth")
+        (self.directory / "latest.pth").unlink(missing_ok=True)
+        (self.directory / "latest.pth").symlink_to(f"{number}epoch.pth")
+
+    def end(self):
+        (self.directory / "finished").write_text('{"max_epoch": 3}')
+
+
+@pytest.fixture()
+def training(tmp_path):
+    return Training(tmp_path / "pretrain")
+
+
+def test_begun_only_with_a_whole_configuration(tmp_path, training):
+    assert not Pretraining(tmp_path / "none").begun
+    assert Pretraining(training.directory).begun
+    path = training.directory / "config.yaml"
+    text = path.read_text()
+    for part in ("", "accum_grad: 4\n", "a: [1, "):
+        path.write_text(part)
+        assert not Pretraining(training.directory).begun
+    path.write_text(text)
+    assert Pretraining(training.directory).updates_per_epoch() == 25
+
+
+def test_epochs_need_a_fixed_length(training):
+    training.configure(num_iters_per_epoch=None, accum_grad=4)
+    with pytest.raises(ValueError, match="no num_iters_per_epoch"):
+        Pretraining(training.directory).updates_per_epoch()
+
+
+def test_newest_epoch(training, start):
+    pretraining = Pretraining(training.directory)
+    assert pretraining.newest() is None
+    training.epoch(2, start)
+    number, state, head = pretraining.newest()
+    assert number == 2 and set(state) == set(start) and set(head) == set(CTCHead(16, 5).state_dict())
+    assert pretraining.newest(after=2) is None
+    path = training.directory / "2epoch.pth"
+    path.write_bytes(path.read_bytes()[:-100])  # being written anew
+    assert pretraining.newest() is None
+    path.unlink()  # pruned
+    assert pretraining.newest() is None
+    assert not pretraining.ended
+
+
+def test_an_epoch_pruned_while_it_is_read(training, start, monkeypatch):
+    training.epoch(1, start)
+
+    def gone(path):
+        path.unlink()
+        return encoder_and_head(path)
+
+    monkeypatch.setattr(pretraining_module, "encoder_and_head", gone)
+    assert Pretraining(training.directory).newest() is None
+
+
+def test_watch_until_the_end(training, new_watcher, start):
+    """The training goes on beside; its last epoch comes together with the end mark."""
+    watcher = new_watcher(start_step=25)
+
+    def train():
+        training.epoch(3, moved(start, 1.0, 8))
+        training.end()
+
+    training.epoch(1, start)
+    timer = threading.Timer(0.5, train)
+    timer.start()
+    watch(Pretraining(training.directory), watcher, poll_s=0.05)
+    timer.join()
+    assert [(c.step, c.action) for c in watcher.checks()] == [(25, "reference"), (75, "final")]
+    assert watcher.store.final_step() == 75
+    watch(Pretraining(training.directory), new_watcher(), poll_s=0.05)  # nothing is left to do
+    assert len(watcher.checks()) == 2
+
+
+def test_watch_ends_if_the_last_epoch_was_checked_before(training, new_watcher, start):
+    watcher = new_watcher(start_step=25)
+    training.epoch(1, start)
+    watcher.check(25, start, None, False)
+    training.end()
+    watch(Pretraining(training.directory), watcher)
+    assert [(c.step, c.action) for c in watcher.checks()] == [(25, "reference"), (25, "final")]
+
+
+def test_a_pretraining_that_went_on_after_its_end_has_another_last_encoder(training, new_watcher, start):
+    training.epoch(1, start)
+    training.end()
+    watch(Pretraining(training.directory), new_watcher(start_step=25))
+    training.epoch(2, moved(start, 1.0, 8))
+    watch(Pretraining(training.directory), new_watcher(start_step=25))
+    assert new_watcher().store.final_step() == 50 and new_watcher().store.steps() == [25, 50]
+
+
+def test_watch_an_ended_training_without_weights(training, new_watcher):
+    training.end()
+    with pytest.raises(ValueError, match="has ended but latest.pth is missing or broken"):
+        watch(Pretraining(training.directory), new_watcher())
