@@ -18,7 +18,7 @@ from espnet_llmasr.cli import MIN_FS, Parser, at_least, run
 from espnet_llmasr.data.dump import Dump
 from espnet_llmasr.data.kaldi import audio_table, read_training_text, read_utterances
 from espnet_llmasr.files import count_rows, replacing, write_atomically
-from espnet_llmasr.text.phonemes import INVENTORIES, Characters, make_units
+from espnet_llmasr.text.phonemes import INVENTORIES, Characters, make_labelizer
 
 
 def with_progress(results: Iterable, total: int, interval_s: float = 10.0) -> Iterator:
@@ -52,7 +52,7 @@ def prepare_units(args, scratch: Path):
     if args.unit == "char" and tokens.exists() and not args.token_text:
         return Characters(read_tokens(tokens))
     lines = read_training_text(args.token_text or args.data / "text", scratch) if args.unit == "char" else ()
-    units = make_units(args.unit, lines, args.inventory)
+    units = make_labelizer(args.unit, lines, args.inventory)
     if tokens.exists() and read_tokens(tokens) != units.tokens:
         raise ValueError(
             f"{tokens} holds {len(read_tokens(tokens))} tokens, other than the {len(units.tokens)} of"

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Dict, List
 
 from espnet_llmasr.cli import Parser, at_least, device, run
+from espnet_llmasr.data.kaldi import read_utt2lang
 from espnet_llmasr.files import read_scp
-from espnet_llmasr.guard.trial import read_langs
 from espnet_llmasr.observe.embedder import TextEmbedder
 from espnet_llmasr.observe.phonetic import phone_shares, phones_of
 from espnet_llmasr.text.inventories import INVENTORIES
@@ -38,7 +38,7 @@ def get_parser() -> Parser:
 def read_phones(args, texts: Dict[str, str]) -> Dict[str, List[str]]:
     """The phones of all transcripts. Raises ValueError if --phones lacks one of them."""
     if args.phones is None:
-        return phones_of(texts, read_langs(args.data_dir), args.inventory)
+        return phones_of(texts, read_utt2lang(args.data_dir), args.inventory)
     table = read_scp(args.phones)
     missing = [uid for uid in texts if uid not in table]
     if missing:

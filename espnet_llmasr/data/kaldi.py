@@ -5,9 +5,9 @@ import re
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import Iterator, List, NamedTuple, Optional, Tuple
+from typing import Dict, Iterator, List, NamedTuple, Optional, Tuple
 
-from espnet_llmasr.files import BYTE_ORDER, SortedTable, read_rows, sorted_file
+from espnet_llmasr.files import BYTE_ORDER, SortedTable, read_rows, read_scp, sorted_file
 
 END = ("\U0010ffff", "")  # sorts behind every id
 BOM = b"\xef\xbb\xbf"
@@ -147,3 +147,8 @@ def read_training_text(text: Path, scratch: Path) -> Iterator[str]:
     spoken_lines = Table(sorted_path(spoken, scratch)) if spoken.exists() else None
     for key, line in read_rows(sorted_path(text, scratch)):
         yield (spoken_lines and spoken_lines.get(key)) or line
+
+
+def read_utt2lang(data: Path) -> Dict[str, str]:
+    """id -> language; empty if the directory has no utt2lang."""
+    return read_scp(data / "utt2lang") if (data / "utt2lang").exists() else {}

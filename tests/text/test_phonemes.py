@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from espnet_llmasr.text import english, phonemes
-from espnet_llmasr.text.phonemes import Characters, Phonemizer, make_units, min_frames
+from espnet_llmasr.text.phonemes import Characters, Phonemizer, make_labelizer, min_frames
 
 
 @pytest.fixture(scope="module")
@@ -150,13 +150,13 @@ def test_unknown_inventory_or_unit():
     with pytest.raises(ValueError, match="'ipa'.*zh_en"):
         Phonemizer("ipa")
     with pytest.raises(ValueError, match="'word'.*phone or char"):
-        make_units("word")
+        make_labelizer("word")
     with pytest.raises(ValueError, match="'ipa'.*shared_ipa"):
-        make_units("phone", inventory="ipa")
+        make_labelizer("phone", inventory="ipa")
 
 
 def test_characters():
-    units = make_units("char", ["好 it Is", "我，们"])
+    units = make_labelizer("char", ["好 it Is", "我，们"])
     assert units.tokens == ["<blank>", "<unk>", "<space>", "i", "s", "t", "们", "好", "我"]
     assert units("我 it, is 坏", "yue") == units("我 it, is 坏") == ["我", "i", "t", "<space>", "i", "s", "<unk>"]
     assert Characters(units.tokens)("好") == ["好"]
@@ -168,9 +168,9 @@ def test_a_list_that_is_not_of_characters_is_refused(tokens):
         Characters(tokens)
 
 
-def test_make_units_phone_is_the_full_inventory():
-    assert make_units("phone", ["好"]).tokens == Phonemizer().tokens
-    assert make_units("phone", inventory="zh_en_yue").tokens == Phonemizer("zh_en_yue").tokens
+def test_make_labelizer_phone_is_the_full_inventory():
+    assert make_labelizer("phone", ["好"]).tokens == Phonemizer().tokens
+    assert make_labelizer("phone", inventory="zh_en_yue").tokens == Phonemizer("zh_en_yue").tokens
 
 
 @pytest.mark.parametrize("labels, frames", [("", 0), ("a", 1), ("a b", 2), ("a a", 3), ("a a a b b a", 9)])

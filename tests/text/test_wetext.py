@@ -63,7 +63,7 @@ def test_missing_package_is_named_at_the_first_line_with_digits(monkeypatch):
     monkeypatch.setitem(sys.modules, "tn", None)
     monkeypatch.setattr(wetext, "MEMO", 0)
     wetext._grammar.cache_clear()
-    wetext._shipped.cache_clear()
+    wetext._run_fst.cache_clear()
     assert Transcript()("No digits.", "en") == ("no digits", "")
     with pytest.raises(ValueError, match="pip install WeTextProcessing"):
         Transcript()("Digits: 3.", "en")

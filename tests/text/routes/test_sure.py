@@ -60,7 +60,7 @@ def without_short_cuts(line):
 def test_odd_lines(odd_lines):
     for line in odd_lines:
         tokens = score_tokens(ROUTE.normalize(line, "zh"))
-        assert len(line) > wetext.WHOLE or tokens == without_short_cuts(line), line
+        assert len(line) > wetext.MAX_CHARS or tokens == without_short_cuts(line), line
 
 
 def test_random_lines_read_in_pieces_and_whole():

@@ -1,36 +1,12 @@
-"""Decoding under the guard, and the commands around it."""
+"""The commands of the guard: calibration, verification, decoding, and tests with corrupted audio."""
 
 import json
 
 import pytest
-import torch
-from torch.nn.utils.rnn import pad_sequence
 
-from espnet_llmasr.bin import calibrate_guard, llm_asr_inference, measure_guard
-from espnet_llmasr.bin import verify_transcripts as witness
+from espnet_llmasr.bin import calibrate_guard, llm_asr_inference, measure_guard, verify_transcripts
 from espnet_llmasr.files import read_scp, write_scp
-from espnet_llmasr.tasks.llm_asr import LLMASRTask
 from espnet_llmasr.tasks.phoneme_ctc import PhonemeCTCTask
-from espnet_llmasr.text.inventories import read_tokens
-from espnet_llmasr.train.speech_batches import read_audio
-
-
-@pytest.fixture(scope="module")
-def llm_model(llm_options, tmp_path_factory):
-    out = tmp_path_factory.mktemp("model") / "out"
-    LLMASRTask.main(cmd=llm_options(out, max_epoch=1))
-    return out
-
-
-@pytest.fixture(scope="module")
-def head(phone_options, corpus, tmp_path_factory):
-    """A calibrated CTC head."""
-    out = tmp_path_factory.mktemp("head") / "out"
-    tokens = out.parent / "phones.txt"
-    tokens.write_text("".join(f"{token}\n" for token in read_tokens("zh_en")), encoding="utf-8")
-    PhonemeCTCTask.main(cmd=phone_options(out, token_list=str(tokens), max_epoch=1))
-    calibrate_guard.main([*files(out), "--data_dir", str(corpus / "valid")])
-    return out
 
 
 def files(head):
@@ -52,10 +28,18 @@ def set_threshold(head, folder, threshold):
     return folder
 
 
+@pytest.fixture(scope="module")
+def head(ctc_head, corpus, tmp_path_factory):
+    """A CTC head that is calibrated on the validation set."""
+    out = set_threshold(ctc_head, tmp_path_factory.mktemp("calibrated") / "head", 0.5)
+    calibrate_guard.main([*files(out), "--data_dir", str(corpus / "valid")])
+    return out
+
+
 def test_calibration_is_the_quantile_of_the_true_transcripts(head, corpus, tmp_path):
     saved = json.loads((head / "guard.json").read_text())
     options = [*files(head), "--data_dir", str(corpus / "valid"), "--hyp", str(corpus / "valid" / "text")]
-    witness.main([*options, "--output_dir", str(tmp_path)])
+    verify_transcripts.main([*options, "--output_dir", str(tmp_path)])
     confidences = sorted(float(value) for value in read_scp(tmp_path / "confidence").values())
     assert saved["utterances"] == 4 and saved["doubt"] == pytest.approx(confidences[0], abs=1e-6)
     assert read_scp(tmp_path / "flagged") == {}
@@ -65,7 +49,7 @@ def test_calibration_is_the_quantile_of_the_true_transcripts(head, corpus, tmp_p
 
 
 def test_flags_beside_the_same_transcripts(llm_model, head, corpus, tmp_path):
-    always = set_threshold(head, tmp_path / "head", 1.0)
+    always = set_threshold(head, tmp_path / "copy", 1.0)
     llm_asr_inference.main(decode(llm_model, corpus / "train", tmp_path / "off"))
     llm_asr_inference.main(decode(llm_model, corpus / "train", tmp_path / "flag", "--guard", "flag", *files(always)))
     for name in ("text", "score"):
@@ -78,7 +62,7 @@ def test_flags_beside_the_same_transcripts(llm_model, head, corpus, tmp_path):
 
 
 def test_files_of_an_earlier_guard_do_not_survive(llm_model, head, corpus, tmp_path):
-    always = set_threshold(head, tmp_path / "head", 1.0)
+    always = set_threshold(head, tmp_path / "copy", 1.0)
     out = tmp_path / "out"
     llm_asr_inference.main(decode(llm_model, corpus / "valid", out, "--guard", "redecode", *files(always)))
     names = {path.name for path in out.iterdir()}
@@ -89,8 +73,8 @@ def test_files_of_an_earlier_guard_do_not_survive(llm_model, head, corpus, tmp_p
     assert {path.name for path in out.iterdir()} == {"text", "score"}
 
 
-def test_second_decoding_says_what_has_come_of_it(llm_model, head, corpus, tmp_path):
-    always = set_threshold(head, tmp_path / "head", 1.0)
+def test_second_decodings_are_recorded(llm_model, head, corpus, tmp_path):
+    always = set_threshold(head, tmp_path / "copy", 1.0)
     data = corpus / "train"
     for mode in ("flag", "redecode"):
         llm_asr_inference.main(decode(llm_model, data, tmp_path / mode, "--guard", mode, *files(always)))
@@ -110,36 +94,7 @@ def test_second_decoding_says_what_has_come_of_it(llm_model, head, corpus, tmp_p
         assert row["final"]["confidence"] == float(after[uid])
 
 
-def test_only_the_doubtful_rows_of_a_batch_are_decoded_again(llm_model, head, corpus, monkeypatch):
-    """Each with its own frames, duration, heard phones and language."""
-    options = [f"{llm_model}/config.yaml", f"{llm_model}/latest.pth", "cpu", 2, 2.0, "redecode"]
-    speech2text = llm_asr_inference.Speech2Text(*options, f"{head}/config.yaml", f"{head}/latest.pth")
-    wavs = sorted(read_scp(corpus / "train" / "wav.scp").items())[:4]
-    rows = [torch.from_numpy(read_audio(uid, wav, 16000)) for uid, wav in wavs]
-    doubts, generated, checked, chosen = iter([False, True, False, True]), [], [], []
-    guard, generate = speech2text.guard, speech2text._generate
-    check, choose = guard.check, guard.choose
-
-    def record(calls, function):
-        return lambda *args: calls.append(args) or function(*args)
-
-    monkeypatch.setattr(guard, "is_doubtful", lambda one: next(doubts))
-    monkeypatch.setattr(speech2text, "_generate", record(generated, generate))
-    monkeypatch.setattr(guard, "check", record(checked, check))
-    monkeypatch.setattr(guard, "choose", record(chosen, choose))
-    lengths = torch.tensor([len(row) for row in rows])
-    found = speech2text.batch(pad_sequence(rows, True), lengths, ["en", "zh", "en", "zh-en"])
-    (frames, frame_lengths, *_), (again, again_lengths, seconds, search) = generated
-    assert search.beam_size == search.candidates == 6 and torch.equal(again_lengths, frame_lengths[[1, 3]])
-    assert torch.equal(again, frames[[1, 3], : int(again_lengths.max())])
-    assert torch.equal(seconds, lengths[[1, 3]] / 16000)
-    assert [language for _, _, language in checked[:4]] == ["en", "zh", "en", "zh-en"]
-    for row, (heard, first, candidates, language) in zip((1, 3), chosen):
-        assert heard is checked[row][0] and language == checked[row][2] and len(candidates) == 6
-        assert first == check(*checked[row]) and (found[row].first or found[row]) == first
-
-
-def test_replaced_audio_is_measured(head, corpus, tmp_path):
+def test_corrupted_audio_is_measured(head, corpus, tmp_path):
     (tmp_path / "hyp" / "valid").mkdir(parents=True)
     write_scp(tmp_path / "hyp" / "valid" / "text", read_scp(corpus / "valid" / "text"))
     out = tmp_path / "guard"
@@ -169,7 +124,7 @@ def test_a_guard_that_cannot_be(command, llm_model, head, corpus, tmp_path):
     assert f"no file none/config.yaml, which --guard flag needs: {advice}" in message(
         "--guard", "flag", "--ctc_train_config", "none/config.yaml", "--ctc_model_file", "none/latest.pth"
     )
-    copy = set_threshold(head, tmp_path / "head", 0.5)
+    copy = set_threshold(head, tmp_path / "copy", 0.5)
     (copy / "guard.json").unlink()
     assert "so the guard has no threshold: run stage 10" in message("--guard", "flag", *files(copy))
     assert not (tmp_path / "o").exists()
@@ -187,7 +142,7 @@ def test_transcripts_of_other_utterances(command, head, corpus, tmp_path, change
     change(texts)
     write_scp(tmp_path / "text", texts)
     options = ["--data_dir", corpus / "valid", "--hyp", tmp_path / "text", "--output_dir", tmp_path / "out"]
-    assert message in last_line(command(witness, *files(head), *options)) and not (tmp_path / "out").exists()
+    assert message in last_line(command(verify_transcripts, *files(head), *options)) and not (tmp_path / "out").exists()
 
 
 def test_no_utterances(command, head, tmp_path):
@@ -195,12 +150,12 @@ def test_no_utterances(command, head, tmp_path):
         (tmp_path / name).touch()
     options = ["--data_dir", tmp_path, "--hyp", tmp_path / "text", "--output_dir", tmp_path / "out"]
     message = f"{tmp_path}/wav.scp is empty: run the data stage (2)"
-    assert last_line(command(witness, *files(head), *options)).endswith(message) and not (tmp_path / "out").exists()
+    assert last_line(command(verify_transcripts, *files(head), *options)).endswith(message) and not (tmp_path / "out").exists()
 
 
-def test_tokens_of_an_unknown_unit(command, phone_options, corpus, tmp_path):
+def test_tokens_of_no_known_labels(command, phone_options, corpus, tmp_path):
     """The corpus of these tests has phones of its own."""
-    out = tmp_path / "head"
+    out = tmp_path / "copy"
     PhonemeCTCTask.main(cmd=phone_options(out, max_epoch=1))
     done = command(calibrate_guard, *files(out), "--data_dir", corpus / "valid")
     assert "the CTC head has 10 tokens, which are neither a phone inventory" in last_line(done)
