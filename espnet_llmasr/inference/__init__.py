@@ -1,1 +1,4 @@
-"""Decoding of a trained LLM-ASR model: beam search, hypotheses, the guard, and `Speech2Text`, the Python interface."""
+"""From audio to transcripts: Speech2Text, beam search, hypotheses, and the guard that flags or replaces them.
+
+Start with speech2text.py.
+"""
