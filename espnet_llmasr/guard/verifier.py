@@ -52,9 +52,9 @@ class CTCVerifier:
 
     confidence = exp((log p(path of the labels) - log p(greedy path)) / max(known, greedy)) * known / labels
 
-    where "labels" counts the labels of the transcript, "known" those with a token, and "greedy" the greedy ones. The confidence is 1 for the
-    greedy output itself, and 0 if the labels need more frames than there are. The path of the empty transcript is blank
-    in all frames.
+    where "labels" counts the labels of the transcript, "known" those with a token, and "greedy" the greedy ones. The
+    confidence is 1 for the greedy output itself, and 0 if the labels need more frames than there are. The path of the
+    empty transcript is blank in all frames.
 
     Raises:
         ValueError: files that do not fit together, or a head whose tokens are no known kind of labels.

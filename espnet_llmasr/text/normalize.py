@@ -55,8 +55,8 @@ def compose(text: str) -> str:
 def score_tokens(text: str) -> List[str]:
     """Tokens of the mixed error rate: Han characters, and the words between blanks and punctuation.
 
-    All are lower case; an apostrophe stays only inside a word. The error rate over these tokens is the WER of an English
-    line, the CER of a Mandarin line and the MER of a mixed one.
+    All are lower case; an apostrophe stays only inside a word. The error rate over these tokens is the WER of an
+    English line, the CER of a Mandarin line and the MER of a mixed one.
 
     >>> score_tokens("用Python写，don’t stop!")
     ['用', 'python', '写', "don't", 'stop']

@@ -56,13 +56,14 @@ def run_fst(name: str, line: str) -> str:
     they are read only once.
     """
     if len(line) <= MAX_CHARS:
-        return _run_fst(name, line)
-    return " ".join(_run_fst(name, piece) for piece in _PIECE.findall(line))
+        return run_piece(name, line)
+    return " ".join(run_piece(name, piece) for piece in _PIECE.findall(line))
 
 
 @lru_cache(MEMO)
-def _run_fst(name: str, line: str) -> str:
-    return _grammar(name).normalize(line)
+def run_piece(name: str, piece: str) -> str:
+    """The output of the FSTs of that name for at most `MAX_CHARS` characters; it is remembered."""
+    return load_fsts(name).normalize(piece)
 
 
 def readable(text: str) -> str:
@@ -80,7 +81,12 @@ def rows(package: str, tables: str) -> List[List[str]]:
 
 
 @lru_cache(None)
-def _grammar(name: str):
+def load_fsts(name: str):
+    """The object of WeTextProcessing that applies the FSTs of that name in the wheel.
+
+    Raises:
+        ValueError: WeTextProcessing is not installed, or its wheel lacks the FSTs.
+    """
     module, normalizer = FSTS[name]
     reader = getattr(_import(module), normalizer)
     package = module.partition(".")[0]

@@ -142,7 +142,8 @@ def test_transcripts_of_other_utterances(command, head, corpus, tmp_path, change
     change(texts)
     write_scp(tmp_path / "text", texts)
     options = ["--data_dir", corpus / "valid", "--hyp", tmp_path / "text", "--output_dir", tmp_path / "out"]
-    assert message in last_line(command(verify_transcripts, *files(head), *options)) and not (tmp_path / "out").exists()
+    assert message in last_line(command(verify_transcripts, *files(head), *options))
+    assert not (tmp_path / "out").exists()
 
 
 def test_no_utterances(command, head, tmp_path):
@@ -150,7 +151,8 @@ def test_no_utterances(command, head, tmp_path):
         (tmp_path / name).touch()
     options = ["--data_dir", tmp_path, "--hyp", tmp_path / "text", "--output_dir", tmp_path / "out"]
     message = f"{tmp_path}/wav.scp is empty: run the data stage (2)"
-    assert last_line(command(verify_transcripts, *files(head), *options)).endswith(message) and not (tmp_path / "out").exists()
+    assert last_line(command(verify_transcripts, *files(head), *options)).endswith(message)
+    assert not (tmp_path / "out").exists()
 
 
 def test_tokens_of_no_known_labels(command, phone_options, corpus, tmp_path):

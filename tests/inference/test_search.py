@@ -123,7 +123,7 @@ def batch(model_args, load_batch):
 
 @pytest.fixture(scope="module")
 def talker(model):
-    """A model with different transcripts of different speech, some of them loops: far from its small initial weights."""
+    """A model far from its small initial weights: different transcripts of different speech, some of them loops."""
     model = deepcopy(model)
     torch.manual_seed(1)
     for parameter in model.llm.parameters():
@@ -225,7 +225,8 @@ def test_loops_end_early_and_the_rest_is_the_same(talker, search, beam_size):
 
 def test_all_beams_as_candidates(talker, search):
     options = dict(beam_size=4, tokens_per_second=40.0)
-    for candidates, (best,) in zip(search(talker, range(3), candidates=4, **options), search(talker, range(3), **options)):
+    found, best_ones = (search(talker, range(3), candidates=number, **options) for number in (4, 1))
+    for candidates, (best,) in zip(found, best_ones):
         scores = [candidate.score for candidate in candidates]
         assert len(candidates) == 4 and scores == sorted(scores, reverse=True)
         assert candidates[0].ids == best.ids and candidates[0].score == pytest.approx(best.score, abs=1e-5)

@@ -6,7 +6,6 @@ import sys
 import pytest
 
 from espnet_llmasr.text.ctc_labels import CTCLabelizer, find_labelizer
-from espnet_llmasr.text import script
 from espnet_llmasr.text.inventories import read_tokens
 from espnet_llmasr.text.phonemes import Characters, Phonemizer
 
@@ -73,7 +72,7 @@ def bare(monkeypatch, caplog):
     for module in ("tn", "opencc"):
         monkeypatch.setitem(sys.modules, module, None)
     monkeypatch.setattr("espnet_llmasr.text.ctc_labels.find_spec", lambda name: None)
-    script._converter.cache_clear()
+    monkeypatch.setattr("espnet_llmasr.text.transcript.simplified", lambda text: pytest.fail("OpenCC is used"))
     caplog.set_level(logging.WARNING)
     return CTCLabelizer(read_tokens("zh_en"))
 
