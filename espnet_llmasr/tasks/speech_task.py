@@ -26,11 +26,11 @@ from espnet_llmasr.asr.cr_ctc import SpecAugment
 from espnet_llmasr.asr.fbank import KaldiFbank
 from espnet_llmasr.files import PathLike
 from espnet_llmasr.tasks.checks import build, check_options, check_same_training
+from espnet_llmasr.tasks.trainer import Trainer
 from espnet_llmasr.train.augment import Augmentation, AugmentedDataset, NumberedBatches
 from espnet_llmasr.train.batches import frame_batches, read_num_frames
 from espnet_llmasr.train.preprocessor import Utterance, collate
 from espnet_llmasr.train.speech_batches import AudioTable
-from espnet_llmasr.train.trainer import Trainer
 
 frontend_choices = ClassChoices("frontend", dict(kaldi_fbank=KaldiFbank), AbsFrontend, default="kaldi_fbank")
 specaug_choices = ClassChoices("specaug", dict(masks=SpecAugment), torch.nn.Module, default=None, optional=True)

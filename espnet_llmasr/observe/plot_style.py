@@ -1,4 +1,4 @@
-"""What the figures share: matplotlib without a display, colours that colour-blind readers can tell apart, files."""
+"""The style of all figures: matplotlib without a display, colours that colour-blind readers can tell apart, files."""
 
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -9,7 +9,6 @@ from espnet_llmasr.files import atomic_path
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe and Ito
 MARKERS = "osD^vP*"
-METRICS = (("nse", "NSE"), ("pai", "PAI (bits)"), ("csai", "CSAI (bits)"))
 GREY = "#666666"
 _STYLE = {
     "font.size": 10,
@@ -34,14 +33,14 @@ def marker(number: int) -> str:
 
 
 def require_matplotlib() -> None:
-    """Raises ValueError, with the command that installs it, where it is not: to be asked before any work."""
+    """Raises ValueError, with the command that installs it, where matplotlib is missing; call it before any work."""
     if find_spec("matplotlib") is None:
         raise ValueError("figures need matplotlib, which is not installed: pip install matplotlib")
 
 
 @contextmanager
 def style() -> Iterator[None]:
-    """What is drawn and saved inside looks like the other figures; the caller's own settings come back afterwards."""
+    """A context in which figures are drawn and saved in our style; the caller's own settings come back afterwards."""
     import matplotlib
 
     with matplotlib.rc_context(_STYLE):

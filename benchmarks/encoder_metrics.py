@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Speed, memory and bias of NSE, PAI, CSAI and CKA at the paper's size (d = 1280, 25 Hz), on two cores.
 
-    python benchmarks/observatory.py            (about 6 minutes; prints what stands in observatory.md)
-    python benchmarks/observatory.py metrics    (one part: metrics, forms, streaming, memory or bias)
+    python benchmarks/encoder_metrics.py            (about 6 minutes; prints what stands in encoder_metrics.md)
+    python benchmarks/encoder_metrics.py metrics    (one part: metrics, forms, streaming, memory or bias)
 
 Every part runs in a process of its own, so that its peak memory is its own. Features are random, drawn one utterance
 at a time, and drawing them is not timed: it stands for the encoder, which has its own cost.
@@ -20,13 +20,9 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from espnet_llmasr.metrics.accessible_information import (  # noqa: E402
-    Choices,
-    accessible_information,
-    permutation_baseline,
-    pool,
-)
+from espnet_llmasr.metrics.accessible_information import EstimatorConfig, pool  # noqa: E402
 from espnet_llmasr.metrics.cka import PooledCKA, feature_cka, gram_cka, linear_cka  # noqa: E402
+from espnet_llmasr.metrics.encoder_metrics import permutation_baseline, set_metrics  # noqa: E402
 from espnet_llmasr.metrics.spectral_entropy import nse  # noqa: E402
 
 UTTERANCES, FRAMES, WIDTH = 1000, 250, 1280
@@ -68,7 +64,7 @@ def metrics():
     targets = torch.stack(pooled), phonetic, torch.randn(UTTERANCES, EMBEDDING, generator=generator)
     text = torch.randn(UTTERANCES, LLM_WIDTH, generator=generator)
     clock.time("CKA with text (Eq. 10)", linear_cka, torch.stack(means), text)
-    clock.time("PAI and CSAI", accessible_information, *targets)
+    clock.time("PAI and CSAI", set_metrics, *targets)
     print("| figure | seconds |\n|---|---|")
     for name, seconds in [*clock.items(), ("all four metrics", clock.total())]:
         print(f"| {name} | {seconds:.1f} |")
@@ -138,10 +134,10 @@ def bias():
     print("|---" * 9 + "|")
     for count, k, ridge in ((100, 8, 0.0), (300, 16, 0.0), (1000, 16, 0.0), (1000, 16, 0.01), (1000, 64, 0.01)):
         noise = [torch.randn(count, width, generator=generator) for width in (512, PHONES, 256)]
-        found = accessible_information(*noise, Choices(k, ridge))
-        mean = permutation_baseline(*noise, Choices(k, ridge))
-        row = [f"{found.pai:.3f}", f"{mean.pai:.3f} ± {mean.pai_std:.3f}", f"{expected_bias(count, k):.3f}"]
-        row += [f"{found.csai:.3f}", f"{mean.csai:.3f} ± {mean.csai_std:.3f}", f"{expected_bias(count, k, k):.3f}"]
+        found = set_metrics(*noise, EstimatorConfig(k, ridge))
+        mean = permutation_baseline(*noise, EstimatorConfig(k, ridge))
+        row = [f"{found['pai']:.3f}", f"{mean['pai']:.3f} ± {mean['pai_std']:.3f}", f"{expected_bias(count, k):.3f}"]
+        row += [f"{found['csai']:.3f}", f"{mean['csai']:.3f} ± {mean['csai_std']:.3f}", f"{expected_bias(count, k, k):.3f}"]
         print(f"| {count} | {k} | {ridge} | {' | '.join(row)} |")
 
 

@@ -1,8 +1,8 @@
-"""Bags of phones by hand."""
+"""Shares of phones by hand."""
 
 import pytest
 
-from espnet_llmasr.observe.phonetic import phone_shares, phones_of
+from espnet_llmasr.observe.make_targets import phone_shares, phones_of
 
 
 def test_shares_sum_to_one_and_unknown_is_left_out():
