@@ -5,7 +5,7 @@ from typing import Dict, Mapping
 import numpy as np
 
 from espnet_llmasr.text.normalize import score_tokens
-from espnet_llmasr.data.noise import KINDS
+from espnet_llmasr.data.sounds import KINDS
 
 TRIES = 1000  # draws of another utterance before all transcripts are taken to be the same
 

@@ -8,7 +8,7 @@ from espnet_llmasr.files import read_scp
 from espnet_llmasr.guard.replaced import half_replaced, noise_like, others
 from espnet_llmasr.guard.report import Case, figures, table
 from espnet_llmasr.guard.trial import Trial
-from espnet_llmasr.data.noise import KINDS
+from espnet_llmasr.data.sounds import KINDS
 from espnet_llmasr.train.speech_batches import read_audio
 
 

@@ -1,1 +1,1 @@
-"""The guard that keeps test sets out of the training data: ids, audio fingerprints and text (check_overlap.py)."""
+"""Keeps test sets out of the training data: compares ids, audio fingerprints and text (local/check_overlap.py)."""

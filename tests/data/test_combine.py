@@ -88,9 +88,9 @@ def test_mistakes_are_one_line_and_leave_the_old_directory(whole, shards, data_d
     (torn / "text").write_text("c_1-1 seven\n")
     for parts, said in (
         ([whole, twin], f"b_2-1 is in {whole} and in {twin}: ids must differ"),
-        ([shards[0], other], "two recordings are called rec_y: /y.wav and /other.wav"),
+        ([shards[0], other], "two recordings are called rec_y: /other.wav and /y.wav"),
         ([whole, late], f"b_2-1 of {whole} comes after b_15-1, but its speaker b_2 before z"),
-        ([torn], f"{torn}: the ids of text, utt2spk, utt2lang, utt2dur, wav.scp differ or do not ascend in line 2"),
+        ([torn], f"{torn}: utterance 'c_1-2' is not in text: local/check_data.py {torn} lists all problems"),
         ([whole, whole], f"{whole} is given twice"),
         ([tmp_path / "none"], f"{tmp_path}/none is no directory"),
         ([out], f"{out} would replace {out}"),

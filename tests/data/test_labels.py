@@ -5,8 +5,11 @@ import sys
 
 import numpy as np
 import pytest
+
+from espnet_llmasr.asr.conformer import subsampled_length
+from espnet_llmasr.asr.fbank import num_frames
 from espnet_llmasr.bin import format_data
-from espnet_llmasr.data.checks import encoder_frames
+from espnet_llmasr.data.writer import DumpWriter
 from espnet_llmasr.text.phonemes import Phonemizer
 
 RATE = 16000
@@ -73,7 +76,7 @@ def test_every_bad_utterance_is_dropped_counted_and_named(data, caplog):
 
 def test_ctc_condition_to_the_frame(data):
     """One second has 98 fbank and 23 encoder frames: twelve equal labels need 23, a thirteenth one more."""
-    assert encoder_frames(98) == 23
+    assert subsampled_length(num_frames(RATE, RATE)) == 23
     data.add("fits", text="你好" * 5 + "你")
     data.add("fits_exactly", text="啊啊啊啊啊啊啊啊啊啊啊啊", samples=data.noise(1.0))
     data.add("one_short", text="啊啊啊啊啊啊啊啊啊啊啊啊好")
@@ -109,7 +112,7 @@ def test_a_failure_in_the_middle_keeps_the_previous_dump(data, monkeypatch):
     data.add("a")
     data.run()
     before = data.snapshot()
-    monkeypatch.setattr(format_data.Dump, "finish", lambda *args: 1 / 0)
+    monkeypatch.setattr(DumpWriter, "finish", lambda *args: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         data.run()
     assert data.snapshot() == before and not list(data.out.parent.glob(".*"))
