@@ -207,6 +207,6 @@ def progress(items: Iterable[T], what: str, interval_s: float = 10.0) -> Iterato
     last = time.monotonic()
     for number, item in enumerate(items, 1):
         yield item
-        if number % 64 == 0 and time.monotonic() - last > interval_s:
+        if time.monotonic() - last > interval_s:
             last = time.monotonic()
             logging.info("%d %s", number, what)
