@@ -2,9 +2,10 @@
 
 import json
 
-import prepare
 import pytest
-from espnet_llmasr.data.corpora.base import Source
+
+from espnet_llmasr.data.formats.source import Source
+from espnet_llmasr.data.prepare import load
 
 
 @pytest.fixture
@@ -85,7 +86,7 @@ def test_gigaspeech_other_parts_hold_only_their_own(make, giga):
 
 def test_gigaspeech_punctuation_is_written_for_formatted_text(giga):
     source = Source(giga, "L", giga, giga)
-    texts = [utterance.text for utterance in prepare.load("gigaspeech").read(source)]
+    texts = [utterance.text for utterance in load("gigaspeech").read(source)]
     assert texts == ["FOUR O'CLOCK, SAID WILLIAMS.", "REALLY? YES!"]
 
 

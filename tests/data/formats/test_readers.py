@@ -8,8 +8,9 @@ import tarfile
 import pyarrow
 import pyarrow.parquet
 import pytest
-from espnet_llmasr.data.corpora.base import Source
-from espnet_llmasr.data.corpora.readers import Shards, json_items, json_lines, lines, parquet, table, tar_members
+
+from espnet_llmasr.data.formats.readers import Shards, json_items, json_lines, lines, parquet, table, tar_members
+from espnet_llmasr.data.formats.source import Source
 
 LONG = "directory/" * 15 + "x.wav"
 SIZES = {"a.json": 700, LONG: 512, "b.wav": 1025, "folder/c.wav": 1}

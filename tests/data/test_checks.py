@@ -9,6 +9,7 @@ from pathlib import Path
 
 CODE = """
 import itertools, time
+
 from espnet_llmasr.data.checks import check_all
 for number, _ in enumerate(check_all(time.sleep, itertools.repeat(0.001), 2)):
     if number == 100:

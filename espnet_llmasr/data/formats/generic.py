@@ -6,8 +6,9 @@ import os
 from pathlib import Path
 from typing import Dict, Iterator, Mapping, Optional, Tuple, Union
 
-from espnet_llmasr.data.corpora.base import Source, Utterance
-from espnet_llmasr.data.corpora.readers import json_lines, key_values
+from espnet_llmasr.data.formats.readers import json_lines, key_values
+from espnet_llmasr.data.formats.source import Source
+from espnet_llmasr.data.utterance import Utterance
 
 SUFFIXES = (".wav", ".flac", ".mp3", ".opus", ".ogg", ".sph")
 NEEDED = ("id", "audio", "text")

@@ -1,10 +1,11 @@
-"""The writer under bad input: a counted, named drop, or one clear line and exit code 1."""
+"""Corpora with bad input: a counted, named drop, or one clear line and exit code 1."""
 
 import os
 
 import pytest
-from espnet_llmasr.data.corpora.base import Utterance
-from espnet_llmasr.data.corpora.readers import json_lines
+
+from espnet_llmasr.data.formats.readers import json_lines
+from espnet_llmasr.data.utterance import Utterance
 
 LIST = [
     b'\xef\xbb\xbf{"id": "ok-1", "wav": "a.wav", "text": "First \\"quoted\\" line"}\r\n',
@@ -156,8 +157,8 @@ def test_recordings_with_one_name_are_refused(run, utterances, sound, tmp_path):
 
 
 def test_text_cannot_make_columns_and_lines(make, utterances, monkeypatch):
-    monkeypatch.setattr("corpora.writer.Transcript", lambda style: lambda text, lang: (text, text.upper()))
+    monkeypatch.setattr("espnet_llmasr.data.canonical.Transcript", lambda style: lambda text, lang: (text, text.upper()))
     src = utterances(("a", "one\ttwo\nthree\u2028four\x85five", {}))
     data = make("librispeech", src, "all")
     assert data.lines("text") == ["librispeech_a one two three four five"]
-    assert data.lines("text_spoken") == ["librispeech_a ONE TWO THREE FOUR FIVE"]
+    assert data.lines("text_pron") == ["librispeech_a ONE TWO THREE FOUR FIVE"]

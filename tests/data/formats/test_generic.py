@@ -5,10 +5,11 @@ import io
 import json
 
 import pytest
-from espnet_llmasr.data.corpora import crawled
-from espnet_llmasr.data.corpora.base import Source
-from espnet_llmasr.data.corpora.crawled import link_name
-from espnet_llmasr.data.corpora.generic import wav_folder
+
+from espnet_llmasr.data.formats import crawled
+from espnet_llmasr.data.formats.crawled import link_name
+from espnet_llmasr.data.formats.generic import wav_folder
+from espnet_llmasr.data.formats.source import Source
 
 
 def manifest(*rows):

@@ -9,7 +9,7 @@ import zlib
 from pathlib import Path
 from typing import Dict, Iterator, List, Sequence, Tuple
 
-from espnet_llmasr.data.corpora.base import Source
+from espnet_llmasr.data.formats.source import Source
 
 
 def lines(path: Path) -> Iterator[str]:

@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import Iterator
 
-from espnet_llmasr.data.corpora.base import Source, Utterance
-from espnet_llmasr.data.corpora.readers import json_items
+from espnet_llmasr.data.formats.readers import json_items
+from espnet_llmasr.data.formats.source import Source
+from espnet_llmasr.data.utterance import Utterance, is_mistyped
 
 
 def segments(source: Source, manifest: Path, text: str) -> Iterator[Utterance]:
@@ -47,6 +48,6 @@ def utterance_of(root: Path, audio: dict, segment: dict, text: str) -> Utterance
         end=float(segment["end_time"]),
         recording=audio["aid"],
     )
-    if utterance.is_mistyped():
+    if is_mistyped(utterance):
         raise TypeError(utterance)
     return utterance

@@ -19,7 +19,7 @@ def whole(data_dir):
     )
     (directory / "stats.json").write_text('{"utts": 2, "hours": 0.1, "dropped": {"empty_text": 2}}')
     (directory / "dropped.txt").write_text("x empty_text\ny empty_text\n")
-    (directory / "text_spoken").write_text("b_2-1 zwei\n")
+    (directory / "text_pron").write_text("b_2-1 zwei\n")
     return directory
 
 
@@ -47,7 +47,7 @@ def test_whole_recordings_become_segments(whole, shards, tmp_path):
     assert lines("segments")[1:4] == ["a_1-2 rec_x 1.000 2.000", "a_3-1 rec_y 0.000 0.500", "b_1-1 b_1-1 0.000 1.500"]
     assert lines("wav.scp") == ["b_1-1 /b1.wav", "b_2-1 /b2.wav", "rec_x /x.wav", "rec_y /y.wav"]
     assert lines("spk2utt") == ["a_1 a_1-1 a_1-2", "a_3 a_3-1", "b_1 b_1-1", "b_2 b_2-1"]
-    assert lines("text_spoken") == ["b_2-1 zwei"] and lines("dropped.txt") == ["x empty_text", "y empty_text"]
+    assert lines("text_pron") == ["b_2-1 zwei"] and lines("dropped.txt") == ["x empty_text", "y empty_text"]
     assert json.loads("".join(lines("stats.json"))) == {
         "utts": 5,
         "hours": round(5.5 / 3600, 6),
@@ -67,7 +67,7 @@ def test_excluded_utterances_and_their_recordings_go(whole, shards, tmp_path):
     assert lines("wav.scp") == ["b_1-1 /b1.wav", "rec_x /x.wav"]
     assert lines("dropped.txt")[2:] == ["a_3-1 overlaps_test", "b_2-1 overlaps_test"]
     assert json.loads("".join(lines("stats.json")))["dropped"] == {"empty_text": 2, "overlaps_test": 2}
-    assert not (tmp_path / "out" / "text_spoken").exists()
+    assert not (tmp_path / "out" / "text_pron").exists()
 
 
 def test_whole_recordings_alone_need_no_segments(whole, tmp_path):
@@ -88,9 +88,9 @@ def test_mistakes_are_one_line_and_leave_the_old_directory(whole, shards, data_d
     (torn / "text").write_text("c_1-1 seven\n")
     for parts, said in (
         ([whole, twin], f"b_2-1 is in {whole} and in {twin}: ids must differ"),
-        ([shards[0], other], "two recordings are called rec_y: /y.wav and /other.wav"),
+        ([shards[0], other], "two recordings are called rec_y: /other.wav and /y.wav"),
         ([whole, late], f"b_2-1 of {whole} comes after b_15-1, but its speaker b_2 before z"),
-        ([torn], f"{torn}: the ids of text, utt2spk, utt2lang, utt2dur, wav.scp differ or do not ascend in line 2"),
+        ([torn], f"{torn}: utterance 'c_1-2' is not in text: local/check_data.py {torn} lists all problems"),
         ([whole, whole], f"{whole} is given twice"),
         ([tmp_path / "none"], f"{tmp_path}/none is no directory"),
         ([out], f"{out} would replace {out}"),

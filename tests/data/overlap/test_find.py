@@ -161,7 +161,7 @@ def test_mistakes_are_one_line(sets, command, tmp_path):
         (["--train", train, "--test", *out], "expected at least one argument"),
         (["--train", train, "--test", empty, *out], f"{empty}/text does not exist"),
         (["--train", other, "--test", test, *out], f"{other}/utt2dur does not exist"),
-        (["--train", train, "--test", test, *out, "--shard", "3/2"], "3/2 is not i/n"),
+        (["--train", train, "--test", test, *out, "--shard", "3/2"], "shard '3/2' is not i/n"),
     ):
         result = command(check_overlap, *arguments)
         assert result.code == 1 and said in result.err and result.err.count("\n") == 1, result.err

@@ -5,8 +5,9 @@ import signal
 
 import prepare
 import pytest
-from espnet_llmasr.data.corpora.base import Utterance
-from espnet_llmasr.data.corpora.readers import key_values
+
+from espnet_llmasr.data.formats.readers import key_values
+from espnet_llmasr.data.utterance import Utterance
 
 
 def contents(directory):
@@ -26,9 +27,9 @@ MISTAKES = {
         *["librispeech", "SRC", "dev-clean", "OUT"]
     ],
     "--set a=1: this corpus has no options": ["librispeech", "SRC", "dev-clean", "OUT", "--set", "a=1"],
-    "argument --shard: 0/2 is not i/n": ["librispeech", "SRC", "dev-clean", "OUT", "--shard", "0/2"],
-    "argument --shard: 3/2 is not i/n": ["librispeech", "SRC", "dev-clean", "OUT", "--shard", "3/2"],
-    "argument --shard: 1 is not i/n": ["librispeech", "SRC", "dev-clean", "OUT", "--shard", "1"],
+    "shard '0/2' is not i/n": ["librispeech", "SRC", "dev-clean", "OUT", "--shard", "0/2"],
+    "shard '3/2' is not i/n": ["librispeech", "SRC", "dev-clean", "OUT", "--shard", "3/2"],
+    "shard '1' is not i/n": ["librispeech", "SRC", "dev-clean", "OUT", "--shard", "1"],
     "argument --limit: 0 is no whole number": ["librispeech", "SRC", "dev-clean", "OUT", "--limit", "0"],
     "argument --text_style: invalid choice: 'fancy'": [
         "librispeech",

@@ -4,9 +4,8 @@ import re
 from pathlib import Path
 from typing import Dict, Iterator, List, Optional, Tuple
 
-from espnet_llmasr.data.corpora.base import Source
-from espnet_llmasr.data.corpora.readers import key_values
-
+from espnet_llmasr.data.formats.readers import key_values
+from espnet_llmasr.data.formats.source import Source
 from espnet_llmasr.text.normalize import HAN
 
 _HAN = re.compile(f"[{HAN}]")

@@ -7,14 +7,15 @@ link (BV1xx411c7mD of https://host/video/BV1xx411c7mD/, BV1xx411c7mD_p3 if the l
 
 import os
 import re
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Iterator, Mapping, Optional
 
-from espnet_llmasr.data.corpora.base import Source, Utterance
-from espnet_llmasr.data.corpora.generic import SUFFIXES, json_manifest
-
 from espnet_llmasr import audio
+from espnet_llmasr.data.formats.generic import SUFFIXES, json_manifest
+from espnet_llmasr.data.formats.source import Source
+from espnet_llmasr.data.utterance import Utterance
 
 _TIMES = re.compile(r"_\d+_\d+$")
 _PAGE = re.compile(r"\bp=(\d+)")
@@ -47,14 +48,15 @@ def crawled(source: Source, path: Path, fields: Mapping[str, str], min_confidenc
         if not source.is_mine(key):
             continue  # before its audio is looked for
         clip = first_audio(folder, key)
-        utterance.audio = clip or find(_TIMES.sub("", key)) or find(link_name(link)) or str(folder / key)
+        path = clip or find(_TIMES.sub("", key)) or find(link_name(link)) or str(folder / key)
+        start, end = utterance.start, utterance.end
         try:
-            if clip or utterance.end is None:
-                utterance.start, utterance.end = 0.0, audio.info(utterance.audio).seconds
+            if clip or end is None:
+                start, end = 0.0, audio.info(path).seconds
         except audio.AudioError as error:
             source.drop(key, error.reason)
         else:
-            yield utterance
+            yield replace(utterance, audio=path, start=start, end=end)
 
 
 def first_audio(folder: Path, name: str) -> Optional[str]:

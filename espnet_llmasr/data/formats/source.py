@@ -1,7 +1,8 @@
-"""What a corpus reader is made of: the Utterance it yields, the Source it reads from, and its entry in the list.
+"""What a corpus reader is given and registers: the Source it reads from, and the Corpus entry for local/prepare.py --list.
 
-A reader is `read(source, **options)`, a generator in a module of its own, named like the corpus. Whatever it cannot use
-it gives to `source.drop(id, reason)`; ids, paths and text are checked by the writer, so a reader only reads.
+A reader is `read(source, **options)`, a generator of `Utterance`. What it cannot use it gives to
+`source.drop(id, reason)`; ids, paths and text are checked later (data/canonical.py), so a reader only reads. To let
+parallel jobs (--shard) skip files, it goes through `source.share(files)`.
 """
 
 import glob
@@ -12,35 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
-
-@dataclass
-class Utterance:
-    """One utterance as its owners publish it.
-
-    `audio` is an entry as in espnet_llmasr.audio (path, or shard.tar:offset); `start` and `end` in seconds name a piece
-    of it. `text` is the transcript without the tags of the corpus, but otherwise as written; `lang` is empty for the
-    language of the corpus; without `speaker` every utterance is a speaker; without `duration` (seconds) the header of
-    the audio is read. `recording` names what is cut into pieces; it is made from the path if empty.
-    """
-
-    id: str
-    audio: str
-    text: str
-    speaker: str = ""
-    lang: str = ""
-    start: Optional[float] = None
-    end: Optional[float] = None
-    duration: Optional[float] = None
-    recording: str = ""
-
-    def is_mistyped(self) -> bool:
-        """True if a field holds another type than it should, as it comes from a damaged manifest (null, a list)."""
-        words = (self.id, self.audio, self.text, self.speaker, self.lang, self.recording)
-        numbers = (self.start, self.end, self.duration)
-        return not (
-            all(isinstance(word, str) for word in words)
-            and all(number is None or isinstance(number, (int, float)) for number in numbers)
-        )
+from espnet_llmasr.data.utterance import Utterance
 
 
 @dataclass(frozen=True)
@@ -62,14 +35,14 @@ class Corpus:
 
 @dataclass
 class Source:
-    """Where a corpus lies, which part and which shard of it is wanted, and what was dropped."""
+    """The folder of a corpus, the part and the shard of it that are wanted, and what was dropped."""
 
     path: Path
     part: str
     audio_dir: Path
-    """Where audio that lies inside parquet files is copied to."""
+    """The folder to which audio inside parquet files is copied."""
     final_audio_dir: Path
-    """Where `audio_dir` lies when the output directory is complete."""
+    """The final name of `audio_dir`, when the output directory is complete."""
     shard: Tuple[int, int] = (1, 1)
     log: Optional[IO[str]] = None
     dropped: Counter = field(default_factory=Counter)
@@ -83,12 +56,17 @@ class Source:
                 self.log.write(f"{' '.join(utterance.split())} {reason}\n")
 
     def staged(self, entry: str) -> str:
-        """Where the audio of an entry lies while the output directory is being made."""
+        """The path of an entry's audio while the output directory is being made."""
         final = f"{self.final_audio_dir}/"
         return f"{self.audio_dir}/{entry[len(final) :]}" if entry.startswith(final) else entry
 
     def share(self, files: Sequence[Path]) -> List[Path]:
-        """The files of this shard, if there are enough for all; otherwise all, and utterances are dealt out by id."""
+        """The files that this shard (part i of n) must read: every n-th of `files`, which must be in a fixed order.
+
+        Where there are fewer files than shards, every shard reads all files and takes the utterances that `is_mine`
+        deals out by their ids. A reader that never calls `share` is dealt out by ids, too: right, but each of the n
+        jobs then reads the whole corpus.
+        """
         number, total = self.shard
         if len(files) < total:
             return list(files)
@@ -96,6 +74,7 @@ class Source:
         return list(files)[number - 1 :: total]
 
     def is_mine(self, utterance: str) -> bool:
+        """True for the ids of this shard."""
         number, total = self.shard
         if total == 1 or self.shared:
             return True
@@ -119,7 +98,7 @@ class Source:
             ValueError: none does.
         """
         for pattern in patterns:
-            found = sorted(self.path / name for name in glob.glob(pattern, root_dir=self.path, recursive=True))
-            if found:
-                return found
+            paths = sorted(self.path / name for name in glob.glob(pattern, root_dir=self.path, recursive=True))
+            if paths:
+                return paths
         raise ValueError(f"{self.path} holds no {' and no '.join(patterns)}: is it the folder of this corpus (--list)?")

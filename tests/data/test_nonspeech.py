@@ -8,8 +8,8 @@ import pytest
 import soundfile
 
 from espnet_llmasr.bin import make_nonspeech
-from espnet_llmasr.data import nonspeech as _nonspeech
-from espnet_llmasr.data.nonspeech import babble, read_voices
+from espnet_llmasr.data import nonspeech
+from espnet_llmasr.data.nonspeech import mixed_voices, read_voices
 from espnet_llmasr.files import read_scp
 from espnet_llmasr.train.batches import read_num_frames
 
@@ -103,7 +103,7 @@ def test_babble_has_all_voices_and_none_of_them_stands_out(train):
     """Within half a second there are tones of most of the 30 utterances, the strongest below a third of the power."""
     voices = read_voices(train, 0, FS)
     assert len(voices) == 30 and all(np.sqrt(np.mean(voice**2)) == pytest.approx(1, abs=1e-3) for voice in voices)
-    sound = babble(voices, 4 * FS, np.random.default_rng(0), FS)
+    sound = mixed_voices(voices, 4 * FS, np.random.default_rng(0), FS)
     assert sound.shape == (4 * FS,)
     for begin in range(0, len(sound), FS // 2):
         power = np.abs(np.fft.rfft(sound[begin : begin + FS // 2] * np.hanning(FS // 2))) ** 2
@@ -116,10 +116,10 @@ def test_babble_has_all_voices_and_none_of_them_stands_out(train):
 
 def test_only_a_few_utterances_are_read_and_only_their_beginnings(train, monkeypatch):
     read = []
-    real = _nonspeech.audio.read
-    monkeypatch.setattr(_nonspeech.audio, "read", lambda entry, rate: read.append(entry) or real(entry, rate))
-    monkeypatch.setattr(_nonspeech, "POOL", 25)
-    monkeypatch.setattr(_nonspeech, "POOL_S", 0.5)
+    real = nonspeech.audio.read
+    monkeypatch.setattr(nonspeech.audio, "read", lambda entry, rate: read.append(entry) or real(entry, rate))
+    monkeypatch.setattr(nonspeech, "POOL", 25)
+    monkeypatch.setattr(nonspeech, "POOL_S", 0.5)
     voices = read_voices(train, 3, FS)
     assert len(read) == len(set(read)) == len(voices) == 25 and max(map(len, voices)) == FS // 2
 
