@@ -81,6 +81,9 @@ def get_parser() -> Parser:
         default="decode",
         help="decode: compressed and float audio as a whole; header: headers only; utt2dur: trust that, open nothing",
     )
+    parser.add_argument(
+        "--encoder_config", type=Path, help="YAML file with encoder and encoder_conf (default: FireRedASR's Conformer)"
+    )
     parser.add_argument("--min_duration", type=float, default=0.1, help="in seconds")
     parser.add_argument("--max_duration", type=float, default=30.0, help="in seconds")
     parser.add_argument("--nj", type=at_least(1), default=1, help="processes")
@@ -94,6 +97,8 @@ def format_data(args) -> dict:
     Raises:
         ValueError: see `read_utterances`, `prepare_units`, `Dump` and `replacing`, or no utterance is left.
     """
+    from espnet_llmasr.asr.encoder import read_windows  # slow, and the --nj processes do without
+
     if not 0 <= args.min_duration < args.max_duration:
         raise ValueError(f"--min_duration {args.min_duration} must be below --max_duration {args.max_duration}")
     if args.audio_check == "utt2dur" and not (args.data / "utt2dur").exists():
@@ -101,7 +106,8 @@ def format_data(args) -> dict:
     with replacing(args.out) as staged, TemporaryDirectory(dir=staged) as scratch:
         utterances = read_utterances(args.data, Path(scratch))
         units, test = prepare_units(args, Path(scratch)), args.test
-        check = Check(units, args.fs, args.min_duration, args.max_duration, args.audio_check, test)
+        lengths = read_windows(args.encoder_config).count
+        check = Check(units, lengths, args.fs, args.min_duration, args.max_duration, args.audio_check, test)
         with Dump(staged, args.fs) as dump:
             for row in with_progress(check_all(check, utterances, args.nj), count_rows(audio_table(args.data))):
                 dump.add(*row)

@@ -52,12 +52,6 @@ def fbank_frames(samples: int, rate: int) -> int:
     return 0 if samples < window else 1 + (samples - window) // shift
 
 
-def encoder_frames(num_fbank: int) -> int:
-    """Frames after the encoder's two convolutions of width 3 and stride 2, not counting padding."""
-    once = (num_fbank - 3) // 2 + 1
-    return max(0, (once - 3) // 2 + 1)
-
-
 def language_of(text: str) -> str:
     """Language by script, for a data directory without utt2lang."""
     scripts = {"zh" if is_han(token) else "en" for token in score_tokens(text)}
@@ -66,9 +60,14 @@ def language_of(text: str) -> str:
 
 @dataclass
 class Check:
-    """All checks of one utterance; runs in the worker processes."""
+    """All checks of one utterance; runs in the worker processes.
+
+    Attributes:
+        output_lengths: the encoder's frames for a number of feature frames.
+    """
 
     units: Callable[[str, str], List[str]]
+    output_lengths: Callable[[int], int]
     rate: int
     min_duration_s: float
     max_duration_s: float
@@ -121,7 +120,7 @@ class Check:
 
         A test set keeps all that the encoder can read at all, or its error rate would be of another set.
         """
-        frames = encoder_frames(fbank_frames(measured.samples, self.rate))
+        frames = self.output_lengths(fbank_frames(measured.samples, self.rate))
         if self.test and frames > 0:
             return
         duration_s = measured.samples / self.rate

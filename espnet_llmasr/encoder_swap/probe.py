@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 
 from espnet_llmasr.asr import cr_ctc
-from espnet_llmasr.asr.conformer import subsampled_length
 from espnet_llmasr.asr.features import extract_features
 from espnet_llmasr.metrics.cka import linear_cka
 from espnet_llmasr.metrics.spectral_entropy import nse
@@ -55,12 +54,12 @@ class Probe:
         """Every utterance through the encoder, valid frames only; one batch is in memory at a time."""
         for feats, lengths in self.feats:
             outputs = encoder.forward_layers(feats, lengths)
-            for row, length in enumerate(subsampled_length(lengths).tolist()):
+            for row, length in enumerate(encoder.output_lengths(lengths).tolist()):
                 yield [output[row, :length] for output in outputs]
 
     def num_frames(self) -> int:
         """Encoder frames in the whole set."""
-        return sum(int(subsampled_length(lengths).sum()) for _, lengths in self.feats)
+        return sum(int(self.encoder.output_lengths(lengths).sum()) for _, lengths in self.feats)
 
     @torch.no_grad()
     def measure(self, encoder: State, head: Optional[State], reference: Optional[nn.Module]) -> Found:

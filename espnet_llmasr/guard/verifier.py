@@ -1,6 +1,6 @@
 """The acoustic witness: what a transcript is worth to the CTC head, which hears the phones but knows no language.
 
-B batch, N samples, S encoder frames (25 a second), D encoder width, V tokens.
+B batch, N samples, S encoder frames, D encoder width, V tokens.
 """
 
 import hashlib
@@ -15,7 +15,6 @@ from espnet_llmasr.guard.alignment import Alignment, align, ends, starts, suppor
 from espnet_llmasr.text.ctc_labels import Labeller, Labels
 from espnet_llmasr.tasks.phoneme_ctc import PhonemeCTCTask
 
-SUBSAMPLING = 4  # feature frames in an encoder frame
 SHARED = ("frontend", "frontend_conf", "normalize", "encoder", "encoder_conf")  # what two equal encoders have in common
 
 
@@ -58,7 +57,8 @@ class Witness:
         self.label = Labeller(self.args.token_list)
         self.device = device
         frontend = self.model.frontend
-        self.sample_rate, self.frame_s = frontend.fs, SUBSAMPLING * frontend.shift / frontend.fs
+        self.sample_rate = frontend.fs
+        self.frame_s = 1 / self.model.encoder.frame_rate_hz(frontend.fs / frontend.windows.shift)
 
     def shares_encoder(self, model, args) -> bool:
         """True if `model` (with its configuration) computes the very same encoder frames."""

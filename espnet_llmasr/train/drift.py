@@ -21,7 +21,7 @@ import torch
 from espnet2.utils.types import str2bool, str_or_none
 from torch import Tensor, nn
 
-from espnet_llmasr.asr.llm_asr_model import is_frozen
+from espnet_llmasr.asr.modules import is_frozen
 from espnet_llmasr.files import atomic_path, read_scp
 from espnet_llmasr.metrics.accessible_information import Choices, accessible_information, pool
 from espnet_llmasr.metrics.spectral_entropy import nse

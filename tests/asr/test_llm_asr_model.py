@@ -9,7 +9,7 @@ from transformers import LogitsProcessorList
 
 from espnet_llmasr.asr.adaptor import ConcatAdaptor
 from espnet_llmasr.asr.llm import PerUtteranceLimit, build_llm, load_tokenizer
-from espnet_llmasr.asr.llm_asr_model import Search, is_frozen, until
+from espnet_llmasr.asr.llm_asr_model import Search, until
 from espnet_llmasr.tasks.llm_asr import LLMASRTask
 from espnet_llmasr.text.prompt import IGNORE_ID
 
@@ -167,15 +167,6 @@ def test_a_trained_encoder_has_dropout(model, batch):
     model.train()
     first, second = (model.encode(batch["speech"], batch["speech_lengths"])[0] for _ in range(2))
     assert not first.equal(second) and first.requires_grad
-
-
-def test_is_frozen():
-    module = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Linear(2, 2))
-    assert not is_frozen(module)
-    module[0].requires_grad_(False)
-    assert not is_frozen(module)
-    module[1].requires_grad_(False)
-    assert is_frozen(module) and not is_frozen(torch.nn.ReLU())
 
 
 # ---- beam search ---------------------------------------------------------------------------------------------------

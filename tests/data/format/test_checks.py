@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from espnet_llmasr.data.checks import encoder_frames, fbank_frames
+from espnet_llmasr.data.checks import fbank_frames
 
 
 @pytest.mark.parametrize("rate", [8000, 16000])
@@ -13,10 +13,3 @@ def test_fbank_frames_equal_kaldi(rate):
         fbank.accept_waveform(rate, np.zeros(samples, dtype=np.float32).tolist())
         fbank.input_finished()
         assert fbank_frames(samples, rate) == fbank.num_frames_ready
-
-
-def test_encoder_frames_are_those_of_two_valid_convolutions():
-    def valid(frames):
-        return len(range(0, frames - 2, 2))
-
-    assert [encoder_frames(n) for n in range(200)] == [valid(valid(n)) for n in range(200)]
