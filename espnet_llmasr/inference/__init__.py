@@ -1,0 +1,4 @@
+"""From audio to transcripts: Speech2Text, beam search, hypotheses.
+
+Start with speech2text.py.
+"""
