@@ -28,6 +28,19 @@ _LAST_PAGE_S = 20.0  # no last page of Ogg is longer
 UNCOMPRESSED = ("WAV", "WAVEX", "AIFF", "NIST", "RAW")
 
 
+@dataclass(frozen=True)
+class Windows:
+    """Windows of `size` samples (or frames) that begin every `shift`; none reaches beyond the end of the signal."""
+
+    size: int
+    shift: int
+
+    def count(self, length):
+        """Windows in `length` (int, array or tensor); 0 where the signal is shorter than a window."""
+        number = (length - self.size) // self.shift + 1
+        return max(number, 0) if isinstance(number, int) else number.clip(min=0)
+
+
 class AudioError(ValueError):
     """Audio that cannot be used; `reason` is the word under which it is counted."""
 

@@ -11,7 +11,7 @@ import soundfile
 import torch
 from scipy.signal import resample_poly
 
-from espnet_llmasr.asr.fbank import KaldiFbank, num_frames
+from espnet_llmasr.asr.fbank import KaldiFbank
 
 FSDD = Path(os.environ.get("FSDD") or Path(__file__).parents[3] / "shared" / "fsdd")
 
@@ -60,7 +60,7 @@ def test_equals_kaldi_native_fbank(fs, source):
     feats, lengths = KaldiFbank(fs)(*pad(waves))
     for row, length, wave in zip(feats, lengths, waves):
         expected = kaldi(wave, fs)
-        assert length == len(expected) == num_frames(len(wave), fs)
+        assert length == len(expected) == KaldiFbank(fs).frame_lengths(len(wave))
         error, audible = (row[:length] - expected).abs(), expected > expected.amax(1, keepdim=True) - 17
         assert error[audible].max() < 1e-3 and error.max() < 3e-2 and (error > 1e-3).float().mean() < 1e-3
 
@@ -68,7 +68,7 @@ def test_equals_kaldi_native_fbank(fs, source):
 @pytest.mark.parametrize("extra", [0, 1, 79, 80, 81, 159, 160])
 def test_frame_count_equals_kaldi(extra):
     for fs in (8000, 16000):
-        assert num_frames(4000 + extra, fs) == len(kaldi(np.zeros(4000 + extra), fs))
+        assert KaldiFbank(fs).frame_lengths(4000 + extra) == len(kaldi(np.zeros(4000 + extra), fs))
 
 
 @pytest.mark.parametrize("filler", [0.0, 0.9, math.nan])
@@ -103,9 +103,10 @@ def test_keeps_nothing_in_the_state_dict():
     assert not fbank.state_dict() and not list(fbank.parameters()) and fbank.output_size() == 80
 
 
-def test_num_frames_of_a_tensor_and_of_too_little():
-    assert num_frames(torch.tensor([399, 400, 559, 560]), "16k").tolist() == [0, 1, 1, 2]
-    assert num_frames(10, 16000) == 0
+def test_frame_lengths_of_a_tensor_and_of_too_little():
+    fbank = KaldiFbank("16k")
+    assert fbank.frame_lengths(torch.tensor([10, 399, 400, 559, 560])).tolist() == [0, 0, 1, 1, 2]
+    assert fbank.frame_lengths(10) == 0
 
 
 def test_too_short_an_utterance_is_named():
