@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import List
 
 import torch
-from espnet.nets.pytorch_backend.transformer.subsampling import TooShortUttError
+from espnet2.asr.encoder.conformer_encoder import TooShortUttError
 from torch import Tensor, nn
 
 from espnet_llmasr.asr.fbank import parse_rate
