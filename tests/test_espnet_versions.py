@@ -12,7 +12,6 @@ import espnet
 import numpy as np
 import pytest
 import torch
-from espnet2.train.reporter import Reporter
 
 from espnet_llmasr.bin import phone_train
 from espnet_llmasr.espnet_versions import load_checkpoint
@@ -62,11 +61,9 @@ def test_a_training_of_either_version_goes_on(uninterrupted, phone_options, path
     assert (out / "finished").exists()
     expected, actual = (torch.load(folder / "2epoch.pth", weights_only=True) for folder in (uninterrupted, out))
     assert [name for name in expected if not expected[name].equal(actual[name])] == []
-    stats = load_checkpoint(out / "checkpoint.pth")["reporter"]["stats"]
-    assert stats[1]["train"]["loss"] == 1.25 and stats[2]["train"]["total_count"] == 4
-    reporter = Reporter()
-    reporter.load_state_dict(load_checkpoint(out / "checkpoint.pth")["reporter"])
-    assert reporter.log_message(1).startswith("1epoch results: [train] loss=1.250, lr=1.000e-03, time=")
+    first, second = torch.load(out / "checkpoint.pth", weights_only=False)["reporter"]["stats"].values()
+    assert first["train"]["loss"] == 1.25 and second["train"]["total_count"] == 4
+    assert type(first["train"]["time"]) is type(second["train"]["time"])  # the form of the ESPnet that went on
 
 
 class Trap:
