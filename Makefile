@@ -1,8 +1,10 @@
 # make demo: the whole pipeline on a miniature corpus, on two CPU cores.   make test: all tests.
 # Both first make the environment $(VENV) from pinned versions. PYTHON=python3.12 chooses the Python (3.11-3.13), and
-# with it ESPnet (see constraints.txt). VENV=.venv-other makes a second environment beside the first.
+# with it ESPnet (see constraints.txt). VENV=.venv-other makes a second environment beside the first; TESTS=tests/asr
+# chooses tests.
 PYTHON ?= python3
 VENV ?= .venv
+TESTS ?= tests
 STAMP := $(VENV)/installed
 
 .PHONY: demo test venv
@@ -10,7 +12,7 @@ demo: venv
 	VENV=$(abspath $(VENV)) ./egs2/mini_zh_en/llmasr1/run.sh
 
 test: venv
-	$(VENV)/bin/python -m pytest -q tests
+	VENV=$(abspath $(VENV)) $(VENV)/bin/python -m pytest -q $(TESTS)
 
 venv: $(STAMP)
 	@$(VENV)/bin/python -c 'import sys; from importlib.metadata import version; \
