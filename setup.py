@@ -17,8 +17,8 @@ setup(
         # Lower bounds, too: without them pip walks back to 202205 rather than fail. 202611 needs Python 3.12.
         "espnet>=202511,<202611; python_version < '3.12'",
         "espnet>=202611,<202612; python_version >= '3.12'",
-        "torch>=2.11,<3",
-        "torchaudio>=2.11,<3",  # espnet 202511 names it only in an extra
+        "torch>=2.11,<2.15,!=2.12.0,!=2.12.1",  # what espnet 202611 allows
+        "torchaudio>=2.11,<2.12",
         "transformers>=5,<6",
         "tokenizers<1",
         "numpy>=2,<3",
