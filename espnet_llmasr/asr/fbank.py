@@ -92,8 +92,9 @@ def mel_triangles(rate: int, fft_size: int, n_mels: int) -> Tensor:
 
     The Nyquist bin itself has no weight in Kaldi and is left out.
     """
-    corner = torch.linspace(_mel(LOW_HZ), _mel(rate / 2), n_mels + 2, dtype=torch.float64)
     hertz = torch.arange(fft_size // 2, dtype=torch.float64) * rate / fft_size
+    # transformers' from_pretrained hides linspace from `with torch.device(...)`, hence the device is named
+    corner = torch.linspace(_mel(LOW_HZ), _mel(rate / 2), n_mels + 2, dtype=torch.float64, device=hertz.device)
     mel = (1127.0 * (1.0 + hertz / 700.0).log())[:, None]
     left, centre, right = corner[:-2], corner[1:-1], corner[2:]
     triangle = torch.minimum((mel - left) / (centre - left), (right - mel) / (right - centre))

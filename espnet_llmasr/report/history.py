@@ -7,16 +7,15 @@ checkpoint can be read: one that is being written, one that was removed, one of 
 
 import logging
 import math
-import pickle
 import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Dict, List, Optional, Tuple
 
 import numpy as np
-import torch
 
 from espnet_llmasr.report.files import DAMAGE
+from espnet_llmasr.espnet_versions import load_checkpoint
 from espnet_llmasr.train.checkpoints import CURRENT, PREVIOUS
 
 Values = Dict[str, float]
@@ -27,13 +26,6 @@ _RESULTS = re.compile(r"(\d+)epoch results: (.*)")
 _PAIR = re.compile(r"(\w+)=(.*?)(?=, \w+=|, *$|$)")
 _UNITS = {"week": 604800, "day": 86400, "hour": 3600, "minute": 60, "second": 1}
 _SPAN = re.compile(rf"([\d.]+) ({'|'.join(_UNITS)})s?")
-# A reporter's state holds these besides plain numbers: enough to read it, and nothing that could run code.
-_SAFE = [
-    timedelta,
-    np.dtype,
-    np.float64(0).__reduce__()[0],
-    *{type(np.dtype(kind)) for kind in ("f4", "f8", "i4", "i8")},
-]
 
 
 def read_epochs(folder: Path) -> Dict[int, Epoch]:
@@ -51,13 +43,10 @@ def _newest_checkpoint(folder: Path) -> Dict[int, Epoch]:
 def epochs_of_checkpoint(path: Path) -> Dict[int, Epoch]:
     """The weights stay on disk. Empty for a file that is not whole, which is said in the log."""
     try:
-        with torch.serialization.safe_globals(_SAFE):
-            state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        stats = state["reporter"]["stats"]
+        stats = load_checkpoint(path, map_location="cpu", mmap=True)["reporter"]["stats"]
         return {number: {part: _plain(values) for part, values in parts.items()} for number, parts in stats.items()}
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, *DAMAGE) as error:
-        reason = str(error).partition("\n")[0]
-        logging.warning("%s cannot be read (%s), so train.log is, as far as it goes", path, reason)
+    except (OSError, *DAMAGE) as error:
+        logging.warning("%s cannot be read (%s), so train.log is, as far as it goes", path, error)
         return {}
 
 
@@ -65,7 +54,7 @@ def _plain(values: Dict) -> Values:
     return {
         name: value.total_seconds() if isinstance(value, timedelta) else float(value)
         for name, value in values.items()
-        if isinstance(value, (int, float, np.number, timedelta))
+        if isinstance(value, (int, float, timedelta))
     }
 
 
