@@ -139,7 +139,7 @@ def decode(exp: Path) -> None:
     (exp.parent / "audio/u2.wav").unlink()
     table(hyp / "one/confidence", {"u1": 0.9, "u2": 0.125, "u3": 0.01, "u4": 1.0})
     table(hyp / "one/flagged", {"u2": "unsupported", "u1": "loop"})
-    score.main(["--ref", str(ref), "--hyp", str(hyp), "--routes", "none", "one", "two"])
+    score.main(["--ref_dir", str(ref), "--hyp_dir", str(hyp), "--routes", "none", "one", "two"])
 
 
 def table(path: Path, rows) -> None:
