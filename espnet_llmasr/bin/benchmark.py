@@ -2,7 +2,7 @@
 
     python -m espnet_llmasr.bin.benchmark --config conf/benchmark.yaml
     python -m espnet_llmasr.bin.benchmark --config conf/benchmark.yaml --ref_dir dump --hyp_dir DIR_A DIR_B --name A B
-    ... --hyp_dir DIR --inference_args "--llm_asr_train_config C --llm_asr_model_file M"     decodes what DIR lacks first
+    ... --hyp_dir DIR --inference_args "--llm_asr_train_config C --llm_asr_model_file M"     decodes what DIR lacks
 
 Reads <ref_dir>/<set>/text and <hyp_dir>/<set>/text for the sets of the configuration. Prints the tables and writes them
 to <first hyp_dir>/benchmark.md, all figures to benchmark.json. Without --hyp_dir it prints the published tables.
@@ -27,7 +27,7 @@ def get_parser() -> Parser:
     add("--benchmarks", type=yaml.safe_load, help="list of {name, scenario, cells}; give it in --config")
     add("--route", choices=ROUTES, default=MAIN_ROUTE, help="normaliser route, for both sides")
     add("--ref_dir", type=Path, help="folder of the references: <ref_dir>/<set>/text")
-    add("--hyp_dir", type=Path, nargs="+", default=[], metavar="DIR", help="hypotheses of a system: <hyp_dir>/<set>/text")
+    add("--hyp_dir", type=Path, nargs="+", default=[], metavar="DIR", help="of each system: <hyp_dir>/<set>/text")
     add("--name", nargs="+", default=[], help="a name for each --hyp_dir; a single one is Ours")
     add("--size", nargs="+", default=[], help="parameters of each --hyp_dir, for example 2.3B")
     add("--inference_args", help="options of bin.llm_asr_inference: sets that --hyp_dir lacks are decoded first")

@@ -58,7 +58,7 @@ def _cells_of(row: object, where: str) -> List[Cell]:
         raise ValueError(f"{where}, {name}: cells must name the set of each cell, as {{test: kespeech_test}}")
     for cell, data in sets.items():
         if not isinstance(data, str) or not data:
-            raise ValueError(f"{where}, {name}: cell '{cell}' has no set: give the name of a folder below --ref_dir and --hyp_dir")
+            raise ValueError(f"{where}, {name}: cell '{cell}' has no set: name a folder below --ref_dir and --hyp_dir")
     return [Cell(f"{name} {cell}", scenario, *clean_names([data])) for cell, data in sets.items()]
 
 
@@ -199,10 +199,10 @@ def published_systems(cells: Sequence[Cell]) -> List[System]:
 
 
 def score_system(system: System, cells: Sequence[Cell], ref_dir: Path, hyp_dir: Path, route: Route) -> None:
-    """Fills a system from <ref_dir>/<set>/text and <hyp_dir>/<set>/text; a set that one of them lacks is noted in `absent`.
+    """Fills a system from <ref_dir>/<set>/text and <hyp_dir>/<set>/text; `absent` gets the sets that one of them lacks.
 
     Raises:
-        ValueError: no set in both folders, hypotheses that do not fit (all problems of all sets), references without a token.
+        ValueError: no set in both folders, hypotheses that do not fit (all of all sets), references without a token.
     """
     problems: List[str] = []
     found: Dict[Cell, TestSet] = {}

@@ -7,7 +7,7 @@ from espnet_llmasr.metrics.error_rate import LETTERS
 from espnet_llmasr.metrics.hallucination import DESCRIPTIONS
 from espnet_llmasr.metrics.intervals import wilson_interval
 from espnet_llmasr.scoring.benchmark import Cell, System, labels_of
-from espnet_llmasr.scoring.markdown import bullets, markdown
+from espnet_llmasr.scoring.markdown import bullets, markdown, percent
 from espnet_llmasr.scoring.published import PAPER, duel, mean, read_table, read_table_1, rounded
 
 PUBLISHED_NOTE = (
@@ -112,7 +112,8 @@ def notes(cells: Sequence[Cell], system: System) -> Iterator[str]:
         if where:
             yield f"{system.name}: {what}: {where}."
     switched = {cell.label: system.scored.get(cell.label) for cell in cells if cell.scenario == "Code-switch"}
-    rates = ", ".join(f"{label} {100 * cell.counts.total(LETTERS).rate:.2f}" for label, cell in switched.items() if cell)
+    letter_rates = {label: cell.counts.total(LETTERS).rate for label, cell in switched.items() if cell}
+    rates = ", ".join(f"{label} {percent(rate)}" for label, rate in letter_rates.items())
     if rates:
         yield f"{system.name}: code-switch CER with each Latin letter as a character: {rates}."
 

@@ -1,6 +1,6 @@
 """The figures of arXiv 2604.08003 as printed, and the arithmetic of its tables, exact.
 
-paper_tables/table_*.tsv hold them with their source. Rates are percent, as `Fraction`, so that halves round as on paper.
+They are in paper_tables/table_*.tsv with their source. Rates are percent, as `Fraction`, so that halves round up.
 """
 
 import csv

@@ -1,4 +1,4 @@
-"""Scores decoded sets against their references: tables, all figures, every alignment, a page of the worst utterances."""
+"""Scores decoded sets against their references: tables, all figures, all alignments, a page of the worst utterances."""
 
 import json
 from pathlib import Path

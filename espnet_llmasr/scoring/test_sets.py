@@ -53,14 +53,14 @@ def set_names(ref_dir: Path, hyp_dir: Path, file: str = "text") -> Tuple[List[st
     if (ref_dir / file).is_file():
         if have & decoded:
             raise ValueError(
-                f"{ref_dir} has {file} itself and {hyp_dir} the sets {list_names(have & decoded)}: name the sets, or . for "
-                f"{file} itself"
+                f"{ref_dir} has {file} itself and {hyp_dir} the sets {list_names(have & decoded)}: name the sets, "
+                f"or . for {file} itself"
             )
         return ["."], [], []
     if not have & decoded:
         raise ValueError(
-            f"no set is in both folders: {ref_dir} has {list_names(have)}, {hyp_dir} has {list_names(decoded)}; expected "
-            f"<set>/{file} or {file} in both"
+            f"no set is in both folders: {ref_dir} has {list_names(have)}, {hyp_dir} has {list_names(decoded)}; "
+            f"expected <set>/{file} or {file} in both"
         )
     return sorted(have & decoded), sorted(have - decoded), sorted(decoded - have)
 

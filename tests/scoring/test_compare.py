@@ -106,7 +106,16 @@ def test_page(root, monkeypatch, capsys):
 def test_single_folders(tmp_path, capsys):
     for folder, text in (("ref", "a b"), ("x", "a c"), ("y", "a b")):
         write(tmp_path / folder / "text", [f"{number} {text}" for number in range(9)])
-    folders = ["--ref_dir", tmp_path / "ref", "--hyp_dir", tmp_path / "x", "--other_hyp_dir", tmp_path / "y", "--route", "none"]
+    folders = [
+        "--ref_dir",
+        tmp_path / "ref",
+        "--hyp_dir",
+        tmp_path / "x",
+        "--other_hyp_dir",
+        tmp_path / "y",
+        "--route",
+        "none",
+    ]
     compare.main(list(map(str, folders)))
     assert capsys.readouterr().out.startswith("- ref: y is better than x by 50.00 points (")
 
@@ -122,7 +131,16 @@ def test_single_folders(tmp_path, capsys):
 )
 def test_bad_input_is_one_line_and_writes_nothing(root, command, file, lines, message):
     write(root / file, lines)
-    options = ["--ref_dir", root / "ref", "--hyp_dir", root / "new/dec", "--other_hyp_dir", root / "old/dec", "--route", "none"]
+    options = [
+        "--ref_dir",
+        root / "ref",
+        "--hyp_dir",
+        root / "new/dec",
+        "--other_hyp_dir",
+        root / "old/dec",
+        "--route",
+        "none",
+    ]
     done = command(compare, *options, "--out", root / "out.json", "--page", root / "out.html")
     assert done.code == 1 and message in done.err and done.err.count("\n") == 1
     assert done.err.count(message) == 1 and not list(root.glob("out.*"))

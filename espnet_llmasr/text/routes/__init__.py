@@ -19,7 +19,7 @@ from espnet_llmasr.text.normalize import HAN, score_tokens
 
 ROUTES = tuple(sorted(path.stem for path in Path(__file__).parent.glob("[a-z]*.py")))
 MAIN_ROUTE = "paper"
-"""The default. Published rates (Table 1 of arXiv 2604.08003, NIM4-ASR) are under it, and it makes "300" equal to 三百."""
+"""The default: published rates (Table 1 of arXiv 2604.08003, NIM4-ASR) are under it, and "300" equals 三百."""
 _HAS_HAN = re.compile(f"[{HAN}]").search
 _HAS_WORD = re.compile(r"[^\W_]").search
 
