@@ -37,8 +37,8 @@ transcribe() {  # DATA_DIR DIR [OPTION]...: text, and the guard's tables, in DIR
 
 transcribe_phones() {  # DATA_DIR DIR: the labels that the pretrained encoder finds, in DIR
     launch "$inference_cmd" "$2/phones" "$2/phones.log" \
-        "$python" -m espnet_llmasr.bin.phoneme_ctc_inference --train_config "$base_exp/pretrain/config.yaml" \
-        --model_file "$base_exp/pretrain/latest.pth" --data_dir "$1" --output_dir "$2" --device "$device"
+        "$python" -m espnet_llmasr.bin.phoneme_ctc_inference --ctc_train_config "$base_exp/pretrain/config.yaml" \
+        --ctc_model_file "$base_exp/pretrain/latest.pth" --data_dir "$1" --output_dir "$2" --device "$device"
 }
 
 need_transcripts() {  # of all test sets, from stage 11

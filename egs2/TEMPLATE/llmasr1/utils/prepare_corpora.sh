@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # shellcheck source-path=SCRIPTDIR/..
-# Stage 1 of a recipe whose corpora are named in local/corpora.yaml: lists the present and the missing ones, prepares every
-# part in parallel jobs, keeps all test sets out of the training data, and makes data/{train,valid,cka} and a folder for
-# each test set, named in data/test_sets. Finished parts are skipped.
+# Stage 1 of a recipe whose corpora are named in local/corpora.yaml: lists the present and the missing ones, prepares
+# every part in parallel jobs, keeps all test sets out of the training data, and makes data/{train,valid,cka} and a folder
+# for each test set, named in data/test_sets. Finished parts are skipped.
 set -euo pipefail
 
 # Options (of local/data.sh; from run.sh give them as --local_data_opts "--nj 32")
 #
-mixture=local/corpora.yaml  # the corpora, see local/plan_corpora.py
+mixture=local/corpora.yaml  # the corpora, see espnet_llmasr/data/mixture.py
 nj=4                    # parallel jobs
 text_style=plain        # plain: words as spoken, English in lower case; formatted: as written, where a corpus has that
 fingerprints=all        # whose sound is compared with the test sets: all, text (where the words are alike), or none

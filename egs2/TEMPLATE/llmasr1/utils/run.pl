@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs a command on this machine, once or for each JOB of a range. A bash script in spite of its name: cmd.sh names Kaldi's
-# launchers (run.pl, queue.pl, slurm.pl, ssh.pl), and in an ESPnet checkout Kaldi's own run.pl comes first in PATH. Usage:
+# Runs a command on this machine, once or for each JOB of a range. A bash script in spite of its name: cmd.sh names the
+# launchers of Kaldi (run.pl, queue.pl, slurm.pl, ssh.pl), and an ESPnet checkout has Kaldi's own run.pl first in PATH.
 #   run.pl [--max-jobs-run n] [--gpu n] [--mem size] [--num-threads n] [JOB=1:n] LOG COMMAND...
 set -u
 max_jobs=1000 name='' first=1 last=1
