@@ -67,4 +67,4 @@ def name_of(line: str) -> str:
     training = re.search(r"_train .*--output_dir exp/(\w+)", line)
     if training:
         return training.group(1)
-    return re.search(r"(?:espnet_llmasr\.bin\.|corpora/)(\w+)", line).group(1)
+    return re.search(r"(?:espnet_llmasr\.bin\.|local/)(\w+)", line).group(1)

@@ -1,5 +1,6 @@
-# shellcheck shell=bash disable=SC2034,SC2086,SC2154  # the variables are those of the script that sources this
+# shellcheck shell=bash
 # Sourced by llmasr.sh: what the training strategies change. README, Strategies, has them in a table.
+# The variables are those of llmasr.sh.
 
 [[ $ia_sft_epochs =~ ^([1-9][0-9]*)?$ ]] || die "--ia_sft_epochs is '$ia_sft_epochs', expected at least 1"
 [[ $flops_budget =~ ^([0-9]*\.?[0-9]+([eE]\+?[0-9]+)?)?$ ]] ||
@@ -51,9 +52,10 @@ length_of() {  # NAME: the options that set the number of epochs of ia_sft or jo
     local name length='' spent=() conf=$1_conf args=$1_args
     if [ -n "$flops_budget" ] && [ "$1" = "$last" ]; then
         for name in $trained_before; do spent+=("$(dir_of "$name")"); done
-        length=$($python -m espnet_llmasr.bin.flops --plan "${!conf}" "--options=${!args}" --shell \
+        length=$("$python" -m espnet_llmasr.bin.flops --plan "$training_conf" "$encoder_conf" "${!conf}" \
+            "--options=${!args}" --shell \
             --data_dir "$dumpdir/$train_set" --llm_dir "$base_exp/llm" --fs "$fs" --budget "$flops_budget" \
-            --num_ranks "$((ngpu > 1 ? ngpu : 1))" ${spent[@]+--spent "${spent[@]}"} |
+            --num_ranks "$((ngpu > 1 ? ngpu : 1))" ${spent:+--spent "${spent[@]}"} |
             tail -n 1) || return 1  # imports of ESPnet print, too; `set -e` does not reach into $(length_of ...)
     elif [ "$1" = ia_sft ] && [ -n "$ia_sft_epochs" ]; then
         length="--max_epoch $ia_sft_epochs"
@@ -65,6 +67,6 @@ length_of() {  # NAME: the options that set the number of epochs of ia_sft or jo
 plan_ia_sft() {  # LENGTH: without the pretraining beside, the epochs of the swaps follow from the number of epochs
     [ -n "$replay" ] && [ -z "$swap_schedule" ] && [[ "$1" =~ --max_epoch\ ([0-9]+) ]] || return 0
     swap_schedule=$expdir/ia_sft_swaps.jsonl
-    $python -m espnet_llmasr.bin.make_swap_schedule --encoder_dir "$encoder_dir" --epochs "${BASH_REMATCH[1]}" \
+    "$python" -m espnet_llmasr.bin.make_swap_schedule --encoder_dir "$encoder_dir" --epochs "${BASH_REMATCH[1]}" \
         --schedule "$swap_schedule" --ia_sft_dir "$expdir/ia_sft"
 }
