@@ -11,7 +11,11 @@ setup(
     version=VERSION,
     description="Entropy-allocated LLM-based ASR (arXiv 2604.08003) as a plugin and recipes for ESPnet",
     packages=find_packages(include=["espnet_llmasr", "espnet_llmasr.*"]),
-    package_data={"espnet_llmasr.text": ["tables/*"], "espnet_llmasr.scoring": ["paper_tables/*"]},
+    package_data={
+        "espnet_llmasr.text": ["tables/*"],
+        "espnet_llmasr.scoring": ["paper_tables/*"],
+        "espnet_llmasr.experiments": ["*.yaml"],
+    },
     python_requires=">=3.10",
     install_requires=[
         "espnet>=202511",  # without a lower bound pip walks back to 202205 rather than fail

@@ -22,7 +22,7 @@ LLMASR = REPO / "egs2/TEMPLATE/llmasr1/llmasr.sh"
 SETS = 6  # train, valid, cka and three test sets
 TRAININGS = ["pretrain", "watch", "align", "ia_sft", "make_targets", "joint_sft", "ctc_head"]
 ALL = ["mini_zh_en", *["format_data"] * SETS, "compute_stats", "prepare_llm", *TRAININGS, "calibrate_guard"]
-DECODE = ["llm_asr_inference", "llm_asr_inference", "phone_inference"] * 3
+DECODE = ["llm_asr_inference", "llm_asr_inference", "phoneme_ctc_inference"] * 3
 SCORE = ["score", "score", "swap_table"]
 CLIPS = ["make_nonspeech", *["llm_asr_inference", "llm_asr_inference", "score"] * 3, "nonspeech_table"]
 AGAIN = ["measure_guard", *["llm_asr_inference"] * 6]
@@ -64,7 +64,7 @@ def test_the_end_shows_results_and_an_example(made):
         (["--stage", 14], ["make_targets", *OBSERVE]),
         (
             ["--stage", 11, "--skip_stages", "12 13 14", "--inference_nj", 1],
-            ["llm_asr_inference", "phone_inference"] * 3,
+            ["llm_asr_inference", "phoneme_ctc_inference"] * 3,
         ),
     ],
 )
@@ -88,7 +88,7 @@ def test_options_of_the_trainings(made):
     assert value_of(joint_sft, "--init_param") == "exp/ia_sft/latest.pth" and "--encoder_dir" not in joint_sft
     assert value_of(align, "--encoder_dir") == value_of(ia_sft, "--encoder_dir") == "exp/encoders"
     targets, observed = made.calls("make_targets")
-    assert value_of(observed, "--data_dir") == "dump/valid" == value_of(made.calls("bin.observe ")[0], "--data_dir")
+    assert value_of(observed, "--data_dir") == "dump/valid" == value_of(made.calls("bin.measure_encoders ")[0], "--data_dir")
     assert value_of(targets, "--embedder") == value_of(targets, "--text_embeddings") == "exp/llm"
     assert value_of(joint_sft, "--drift_targets") == value_of(targets, "--out") == "exp/targets/cka.npz"
     assert value_of(joint_sft, "--drift_data") == "dump/cka"

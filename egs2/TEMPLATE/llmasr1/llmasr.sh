@@ -36,7 +36,7 @@ stats_utts=100000       # utterances for the feature statistics
 dumpdir=                # checked data (empty: dump; dump_char for the strategy char)
 expdir=                 # models and logs (empty: exp; exp_<strategy> for another strategy than ia_sft)
 # Strategy
-strategy=ia_sft         # ia_sft, no_swap, no_ia_sft, no_joint, char, joint_only or efin (README, Strategies)
+strategy=ia_sft         # an entry of conf/strategies.yaml (README, Strategies)
 base_exp=               # whose stats, llm and pretrain are taken (empty: of exp; strategies ia_sft, char: of <expdir>)
 ia_sft_epochs=          # epochs of stage 8, which then follows the pretraining, on swaps planned from its stored epochs
 flops_budget=           # of all trainings together, such as 3e14; the last one gets as many epochs as fit
@@ -219,7 +219,7 @@ if at_stage 5 "Pretrain the encoder with CR-CTC on ${unit}s"; then
     need "$tokens" 2
     [ -e "$base_exp/pretrain/latest.pth" ] || [ ! -e "$encoder_dir/cka.jsonl" ] ||
         die "$encoder_dir is from another pretraining: remove it, or choose another --encoder_dir"
-    train pretrain phone_train phones --token_list "$tokens"
+    train pretrain phoneme_ctc_train phones --token_list "$tokens"
 fi
 
 if at_stage 6 "Watch the pretraining: publish an encoder when its CKA to the last one falls below the threshold"; then
@@ -258,11 +258,11 @@ if at_stage 10 "Fit the CTC head to the encoder of $last, calibrate the guard"; 
     need "$tokens" 2
     need "$expdir/$last/latest.pth" "$last_stage"
     heads=()
-    if [ "$strategy" != joint_only ]; then
+    if [ "$pretrains" = true ]; then
         need "$base_exp/pretrain/latest.pth" 5
         heads=("$base_exp/pretrain/latest.pth:ctc_head:ctc_head")
     fi
-    train ctc_head phone_train phones --token_list "$tokens" --freeze_param encoder --init_param \
+    train ctc_head phoneme_ctc_train phones --token_list "$tokens" --freeze_param encoder --init_param \
         "$expdir/$last/latest.pth:encoder:encoder" ${heads[@]+"${heads[@]}"}
     need "$expdir/ctc_head/latest.pth" 10
     launch "$cuda_cmd --gpu $((ngpu > 0))" "$expdir/ctc_head/guard.json" "$expdir/ctc_head/guard.log" \
@@ -273,11 +273,11 @@ fi
 
 if at_stage 11 "Decode $test_sets with $inference_exp/$inference_model, ${unit}s with the pretrained encoder"; then
     need_model
-    [ "$strategy" = joint_only ] || need "$base_exp/pretrain/latest.pth" 5
+    [ "$pretrains" = false ] || need "$base_exp/pretrain/latest.pth" 5
     for set in $test_sets; do
         need "$dumpdir/$set/wav.scp" 2
         transcribe "$dumpdir/$set" "$decode_dir/$set"
-        [ "$strategy" != joint_only ] || continue
+        [ "$pretrains" = true ] || continue
         dir=$phone_dir/$set
         launch "$inference_cmd" "$dir/phones" "$dir/phones.log" \
             $python -m espnet_llmasr.bin.phoneme_ctc_inference --train_config "$base_exp/pretrain/config.yaml" \

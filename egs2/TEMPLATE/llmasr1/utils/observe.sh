@@ -16,7 +16,7 @@ make_targets() {  # SET: what is said in it, as phones and as meaning
 observe() {  # NSE, PAI, CSAI and CKA of all stored encoders, the figures, one page of everything
     need "$expdir/$last/latest.pth" "$last_stage"
     make_targets "$valid_set"
-    if [ "$base_exp" != "$expdir" ] && [ "$strategy" != joint_only ]; then
+    if [ "$base_exp" != "$expdir" ] && [ "$pretrains" = true ]; then
         ln -sfnr "$base_exp/pretrain" "$expdir/pretrain"  # its page shows the pretraining that it shares
     fi
     $python -m espnet_llmasr.bin.measure_encoders --exp "$expdir" --data_dir "$dumpdir/$valid_set" --targets "$targets" \

@@ -3,11 +3,11 @@
 
 for set in $test_sets; do
     need "$decode_dir/$set/text" 11
-    [ "$strategy" = joint_only ] || need "$phone_dir/$set/phones" 11
+    [ "$pretrains" = false ] || need "$phone_dir/$set/phones" 11
 done
 score="$python -m espnet_llmasr.bin.score --ref $dumpdir"
 $score --hyp "$decode_dir" $test_sets >/dev/null
-if [ "$strategy" != joint_only ]; then $score --hyp "$phone_dir" --unit phone $test_sets >/dev/null; fi
+if [ "$pretrains" = true ]; then $score --hyp "$phone_dir" --unit phone $test_sets >/dev/null; fi
 if [ -d "$expdir/ia_sft" ]; then
     $python -m espnet_llmasr.bin.swap_table --encoder_dir "$encoder_dir" --ia_sft_dir "$expdir/ia_sft" \
         --out "$decode_dir/swaps.md" >/dev/null
@@ -21,7 +21,7 @@ made_by=$(sed -E "s/'([-A-Za-z0-9_.\/:=,]+)'/\1/g" <<<"${0##*/} ${given[*]@Q}")
 {
     printf '# Results\n\nMade by\n\n    ./%s\n' "$made_by"
     printf '\n## Transcripts of %s\n\n' "$inference_exp/$inference_model" && cat "$decode_dir/scores.md"
-    if [ "$strategy" != joint_only ]; then
+    if [ "$pretrains" = true ]; then
         printf '\n## Labels (%s) of the pretrained encoder\n\n' "$unit" && cat "$phone_dir/phone_scores.md"
     fi
     if [ -d "$expdir/ia_sft" ]; then printf '\n## Encoder updates\n\n' && cat "$decode_dir/swaps.md"; fi
