@@ -46,18 +46,17 @@ class Matrix:
         if not (self.recipe / "run.sh").is_file():
             raise ValueError(f"no run.sh in {self.recipe}: give the recipe's folder with --recipe")
         self.check_options()
-        left = [cell for cell in cells if (cell[0].name, cell[1]) not in {run[:2] for run in self.finished()}]
+        complete = {run[:2] for run in self.finished()}
+        left = [(strategy, seed) for strategy, seed in cells if (strategy.name, seed) not in complete]
+        logging.info("%d of %d runs to make, logs in %s/*/*/run.log", len(left), len(cells), self.folder)
         if left:
             self.run_all([self.preparation(left)])
         if self.failed:
             raise ValueError(self.failed[0])
-        seeds = dict.fromkeys(seed for strategy, seed in left if strategy.shares_pretraining)
-        shared = [next(cell for cell in left if cell[0].shares_pretraining and cell[1] == seed) for seed in seeds]
-        made = self.run_all([self.pretraining(*cell) for cell in shared])
-        ready = {seed for seed in seeds if f"base/seed{seed}" in made}
-        left = [cell for cell in left if not cell[0].shares_pretraining or cell[1] in ready]
-        by_name = {f"{strategy.name}/seed{seed}": (strategy, seed) for strategy, seed in left}
-        self.run_all([self.job(*cell) for cell in left], lambda job: self.add(*by_name[job.name]))
+        shared = {seed: strategy for strategy, seed in left if strategy.shares_pretraining}  # any of them
+        made = self.run_all([self.pretraining(strategy, seed) for seed, strategy in shared.items()])
+        jobs = {self.job(*cell): cell for cell in left if not cell[0].shares_pretraining or self.base(*cell) in made}
+        self.run_all(list(jobs), lambda job: self.add(*jobs[job]))
         self.write_table()
         if self.failed:
             raise ValueError(f"{len(self.failed)} failed; start again to try again. The first: {self.failed[0]}")

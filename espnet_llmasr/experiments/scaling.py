@@ -21,6 +21,7 @@ from espnet_llmasr.metrics.intervals import Interval
 RESAMPLES = 1000
 MIN_BUDGETS = 4  # the law has three parameters
 MIN_SPAN = 4.0
+MIN_FREEDOM = 4  # runs less budgets; with fewer the spread over seeds is unknown
 SAME_BUDGET = 1.1  # seeds differ in their batches: compute that differs by a smaller factor is the same budget
 B_RANGE = (0.01, 10.0)
 STARTS_B, STARTS_C = (0.03, 0.1, 0.3, 1.0, 3.0), (0.01, 0.5, 0.9, 0.99)
@@ -153,16 +154,17 @@ def jacobian(x: np.ndarray, log_a: float, b: float, c: float) -> np.ndarray:
 def resample(y: np.ndarray, budgets: np.ndarray, resamples: int, seed: int) -> np.ndarray:
     """Log errors (R, N) like y (N,): the mean of each budget plus drawn deviations of seeds from such means.
 
-    All budgets share their deviations, as the relative spread of few seeds is known better from all. The means take up
-    a part of the spread, so the deviations are widened by sqrt(n / (n - 1)). (0, N) if no budget has two runs.
+    All budgets share their deviations, as the relative spread of few seeds is known better from all. With f degrees of
+    freedom (runs less budgets) this spread is itself uncertain: each of the R rows has f times the variance of the
+    deviations over a draw of chi2(f), as a t distribution has. (0, N) for fewer than MIN_FREEDOM.
     """
-    sizes = np.bincount(budgets)[budgets]
-    means = budget_means(y, budgets)[budgets]
-    several = sizes > 1
-    if not several.any():
+    means, freedom = budget_means(y, budgets)[budgets], len(y) - len(np.bincount(budgets))
+    if freedom < MIN_FREEDOM:
         return np.empty((0, len(y)))
-    deviations = ((y - means) * np.sqrt(sizes / np.maximum(sizes - 1, 1)))[several]
-    return means + np.random.default_rng(seed).choice(deviations, (resamples, len(y)))
+    deviations = (y - means)[np.bincount(budgets)[budgets] > 1]
+    rng = np.random.default_rng(seed)
+    spread = np.sqrt(len(deviations) / rng.chisquare(freedom, (resamples, 1)))
+    return means + spread * rng.choice(deviations, (resamples, len(y)))
 
 
 def saving(fit: Fit, other: Fit) -> Optional[Saving]:
@@ -192,5 +194,5 @@ def warnings_of(fit: Fit) -> List[str]:
         ends = " to ".join(f"{end:g}" for end in B_RANGE)
         found.append(f"the interval of b reaches the bounds of the search ({ends}): the exponent is not identified")
     if math.isnan(b_low):
-        found.append("no budget has two runs: the spread over seeds is unknown, so there are no intervals")
+        found.append("too few budgets have several runs: the spread over seeds is unknown, so there are no intervals")
     return found

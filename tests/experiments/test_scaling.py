@@ -68,25 +68,33 @@ def test_budgets_are_grouped_by_gaps():
     assert group_budgets(np.array([2.0, 1.0, 4.0, 1.05, 1.09, 2.1])).tolist() == [1, 0, 2, 0, 0, 1]
 
 
-def test_deviations_of_seeds_are_shared_by_budgets_and_widened():
-    """Deviations -0.1, 0, 0.1 around each mean: variance 0.02 / 2 of a run, so 0.01 / 3 of the mean of three."""
+def test_the_spread_of_seeds_is_shared_by_budgets_and_its_means_are_t():
+    """Variance 0.01 with 10 degrees of freedom: the mean of three runs has a t interval of 2.228 sqrt(0.01 / 3)."""
     y = np.repeat(np.linspace(2, 1, 5), 3) + np.tile([-0.1, 0, 0.1], 5)
-    budgets = np.repeat(np.arange(5), 3)
-    drawn = resample(y, budgets, 20_000, seed=0).reshape(20_000, 5, 3)
-    means = drawn.mean(axis=2)
-    assert means.mean(axis=0) == pytest.approx(np.linspace(2, 1, 5), abs=0.002)
-    assert means.var(axis=0) == pytest.approx([0.01 / 3] * 5, rel=0.05)
+    drawn = resample(y, np.repeat(np.arange(5), 3), 20_000, seed=0).reshape(20_000, 5, 3)
+    moves = drawn.mean(axis=2) - np.linspace(2, 1, 5)
+    assert np.abs(moves.mean(axis=0)).max() < 0.002
+    assert np.quantile(moves, 0.975, axis=0) == pytest.approx([2.228 * 0.1 / math.sqrt(3)] * 5, rel=0.06)
+
+
+def test_the_spread_of_seeds_is_itself_drawn():
+    """Squares of t-like draws: the sum of squared deviations over f - 2, where a plain bootstrap has it over f or more."""
+    y, budgets = np.log(noisy(5, 0.1)[1]), np.repeat(np.arange(5), 5)
+    centres = np.array([y[budgets == n].mean() for n in range(5)])[budgets]
+    drawn = resample(y, budgets, 20_000, seed=0)
+    assert np.mean((drawn - centres) ** 2) == pytest.approx(np.sum((y - centres) ** 2) / (20 - 2), rel=0.02)
 
 
 def test_a_single_run_at_a_budget_takes_its_spread_from_the_others():
-    drawn = resample(np.array([1.0, 2.0, 2.2]), np.array([0, 1, 1]), 1000, seed=0)
-    assert np.unique(np.abs(drawn[:, 0] - 1)) == pytest.approx(0.1 * math.sqrt(2))
+    y, budgets = np.array([1.0, 2.0, 2.2, 3.0, 3.2, 4.0, 4.2, 5.0, 5.2]), np.array([0, 1, 1, 2, 2, 3, 3, 4, 4])
+    moves = resample(y, budgets, 1000, seed=0)[:, 0] - 1
+    assert np.median(np.abs(moves)) == pytest.approx(0.1 * math.sqrt(8 / 3.357), rel=0.05)  # median of chi2(4)
 
 
 def test_without_a_second_run_there_are_no_intervals():
     fit = fit_scaling(*noisy(1, 0.05))
     assert all(map(math.isnan, fit.interval("b"))) and np.isnan(fit.band(C)).all()
-    assert any("no budget has two runs" in line for line in warnings_of(fit))
+    assert any("too few budgets have several runs" in line for line in warnings_of(fit))
     assert fit.law.predict(C) == pytest.approx(planted(C, 3, 0.5, 1), rel=0.2)
 
 
