@@ -13,7 +13,7 @@ assignments=$($python -m espnet_llmasr.bin.strategy "$strategy" --strategies con
     --expdir "$expdir" --base_exp "$base_exp" --dumpdir "$dumpdir" \
     --ia_sft_epochs "$ia_sft_epochs" --flops_budget "$flops_budget") || exit 1
 eval "$assignments"
-skip_stages+=" $left_out"
+skip_stages+=${left_out:+ $left_out}
 inference_exp=${inference_exp:-$last}
 
 dir_of() {  # NAME: the folder of a stage; what strategies have in common may be another experiment's
