@@ -13,7 +13,7 @@ from espnet_llmasr.cli import Parser, run
 from espnet_llmasr.experiments.runs import check_names, check_outputs, read_runs, strategies_of, values_of
 from espnet_llmasr.experiments.scaling_page import compare, draw, fit_all, page, select, to_json
 from espnet_llmasr.files import write_all_atomically
-from espnet_llmasr.observe.canvas import require_matplotlib
+from espnet_llmasr.observe.plot_style import require_matplotlib
 
 
 def get_parser() -> Parser:

@@ -9,7 +9,7 @@ import numpy as np
 
 from espnet_llmasr.experiments.runs import Run, cell_text, flops_text
 from espnet_llmasr.experiments.scaling import RESAMPLES, Fit, Saving, fit_scaling, group_budgets, saving, warnings_of
-from espnet_llmasr.observe.canvas import colour, marker, save, style
+from espnet_llmasr.observe.plot_style import colour, marker, save, style
 from espnet_llmasr.scoring.markdown import bullets, markdown
 from espnet_llmasr.scoring.results import finite
 

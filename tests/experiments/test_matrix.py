@@ -74,10 +74,10 @@ esac
 
 def observation(name: str, pai: float) -> str:
     """One measured encoder."""
-    numbers = dict(nse=0.75, nse_std=0.0, pai=pai, csai=1.0, pai_baseline=0.375, csai_baseline=0.625)
-    layers = dict(cka_text=[], cka_text_adaptor=None, nse_layers=[], cka_reference=[0.5, 0.875])
-    names = dict(name=name, stage="joint_sft", step=None, model="m", set="test", utterances=3, choices={})
-    return json.dumps(asdict(Observation(**names, **numbers, **layers))) + "\n"
+    values = dict(nse=0.75, nse_std=0.0, pai=pai, csai=1.0, pai_baseline=0.375, csai_baseline=0.625)
+    layers = dict(cka_text=[], cka_text_adaptor=None, cka_reference=[0.5, 0.875])
+    names = dict(name=name, stage="joint_sft", step=None, model="m", set="test", utterances=3)
+    return json.dumps(asdict(Observation(**names, values=values, **layers))) + "\n"
 
 
 @pytest.fixture()
