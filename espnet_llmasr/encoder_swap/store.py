@@ -14,6 +14,7 @@ import torch
 
 from espnet_llmasr.files import PathLike, atomic_path, write_atomically
 
+State = Dict[str, torch.Tensor]
 _NAME = re.compile(r"encoder\.(\d+)\.pth")
 
 
@@ -27,7 +28,7 @@ class EncoderStore:
         """Where the encoder of `step` stands."""
         return self.directory / f"encoder.{step:09d}.pth"
 
-    def publish(self, step: int, state: Dict[str, torch.Tensor]) -> Path:
+    def publish(self, step: int, state: State) -> Path:
         """Writes beside, flushes, renames. An existing file of the same step stays as it is."""
         path = self.path(step)
         if not path.exists():
@@ -65,7 +66,7 @@ class EncoderStore:
         path = self.directory / "final"
         return int(path.read_text()) if path.exists() else None
 
-    def load(self, step: int) -> Dict[str, torch.Tensor]:
+    def load(self, step: int) -> State:
         """The state dict of `step` on the CPU.
 
         Raises:

@@ -10,7 +10,7 @@ from scipy.stats import rankdata
 from torch.nn.utils.rnn import pad_sequence
 
 from espnet_llmasr.data.kaldi import read_utt2lang
-from espnet_llmasr.data.noise import KINDS
+from espnet_llmasr.data.sounds import KINDS
 from espnet_llmasr.files import read_scp
 from espnet_llmasr.guard.calibration import TARGET, Calibration, quantile, thresholds_for
 from espnet_llmasr.guard.verifier import CTCVerifier

@@ -13,7 +13,7 @@ from espnet_llmasr.observe.frames import Frames
 BLOCKS = ("encoders", "layer_stack")  # ESPnet's (Conformer, E-Branchformer, Transformer, ...) and our Conformer's name
 
 
-class StockEncoder:
+class ESPnetEncoder:
     """The encoder of an ESPnet ASR model; its blocks' outputs are caught by forward hooks.
 
     An encoder without a list of blocks, or whose blocks have another frame rate than its output, shows its output only,

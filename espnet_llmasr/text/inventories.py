@@ -8,6 +8,7 @@ same readings with IPA symbols that the three languages share, by the tables ipa
 from dataclasses import dataclass
 from typing import Dict, List, Optional, Sequence, Tuple
 
+from espnet_llmasr import files
 from espnet_llmasr.text.han import TABLES, Phones
 
 HAN_TABLES = {"": "zh", "zh": "zh", "en": "zh", "yue": "yue"}
@@ -31,7 +32,7 @@ INVENTORIES = {
 
 def read_tokens(name: str) -> List[str]:
     """The tokens of an inventory, `<blank>` and `<unk>` first; the line number is the index."""
-    return (TABLES / f"{name}.txt").read_text(encoding="utf-8").split("\n")[:-1]
+    return files.read_tokens(TABLES / f"{name}.txt")
 
 
 def han_table(lang: str, inventory: str) -> str:

@@ -8,7 +8,7 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 
 from espnet_llmasr import audio
-from espnet_llmasr.files import read_rows
+from espnet_llmasr.files import parse_shard, read_rows
 from espnet_llmasr.train.batches import frame_batches
 
 Batch = Tuple[List[str], torch.Tensor, torch.Tensor]
@@ -74,7 +74,5 @@ def shard(ids: List[str], spec: str) -> List[str]:
     Raises:
         ValueError: the specification does not have that form.
     """
-    number, _, total = spec.partition("/")
-    if not (number.isdigit() and total.isdigit() and 1 <= int(number) <= int(total)):
-        raise ValueError(f"shard '{spec}': expected i/n with 1 <= i <= n, such as 1/4")
-    return ids[int(number) - 1 :: int(total)]
+    number, total = parse_shard(spec)
+    return ids[number - 1 :: total]
