@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from espnet_llmasr import files
-from espnet_llmasr.files import JsonLines, SortedTable, atomic_path, read_scp, write_all_atomically, write_atomically
-from espnet_llmasr.files import write_scp
+from espnet_llmasr.files import JsonLines, atomic_path, read_scp, write_all_atomically, write_atomically, write_scp
 
 
 def test_write_and_replace(tmp_path):
@@ -114,16 +113,19 @@ def test_sorted_file(tmp_path):
             add("a\n")
 
 
-def test_every_line_of_a_sorted_table_is_found(tmp_path):
-    table = {f"rec-{i:02}{'x' * (i % 7)}".encode(): b"/a b/%d.wav" % i for i in range(50)}
-    path = tmp_path / "wav.scp"
-    for count in (0, 1, 2, 50):
-        part = dict(list(table.items())[:count])
-        path.write_bytes(b"".join(b"%s %s\n" % line for line in part.items()))
-        found = SortedTable(open(path, "rb"))
-        for key, value in table.items():
-            assert found.get(key) == part.get(key)
-        assert [found.get(key) for key in (b"a", b"rec", b"rec-01", b"rec-49xxxxxxxx", b"z")] == [None] * 5
+def test_token_lists(tmp_path):
+    tokens = ["<blank>", "<unk>", " ", "\u2028", "好"]
+    files.write_tokens(tmp_path / "tokens.txt", tokens)
+    assert files.read_tokens(tmp_path / "tokens.txt") == tokens
+    (tmp_path / "tokens.txt").write_text("<blank>\n<unk>")
+    assert files.read_tokens(tmp_path / "tokens.txt") == ["<blank>", "<unk>"]
+
+
+def test_shards():
+    assert files.parse_shard("1/1") == (1, 1) and files.parse_shard("3/12") == (3, 12)
+    for wrong in ("0/2", "3/2", "1", "1/", "a/b", "-1/2", "1/2/3", ""):
+        with pytest.raises(ValueError, match="is not i/n with 1 <= i <= n"):
+            files.parse_shard(wrong)
 
 
 def test_all_files_or_none(tmp_path):

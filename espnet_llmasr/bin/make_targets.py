@@ -11,7 +11,7 @@ from pathlib import Path
 
 from espnet_llmasr.cli import Parser, at_least, device, run
 from espnet_llmasr.files import read_scp
-from espnet_llmasr.guard.trial import read_langs
+from espnet_llmasr.data.kaldi import read_utt2lang
 from espnet_llmasr.observe.make_targets import make_targets, phones_of, read_phones
 from espnet_llmasr.text.inventories import INVENTORIES
 from espnet_llmasr.train.targets import check_name
@@ -39,7 +39,7 @@ def main(argv=None):
     check_name(args.out)
     texts = read_scp(args.data_dir / "text")
     if args.phones is None:
-        phones = phones_of(texts, read_langs(args.data_dir), args.inventory)
+        phones = phones_of(texts, read_utt2lang(args.data_dir), args.inventory)
     else:
         phones = read_phones(args.phones, texts)
     models = args.embedder, args.text_embeddings

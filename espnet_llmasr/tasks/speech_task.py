@@ -24,7 +24,7 @@ from espnet2.utils.types import int_or_none
 from espnet_llmasr.asr.conformer import FireRedConformerEncoder
 from espnet_llmasr.asr.cr_ctc import SpecAugment
 from espnet_llmasr.asr.fbank import KaldiFbank
-from espnet_llmasr.files import PathLike
+from espnet_llmasr.files import PathLike, read_tokens
 from espnet_llmasr.tasks.checks import build, check_options, check_same_training
 from espnet_llmasr.tasks.trainer import Trainer
 from espnet_llmasr.train.augment import Augmentation, AugmentedDataset, NumberedBatches
@@ -220,8 +220,7 @@ def read_token_list(token_list) -> List[str]:
     if token_list is None:
         raise ValueError("no token list: give --token_list dump/phones.txt (made by stage 2)")
     if isinstance(token_list, str):
-        with open(token_list, encoding="utf-8") as f:
-            token_list = [line.rstrip("\n") for line in f]
+        token_list = read_tokens(token_list)
     if token_list[:2] != ["<blank>", "<unk>"]:
         raise ValueError(
             f"the token list begins with {token_list[:2]}, expected ['<blank>', '<unk>']: make it by stage 2"

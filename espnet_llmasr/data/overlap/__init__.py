@@ -1,1 +1,1 @@
-"""The guard that keeps test sets out of the training data: ids, audio fingerprints and text (check_overlap.py)."""
+"""Training utterances that are also in a test set: by id, by words, by sound."""
