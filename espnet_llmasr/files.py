@@ -2,18 +2,21 @@
 
 import errno
 import io
+import json
 import logging
-import mmap
 import os
 import shutil
 import subprocess
 import tempfile
+import time
 from contextlib import ExitStack, contextmanager
-from functools import lru_cache
+from dataclasses import asdict, fields
 from pathlib import Path
-from typing import BinaryIO, Callable, Dict, Iterator, Mapping, Optional, Tuple, Union
+from typing import Callable, Dict, Generic, Iterable, Iterator, List, Mapping, Sequence, Tuple, Type, TypeVar, Union
 
 PathLike = Union[str, Path]
+T = TypeVar("T")
+Row = TypeVar("Row")
 BYTE_ORDER = {**os.environ, "LC_ALL": "C"}
 SORT_MEMORY = "32M"
 
@@ -66,27 +69,60 @@ def write_all_atomically(contents: Mapping[Path, str]) -> None:
             renames.enter_context(atomic_path(path)).write_bytes(content.encode("utf-8"))
 
 
+class JsonLines(Generic[Row]):
+    """A log with one JSON object per line, each a dataclass of type `kind`; written whole, so never half a line.
+
+    The keys of a field `values` (a dictionary) stand beside the other fields in the file: a key that is no field of
+    the dataclass belongs to `values`.
+    """
+
+    def __init__(self, path: PathLike, kind: Type[Row]):
+        self.path, self.kind = Path(path), kind
+
+    def read(self) -> List[Row]:
+        """All lines, none without a file. Raises ValueError, with its number, for a line that is no `kind`."""
+        lines = self.path.read_text(encoding="utf-8").split("\n") if self.path.exists() else []
+        return [self._parse(number, line) for number, line in enumerate(lines, 1) if line]
+
+    def write(self, rows: Iterable[Row]) -> None:
+        """Replaces the file; a file with the same content stays as it is, and so does its time of change."""
+        content = "".join(self._format(row) for row in rows)
+        if not self.path.exists() or self.path.read_text(encoding="utf-8") != content:
+            write_atomically(self.path, content)
+
+    def append(self, row: Row) -> None:
+        """Adds a line."""
+        self.write([*self.read(), row])
+
+    def _parse(self, number: int, line: str) -> Row:
+        known = {field.name for field in fields(self.kind)}
+        try:
+            row = json.loads(line)
+            values = {key: row.pop(key) for key in list(row) if key not in known} if "values" in known else {}
+            return self.kind(**row, **({"values": values} if values else {}))
+        except (ValueError, TypeError, AttributeError) as error:
+            kind = self.kind.__name__
+            raise ValueError(f"{self.path}, line {number} is no {kind} ({error}): remove or repair the line") from error
+
+    @staticmethod
+    def _format(row: Row) -> str:
+        record = asdict(row)
+        record |= record.pop("values", {})
+        return json.dumps(record, ensure_ascii=False) + "\n"
+
+
 def read_scp(path: PathLike) -> Dict[str, str]:
     """Reads a Kaldi table "id rest-of-line"; the order is kept.
 
     Raises:
         ValueError: the file is missing or not UTF-8, a line has no id, or an id occurs twice (both lines are named).
     """
-    if not Path(path).is_file():
-        raise ValueError(f"{path} does not exist")
     table: Dict[str, str] = {}
-    seen: Dict[str, int] = {}
-    try:
-        lines = Path(path).read_text(encoding="utf-8-sig").split("\n")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not UTF-8 text (byte {error.start}): convert it first") from error
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        key, value = (line.strip().split(maxsplit=1) + [""])[:2]
+    for key, value in read_rows(path):
         if key in table:
-            raise ValueError(f"{path}: id '{key}' stands in line {seen[key]} and in line {number}: ids must be unique")
-        table[key], seen[key] = value, number
+            first, second = lines_of(path, key)[:2]
+            raise ValueError(f"{path}: id '{key}' stands in line {first} and in line {second}: ids must be unique")
+        table[key] = value
     return table
 
 
@@ -112,34 +148,16 @@ def read_rows(path: PathLike) -> Iterator[Tuple[str, str]]:
         raise ValueError(f"{path} is not UTF-8 text (after the line of '{key}'): convert it first") from error
 
 
+def lines_of(path: PathLike, key: str) -> List[int]:
+    """The numbers of the lines of a table that have this id, from 1."""
+    with open(path, encoding="utf-8-sig", newline="\n") as lines:
+        return [number for number, line in enumerate(lines, 1) if line.split(maxsplit=1)[:1] == [key]]
+
+
 def count_rows(path: PathLike) -> int:
     """Lines of a table, at the speed of the disk."""
     with open(path, "rb") as file:
         return sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))
-
-
-class SortedTable:
-    """A Kaldi table whose ids are in byte order, searched on disk by bisection: any number of rows needs no memory."""
-
-    def __init__(self, file: BinaryIO):
-        """Closes the file that it is given."""
-        with file:
-            size = file.seek(0, os.SEEK_END)
-            self._data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if size else b""
-        self.get = lru_cache(4096)(self._search)
-
-    def _search(self, key: bytes) -> Optional[bytes]:
-        """The rest of the line of an id, or None."""
-        low, high = 0, len(self._data)  # both at the beginning of a line
-        while low < high:
-            begin = self._data.rfind(b"\n", low, (low + high) // 2) + 1 or low
-            stop = self._data.find(b"\n", begin)
-            stop = len(self._data) if stop < 0 else stop
-            name, value = (*self._data[begin:stop].split(None, 1), b"", b"")[:2]
-            if name == key:
-                return value.rstrip()
-            low, high = (stop + 1, high) if name < key else (low, begin)
-        return None
 
 
 @contextmanager
@@ -160,6 +178,28 @@ def sorted_file(path: Path, unique: bool = False) -> Iterator[Callable[[str], ob
             logging.error("sort has ended before its input")  # it has said why; its status follows
         if sort.wait() != 0:
             raise OSError(f"sort of {path} failed: is the disk full?")
+
+
+def read_tokens(path: PathLike) -> List[str]:
+    """A token list: one token per line, the line number is the index."""
+    return Path(path).read_text(encoding="utf-8").removesuffix("\n").split("\n")
+
+
+def write_tokens(path: PathLike, tokens: Sequence[str]) -> None:
+    """Writes a token list."""
+    write_atomically(path, "".join(f"{token}\n" for token in tokens))
+
+
+def parse_shard(spec: str) -> Tuple[int, int]:
+    """(i, n) of "i/n", part i (from 1) of n.
+
+    Raises:
+        ValueError: the text is not of that form.
+    """
+    number, _, total = spec.partition("/")
+    if not (number.isdecimal() and total.isdecimal() and 1 <= int(number) <= int(total)):
+        raise ValueError(f"shard '{spec}' is not i/n with 1 <= i <= n, such as 1/4")
+    return int(number), int(total)
 
 
 def write_scp(path: PathLike, table: Mapping[str, object]) -> None:
@@ -205,3 +245,13 @@ def replacing(directory: Path) -> Iterator[Path]:
         directory.rename(old)
     staged.rename(directory)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def progress(items: Iterable[T], what: str, interval_s: float = 10.0) -> Iterator[T]:
+    """The items as they come; logs "<number> <what>" every `interval_s` seconds."""
+    last = time.monotonic()
+    for number, item in enumerate(items, 1):
+        yield item
+        if time.monotonic() - last > interval_s:
+            last = time.monotonic()
+            logging.info("%d %s", number, what)

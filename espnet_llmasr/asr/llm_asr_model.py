@@ -4,8 +4,7 @@ B batch, N samples, T encoder frames, D encoder width, L' speech tokens, P promp
 S = P - 1 + L' + U tokens of the composed sequence.
 """
 
-from dataclasses import dataclass
-from typing import Dict, List, NamedTuple, Optional, Tuple
+from typing import Dict, List, Optional, Tuple
 
 import torch
 from espnet2.asr.frontend.abs_frontend import AbsFrontend
@@ -13,37 +12,12 @@ from espnet2.layers.abs_normalize import AbsNormalize
 from espnet2.torch_utils.device_funcs import force_gatherable
 from torch import nn
 from torch.nn.utils.rnn import pad_sequence
-from transformers import LogitsProcessorList
 
 from espnet_llmasr.asr.adaptor import ConcatAdaptor
 from espnet_llmasr.asr.encoder import Encoder
-from espnet_llmasr.asr.llm import PerUtteranceLimit
-from espnet_llmasr.asr.loop_stop import LoopStop
 from espnet_llmasr.asr.modules import valid_frames
 from espnet_llmasr.asr.speech_model import SpeechModel
 from espnet_llmasr.text.prompt import IGNORE_ID, SPEECH_ID, expand_speech, labels_for
-
-
-class Candidate(NamedTuple):
-    """Token ids without the end token, their mean log-probability, and whether only the limit has ended them."""
-
-    ids: List[int]
-    score: float
-    at_limit: bool
-
-
-@dataclass(frozen=True)
-class Search:
-    """How to decode: beams, the limit of tokens per second of speech, whether loops are ended, candidates wanted."""
-
-    beam_size: int = 3
-    tokens_per_second: float = 15.0
-    stop_loops: bool = False
-    candidates: int = 1
-
-    def limits(self, seconds: torch.Tensor) -> torch.Tensor:
-        """Most tokens, the end token among them, for durations (B,)."""
-        return torch.ceil(seconds * self.tokens_per_second).long() + 16
 
 
 class LLMASRModel(SpeechModel):
@@ -128,63 +102,3 @@ class LLMASRModel(SpeechModel):
     def _expand(prompt, prompt_lengths, speech_token_lengths) -> List[torch.Tensor]:
         triples = zip(prompt, prompt_lengths.tolist(), speech_token_lengths.tolist())
         return [expand_speech(row[:length], num_speech) for row, length, num_speech in triples]
-
-    @torch.no_grad()
-    def generate(
-        self, speech: torch.Tensor, speech_lengths: torch.Tensor, prompt: torch.Tensor, end_id: int, search: Search
-    ) -> List[List[Candidate]]:
-        """Candidates of each utterance for speech (B, N) with one prompt (P,), the best first."""
-        frames, frame_lengths = self.encode(speech, speech_lengths)
-        return self.generate_from(frames, frame_lengths, speech_lengths / self.frontend.fs, prompt, end_id, search)
-
-    @torch.no_grad()
-    def generate_from(
-        self,
-        frames: torch.Tensor,
-        frame_lengths: torch.Tensor,
-        seconds: torch.Tensor,
-        prompt: torch.Tensor,
-        end_id: int,
-        search: Search,
-    ) -> List[List[Candidate]]:
-        """The same from encoder frames (B, T, D) of speech that lasts `seconds` (B,).
-
-        Left-padded with true lengths; each utterance has a limit of ceil(seconds * tokens_per_second) + 16 tokens.
-        """
-        speech_tokens, speech_token_lengths = self.adaptor(frames, frame_lengths)
-        rows = [expand_speech(prompt, n) for n in speech_token_lengths.tolist()]
-        ids = pad_sequence(rows, batch_first=True, padding_side="left")
-        mask = pad_sequence([torch.ones_like(row) for row in rows], batch_first=True, padding_side="left")
-        limits = search.limits(seconds)
-        stops = [LoopStop(end_id)] if search.stop_loops else []
-        out = self.llm.generate(
-            inputs_embeds=self.compose(ids, speech_tokens, speech_token_lengths),
-            attention_mask=mask,
-            num_beams=search.beam_size,
-            num_return_sequences=search.candidates,
-            do_sample=False,
-            max_new_tokens=int(limits.max()),
-            logits_processor=LogitsProcessorList([*stops, PerUtteranceLimit(limits, end_id)]),
-            eos_token_id=end_id,
-            pad_token_id=end_id,
-            return_dict_in_generate=True,
-            output_scores=True,
-        )
-        found = [until(row, end_id) for row in out.sequences.tolist()]
-        most = (limits - 1).repeat_interleave(search.candidates).tolist()
-        flat = [Candidate(*row, len(row[0]) == n) for *row, n in zip(found, _scores(out, end_id).tolist(), most)]
-        return [flat[first : first + search.candidates] for first in range(0, len(flat), search.candidates)]
-
-
-def until(ids: List[int], end_id: int) -> List[int]:
-    """The ids before the first end token."""
-    return ids[: ids.index(end_id)] if end_id in ids else ids
-
-
-def _scores(out, end_id: int) -> torch.Tensor:
-    """Mean log-probability per generated token: beam search's own score, or computed for greedy search."""
-    if getattr(out, "sequences_scores", None) is not None:
-        return out.sequences_scores
-    log_probs = torch.stack(out.scores, 1).log_softmax(-1).gather(2, out.sequences[..., None]).squeeze(-1)
-    valid = (out.sequences == end_id).cumsum(1) <= 1
-    return (log_probs * valid).sum(1) / valid.sum(1)

@@ -38,7 +38,7 @@ from espnet_llmasr.experiments.scaling import (
     group_budgets,
     savings,
 )
-from espnet_llmasr.observe.canvas import require_matplotlib
+from espnet_llmasr.observe.plot_style import require_matplotlib
 
 LAW_NOTE = (
     "error = a (C / C0)^-b + c, with C the FLOPs of a run in all stages and C0 their geometric mean: a is the part of "

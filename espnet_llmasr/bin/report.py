@@ -20,7 +20,7 @@ from espnet_llmasr.report.html import POLICY, STYLE, note, section
 from espnet_llmasr.report.scores import errors, hallucination, robustness
 from espnet_llmasr.report.stages import Stage, curves, encoder_dir, find_stages, stage_table, timeline_chart
 from espnet_llmasr.files import write_atomically
-from espnet_llmasr.observe.canvas import require_matplotlib
+from espnet_llmasr.observe.plot_style import require_matplotlib
 
 Parts = List[Tuple[str, str, Callable[[], str]]]
 

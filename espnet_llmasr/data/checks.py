@@ -11,11 +11,10 @@ from itertools import islice
 from typing import Callable, Iterable, Iterator, List, NamedTuple, Optional, Tuple
 
 from espnet_llmasr import audio
-from espnet_llmasr.data.kaldi import Utterance
+from espnet_llmasr.data.utterance import Utterance
 from espnet_llmasr.text.normalize import is_han, score_tokens
 from espnet_llmasr.text.phonemes import UNKNOWN, min_frames
 
-WINDOW_S, SHIFT_S = 0.025, 0.010
 AUDIO_CHECKS = ("decode", "header", "utt2dur")
 CHUNK, CHUNKS_AHEAD = 64, 4  # utterances handed to a process at once; chunks that wait for each process
 
@@ -46,50 +45,78 @@ class Result(NamedTuple):
     lang: str = ""
 
 
-def fbank_frames(samples: int, rate: int) -> int:
-    """Kaldi's frame count (25 ms window, 10 ms shift, snip_edges)."""
-    window, shift = int(rate * WINDOW_S), int(rate * SHIFT_S)
-    return 0 if samples < window else 1 + (samples - window) // shift
-
-
 def language_of(text: str) -> str:
     """Language by script, for a data directory without utt2lang."""
     scripts = {"zh" if is_han(token) else "en" for token in score_tokens(text)}
     return "-".join(sorted(scripts, reverse=True))
 
 
-@dataclass
-class Check:
-    """All checks of one utterance; runs in the worker processes.
+@dataclass(frozen=True)
+class Limits:
+    """What decides, from the length of the audio and the number of labels, whether an utterance is kept.
 
-    Attributes:
-        output_lengths: the encoder's frames for a number of feature frames.
+    Args:
+        rate: Hz, of the number of samples.
+        num_frames: number of samples -> feature frames.
+        output_lengths: number of feature frames -> encoder frames (Encoder.output_lengths).
+        test: a test set keeps all that the encoder can read at all, or its error rate would be of another set.
     """
 
-    units: Callable[[str, str], List[str]]
-    output_lengths: Callable[[int], int]
     rate: int
     min_duration_s: float
     max_duration_s: float
+    num_frames: Callable[[int], int]
+    output_lengths: Callable[[int], int]
+    test: bool = False
+
+    def __call__(self, result: Result) -> Result:
+        """The result, with the reason to drop the utterance if it is too short, too long, or too short for CTC."""
+        reason = result.reason or self._reason(result.audio.samples, result.labels.split())
+        return Result(reason) if reason else result
+
+    def _reason(self, samples: int, labels: List[str]) -> Optional[str]:
+        frames = self.output_lengths(self.num_frames(samples))
+        if self.test and frames > 0:
+            return None
+        if samples / self.rate < self.min_duration_s:
+            return "too_short"
+        if samples / self.rate > self.max_duration_s:
+            return "too_long"
+        # Twice the number of labels is enough for any labels; counting repetitions takes as long as reading the labels.
+        enough = frames >= max(1, 2 * len(labels)) or frames >= max(1, min_frames(labels))
+        return None if enough else "too_few_frames"
+
+
+@dataclass(frozen=True)
+class Check:
+    """The checks of one utterance that read its text and its audio; runs in the worker processes.
+
+    Args:
+        units: (text, language) -> labels.
+        rate: Hz, to which the audio is converted on reading.
+        audio_check: one of AUDIO_CHECKS.
+        test: keep a line of which no label is known.
+    """
+
+    units: Callable[[str, str], List[str]]
+    rate: int
     audio_check: str
     test: bool = False
 
     def __call__(self, utterance: Utterance) -> Result:
+        """Raises ValueError where utt2dur is to be trusted and lacks the utterance."""
         try:
-            text = " ".join((utterance.text or "").split())  # U+2028 and the like would break tables
+            text = " ".join(utterance.text.split())  # U+2028 and the like would break tables
             lang = utterance.lang or language_of(text)
-            labels = self.labels(utterance, text, lang)
-            measured = self.audio(utterance)
-            self.fit(labels, measured)
+            labels = self._labels(utterance, text, lang)
+            measured = self._measure(utterance)
         except (Dropped, audio.AudioError) as error:
             return Result(error.reason)
         return Result(None, measured, text, " ".join(labels), lang)
 
-    def labels(self, utterance: Utterance, text: str, lang: str) -> List[str]:
+    def _labels(self, utterance: Utterance, text: str, lang: str) -> List[str]:
         if utterance.fault:
             raise Dropped(utterance.fault)
-        if utterance.text is None:
-            raise Dropped("no_text")
         if not text:
             raise Dropped("empty_text")
         labels = self.units(utterance.spoken or text, lang)
@@ -97,54 +124,25 @@ class Check:
             raise Dropped("no_known_label")
         return labels
 
-    def audio(self, utterance: Utterance) -> Audio:
-        """Measures the audio as deeply as `audio_check` says.
-
-        Raises:
-            Dropped, audio.AudioError: it is missing or damaged.
-            ValueError: no duration where utt2dur is to be trusted.
-        """
+    def _measure(self, utterance: Utterance) -> Audio:
+        """Measures the audio as deeply as `audio_check` says."""
         if not utterance.audio:
             raise Dropped("missing_wav")
         if self.audio_check == "utt2dur":
-            return Audio(round(seconds_of(utterance) * self.rate))
+            if utterance.duration is None:
+                raise ValueError(f"utt2dur lacks {utterance.id}: give --audio_check header, or make utt2dur anew")
+            return Audio(round(utterance.duration * self.rate))
         info = audio.info(utterance.audio)
         whole = info.plain or self.audio_check == "header"
         samples = info.samples_at(self.rate) if whole else len(audio.read(utterance.audio, self.rate))
-        if utterance.seconds and not is_near(samples / self.rate, seconds_of(utterance)):
+        if utterance.duration is not None and not is_near(samples / self.rate, utterance.duration):
             raise Dropped("other_duration")
         return Audio(samples, info.rate != self.rate, info.channels > 1)
-
-    def fit(self, labels: List[str], measured: Audio) -> None:
-        """Drops what is too short, too long, or has fewer encoder frames than CTC needs for the labels.
-
-        A test set keeps all that the encoder can read at all, or its error rate would be of another set.
-        """
-        frames = self.output_lengths(fbank_frames(measured.samples, self.rate))
-        if self.test and frames > 0:
-            return
-        duration_s = measured.samples / self.rate
-        if duration_s < self.min_duration_s:
-            raise Dropped("too_short")
-        if duration_s > self.max_duration_s:
-            raise Dropped("too_long")
-        enough = 2 * len(labels)  # for any labels; counting those that repeat takes as long as reading them
-        if frames < max(1, enough) and frames < max(1, min_frames(labels)):
-            raise Dropped("too_few_frames")
 
 
 def is_near(measured_s: float, stated_s: float) -> bool:
     """True but for audio that is not what its owner described: cut off, or with a header that misleads libsndfile."""
     return abs(measured_s - stated_s) <= max(0.25, 0.05 * stated_s)
-
-
-def seconds_of(utterance: Utterance) -> float:
-    """The duration that utt2dur states. Raises ValueError where it states none."""
-    try:
-        return float(utterance.seconds or "")
-    except ValueError as error:
-        advice = "give --audio_check header, or make utt2dur anew"
-        raise ValueError(f"utt2dur has '{utterance.seconds}' for {utterance.id}, no number: {advice}") from error
 
 
 _check: Optional[Callable] = None

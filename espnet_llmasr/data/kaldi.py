@@ -1,38 +1,30 @@
-"""Kaldi tables as sorted streams: joined by id in flat memory, however long they are."""
+"""The only reader of Kaldi data directories: sorted tables as streams, joined by id in memory that stays flat."""
 
 import logging
+import mmap
+import os
 import re
 import subprocess
 import tempfile
+from functools import lru_cache
 from pathlib import Path
-from typing import Iterator, List, NamedTuple, Optional, Tuple
+from typing import Dict, Iterator, Optional, Sequence, Tuple
 
-from espnet_llmasr.files import BYTE_ORDER, SortedTable, read_rows, sorted_file
+from espnet_llmasr.data.utterance import Utterance
+from espnet_llmasr.files import BYTE_ORDER, lines_of, read_rows, read_scp, sorted_file
 
-END = ("\U0010ffff", "")  # sorts behind every id
+TABLES = ("text", "utt2spk", "utt2lang", "utt2dur")  # have a line for each utterance, as the audio table has
+SPARSE = ("utt2spk", "utt2lang", "utt2dur", "text_pron")  # may lack some, or all, in a directory made elsewhere
+END = "\U0010ffff"  # sorts behind every id
 BOM = b"\xef\xbb\xbf"
-OPTIONAL = ("utt2spk", "utt2lang", "utt2dur", "text_spoken")
 _SECONDS = re.compile(r"\d+(\.\d+)?").fullmatch
-
-
-class Utterance(NamedTuple):
-    """A row of all tables; what a table does not say is None. `fault` says why there is no audio."""
-
-    id: str
-    audio: Optional[str]
-    fault: Optional[str]
-    text: Optional[str]
-    speaker: Optional[str]
-    lang: Optional[str]
-    seconds: Optional[str]
-    spoken: Optional[str]
 
 
 class Table:
     """A sorted table that is read forwards, to the id asked for.
 
     Raises:
-        ValueError: an id out of order that GNU sort takes for another one (control characters).
+        ValueError: the file is missing or not UTF-8, or its ids do not ascend.
     """
 
     def __init__(self, path: Path):
@@ -41,14 +33,42 @@ class Table:
 
     def step(self) -> None:
         previous = self.key
-        self.key, self.value = next(self._rows, END)
+        self.key, self.value = next(self._rows, (END, ""))
         if self.key <= previous:
-            raise ValueError(f"{self.path}: '{self.key}' comes after '{previous}': are there control characters in it?")
+            raise ValueError(
+                f"{self.path}: '{self.key}' comes after '{previous}', expected ids in the order of LC_ALL=C sort:"
+                f" local/check_data.py {self.path.parent} lists all problems"
+            )
 
     def get(self, key: str) -> Optional[str]:
+        """The value of an id, None if the table lacks it; ids must be asked for in ascending order."""
         while self.key < key:
             self.step()
         return self.value if self.key == key else None
+
+
+class SortedTable:
+    """A Kaldi table whose ids are in byte order, searched on disk by bisection: any number of rows needs no memory."""
+
+    def __init__(self, path: Path):
+        with open(path, "rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            self._data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if size else b""
+        self.get = lru_cache(4096)(self._search)
+
+    def _search(self, key: str) -> Optional[str]:
+        """The rest of the line of an id, or None."""
+        wanted = key.encode("utf-8")
+        low, high = 0, len(self._data)  # both at the beginning of a line
+        while low < high:
+            begin = self._data.rfind(b"\n", low, (low + high) // 2) + 1 or low
+            stop = self._data.find(b"\n", begin)
+            stop = len(self._data) if stop < 0 else stop
+            name, value = (*self._data[begin:stop].split(None, 1), b"", b"")[:2]
+            if name == wanted:
+                return value.rstrip().decode("utf-8")
+            low, high = (stop + 1, high) if name < wanted else (low, begin)
+        return None
 
 
 def sorted_path(path: Path, scratch: Path) -> Path:
@@ -70,7 +90,7 @@ def sorted_path(path: Path, scratch: Path) -> Path:
     previous = None
     for key, _ in read_rows(copy):
         if key == previous:
-            first, second = _lines_of(path, key)[:2]
+            first, second = lines_of(path, key)[:2]
             raise ValueError(f"{path}: id '{key}' stands in line {first} and in line {second}: ids must be unique")
         previous = key
     return copy
@@ -86,64 +106,107 @@ def _sort_into(copy: Path, path: Path) -> bool:
     return in_order
 
 
-def _lines_of(path: Path, key: str) -> List[int]:
-    with open(path, encoding="utf-8-sig", newline="\n") as lines:
-        return [number for number, line in enumerate(lines, 1) if line.split(maxsplit=1)[:1] == [key]]
-
-
-class Recordings:
-    """Paths by the name of the recording, looked up in the sorted file: millions of them need no memory."""
-
-    def __init__(self, path: Path):
-        self._table = SortedTable(open(path, "rb"))
-
-    def piece(self, segment: str) -> Tuple[Optional[str], Optional[str]]:
-        """ "recording start end" -> (entry, None), or (None, the reason why there is none)."""
-        fields = segment.split()
-        if len(fields) != 3 or not all(map(_SECONDS, fields[1:])) or not float(fields[1]) < float(fields[2]):
-            return None, "bad_times"
-        path = self._table.get(fields[0].encode("utf-8"))
-        return (f"{path.decode()}#t={fields[1]},{fields[2]}", None) if path else (None, "no_recording")
-
-
 def audio_table(data: Path) -> Path:
-    """The table that has a line for each utterance."""
+    """The table of the audio that has a line for each utterance."""
     return data / ("segments" if (data / "segments").exists() else "wav.scp")
 
 
 def read_utterances(data: Path, scratch: Path) -> Iterator[Utterance]:
     """All ids of wav.scp (or segments) and text in byte order; unsorted tables are sorted in the folder `scratch`.
 
+    An utterance without audio or text has a `fault`.
+
     Raises:
-        ValueError: a missing table, a duplicate id, or a command in place of a path.
+        ValueError: a missing table, a duplicate id, a command in place of a path, or a duration that is no number.
     """
-    source = audio_table(data)
-    recordings = Recordings(sorted_path(data / "wav.scp", scratch)) if source.name == "segments" else None
-    audio, text = (Table(sorted_path(path, scratch)) for path in (source, data / "text"))
-    others = [Table(sorted_path(data / name, scratch)) if (data / name).exists() else None for name in OPTIONAL]
-    return _join(data, audio, text, others, recordings)
+    paths = [audio_table(data), data / "text", *(data / name for name in SPARSE if (data / name).exists())]
+    tables = {path.name: Table(sorted_path(path, scratch)) for path in paths}
+    recordings = None
+    if "segments" in tables:
+        recordings = SortedTable(sorted_path(data / "wav.scp", scratch))
+    return _join(data, tables, (audio_table(data).name, "text"), recordings)
 
 
-def _join(data: Path, audio: Table, text: Table, others: list, recordings: Optional[Recordings]) -> Iterator[Utterance]:
+def read_complete(data: Path, needed: Sequence[str] = TABLES) -> Iterator[Utterance]:
+    """The utterances of a directory made by local/prepare.py: sorted, and each in all of the `needed` tables.
+
+    Raises:
+        ValueError: a table is missing or not sorted, or lacks an utterance.
+    """
+    source = audio_table(data).name
+    names = [*needed, source, *(name for name in SPARSE if name not in needed and (data / name).exists())]
+    tables = {name: Table(data / name) for name in names}
+    recordings = SortedTable(data / "wav.scp") if source == "segments" else None
+    needed = (*needed, source)
+    for utterance in _join(data, tables, needed, recordings):
+        lacking = [name for name in needed if tables[name].key != utterance.id]
+        if lacking or utterance.fault:
+            reason = f"is not in {' and '.join(lacking)}" if lacking else f"cannot be used ({utterance.fault})"
+            raise ValueError(
+                f"{data}: utterance '{utterance.id}' {reason}: local/check_data.py {data} lists all problems"
+            )
+        yield utterance
+
+
+def _join(
+    data: Path, tables: Dict[str, Table], deciding: Sequence[str], recordings: Optional[SortedTable]
+) -> Iterator[Utterance]:
+    """The utterances that one of the `deciding` tables has; those tables stay at its line while it is used."""
+    source = audio_table(data).name
     while True:
-        key = min(audio.key, text.key)
-        if key == END[0]:
+        key = min(tables[name].key for name in deciding)
+        if key == END:
             return
-        entry, line = audio.get(key), text.get(key)
-        fault = "no_wav" if entry is None else None
-        if entry is not None and recordings:
-            entry, fault = recordings.piece(entry)
-        if entry is not None and entry.endswith("|"):
+        values = {name: table.get(key) for name, table in tables.items()}
+        entry, recording, fault = _audio_of(values[source], recordings)
+        if entry.endswith("|"):
             raise ValueError(f"{data / 'wav.scp'}: '{key}' is a command ({entry}): only plain paths are allowed")
-        yield Utterance(key, entry, fault, line, *(table and table.get(key) for table in others))
-        for table in (audio, text):
-            if table.key == key:
-                table.step()
+        if not fault and values["text"] is None:
+            fault = "no_text"
+        yield Utterance(
+            key,
+            entry,
+            values["text"] or "",
+            values.get("utt2spk") or "",
+            values.get("utt2lang") or "",
+            duration=_seconds(data, key, values.get("utt2dur")),
+            recording=recording,
+            spoken=values.get("text_pron") or "",
+            fault=fault,
+        )
+        for name in deciding:
+            if tables[name].key == key:
+                tables[name].step()
+
+
+def _audio_of(value: Optional[str], recordings: Optional[SortedTable]) -> Tuple[str, str, str]:
+    """(entry of espnet_llmasr.audio, recording, fault) from a line of wav.scp, or of segments with `recordings`."""
+    if value is None:
+        return "", "", "no_wav"
+    if recordings is None:
+        return value, "", ""
+    fields = value.split()
+    if len(fields) != 3 or not all(map(_SECONDS, fields[1:])) or not float(fields[1]) < float(fields[2]):
+        return "", "", "bad_times"
+    path = recordings.get(fields[0])
+    return (f"{path}#t={fields[1]},{fields[2]}", fields[0], "") if path else ("", fields[0], "no_recording")
+
+
+def _seconds(data: Path, key: str, value: Optional[str]) -> Optional[float]:
+    try:
+        return None if value is None else float(value)
+    except ValueError as error:
+        raise ValueError(f"{data}/utt2dur has '{value}' for {key}, expected a number of seconds") from error
 
 
 def read_training_text(text: Path, scratch: Path) -> Iterator[str]:
-    """The lines that labels are made of: those of text_spoken beside `text` where it has one, otherwise of `text`."""
-    spoken = text.with_name("text_spoken")
+    """The lines that labels are made of: those of text_pron beside `text` where it has one, otherwise of `text`."""
+    spoken = text.with_name("text_pron")
     spoken_lines = Table(sorted_path(spoken, scratch)) if spoken.exists() else None
     for key, line in read_rows(sorted_path(text, scratch)):
         yield (spoken_lines and spoken_lines.get(key)) or line
+
+
+def read_utt2lang(data: Path) -> Dict[str, str]:
+    """id -> language; empty if the directory has no utt2lang."""
+    return read_scp(data / "utt2lang") if (data / "utt2lang").exists() else {}

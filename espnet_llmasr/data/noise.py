@@ -7,19 +7,16 @@ import logging
 import os
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Callable, Dict, Tuple
+from typing import Callable, Tuple
 
 import numpy as np
 from numpy.random import Generator
 
 from espnet_llmasr import audio
-from espnet_llmasr.data.sounds import babble, brown, clicks, hum, music, pink, vehicle, white
+from espnet_llmasr.data.sounds import KINDS
 
 Source = Callable[[int, Generator], np.ndarray]
 
-KINDS: Dict[str, Callable[..., np.ndarray]] = dict(
-    babble=babble, brown=brown, clicks=clicks, hum=hum, music=music, pink=pink, vehicle=vehicle, white=white
-)
 SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".oga", ".sph", ".aiff", ".aif", ".au", ".caf", ".w64")
 
 
@@ -49,10 +46,10 @@ class NoiseFolder:
     def __call__(self, num_samples: int, rng: Generator) -> np.ndarray:
         """Raises ValueError if a file is damaged behind its header."""
         path, seconds = self.files[rng.integers(len(self.files))]
-        wanted = num_samples / self.rate
-        if wanted < seconds:
-            start = rng.uniform(0.0, seconds - wanted)
-            return np.resize(self._read(audio.Entry(path, start=start, end=start + wanted)), num_samples)
+        wanted_s = num_samples / self.rate
+        if wanted_s < seconds:
+            start = rng.uniform(0.0, seconds - wanted_s)
+            return np.resize(self._read(audio.Entry(path, start=start, end=start + wanted_s)), num_samples)
         whole = self._read(audio.Entry(path))
         return np.resize(np.roll(whole, -rng.integers(len(whole))), num_samples)
 
@@ -70,8 +67,8 @@ def audio_files(folder: str) -> Tuple[Tuple[str, float], ...]:
     Raises:
         ValueError: there is none, or one that cannot be read.
     """
-    found = (Path(root, name) for root, _, names in os.walk(folder, followlinks=True) for name in names)
-    paths = sorted(str(path) for path in found if path.suffix.lower() in SUFFIXES)
+    present = (Path(root, name) for root, _, names in os.walk(folder, followlinks=True) for name in names)
+    paths = sorted(str(path) for path in present if path.suffix.lower() in SUFFIXES)
     if not paths:
         raise ValueError(f"noise folder {folder} has no audio files ({' '.join(SUFFIXES)})")
     try:

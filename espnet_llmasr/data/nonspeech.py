@@ -1,17 +1,25 @@
-"""Clips in which nobody says anything, and voices so many at once that nobody can be understood.
+"""The non-speech suite: clips of silence, noise, hum, clicks, music-like tones and babble, with empty references.
 
 N samples of a clip at `rate` Hz, float32.
 """
 
+from pathlib import Path
 from typing import Callable, Dict, List, Sequence
 
 import numpy as np
+import soundfile
 from numpy.random import Generator
 
 from espnet_llmasr import audio
-from espnet_llmasr.files import read_rows
-from espnet_llmasr.data.noise import KINDS
+from espnet_llmasr.data.checks import Audio, Result
+from espnet_llmasr.data.sounds import KINDS
+from espnet_llmasr.data.utterance import Utterance
+from espnet_llmasr.data.writer import DumpWriter
+from espnet_llmasr.files import read_rows, replacing
 
+SYNTHETIC = ("white", "pink", "brown", "hum", "clicks", "music")
+SECONDS = 0.5, 8.0
+PEAK_DBFS = -60.0, -6.0
 VOICES = 24  # at any time; each lies 14 dB below the others together
 PIECE_S = 0.1, 0.4  # shorter than most words, cut anywhere
 POOL, POOL_S = 200, 4.0  # utterances that the pieces come from, and what is read of each
@@ -19,16 +27,52 @@ POOL, POOL_S = 200, 4.0  # utterances that the pieces come from, and what is rea
 Sound = Callable[[int, Generator], np.ndarray]
 
 
-def sounds(voices: Sequence[np.ndarray], rate: int) -> Dict[str, Sound]:
-    """Kind -> generator (N, random numbers) -> (N,); the level means nothing but that of silence."""
+def make_suite(out: Path, wav_scp: Path, clips: int, seed: int, rate: int, num_frames: Callable[[int], int]) -> dict:
+    """Writes a dump directory of `clips` clips, evenly of all kinds, and returns its statistics.
 
-    def noise(kind: str) -> Sound:
+    The kind of a clip is its speaker. The same seed and the same utterances give the same bytes.
+
+    Args:
+        wav_scp: training utterances, of which babble is made.
+        num_frames: number of samples -> feature frames.
+    Raises:
+        ValueError: see `read_voices` and `replacing`.
+    """
+    with replacing(out) as staged:
+        kinds = sounds(read_voices(wav_scp, seed, rate), rate)
+        (staged / "audio").mkdir()
+        with DumpWriter(staged, rate, num_frames) as dump:
+            for uid, kind in names(list(kinds), clips).items():
+                samples = clip(kinds[kind], kind, np.random.default_rng([seed, *uid.encode()]), rate)
+                soundfile.write(staged / "audio" / f"{uid}.wav", samples, rate, subtype="PCM_16")
+                utterance = Utterance(uid, str(out / "audio" / f"{uid}.wav"), "", speaker=kind)
+                dump.add(utterance, Result(audio=Audio(len(samples))))
+        return dump.finish()
+
+
+def names(kinds: Sequence[str], clips: int) -> Dict[str, str]:
+    """Id -> kind of so many clips in the order of the ids, all kinds as often (up to one)."""
+    return dict(sorted((f"{kinds[n % len(kinds)]}-{n // len(kinds):05d}", kinds[n % len(kinds)]) for n in range(clips)))
+
+
+def clip(sound: Sound, kind: str, rng: Generator, rate: int) -> np.ndarray:
+    """(N,) 16-bit samples of random length and level; silence keeps its own level."""
+    samples = sound(int(rng.uniform(*SECONDS) * rate), rng)
+    if kind != "silence":
+        samples = samples * (10 ** (rng.uniform(*PEAK_DBFS) / 20) / np.abs(samples).max())
+    return np.round(samples * 32768).astype(np.int16)
+
+
+def sounds(voices: Sequence[np.ndarray], rate: int) -> Dict[str, Sound]:
+    """Kind -> generator (N, random numbers) -> (N,) of any level; only that of silence counts."""
+
+    def synthetic(kind: str) -> Sound:
         return lambda num_samples, rng: KINDS[kind](num_samples, rng, rate)
 
     return {
         "silence": silence,
-        **{kind: noise(kind) for kind in ("white", "pink", "brown", "hum", "clicks", "music")},
-        "babble": lambda num_samples, rng: babble(voices, num_samples, rng, rate),
+        **{kind: synthetic(kind) for kind in SYNTHETIC},
+        "babble": lambda num_samples, rng: mixed_voices(voices, num_samples, rng, rate),
     }
 
 
@@ -39,8 +83,8 @@ def silence(num_samples: int, rng: Generator) -> np.ndarray:
     return (rng.random(num_samples, dtype=np.float32) - rng.random(num_samples, dtype=np.float32)) / 32768
 
 
-def babble(voices: Sequence[np.ndarray], num_samples: int, rng: Generator, rate: int) -> np.ndarray:
-    """VOICES streams of pieces of random utterances, one piece faded into the next, all equally loud."""
+def mixed_voices(voices: Sequence[np.ndarray], num_samples: int, rng: Generator, rate: int) -> np.ndarray:
+    """Babble: VOICES streams of pieces of random utterances, one piece faded into the next, all equally loud."""
     margin = int(PIECE_S[1] * rate)
     out = np.zeros(margin + num_samples + margin, dtype=np.float32)
     for _ in range(VOICES):
@@ -59,7 +103,7 @@ def _piece(voice: np.ndarray, size: int, rng: Generator) -> np.ndarray:
     return piece * np.hanning(len(piece)).astype(np.float32)
 
 
-def read_voices(wav_scp: str, seed: int, rate: int) -> List[np.ndarray]:
+def read_voices(wav_scp: Path, seed: int, rate: int) -> List[np.ndarray]:
     """Up to POOL utterances of a training set drawn at random, POOL_S seconds of each, all at one level.
 
     Raises:

@@ -5,7 +5,7 @@ Stationary kinds are drawn as a spectrum and transformed once; babble and music 
 """
 
 from functools import lru_cache
-from typing import Callable, Sequence, Tuple
+from typing import Callable, Dict, Sequence, Tuple
 
 import numpy as np
 from numpy.random import Generator
@@ -84,6 +84,11 @@ def clicks(num_samples: int, rng: Generator, rate: int) -> np.ndarray:
         pitch, decay_s = rng.uniform(300.0, 0.45 * rate), rng.uniform(0.0003, 0.004)
         _add(out, np.exp(-time / decay_s) * np.cos(2 * np.pi * pitch * time), begin, level)
     return out
+
+
+KINDS: Dict[str, Callable[[int, Generator, int], np.ndarray]] = dict(
+    babble=babble, brown=brown, clicks=clicks, hum=hum, music=music, pink=pink, vehicle=vehicle, white=white
+)
 
 
 def _coloured(

@@ -1,4 +1,4 @@
-"""What the encoders of one pretraining make of a fixed set of utterances: CKA between two of them, NSE, CTC peakiness.
+"""Measures the encoders of one pretraining on a fixed set: CKA between two of them, NSE, CTC peakiness.
 
 L encoder frames of an utterance, D encoder width, V tokens.
 """
@@ -6,32 +6,32 @@ L encoder frames of an utterance, D encoder width, V tokens.
 from copy import deepcopy
 from dataclasses import dataclass
 from itertools import repeat
-from typing import Iterable, Iterator, List, Optional, Tuple
+from pathlib import Path
+from typing import Dict, Iterable, List, Optional, Tuple
 
 import torch
 from torch import Tensor, nn
 
 from espnet_llmasr.asr import cr_ctc
-from espnet_llmasr.asr.features import extract_features
-from espnet_llmasr.metrics.cka import linear_cka
-from espnet_llmasr.metrics.spectral_entropy import nse
-from espnet_llmasr.encoder_swap.run_dir import State
-
-Layers = List[Tensor]  # the output (L, D) of every block for one utterance
+from espnet_llmasr.encoder_swap.store import State
+from espnet_llmasr.files import read_scp
+from espnet_llmasr.metrics.cka import layer_cka
+from espnet_llmasr.metrics.encoder_metrics import utterance_metrics
+from espnet_llmasr.train.batches import read_num_frames
+from espnet_llmasr.train.fixed_set import FixedSet
+from espnet_llmasr.train.speech_batches import speech_batches
 
 
 @dataclass
-class Found:
-    """What a probe found: CKA of every block to the reference (none without one) and the values of `Check`."""
+class ProbeResult:
+    """CKA of every block to the reference (none without one), and the `values` of a CKACheck."""
 
     cka_layers: List[float]
-    nse: float
-    blank: Optional[float]
-    peak: Optional[float]
+    values: Dict[str, float]
 
 
-class Probe:
-    """The fixed set as features, and the architecture.
+class EncoderProbe(FixedSet):
+    """The fixed set, and the architecture of the pretraining.
 
     Args:
         model: the pretraining's model (frontend, normalize, encoder, ctc_head).
@@ -39,9 +39,8 @@ class Probe:
     """
 
     def __init__(self, model: nn.Module, speech: Iterable[Tuple[Tensor, Tensor]]):
+        super().__init__(speech, model.frontend, model.normalize)
         self.encoder, self.head = model.encoder.eval(), model.ctc_head.eval()
-        with torch.no_grad():
-            self.feats = [extract_features(*batch, model.frontend, model.normalize) for batch in speech]
 
     def encoder_of(self, state: State) -> nn.Module:
         """An encoder of its own with these weights."""
@@ -50,33 +49,22 @@ class Probe:
         return encoder
 
     @torch.no_grad()
-    def utterances(self, encoder: nn.Module) -> Iterator[Layers]:
-        """Every utterance through the encoder, valid frames only; one batch is in memory at a time."""
-        for feats, lengths in self.feats:
-            outputs = encoder.forward_layers(feats, lengths)
-            for row, length in enumerate(encoder.output_lengths(lengths).tolist()):
-                yield [output[row, :length] for output in outputs]
-
-    def num_frames(self) -> int:
-        """Encoder frames in the whole set."""
-        return sum(int(self.encoder.output_lengths(lengths).sum()) for _, lengths in self.feats)
-
-    @torch.no_grad()
-    def measure(self, encoder: State, head: Optional[State], reference: Optional[nn.Module]) -> Found:
+    def measure(self, encoder: State, head: Optional[State], reference: Optional[nn.Module]) -> ProbeResult:
         """Everything of one encoder in one forward pass (and one of the reference, if there is one)."""
         self.encoder.load_state_dict(encoder)
         if head:
             self.head.load_state_dict(head)
-        scores, entropies, peakiness = [], [], []
-        others = self.utterances(reference) if reference is not None else repeat([])
+        scores, rows, frames = [], [], []
+        others = self.utterances(reference) if reference is not None else repeat(None)
         for layers, references in zip(self.utterances(self.encoder), others):
-            scores.append(layer_cka(layers, references))
-            entropies.append(float(nse(layers[-1])))
-            if head:
-                peakiness.append(self._peakiness(layers[-1]))
-        frames, blank, peak = torch.tensor(peakiness or [[1.0, 0.0, 0.0]], dtype=torch.float64).sum(0).tolist()
-        per_frame = (blank / frames, peak / frames) if head else (None, None)
-        return Found(mean_layers(scores), sum(entropies) / len(entropies), *per_frame)
+            scores += [] if references is None else [layer_cka(layers, references).tolist()]
+            rows.append(utterance_metrics(layers[-1]))
+            frames += [self._peakiness(layers[-1])] if head else []
+        values = {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}
+        if head:
+            total, blank, peak = torch.tensor(frames, dtype=torch.float64).sum(0).tolist()
+            values |= {"blank": blank / total, "peak": peak / total}
+        return ProbeResult(mean_layers(scores) if scores else [], values)
 
     def _peakiness(self, frames: Tensor) -> Tuple[float, float, float]:
         """(L, D) -> the number of frames, and sums over them of blank share and peak probability."""
@@ -85,9 +73,10 @@ class Probe:
         return len(frames), float(blank) * len(frames), float(peak) * len(frames)
 
 
-def layer_cka(layers: Layers, references: Layers) -> List[float]:
-    """Linear CKA (Eq. 12) of each block's output for one utterance."""
-    return [float(linear_cka(current, reference)) for current, reference in zip(layers, references)]
+def build_probe(model: nn.Module, data_dir: Path, max_frames: int) -> EncoderProbe:
+    """The validation subset in `data_dir`, with the architecture of `model`; at most `max_frames` padded a batch."""
+    wavs, frames = read_scp(data_dir / "wav.scp"), read_num_frames(data_dir / "utt2num_frames")
+    return EncoderProbe(model, [batch[1:] for batch in speech_batches(wavs, frames, max_frames, model.frontend.fs)])
 
 
 def mean_layers(scores: List[List[float]]) -> List[float]:

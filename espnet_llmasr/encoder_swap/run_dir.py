@@ -3,20 +3,18 @@
 import os
 import re
 from pathlib import Path
-from typing import Dict, List, Optional, Tuple
+from typing import List, Optional, Tuple
 
-import torch
 import yaml
 
 from espnet_llmasr.asr.weights import read_state
+from espnet_llmasr.encoder_swap.store import EncoderStore, State, is_whole
 from espnet_llmasr.train.checkpoints import FINISHED
-from espnet_llmasr.encoder_swap.store import EncoderStore, is_whole
 
-State = Dict[str, torch.Tensor]
 _EPOCH = re.compile(r"(\d+)epoch\.pth")
 
 
-class Pretraining:
+class PretrainingDir:
     """The files of a running (or ended) pretraining, read only."""
 
     def __init__(self, directory: Path):

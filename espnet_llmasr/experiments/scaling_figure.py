@@ -7,7 +7,7 @@ import numpy as np
 
 from espnet_llmasr.experiments.runs import flops_text
 from espnet_llmasr.experiments.scaling import Fit
-from espnet_llmasr.observe.canvas import colour, marker
+from espnet_llmasr.observe.plot_style import colour, marker
 
 POINTS = 200
 

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Dict, Optional
 
+from espnet_llmasr.metrics.encoder_metrics import METRICS, SET_METRICS
 from espnet_llmasr.metrics.hallucination import DEFINITIONS
 from espnet_llmasr.observe.observations import FILE, read_observations
 from espnet_llmasr.train.flops_log import read_flops
@@ -30,18 +31,18 @@ def scores(path: Path) -> Values:
 
 
 def metrics(folder: Path) -> Values:
-    """Of the final encoder ("after"): NSE, and PAI and CSAI with their bias (permuted utterances) in bits.
+    """Of the final encoder ("after"): all metrics, those of the set with their bias (permuted utterances).
 
     Then their change in the joint SFT, and CKA to the encoder with which that has started ("before"); null without one.
     """
     rows = {row.name: row for row in read_observations(folder / FILE)}
     after, before = rows["after"], rows.get("before")
-    values = {"NSE": after.nse}
-    for name in ("pai", "csai"):
-        values[name.upper()] = getattr(after, name)
-        values[f"{name.upper()} baseline"] = getattr(after, f"{name}_baseline")
-    for name in ("nse", "pai", "csai"):
-        change = None if before is None else getattr(after, name) - getattr(before, name)
-        values[f"{name.upper()} change"] = change
+    values = {}
+    for name, metric in METRICS.items():
+        values[metric.name] = after.values[name]
+        if name in SET_METRICS:
+            values[f"{metric.name} baseline"] = after.values[f"{name}_baseline"]
+    for name, metric in METRICS.items():
+        values[f"{metric.name} change"] = None if before is None else after.values[name] - before.values[name]
     values["CKA to start"] = None if before is None else after.cka_reference[-1]
     return values

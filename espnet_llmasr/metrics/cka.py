@@ -6,7 +6,7 @@ widths. All arithmetic is in float64.
 """
 
 import math
-from typing import Iterable, Tuple, Union
+from typing import Iterable, Sequence, Tuple, Union
 
 import numpy as np
 import torch
@@ -28,6 +28,15 @@ def linear_cka(a: Frames, b: Frames) -> Tensor:
     gram_cost = length * (width_a + width_b)
     feature_cost = width_a**2 + width_b**2 + width_a * width_b
     return gram_cka(a, b) if gram_cost <= feature_cost else feature_cka(a, b)
+
+
+def layer_cka(layers: Sequence[Frames], references: Sequence[Frames]) -> Tensor:
+    """Eq. 12 of every layer of one utterance, (layers,). Raises ValueError for another number of layers or frames."""
+    if len(layers) != len(references):
+        raise ValueError(
+            f"CKA of {len(layers)} layers to {len(references)}, another depth: compare encoders of one architecture"
+        )
+    return torch.stack([linear_cka(*pair).cpu() for pair in zip(layers, references)])
 
 
 def gram_cka(a: Frames, b: Frames) -> Tensor:

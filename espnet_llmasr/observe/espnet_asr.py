@@ -10,7 +10,7 @@ from espnet_llmasr.asr.fbank import parse_rate
 from espnet_llmasr.observe.frames import Frames
 
 
-class StockEncoder:
+class ESPnetEncoder:
     """The encoder of an ESPnet ASR model; its blocks' outputs are caught by forward hooks.
 
     An encoder without a list of blocks, or whose blocks have another frame rate than its output, shows its output only,

@@ -17,7 +17,7 @@ from espnet_llmasr.tasks.checks import build
 from espnet_llmasr.tasks.speech_task import SpeechTask
 
 
-class OwnEncoder:
+class CheckpointEncoder:
     """The encoder, and the adaptor if there is one, of phone_train, llm_asr_train or an encoder store.
 
     Args:

@@ -9,18 +9,18 @@ import yaml
 from espnet_llmasr.report.charts import charts, finite, image, line_chart
 from espnet_llmasr.report.files import made_by
 from espnet_llmasr.report.html import details, note, number, table
-from espnet_llmasr.bin.swap_table import ACTIONS
+from espnet_llmasr.encoder_swap.rule import CKACheck, cka_log
+from espnet_llmasr.encoder_swap.table import ACTIONS, count_swaps, uses
+from espnet_llmasr.encoder_swap.trainer import Swap, swap_log
+from espnet_llmasr.metrics.encoder_metrics import METRICS, SET_METRICS, UTTERANCE_METRICS
 from espnet_llmasr.observe.observations import Observation, read_observations
-from espnet_llmasr.train.danger import Drift, read_drifts
-from espnet_llmasr.encoder_swap.trainer import Swap, read_swaps
-from espnet_llmasr.encoder_swap.rule import Check
-from espnet_llmasr.encoder_swap.watcher import read_checks
+from espnet_llmasr.train.drift import Drift, drift_log
 
 STEP = "pretraining update"
 DRAWN_LAYERS = 4
-OBSERVED = ("checkpoint", "stage", "update", "encoder or model", "set", "utts", "NSE", "PAI (shuffled)")
-OBSERVED_MORE = ("CSAI (shuffled)", "CKA text", "CKA text, adaptor", "CKA reference")
-METRICS = (
+OBSERVED = ("checkpoint", "stage", "update", "encoder or model", "set", "utts")
+OBSERVED_CKA = ("CKA text", "CKA text, adaptor", "CKA reference")
+ABOUT_METRICS = (
     "NSE: normalised singular entropy of the encoder's output, and its standard deviation over utterances. PAI and "
     "CSAI: bits about the phonetic and, beyond them, the semantic targets; shuffled: with the utterances permuted, "
     "which is the estimator's bias. CKA text: of the last layer to the text (Eq. 10); reference: to another encoder."
@@ -32,7 +32,7 @@ def swap_epochs(expdir: Path) -> Dict[str, List[int]]:
     found = {}
     for path in sorted(expdir.glob("*/swaps.jsonl")):
         with made_by(path, "stage 7 or 8"):
-            swapped = [int(swap.epoch) for swap in read_swaps(path) if swap.encoder_step != swap.previous_step]
+            swapped = [int(swap.epoch) for swap in swap_log(path).read() if swap.encoder_step != swap.previous_step]
         found[path.parent.name] = swapped
     return found
 
@@ -41,9 +41,9 @@ def swaps(expdir: Path, folder: Path) -> str:
     """CKA over the pretraining, the layers, and which epoch took which encoder of `folder`."""
     log, taken = folder / "cka.jsonl", expdir / "ia_sft/swaps.jsonl"
     with made_by(taken, "stage 8"):
-        swapped = read_swaps(taken)
+        swapped = swap_log(taken).read()
     with made_by(log, "stage 6"):
-        checks = read_checks(log)
+        checks = cka_log(folder).read()
         if not checks:
             return note(f"No {folder.name}/cka.jsonl: stage 6 (the watcher) measures CKA while stage 5 trains.")
         drawn = [_cka_chart(checks, _threshold(folder)), _layer_chart(checks), *_head_charts(checks)]
@@ -59,13 +59,13 @@ def _threshold(folder: Path) -> Optional[float]:
         return None if found is None else float(found)
 
 
-def _column(checks: Sequence[Check], name: str, *actions: str) -> Tuple[List[int], List[Optional[float]]]:
+def _column(checks: Sequence[CKACheck], name: str, *actions: str) -> Tuple[List[int], List[Optional[float]]]:
     """Steps and values, of checks with one of the actions or of all."""
     rows = [check for check in checks if not actions or check.action in actions]
-    return [check.step for check in rows], [getattr(check, name) for check in rows]
+    return [check.step for check in rows], [check.cka if name == "cka" else check.values.get(name) for check in rows]
 
 
-def _cka_chart(checks: Sequence[Check], threshold: Optional[float]) -> str:
+def _cka_chart(checks: Sequence[CKACheck], threshold: Optional[float]) -> str:
     lines = [
         finite("CKA to the reference", *_column(checks, "cka")),
         finite("published: new reference", *_column(checks, "cka", "publish"), "v"),
@@ -76,7 +76,7 @@ def _cka_chart(checks: Sequence[Check], threshold: Optional[float]) -> str:
     return line_chart("cka", "CKA of the encoder to the reference", lines, (STEP, "linear CKA"), levels, begin)
 
 
-def _layer_chart(checks: Sequence[Check]) -> str:
+def _layer_chart(checks: Sequence[CKACheck]) -> str:
     """The first, the last and some between."""
     compared = [check for check in checks if check.cka_layers]
     depth = len(compared[0].cka_layers) if compared else 0
@@ -86,33 +86,34 @@ def _layer_chart(checks: Sequence[Check]) -> str:
     return line_chart("cka-layers", "CKA of single blocks to the reference", lines, (STEP, "linear CKA"))
 
 
-def _head_charts(checks: Sequence[Check]) -> List[str]:
-    """What newer watchers measure besides."""
-    nse = [finite("NSE", *_column(checks, "nse"))]
-    head = [finite("blank share", *_column(checks, "blank")), finite("peak probability", *_column(checks, "peak"))]
-    return [
-        line_chart("watch-nse", "NSE of the encoder at each check", nse, (STEP, "NSE")),
-        line_chart("watch-head", "CTC head at each check", head, (STEP, "share, probability")),
+def _head_charts(checks: Sequence[CKACheck]) -> List[str]:
+    """The metrics of the encoder, and the CTC head."""
+    metrics = [
+        line_chart(
+            f"watch-{name}",
+            f"{metric.name} of the encoder at each check",
+            [finite(metric.name, *_column(checks, name))],
+            (STEP, metric.label),
+        )
+        for name, metric in UTTERANCE_METRICS.items()
     ]
+    head = [finite("blank share", *_column(checks, "blank")), finite("peak probability", *_column(checks, "peak"))]
+    return [*metrics, line_chart("watch-head", "CTC head at each check", head, (STEP, "share, probability"))]
 
 
-def _tables(checks: Sequence[Check], swapped: Sequence[Swap]) -> str:
+def _tables(checks: Sequence[CKACheck], swapped: Sequence[Swap]) -> str:
     used = [_swap_cells(check, swapped) for check in checks if check.action != "keep"]
     head = (STEP, "CKA to the reference", "action", "encoder used in", "time of the check")
-    count = sum(swap.encoder_step != swap.previous_step for swap in swapped)
-    said = f"Encoder swaps during IA-SFT: {count}." if swapped else "No ia_sft/swaps.jsonl: stage 8 swaps encoders."
+    said = f"Encoder swaps during IA-SFT: {count_swaps(swapped)}." if swapped else "No ia_sft/swaps.jsonl: stage 8 swaps encoders."
     layers = [[f"{check.step}", *map(number, check.cka_layers)] for check in checks if check.cka_layers]
     blocks = [STEP, *(f"block {place}" for place in range(1, max(map(len, layers), default=1)))]
     every = details("CKA of every block at every check", table("CKA of every block", blocks, layers)) if layers else ""
     return table("Encoders", head, used, text_columns=(2, 3)) + note(said) + every
 
 
-def _swap_cells(check: Check, swapped: Sequence[Swap]) -> List[str]:
-    used = [f"IA-SFT from epoch {swap.epoch}" for swap in swapped if swap.encoder_step == check.step]
-    if swapped and swapped[0].previous_step == check.step:
-        used.insert(0, "alignment and the start of IA-SFT")
-    action = ACTIONS.get(check.action, check.action)
-    return [f"{check.step}", number(check.cka), action, "; ".join(used) or "-", check.time.replace("T", " ")]
+def _swap_cells(check: CKACheck, swapped: Sequence[Swap]) -> List[str]:
+    action, used = ACTIONS.get(check.action, check.action), "; ".join(uses(check, swapped)) or "-"
+    return [f"{check.step}", number(check.cka), action, used, check.time.replace("T", " ")]
 
 
 def metrics(expdir: Path) -> str:
@@ -122,52 +123,51 @@ def metrics(expdir: Path) -> str:
         return note("No observe/observations.jsonl: stage 14 measures NSE, PAI, CSAI and CKA of all stored encoders.")
     with made_by(path, "stage 14"):
         rows = [_observed(row) for row in read_observations(path)]
-        observed = table("Entropy allocation", [*OBSERVED, *OBSERVED_MORE], rows, text_columns=(1, 3, 4))
+        names = [m.name + (" (shuffled)" if key in SET_METRICS else "") for key, m in METRICS.items()]
+        observed = table("Entropy allocation", [*OBSERVED, *names, *OBSERVED_CKA], rows, text_columns=(1, 3, 4))
     figures = [image(one, one.stem.replace("_", " ")) for one in sorted(path.parent.glob("figure_*.svg"))]
     drawn = "".join(figures) or note("No observe/figure_*.svg: stage 14 draws them.")
-    return observed + note(METRICS) + drawn
+    return observed + note(ABOUT_METRICS) + drawn
 
 
 def _observed(row: Observation) -> List[str]:
-    bits = [(row.pai, row.pai_baseline), (row.csai, row.csai_baseline)]
     return [
         *(row.name, row.stage, "-" if row.step is None else f"{row.step}", row.model, row.set, f"{row.utterances}"),
-        f"{number(row.nse)} ± {number(row.nse_std)}",
-        *(f"{number(value)} ({number(bias)})" for value, bias in bits),
+        *(f"{number(row.values[name])} ± {number(row.values[f'{name}_std'])}" for name in UTTERANCE_METRICS),
+        *(f"{number(row.values[name])} ({number(row.values[f'{name}_baseline'])})" for name in SET_METRICS),
         *(number(layers[-1] if layers else None) for layers in (row.cka_text, [row.cka_text_adaptor])),
         number(row.cka_reference[-1] if row.cka_reference else None),
     ]
 
 
 def drift(expdir: Path) -> str:
-    """How far joint training moved its encoder; the danger sign is marked."""
+    """How far joint training moved its encoder; warnings are marked."""
     parts = [_drift(place, path) for place, path in enumerate(sorted(expdir.glob("*/drift.jsonl")))]
     return "".join(parts) or note("No joint_sft/drift.jsonl: stage 9 writes it with --drift_data.")
 
 
 def _drift(place: int, path: Path) -> str:
     with made_by(path, "stage 9"):
-        return _drift_part(place, path.parent.name, read_drifts(path.parent))
+        return _drift_part(place, path.parent.name, drift_log(path.parent).read())
 
 
 def _drift_part(place: int, stage: str, rows: Sequence[Drift]) -> str:
-    epochs, danger = [row.epoch for row in rows], [row.epoch for row in rows if row.danger]
+    epochs, warned = [row.epoch for row in rows], [row.epoch for row in rows if row.warning]
     cka = [finite("CKA to the start", epochs, [row.cka for row in rows])]
-    bits = [finite(name.upper(), epochs, [getattr(row, name) for row in rows]) for name in ("pai", "csai")]
+    bits = [finite(m.name, epochs, [row.values.get(name) for row in rows]) for name, m in SET_METRICS.items()]
     drawn = [
         line_chart(
-            f"drift{place}-cka", f"{stage}: CKA to the starting encoder", cka, ("epoch", "linear CKA"), (), danger
+            f"drift{place}-cka", f"{stage}: CKA to the starting encoder", cka, ("epoch", "linear CKA"), (), warned
         ),
-        line_chart(f"drift{place}-bits", f"{stage}: PAI and CSAI", bits, ("epoch", "bits"), (), danger),
+        line_chart(f"drift{place}-bits", f"{stage}: PAI and CSAI", bits, ("epoch", "bits"), (), warned),
     ]
-    listed = ", ".join(map(str, danger))
-    said = f"Danger, PAI fell while CSAI rose: epochs {listed} (dotted lines)." if danger else "No danger sign."
-    head = ("epoch", "CKA to the start", "NSE", "PAI", "CSAI", "danger")
-    cells = table(f"Drift of {stage}; ± standard error of the change since epoch 0", head, map(_drift_cells, rows))
+    listed = ", ".join(map(str, warned))
+    said = f"PAI lower and CSAI higher than at the start: epochs {listed} (dotted lines)." if warned else "No warning."
+    head = ("epoch", "CKA to the start", *(metric.name for metric in METRICS.values()), "warning")
+    cells = table(f"Drift of {stage}", head, map(_drift_cells, rows))
     return note(f"{stage}: {said}") + charts(drawn, "No check is complete yet.") + cells
 
 
 def _drift_cells(row: Drift) -> List[str]:
-    bits = [(row.pai, row.pai_noise), (row.csai, row.csai_noise)]
-    spread = [number(value) + ("" if noise is None else f" ± {number(noise)}") for value, noise in bits]
-    return [f"{row.epoch}", number(row.cka), number(row.nse), *spread, "⚠ yes" if row.danger else "no"]
+    values = [number(row.values.get(name)) for name in METRICS]
+    return [f"{row.epoch}", number(row.cka), *values, "⚠ yes" if row.warning else "no"]

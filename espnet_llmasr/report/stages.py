@@ -16,8 +16,8 @@ from espnet_llmasr.report.history import Epoch, read_epochs, seconds, series, up
 from espnet_llmasr.report.html import duration, note, number, table
 from espnet_llmasr.train.checkpoints import FINISHED
 from espnet_llmasr.train.flops_log import FILE, read_flops
-from espnet_llmasr.encoder_swap.trainer import read_swaps
-from espnet_llmasr.encoder_swap.watcher import read_checks
+from espnet_llmasr.encoder_swap.rule import cka_log
+from espnet_llmasr.encoder_swap.trainer import swap_log
 
 ORDER = ("pretrain", "align", "ia_sft", "joint_sft", "ctc_head")
 OTHER_LOGS = {
@@ -178,9 +178,9 @@ def timeline_chart(expdir: Path, stages: Sequence[Stage]) -> str:
 def _points(expdir: Path, log: Path) -> Dict[str, List[datetime]]:
     """When encoders were published and when IA-SFT took them."""
     with made_by(log, "stage 6"):
-        published = _moments(check.time for check in read_checks(log) if check.action in ("publish", "final"))
+        published = _moments(check.time for check in cka_log(log.parent).read() if check.action in ("publish", "final"))
     with made_by(expdir / "ia_sft/swaps.jsonl", "stage 8"):
-        taken = _moments(swap.time for swap in read_swaps(expdir / "ia_sft/swaps.jsonl"))
+        taken = _moments(swap.time for swap in swap_log(expdir / "ia_sft/swaps.jsonl").read())
     return {"watcher": published, "ia_sft": taken}
 
 

@@ -23,13 +23,13 @@ from espnet_llmasr.asr import encoder
 from espnet_llmasr.asr.cr_ctc import SpecAugment
 from espnet_llmasr.asr.fbank import KaldiFbank
 from espnet_llmasr.asr.weights import load_state, read_state
-from espnet_llmasr.files import PathLike
+from espnet_llmasr.files import PathLike, read_tokens
 from espnet_llmasr.tasks.checks import build, check_options, check_same_training
+from espnet_llmasr.tasks.trainer import Trainer
 from espnet_llmasr.train.augment import Augmentation, AugmentedDataset, NumberedBatches
 from espnet_llmasr.train.batches import frame_batches, read_num_frames
 from espnet_llmasr.train.preprocessor import Utterance, collate
 from espnet_llmasr.train.speech_batches import AudioTable
-from espnet_llmasr.train.trainer import Trainer
 
 frontend_choices = ClassChoices("frontend", dict(kaldi_fbank=KaldiFbank), AbsFrontend, default="kaldi_fbank")
 specaug_choices = ClassChoices("specaug", dict(masks=SpecAugment), torch.nn.Module, default=None, optional=True)
@@ -232,8 +232,7 @@ def read_token_list(token_list) -> List[str]:
     if token_list is None:
         raise ValueError("no token list: give --token_list dump/phones.txt (made by stage 2)")
     if isinstance(token_list, str):
-        with open(token_list, encoding="utf-8") as f:
-            token_list = [line.rstrip("\n") for line in f]
+        token_list = read_tokens(token_list)
     if token_list[:2] != ["<blank>", "<unk>"]:
         raise ValueError(
             f"the token list begins with {token_list[:2]}, expected ['<blank>', '<unk>']: make it by stage 2"

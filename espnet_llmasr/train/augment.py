@@ -33,7 +33,7 @@ class Augmentation:
             drawn speed keeps its own.
         speed: factors, drawn with equal chances; 0.9 makes longer and lower. Empty: off.
         noise_prob: share of utterances that get silence and noise.
-        noise: a folder of audio files, a kind of `noise.KINDS`, or a list of such, drawn with equal chances.
+        noise: a folder of audio files, a kind of `sounds.KINDS`, or a list of such, drawn with equal chances.
         snr_db: mean and standard deviation of the normal distribution of the signal-to-noise ratio.
         max_pad_s: silence of max_pad_s * Beta(1, 3) seconds is put before, and another after, the speech.
     Raises:

@@ -1,4 +1,4 @@
-"""Speech from wav.scp in batches, outside a training loop: statistics, CKA checks, decoding."""
+"""Reads speech from wav.scp: single files, a table for ESPnet, and batches for statistics, CKA and decoding."""
 
 from collections.abc import Mapping
 from typing import Container, Dict, Iterator, List, Optional, Tuple
@@ -8,17 +8,17 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 
 from espnet_llmasr import audio
-from espnet_llmasr.files import read_rows
+from espnet_llmasr.files import parse_shard, read_rows
 from espnet_llmasr.train.batches import frame_batches
 
 Batch = Tuple[List[str], torch.Tensor, torch.Tensor]
 
 
 def read_audio(uid: str, entry: str, sample_rate: int) -> np.ndarray:
-    """float32 mono samples (N,) of an entry of wav.scp, in whatever rate and channels it was recorded.
+    """float32 mono samples (N,) at `sample_rate` Hz of an entry of wav.scp with any rate and number of channels.
 
     Raises:
-        ValueError: missing, damaged, empty, NaN.
+        ValueError: the audio is missing, damaged or empty, or has a NaN.
     """
     try:
         return audio.read(entry, sample_rate)
@@ -27,7 +27,7 @@ def read_audio(uid: str, entry: str, sample_rate: int) -> np.ndarray:
 
 
 class AudioTable(Mapping):
-    """wav.scp as a training reads it: ESPnet's data type "audio_16000" (or another rate in Hz).
+    """wav.scp as a mapping of ids to samples, for ESPnet's data type "audio_16000" (or another rate in Hz).
 
     Raises:
         ValueError: an id occurs twice.
@@ -58,7 +58,7 @@ def speech_batches(
     """Utterances of similar length: ids, speech (B, N) right-padded, lengths (B,).
 
     Raises:
-        ValueError: no utterance, one without a number of frames, or audio that cannot be read.
+        ValueError: no utterances, an utterance without a number of frames, or audio that cannot be read.
     """
     unknown = [uid for uid in wavs if uid not in num_frames]
     if unknown:
@@ -69,12 +69,10 @@ def speech_batches(
 
 
 def shard(ids: List[str], spec: str) -> List[str]:
-    """The part "i/n" (i from 1) of a list, dealt out in turn.
+    """Part "i/n" of a list: every n-th id, from the i-th (i starts at 1).
 
     Raises:
-        ValueError: the specification is not of that form.
+        ValueError: the specification does not have that form.
     """
-    number, _, total = spec.partition("/")
-    if not (number.isdigit() and total.isdigit() and 1 <= int(number) <= int(total)):
-        raise ValueError(f"shard '{spec}': expected i/n with 1 <= i <= n, such as 1/4")
-    return ids[int(number) - 1 :: int(total)]
+    number, total = parse_shard(spec)
+    return ids[number - 1 :: total]

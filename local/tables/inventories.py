@@ -6,14 +6,11 @@ They follow from the reading tables and ipa_*.tsv there: run this after a change
 it was trained with.
 """
 
-import sys
-from pathlib import Path
-
 from table_files import TABLES, out_option
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-from espnet_llmasr.text.han import read_gz  # noqa: E402
-from espnet_llmasr.text.inventories import IPA  # noqa: E402
+from espnet_llmasr.files import write_tokens
+from espnet_llmasr.text.han import read_gz
+from espnet_llmasr.text.inventories import IPA
 
 SPECIAL = ["<blank>", "<unk>"]
 INITIALS = "b p m f d t n l g k h j q x zh ch sh r z c s".split()
@@ -51,7 +48,7 @@ def inventories():
 def main():
     out = out_option(f"Build the token lists from the tables in {TABLES}.")
     for name, tokens in inventories().items():
-        (out / f"{name}.txt").write_text("\n".join(tokens) + "\n", encoding="utf-8")
+        write_tokens(out / f"{name}.txt", tokens)
         print(f"{name}: {len(tokens)} tokens")
 
 

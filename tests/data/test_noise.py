@@ -7,7 +7,8 @@ import pytest
 import soundfile
 
 from espnet_llmasr.data import noise
-from espnet_llmasr.data.noise import KINDS, audio_files, noise_source
+from espnet_llmasr.data.noise import audio_files, noise_source
+from espnet_llmasr.data.sounds import KINDS
 
 FS = 16000
 

@@ -119,16 +119,9 @@ def observation(name: str, pai: float) -> Observation:
         model="m",
         set="test",
         utterances=3,
-        nse=0.75,
-        nse_std=0.0,
-        pai=pai,
-        csai=1.0,
-        pai_baseline=0.375,
-        csai_baseline=0.625,
-        choices={},
+        values=dict(nse=0.75, nse_std=0.0, pai=pai, csai=1.0, pai_baseline=0.375, csai_baseline=0.625),
         cka_text=[],
         cka_text_adaptor=None,
-        nse_layers=[],
         cka_reference=[0.5, 0.875],
     )
 

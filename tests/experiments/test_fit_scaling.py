@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from espnet_llmasr.bin import fit_scaling
-from espnet_llmasr.observe import canvas
+from espnet_llmasr.observe import plot_style
 
 LAWS = {"joint_only": (3.0, 0.5, 1.0), "efin": (3.0 / np.sqrt(2), 0.5, 1.0)}  # the same at half of the compute
 
@@ -128,7 +128,7 @@ def test_mistakes(run, tmp_path, rows, options, message):
 
 
 def test_matplotlib_is_missing(run, tmp_path, monkeypatch):
-    monkeypatch.setattr(canvas, "find_spec", lambda name: None)
+    monkeypatch.setattr(plot_style, "find_spec", lambda name: None)
     done = run(rows_of())
     assert (
         done.code == 1 and done.err.endswith("is not installed: pip install matplotlib\n") and done.err.count("\n") == 1

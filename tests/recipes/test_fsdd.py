@@ -1,5 +1,6 @@
 """Connected digits: the official split is kept, every test recording is used, runs repeat exactly."""
 
+import os
 import random
 import subprocess
 import sys
@@ -14,7 +15,6 @@ CORPORA = Path(__file__).resolve().parents[2] / "egs2" / "fsdd" / "llmasr1" / "l
 sys.path.insert(0, str(CORPORA))
 
 import fsdd  # noqa: E402
-import fsdd_source  # noqa: E402
 
 from espnet_llmasr.files import read_scp  # noqa: E402
 
@@ -69,9 +69,9 @@ def test_split_is_kept_and_every_test_recording_used(source):
 
 
 def test_real_test_recordings_are_all_used_with_the_default_sizes():
-    if not (fsdd_source.NEARBY / "recordings").is_dir():
-        pytest.skip("no copy of FSDD nearby")
-    splits = fsdd.split_recordings(fsdd_source.NEARBY / "recordings")
+    if not os.environ.get("FSDD"):
+        pytest.skip("FSDD does not name a copy of free-spoken-digit-dataset")
+    splits = fsdd.split_recordings(fsdd.recordings_in(os.environ["FSDD"]))
     strings = fsdd.draw_strings(0, "test", fsdd.get_parser().get_default("num_test"), splits)
     assert len({path for _, paths in strings for path in paths}) == 300
 
@@ -121,11 +121,11 @@ def test_download_unpacks_the_recordings_only(source, tmp_path):
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         archive.writestr("fsdd-master/README.md", "text")
         archive.write(source / "recordings" / "0_ann_0.wav", "fsdd-master/recordings/0_ann_0.wav")
-    fsdd_source.download((tmp_path / "a.zip").as_uri(), tmp_path / "fsdd")
+    fsdd.download((tmp_path / "a.zip").as_uri(), tmp_path / "fsdd")
     assert [path.name for path in (tmp_path / "fsdd").rglob("*")] == ["recordings", "0_ann_0.wav"]
 
 
 def test_a_failed_download_says_what_to_do_and_leaves_nothing(tmp_path):
     with pytest.raises(ValueError, match="FSDD="):
-        fsdd_source.download((tmp_path / "missing.zip").as_uri(), tmp_path / "fsdd")
+        fsdd.download((tmp_path / "missing.zip").as_uri(), tmp_path / "fsdd")
     assert list((tmp_path / "fsdd").rglob("*")) == []

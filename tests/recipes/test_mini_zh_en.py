@@ -14,8 +14,19 @@ import soundfile
 CORPORA = Path(__file__).resolve().parents[2] / "egs2" / "mini_zh_en" / "llmasr1" / "local"
 sys.path.insert(0, str(CORPORA))
 
-from mini_words import ENGLISH, MANDARIN, draw_line, draw_training_line, language_of, spoken, text_of  # noqa: E402
-from mini_zh_en import ESPEAK_LANGUAGE, SETS, TEST_VOICES, TRAIN_VOICES  # noqa: E402
+from mini_zh_en import (  # noqa: E402
+    ENGLISH,
+    ESPEAK_LANGUAGE,
+    MANDARIN,
+    SETS,
+    TEST_VOICES,
+    TRAIN_VOICES,
+    draw_line,
+    draw_training_line,
+    language_of,
+    spoken,
+    text_of,
+)
 
 from espnet_llmasr.files import read_scp  # noqa: E402
 from espnet_llmasr.text.phonemes import Phonemizer  # noqa: E402
@@ -88,10 +99,10 @@ def test_a_phoneme_string_has_one_spelling():
 
 def test_espeak_reads_every_word_in_its_own_language():
     program = (
-        "import espeak, mini_words as w, mini_zh_en as m; e = espeak.Espeak()\n"
-        "for word in [*w.MANDARIN, *w.ENGLISH]:\n"
-        "    name = w.language(word)\n"
-        "    print(word, e.phonemes(w.spoken(name, [word]), m.ESPEAK_LANGUAGE[name] + '+m1'))"
+        "import mini_zh_en as m; e = m.Espeak()\n"
+        "for word in [*m.MANDARIN, *m.ENGLISH]:\n"
+        "    name = m.language(word)\n"
+        "    print(word, e.phonemes(m.spoken(name, [word]), m.ESPEAK_LANGUAGE[name] + '+m1'))"
     )
     result = subprocess.run([sys.executable, "-c", program], cwd=CORPORA, capture_output=True, text=True, check=True)
     lines = result.stdout.splitlines()

@@ -51,13 +51,13 @@ SWAPS = [
 ]
 DRIFTS = [
     {"epoch": 0, "cka": 1.0, "cka_layers": [1.0], "nse": 0.5, "pai": 3.25, "csai": 1.5},
-    {"epoch": 1, "cka": 0.875, "cka_layers": [0.875], "nse": 0.4375, "pai": 3.0, "csai": 1.75, "pai_noise": 0.0625}
-    | {"csai_noise": 0.03125, "danger": True},
+    {"epoch": 1, "cka": 0.875, "cka_layers": [0.875], "nse": 0.4375, "pai": 3.0, "csai": 1.75}
+    | {"warning": True},
 ]
 OBSERVATION = {
     **{"name": f"encoder {EVIL}", "stage": "pretrain", "step": 4000, "model": "exp/pretrain", "set": "valid"},
     **{"utterances": 120, "nse": 0.8125, "nse_std": 0.0625, "pai": 2.5, "csai": 1.25, "pai_baseline": 0.5},
-    **{"csai_baseline": 0.25, "choices": {}, "cka_text": [0.25, 0.375], "cka_text_adaptor": 0.625, "nse_layers": []},
+    **{"csai_baseline": 0.25, "estimator": {}, "cka_text": [0.25, 0.375], "cka_text_adaptor": 0.625},
 }
 NONSPEECH = "| kind | clips | chars/min |\n| --- | ---: | ---: |\n| hum \\| buzz | 150 | 1665 ! |\n\nNobody speaks.\n"
 REPLACED = "300 utterances\n\n| what is flagged | threshold 0.0589 |\n| --- | --- |\n| false alarms | 4.7 (2.8-7.7) |\n"

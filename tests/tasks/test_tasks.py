@@ -13,7 +13,7 @@ from espnet_llmasr.tasks.llm_asr import LLMASRTask
 from espnet_llmasr.tasks.phoneme_ctc import PhonemeCTCTask
 from espnet_llmasr.tasks.speech_task import read_token_list
 from espnet_llmasr.encoder_swap.store import EncoderStore
-from espnet_llmasr.encoder_swap.trainer import read_swaps
+from espnet_llmasr.encoder_swap.trainer import swap_log
 
 
 def assert_one_line(done, *parts):
@@ -246,7 +246,7 @@ def test_two_ranks_by_the_command(two_ranks, llm_options, build_model, encoder_c
     output = two_ranks("-m", "espnet_llmasr.bin.llm_asr_train", *llm_options(tmp_path / "two", **conf), *launch)
     LLMASRTask.main(cmd=llm_options(tmp_path / "one", **conf, max_frames=1000))  # what two ranks of 500 hold
     for name in ("one", "two"):
-        swap = read_swaps(tmp_path / name / "swaps.jsonl")
+        swap = swap_log(tmp_path / name / "swaps.jsonl").read()
         assert [(s.epoch, s.encoder_step, s.final) for s in swap] == [(1, 10, True)]
         assert (tmp_path / name / "finished").exists() and not (tmp_path / name / "3epoch.pth").exists()
     one, two = (torch.load(tmp_path / name / "2epoch.pth", weights_only=True) for name in ("one", "two"))

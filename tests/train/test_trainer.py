@@ -146,7 +146,7 @@ def test_two_ranks(no_dropout, big_batch, two_ranks, tmp_path):
         for _, b in jobs[name][1][0] + jobs[name][1][1]
     ]
     assert line == dict(epoch=1, flops=sum(flops(model, shape) for shape in shapes), batches=4)
-    log = swap.read_swaps(tmp_path / "ia_sft" / "swaps.jsonl")
+    log = swap.swap_log(tmp_path / "ia_sft" / "swaps.jsonl").read()
     assert [(s.epoch, s.encoder_step, s.previous_step) for s in log] == [(1, 10, 0), (3, 30, 10)]
 
 

@@ -280,8 +280,8 @@ if at_stage 11 "Decode $test_sets with $inference_exp/$inference_model, ${unit}s
         [ "$strategy" != joint_only ] || continue
         dir=$phone_dir/$set
         launch "$inference_cmd" "$dir/phones" "$dir/phones.log" \
-            $python -m espnet_llmasr.bin.phoneme_ctc_inference --train_config "$base_exp/pretrain/config.yaml" \
-            --model_file "$base_exp/pretrain/latest.pth" --data_dir "$dumpdir/$set" --output_dir "$dir" \
+            $python -m espnet_llmasr.bin.phoneme_ctc_inference --ctc_train_config "$base_exp/pretrain/config.yaml" \
+            --ctc_model_file "$base_exp/pretrain/latest.pth" --data_dir "$dumpdir/$set" --output_dir "$dir" \
             --device "$device"
     done
 fi

@@ -11,3 +11,7 @@ if [ -f ../../../tools/activate_python.sh ]; then
 elif [ -d ../../../.venv/bin ]; then
     PATH=$(cd ../../../.venv/bin && pwd):$PATH
 fi
+if [ -d ../../../espnet_llmasr ] && ! python3 -c 'import espnet_llmasr' 2>/dev/null; then  # not installed
+    PYTHONPATH=$(cd ../../.. && pwd)${PYTHONPATH:+:$PYTHONPATH}
+    export PYTHONPATH
+fi

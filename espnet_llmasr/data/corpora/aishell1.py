@@ -8,17 +8,19 @@ have no text (no_text). A line without audio is missing_wav in the part of its s
 """
 
 from collections import defaultdict
+from typing import Iterator
 
-from espnet_llmasr.data.corpora.base import Corpus, Utterance
-from espnet_llmasr.data.corpora.mandarin import archives
-from espnet_llmasr.data.corpora.readers import key_values
+from espnet_llmasr.data.formats.mandarin import archives
+from espnet_llmasr.data.formats.readers import key_values
+from espnet_llmasr.data.formats.source import Corpus, Source
+from espnet_llmasr.data.utterance import Utterance
 
 TRANSCRIPT = "transcript/aishell_transcript_v0.8.txt"
 CAPITALS = {code: code - 32 for code in range(ord("ａ"), ord("ｚ") + 1)}
 UNPACK = "for archive in *.tar.gz; do tar xzf $archive; done"
 
 
-def read(source):
+def read(source: Source) -> Iterator[Utterance]:
     transcript = source.need(f"data_aishell/{TRANSCRIPT}", TRANSCRIPT)
     wavs = transcript.parent.parent / "wav"
     if not (wavs / source.part).is_dir():

@@ -10,10 +10,11 @@ full-width here and there (Ａ Ｔ Ｍ). Lines with English words (听Yesterday 
 """
 
 import re
+from typing import Iterator
 
-from espnet_llmasr.data.corpora.base import Corpus, Utterance
-from espnet_llmasr.data.corpora.mandarin import complete, language_of
-
+from espnet_llmasr.data.formats.mandarin import complete, language_of
+from espnet_llmasr.data.formats.source import Corpus, Source
+from espnet_llmasr.data.utterance import Utterance
 from espnet_llmasr.text.normalize import HAN
 
 BAD = ("IC0803W0380",)
@@ -33,7 +34,7 @@ def folder_of(source):
     return source.need(*(f"{place}{channel}/{part}" for place in places for channel in spellings))
 
 
-def read(source):
+def read(source: Source) -> Iterator[Utterance]:
     folder = folder_of(source)
     for name, (path, text) in complete(source, dict(wav=folder / "wav.scp", text=folder / "trans.txt")):
         if name in BAD:

@@ -7,13 +7,16 @@ in that folder), where ID is the name of a file without its suffix. If yours are
 Quirks: unknown; audio without a line (no_text) and lines without audio (missing_wav) are counted.
 """
 
-from espnet_llmasr.data.corpora.base import Corpus
-from espnet_llmasr.data.corpora.generic import wav_folder
+from typing import Iterator
+
+from espnet_llmasr.data.formats.generic import wav_folder
+from espnet_llmasr.data.formats.source import Corpus, Source
+from espnet_llmasr.data.utterance import Utterance
 
 NAMES = ("trans.txt", "text", "text.txt", "transcript.txt")
 
 
-def read(source, transcript=""):
+def read(source: Source, transcript: str = "") -> Iterator[Utterance]:
     folder = source.need(source.part)
     names = [transcript] if transcript else NAMES
     found = next((folder / name for name in names if (folder / name).is_file()), None)

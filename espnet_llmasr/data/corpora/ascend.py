@@ -9,16 +9,18 @@ nothing else are dropped (only_tags).
 """
 
 import re
+from typing import Iterator
 
-from espnet_llmasr.data.corpora.base import Corpus, Utterance
-from espnet_llmasr.data.corpora.readers import parquet
+from espnet_llmasr.data.formats.readers import parquet
+from espnet_llmasr.data.formats.source import Corpus, Source
+from espnet_llmasr.data.utterance import Utterance
 
 LANGUAGES = {"zh": "zh", "en": "en", "mixed": "zh-en"}
 COLUMNS = ["id", "transcription", "duration", "language", "original_speaker_id"]
 _TAGS = re.compile(r"\[[A-Z_]+\]")
 
 
-def read(source):
+def read(source: Source) -> Iterator[Utterance]:
     pattern = f"{source.part}-*.parquet"
     for row in parquet(source, source.find(f"main/{pattern}", pattern), COLUMNS, lambda row: row["id"]):
         written, lang = row["transcription"] or "", LANGUAGES.get(row["language"])

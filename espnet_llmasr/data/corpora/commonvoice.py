@@ -9,8 +9,11 @@ client_id has 128 hexadecimal digits; the first 16 name the speaker. clips/ serv
 text is not counted.
 """
 
-from espnet_llmasr.data.corpora.base import Corpus, Utterance
-from espnet_llmasr.data.corpora.readers import table
+from typing import Iterator
+
+from espnet_llmasr.data.formats.readers import table
+from espnet_llmasr.data.formats.source import Corpus, Source
+from espnet_llmasr.data.utterance import Utterance
 
 SPLITS = {
     "train": "for training",
@@ -23,7 +26,7 @@ PARTS = {f"{locale}-{split}": what for locale in ("en", "zh-CN") for split, what
 COLUMNS = ("client_id", "path", "sentence")
 
 
-def read(source):
+def read(source: Source) -> Iterator[Utterance]:
     locale, split = source.part.rsplit("-", 1)
     tables = source.find(f"{locale}/{split}.tsv", f"cv-corpus-*/{locale}/{split}.tsv")
     if len(tables) > 1:

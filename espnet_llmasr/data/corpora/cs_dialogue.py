@@ -9,9 +9,11 @@ dropped (only_tags); the language is that of each line: zh, en or zh-en.
 """
 
 import re
+from typing import Iterator
 
-from espnet_llmasr.data.corpora.base import Corpus, Utterance
-from espnet_llmasr.data.corpora.mandarin import archives, complete, language_of
+from espnet_llmasr.data.formats.mandarin import archives, complete, language_of
+from espnet_llmasr.data.formats.source import Corpus, Source
+from espnet_llmasr.data.utterance import Utterance
 
 UNPACK = "cat short_wav/short_wav.tar.gz* | tar xzf -"
 _TAGS = re.compile(r"<[A-Z]+/?>|\*\*")
@@ -29,7 +31,7 @@ def audio_root(data):
     raise ValueError(archives(data, "short_wav/short_wav.tar.gz*", UNPACK) or f"{data} holds no short_wav/WAVE")
 
 
-def read(source):
+def read(source: Source) -> Iterator[Utterance]:
     index = source.need(f"data/index/short_wav/{source.part}", f"index/short_wav/{source.part}")
     root = audio_root(index.parents[2])
     for name, (path, text) in complete(source, dict(wav=index / "wav.scp", text=index / "text")):

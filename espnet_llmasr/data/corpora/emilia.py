@@ -12,26 +12,28 @@ before the ids of the second.
 
 import json
 from collections import defaultdict
+from dataclasses import replace
+from typing import Iterator
 
-from espnet_llmasr.data.corpora.base import Corpus, Utterance
-from espnet_llmasr.data.corpora.generic import json_manifest
-from espnet_llmasr.data.corpora.readers import read_at, tar_members
+from espnet_llmasr.data.formats.generic import json_manifest
+from espnet_llmasr.data.formats.readers import read_at, tar_members
+from espnet_llmasr.data.formats.source import Corpus, Source
+from espnet_llmasr.data.utterance import Utterance
 
 FOLDERS = {"EN": "Emilia/EN", "ZH": "Emilia/ZH", "YODAS-EN": "Emilia-YODAS/EN", "YODAS-ZH": "Emilia-YODAS/ZH"}
 OLD_FIELDS = dict(id="id", audio="wav", text="text", duration="duration", speaker="speaker")
 
 
-def read(source):
+def read(source: Source) -> Iterator[Utterance]:
     language = source.part[-2:].lower()
     for path in source.share(source.find(f"{FOLDERS[source.part]}/*.tar", f"raw/{source.part}/*.jsonl")):
         old = path.suffix == ".jsonl"
-        found = json_manifest(source, path, OLD_FIELDS, path.parent) if old else utterances(source, path)
-        for utterance in found:
-            utterance.lang = language
+        published = json_manifest(source, path, OLD_FIELDS, path.parent) if old else utterances(source, path)
+        for utterance in published:
+            name, speaker = utterance.id, utterance.speaker
             if source.part.startswith("YODAS"):
-                utterance.id = f"YODAS_{utterance.id}"
-                utterance.speaker = utterance.speaker and f"YODAS_{utterance.speaker}"
-            yield utterance
+                name, speaker = f"YODAS_{name}", speaker and f"YODAS_{speaker}"
+            yield replace(utterance, id=name, speaker=speaker, lang=language)
 
 
 def utterances(source, tar):

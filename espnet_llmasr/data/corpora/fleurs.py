@@ -10,16 +10,18 @@ split into characters, and it is only taken where raw_transcription is empty. cm
 """
 
 from pathlib import Path
+from typing import Iterator
 
-from espnet_llmasr.data.corpora.base import Corpus, Source, Utterance
-from espnet_llmasr.data.corpora.readers import lines
+from espnet_llmasr.data.formats.readers import lines
+from espnet_llmasr.data.formats.source import Corpus, Source
+from espnet_llmasr.data.utterance import Utterance
 
 FOLDERS = {"en": ("en_us", "en"), "cmn": ("cmn_hans_cn", "zh")}
 SPLITS = {"train": "some 3,000 utterances", "dev": "some 400 utterances", "test": "some 650 (en), 950 (cmn) utterances"}
 PARTS = {f"{name}-{split}": what for name in FOLDERS for split, what in SPLITS.items()}
 
 
-def read(source):
+def read(source: Source) -> Iterator[Utterance]:
     name, _, split = source.part.partition("-")
     folder, lang = FOLDERS[name]
     path = source.need(f"{folder}/{split}.tsv", f"data/{folder}/{split}.tsv")

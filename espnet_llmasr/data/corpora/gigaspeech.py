@@ -11,24 +11,26 @@ HA ER.
 """
 
 import re
+from dataclasses import replace
+from typing import Iterator
 
-from espnet_llmasr.data.corpora.base import Corpus
-from espnet_llmasr.data.corpora.segments import segments
+from espnet_llmasr.data.formats.segments import segments
+from espnet_llmasr.data.formats.source import Corpus, Source
+from espnet_llmasr.data.utterance import Utterance
 
 MARKS = {"COMMA": ",", "PERIOD": ".", "QUESTIONMARK": "?", "EXCLAMATIONPOINT": "!"}
 _MARK = re.compile(rf"\s*<({'|'.join(MARKS)})>")
 _GARBAGE = re.compile(r"<(SIL|MUSIC|NOISE|OTHER)>")
 
 
-def read(source):
+def read(source: Source) -> Iterator[Utterance]:
     for utterance in segments(source, source.need("GigaSpeech.json"), "text_tn"):
         if _GARBAGE.search(utterance.text):
             source.drop(utterance.id, "garbage")
             continue
-        utterance.text = _MARK.sub(lambda match: MARKS[match[1]], utterance.text)
-        if utterance.speaker in ("", "N/A"):
-            utterance.speaker = utterance.recording
-        yield utterance
+        text = _MARK.sub(lambda match: MARKS[match[1]], utterance.text)
+        speaker = utterance.recording if utterance.speaker in ("", "N/A") else utterance.speaker
+        yield replace(utterance, text=text, speaker=speaker)
 
 
 CORPUS = Corpus(

@@ -9,10 +9,12 @@ subdialect becomes the language: zh for Mandarin, otherwise zh-beijing, zh-ji-lu
 """
 
 import re
+from typing import Iterator
 
-from espnet_llmasr.data.corpora.base import Corpus, Utterance
-from espnet_llmasr.data.corpora.mandarin import complete
-from espnet_llmasr.data.corpora.readers import parquet
+from espnet_llmasr.data.formats.mandarin import complete
+from espnet_llmasr.data.formats.readers import parquet
+from espnet_llmasr.data.formats.source import Corpus, Source
+from espnet_llmasr.data.utterance import Utterance
 
 PARTS = {
     "train_phase1": "training",
@@ -34,7 +36,7 @@ def letters(name):
 LANGUAGES = {"mandarin": "zh", **{letters(name): f"zh-{name.lower()}" for name in SUBDIALECTS}}
 
 
-def read(source):
+def read(source: Source) -> Iterator[Utterance]:
     for name, audio, text, speaker, dialect in rows(source):
         if NOISE in text:
             source.drop(name, "spoken_noise")

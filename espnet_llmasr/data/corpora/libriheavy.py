@@ -13,9 +13,11 @@ exclude each other: all three make the 50 K h. large has 10 M lines and is strea
 """
 
 from pathlib import Path
+from typing import Iterator
 
-from espnet_llmasr.data.corpora.base import Corpus, Utterance
-from espnet_llmasr.data.corpora.readers import json_lines
+from espnet_llmasr.data.formats.readers import json_lines
+from espnet_llmasr.data.formats.source import Corpus, Source
+from espnet_llmasr.data.utterance import Utterance
 
 PARTS = {
     "small": "509 h",
@@ -29,7 +31,7 @@ PARTS = {
 }
 
 
-def read(source, audio: str = "librilight"):
+def read(source: Source, audio: str = "librilight") -> Iterator[Utterance]:
     name = f"libriheavy_cuts_{source.part}.jsonl.gz"
     manifest, root = source.need(name, f"libriheavy/{name}"), source.path / audio
     if not root.is_dir():

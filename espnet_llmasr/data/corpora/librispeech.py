@@ -5,8 +5,11 @@ HEAR"); PART is one of the seven folders of the archives. SRC is LibriSpeech/ or
 Quirks: upper case without punctuation.
 """
 
-from espnet_llmasr.data.corpora.base import Corpus, Utterance
-from espnet_llmasr.data.corpora.readers import key_values
+from typing import Iterator
+
+from espnet_llmasr.data.formats.readers import key_values
+from espnet_llmasr.data.formats.source import Corpus, Source
+from espnet_llmasr.data.utterance import Utterance
 
 PARTS = {
     "train-clean-100": "100 h",
@@ -19,7 +22,7 @@ PARTS = {
 }
 
 
-def read(source):
+def read(source: Source) -> Iterator[Utterance]:
     folder = source.need(source.part, f"LibriSpeech/{source.part}")
     transcripts = sorted(folder.glob("*/*/*.trans.txt"))
     for path in source.share(transcripts):

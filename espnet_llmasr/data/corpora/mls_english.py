@@ -9,9 +9,11 @@ transcripts.txt of train has 10.8 M lines and is streamed; audio that it does no
 """
 
 from pathlib import Path
+from typing import Iterator
 
-from espnet_llmasr.data.corpora.base import Corpus, Utterance
-from espnet_llmasr.data.corpora.readers import key_values, lines
+from espnet_llmasr.data.formats.readers import key_values, lines
+from espnet_llmasr.data.formats.source import Corpus, Source
+from espnet_llmasr.data.utterance import Utterance
 
 PARTS = {
     "train": "44,659 h",
@@ -23,7 +25,7 @@ PARTS = {
 HANDLES = {"limited-9h": "9hr/handles.txt", "limited-1h": "1hr/*/handles.txt"}
 
 
-def read(source):
+def read(source: Source) -> Iterator[Utterance]:
     split = "train" if source.part in HANDLES else source.part
     folder = source.need(f"mls_english/{split}", f"mls_english_opus/{split}", split)
     suffix = audio_suffix(folder / "audio")

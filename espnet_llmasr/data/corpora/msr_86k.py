@@ -8,11 +8,22 @@ other, write one JSON line for each utterance.
 Quirks: the text has no punctuation.
 """
 
-from espnet_llmasr.data.corpora.base import Corpus
-from espnet_llmasr.data.corpora.generic import json_manifest
+from typing import Iterator
+
+from espnet_llmasr.data.formats.generic import json_manifest
+from espnet_llmasr.data.formats.source import Corpus, Source
+from espnet_llmasr.data.utterance import Utterance
 
 
-def read(source, files="**/*.jsonl*", id="id", audio="audio", text="text", duration="", speaker=""):
+def read(
+    source: Source,
+    files: str = "**/*.jsonl*",
+    id: str = "id",
+    audio: str = "audio",
+    text: str = "text",
+    duration: str = "",
+    speaker: str = "",
+) -> Iterator[Utterance]:
     fields = dict(id=id, audio=audio, text=text, duration=duration, speaker=speaker)
     for path in source.share(source.find(files)):
         yield from json_manifest(source, path, fields, source.path)

@@ -7,11 +7,14 @@ Quirks: lower case without punctuation; no speakers; ids are made of paths and m
 are noisy, most of all in dirty and dirty_sa, so stage 2 drops and counts lines with more labels than frames.
 """
 
-from espnet_llmasr.data.corpora.base import Corpus, Utterance
-from espnet_llmasr.data.corpora.readers import parquet
+from typing import Iterator
+
+from espnet_llmasr.data.formats.readers import parquet
+from espnet_llmasr.data.formats.source import Corpus, Source
+from espnet_llmasr.data.utterance import Utterance
 
 
-def read(source):
+def read(source: Source) -> Iterator[Utterance]:
     files = source.find(f"{source.part}/*.parquet", f"data/{source.part}/*.parquet")
     for row in parquet(source, files, ["id", "duration_ms", "text"], lambda row: row["id"]):
         duration = row["duration_ms"] and float(row["duration_ms"]) / 1000

@@ -10,10 +10,12 @@ Quirks: ids such as U_00001 occur in several sets, so the name of the set goes b
 """
 
 from pathlib import Path
+from typing import Iterator
 
-from espnet_llmasr.data.corpora.base import Corpus, Utterance
-from espnet_llmasr.data.corpora.mandarin import language_of
-from espnet_llmasr.data.corpora.readers import key_values, table
+from espnet_llmasr.data.formats.mandarin import language_of
+from espnet_llmasr.data.formats.readers import key_values, table
+from espnet_llmasr.data.formats.source import Corpus, Source
+from espnet_llmasr.data.utterance import Utterance
 
 SETS = [f"SPEECHIO_ASR_ZH{number:05}" for number in range(27)]
 
@@ -25,7 +27,7 @@ def folders(source):
     return [path for path in source.find(pattern, f"datasets/{pattern}") if path.is_dir()]
 
 
-def read(source):
+def read(source: Source) -> Iterator[Utterance]:
     for folder in folders(source):
         for name, audio, text, speaker in rows(source, folder):
             full = f"{folder.name}__{name}"

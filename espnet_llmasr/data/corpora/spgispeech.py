@@ -8,14 +8,17 @@ and are kept. It may hold "|". A call has several speakers who are not told apar
 speaker. val serves as the test set, since test was never published (from memory).
 """
 
-from espnet_llmasr.data.corpora.base import Corpus, Utterance
-from espnet_llmasr.data.corpora.readers import table
+from typing import Iterator
+
+from espnet_llmasr.data.formats.readers import table
+from espnet_llmasr.data.formats.source import Corpus, Source
+from espnet_llmasr.data.utterance import Utterance
 
 PARTS = {"train": "5,000 h", "val": "100 h"}
 COLUMNS = ("wav_filename", "transcript")
 
 
-def read(source):
+def read(source: Source) -> Iterator[Utterance]:
     path = source.need(f"{source.part}.csv", f"spgispeech/{source.part}.csv")
     for row in table(source, path, "|", COLUMNS):
         name = row["wav_filename"].strip()

@@ -14,8 +14,9 @@ import re
 from pathlib import Path
 from typing import Iterator
 
-from espnet_llmasr.data.corpora.base import Corpus, Source, Utterance
-from espnet_llmasr.data.corpora.readers import lines
+from espnet_llmasr.data.formats.readers import lines
+from espnet_llmasr.data.formats.source import Corpus, Source
+from espnet_llmasr.data.utterance import Utterance
 
 IGNORED = "ignore_time_segment_in_scoring"
 _UTTERANCE_NAME = re.compile(r"(?:^|\s)\([^()\s]+\)$")
@@ -25,7 +26,7 @@ _SUFFIX = re.compile(r" +(?='(?!(?:bout|cause|cuz|em|kay|n|round|til|till|tis|tw
 """The blanks before an apostrophe, unless it begins a word of its own or a year ('90s)."""
 
 
-def read(source):
+def read(source: Source) -> Iterator[Utterance]:
     folder = source.need(
         *(f"{parent}legacy/{source.part}" for parent in ("", "TEDLIUM_release-3/", "TED-LIUM_release-3/"))
     )

@@ -8,13 +8,14 @@ Quirks: two microphones recorded the same speech, and p280 lacks the second: onl
 """
 
 from pathlib import Path
-from typing import Set
+from typing import Iterator, Set
 
-from espnet_llmasr.data.corpora.base import Corpus, Utterance
-from espnet_llmasr.data.corpora.readers import lines
+from espnet_llmasr.data.formats.readers import lines
+from espnet_llmasr.data.formats.source import Corpus, Source
+from espnet_llmasr.data.utterance import Utterance
 
 
-def read(source):
+def read(source: Source) -> Iterator[Utterance]:
     audio = source.need("wav48_silence_trimmed", "VCTK-Corpus-0.92/wav48_silence_trimmed")
     texts = audio.with_name("txt")
     speakers = sorted({folder.name for root in (audio, texts) for folder in root.iterdir() if folder.is_dir()})

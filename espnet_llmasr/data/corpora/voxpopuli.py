@@ -9,14 +9,17 @@ raw_audios/ give other audio. raw_text (case, punctuation, digits) is sometimes 
 which is in lower case. Quote characters are text. Ids hold ":" and begin with the year. A speaker may be "None".
 """
 
-from espnet_llmasr.data.corpora.base import Corpus, Utterance
-from espnet_llmasr.data.corpora.readers import parquet, table
+from typing import Iterator
+
+from espnet_llmasr.data.formats.readers import parquet, table
+from espnet_llmasr.data.formats.source import Corpus, Source
+from espnet_llmasr.data.utterance import Utterance
 
 PARTS = {"train": "some 530 h", "dev": "some 5 h", "test": "some 5 h"}
 COLUMNS = ("raw_text", "normalized_text", "speaker_id")
 
 
-def read(source):
+def read(source: Source) -> Iterator[Utterance]:
     manifest = source.path / "transcribed_data" / "en" / f"asr_{source.part}.tsv"
     if manifest.exists():
         for row in table(source, manifest, columns=("id", *COLUMNS)):

@@ -8,11 +8,14 @@ subtitles, without punctuation, with some English; TEST_NET has wrong labels, co
 project.
 """
 
-from espnet_llmasr.data.corpora.base import Corpus
-from espnet_llmasr.data.corpora.segments import segments
+from typing import Iterator
+
+from espnet_llmasr.data.formats.segments import segments
+from espnet_llmasr.data.formats.source import Corpus, Source
+from espnet_llmasr.data.utterance import Utterance
 
 
-def read(source):
+def read(source: Source) -> Iterator[Utterance]:
     return segments(source, source.need("WenetSpeech.json"), "text")
 
 

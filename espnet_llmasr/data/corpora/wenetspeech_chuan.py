@@ -11,8 +11,8 @@ times= if audio/ holds no whole recordings; the confidence is meaningful, users 
 
 from functools import partial
 
-from espnet_llmasr.data.corpora.base import Corpus
-from espnet_llmasr.data.corpora.crawled import read
+from espnet_llmasr.data.formats.crawled import read
+from espnet_llmasr.data.formats.source import Corpus
 
 CORPUS = Corpus(
     partial(read, id="utt|utt_id|key", text="text|rover_result", audio="meta_info.link|link|filename|wav_utt_id"),

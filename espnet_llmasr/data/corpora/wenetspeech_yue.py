@@ -12,8 +12,8 @@ not known; it is kept.
 
 from functools import partial
 
-from espnet_llmasr.data.corpora.base import Corpus
-from espnet_llmasr.data.corpora.crawled import read
+from espnet_llmasr.data.formats.crawled import read
+from espnet_llmasr.data.formats.source import Corpus
 
 CORPUS = Corpus(
     partial(read, id="key|utt|utt_id", text="rover_result|text", audio="meta_info.link|link"),

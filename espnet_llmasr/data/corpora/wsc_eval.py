@@ -8,14 +8,16 @@ and goes; （） hold words of another speaker in the background, and only the b
 """
 
 from dataclasses import replace
+from typing import Iterator
 
-from espnet_llmasr.data.corpora.base import Corpus
-from espnet_llmasr.data.corpora.generic import wav_folder
+from espnet_llmasr.data.formats.generic import wav_folder
+from espnet_llmasr.data.formats.source import Corpus, Source
+from espnet_llmasr.data.utterance import Utterance
 
 MARKS = str.maketrans("", "", "*＊()（）")
 
 
-def read(source):
+def read(source: Source) -> Iterator[Utterance]:
     folder = source.need(*(f"{root}{source.part.title()}" for root in ("WSC-Eval-ASR/", "")))
     for utterance in wav_folder(source, folder / "wav", folder / "text"):
         yield replace(utterance, text=utterance.text.translate(MARKS))

@@ -9,11 +9,13 @@ UTF-8 or UTF-16, "" for a quote), which are joined; the other tiers hold speaker
 """
 
 import re
+from typing import Iterator
 
-from espnet_llmasr.data.corpora.base import Corpus, Utterance
-from espnet_llmasr.data.corpora.generic import audio_files, strip_suffix
-from espnet_llmasr.data.corpora.mandarin import archives
-from espnet_llmasr.data.corpora.readers import lines
+from espnet_llmasr.data.formats.generic import audio_files, strip_suffix
+from espnet_llmasr.data.formats.mandarin import archives
+from espnet_llmasr.data.formats.readers import lines
+from espnet_llmasr.data.formats.source import Corpus, Source
+from espnet_llmasr.data.utterance import Utterance
 
 UNPACK = "for archive in *.tar.gz; do tar xzf $archive; done"
 TIER = "文本"
@@ -22,7 +24,7 @@ _ITEM = re.compile(r"^\s*item \[\d+\]:", re.MULTILINE)
 _NAME, _TEXT = (re.compile(rf'^\s*{key} = "((?:[^"]|"")*)"', re.MULTILINE) for key in ("name", "text"))
 
 
-def read(source):
+def read(source: Source) -> Iterator[Utterance]:
     folder = source.need(source.part.title())
     needed = [("wav", "wav_")] if source.part == "short" else [("wav", "wav_"), ("TextGrid",)]
     for names in needed:

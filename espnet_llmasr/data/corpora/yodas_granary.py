@@ -9,13 +9,16 @@ Whisper, with punctuation and case restored by a language model; no speakers. nv
 manifests only.
 """
 
-from espnet_llmasr.data.corpora.base import Corpus, Utterance
-from espnet_llmasr.data.corpora.readers import parquet
+from typing import Iterator
+
+from espnet_llmasr.data.formats.readers import parquet
+from espnet_llmasr.data.formats.source import Corpus, Source
+from espnet_llmasr.data.utterance import Utterance
 
 SHARDS = {"en": "en[0-9]*", "en-manual": "en0*", "en-automatic": "en1*"}
 
 
-def read(source):
+def read(source: Source) -> Iterator[Utterance]:
     pattern = f"{SHARDS[source.part]}/asr_only/*.parquet"
     files = source.find(f"data/{pattern}", pattern)
     for row in parquet(source, files, ["utt_id", "duration", "text"], lambda row: row["utt_id"]):

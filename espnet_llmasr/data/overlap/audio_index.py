@@ -40,10 +40,10 @@ class AudioIndex:
     def __init__(self, fingerprints: Iterable[Fingerprint]):
         """From fingerprints with a word every STEP, one for each test utterance; F may be 0."""
         words, valid, lengths = [np.zeros(0, np.uint32)], [np.zeros(0, bool)], [0]
-        for one in fingerprints:
-            words.append(one.words)
-            valid.append(one.valid)
-            lengths.append(len(one.words))
+        for prints in fingerprints:
+            words.append(prints.words)
+            valid.append(prints.valid)
+            lengths.append(len(prints.words))
         self.words, self.valid, self.bounds = np.concatenate(words), np.concatenate(valid), np.cumsum(lengths)
         where = np.flatnonzero(self.valid)
         self.sorted = self.words[where].astype(np.uint64) << np.uint64(32)

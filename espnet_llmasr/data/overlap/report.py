@@ -1,4 +1,4 @@
-"""Writes what the guard found: overlaps.tsv, exclude.txt, and the sums for each pair of sets."""
+"""Writes the overlaps: overlaps.tsv, exclude.txt, and the sums for each pair of sets."""
 
 from collections import defaultdict
 from contextlib import ExitStack
@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Dict, List, Sequence, Set, Tuple
 
-from espnet_llmasr.data.overlap.sets import Overlap, TestSets, Utterance
+from espnet_llmasr.data.overlap.sets import Overlap, TestSets
+from espnet_llmasr.data.utterance import Utterance
+from espnet_llmasr.data.writer import new_file
 
 KINDS = ("id", "audio", "text", "short")
 
@@ -25,22 +27,25 @@ class Shared:
         if utterance.id != self.last:
             self.last = utterance.id
             self.train_utts += 1
-            self.train_seconds += utterance.seconds
+            self.train_seconds += utterance.duration
 
 
 class Report:
-    """Lines are written as they come; only sums are held in memory."""
+    """Lines are written as they come; only sums are held in memory. A context manager."""
 
     def __init__(self, folder: Path, tests: TestSets, excluding: Sequence[str]):
         self.tests, self.excluding = tests, excluding
         self.excluded, self.excluded_seconds = 0, 0.0
         self.pairs: Dict[Tuple[str, int, str], Shared] = defaultdict(Shared)
-        with ExitStack() as stack:
-            opened = [
-                stack.enter_context(open(folder / n, "w", encoding="utf-8")) for n in ("overlaps.tsv", "exclude.txt")
-            ]
-            self._overlaps, self._exclude = opened
-            self._close = stack.pop_all().close
+        self._folder, self._stack = folder, ExitStack()
+
+    def __enter__(self) -> "Report":
+        names = ("overlaps.tsv", "exclude.txt")
+        self._overlaps, self._exclude = (self._stack.enter_context(new_file(self._folder / name)) for name in names)
+        return self
+
+    def __exit__(self, *error) -> None:
+        self._stack.__exit__(*error)
 
     def add(self, directory: Path, utterance: Utterance, overlaps: Sequence[Overlap]) -> None:
         """All overlaps of one training utterance."""
@@ -49,14 +54,11 @@ class Report:
                 self.pairs[str(directory), number, overlap.kind].add(utterance, tests)
                 if overlap.kind != "short":
                     cells = (utterance.id, self.tests.directories[number], self.tests.names[tests[0]], overlap.kind)
-                    self._overlaps.write("\t".join(map(str, cells)) + f"\t{overlap.score:.3f}\n")
+                    self._overlaps("\t".join(map(str, cells)) + f"\t{overlap.score:.3f}\n")
         if any(overlap.kind in self.excluding for overlap in overlaps):
             self.excluded += 1
-            self.excluded_seconds += utterance.seconds
-            self._exclude.write(f"{utterance.id}\n")
-
-    def close(self) -> None:
-        self._close()
+            self.excluded_seconds += utterance.duration
+            self._exclude(f"{utterance.id}\n")
 
     def sums(self) -> List[dict]:
         """For each pair of sets and kind: training and test utterances that are shared, and their hours."""

@@ -1,4 +1,4 @@
-"""What the guard reads: utterances of data directories, their fingerprints, and the test sets that it protects."""
+"""The utterances that are compared, their fingerprints, and the test sets, found by id, text and audio."""
 
 from collections import Counter, defaultdict
 from hashlib import blake2b
@@ -6,22 +6,16 @@ from pathlib import Path
 from typing import IO, Dict, Iterator, List, NamedTuple, Optional, Sequence
 
 import numpy as np
-from espnet_llmasr.data.data_dirs import audio_entries, audio_table, rows
 
 from espnet_llmasr import audio
+from espnet_llmasr.data.kaldi import read_complete
 from espnet_llmasr.data.overlap.audio_index import FEWEST, AudioIndex
 from espnet_llmasr.data.overlap.fingerprint import LAG, STEP, Fingerprint, fingerprint
 from espnet_llmasr.data.overlap.ids import IdIndex
 from espnet_llmasr.data.overlap.text_index import TextIndex
+from espnet_llmasr.data.utterance import Utterance
 
 NOTHING = np.zeros(0, np.float32)
-
-
-class Utterance(NamedTuple):
-    id: str
-    text: str
-    seconds: float
-    entry: str
 
 
 class Overlap(NamedTuple):
@@ -33,23 +27,20 @@ class Overlap(NamedTuple):
 
 
 def utterances(directory: Path) -> Iterator[Utterance]:
-    """In the order of the directory.
+    """In the order of the directory, with text, duration and audio.
 
     Raises:
         ValueError: a table is missing, is not UTF-8, or does not fit the others.
     """
-    entry = audio_entries(directory)
-    try:
-        for key, text, seconds, where in rows(directory, "text", "utt2dur", audio_table(directory)):
-            yield Utterance(key.decode(), text.decode(), float(seconds), entry(key, where))
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{directory} holds a line that is not UTF-8: see local/check_data.py {directory}") from error
+    return read_complete(directory, ("text", "utt2dur"))
 
 
-class Heard(NamedTuple):
+class AudioKeys(NamedTuple):
+    """What a recording is found by."""
+
     fingerprint: Fingerprint
     digest: bytes
-    """Of the samples as 16-bit numbers, by which copies are known that are too short for a fingerprint."""
+    """Hash of the samples as 16-bit numbers: finds copies that are too short for a fingerprint."""
 
 
 def digest_of(samples: np.ndarray) -> bytes:
@@ -58,27 +49,27 @@ def digest_of(samples: np.ndarray) -> bytes:
     return blake2b(numbers.tobytes(), digest_size=16).digest() if numbers.any() else b""
 
 
-class Listener:
-    """Reads audio and makes fingerprints; counts what cannot be compared, and names what cannot be read in `log`."""
+class FingerprintReader:
+    """Reads audio and makes fingerprints; counts audio that cannot be compared, names audio that cannot be read."""
 
     COUNTED = ("hours_heard", "unreadable", "too_short_or_silent")
 
     def __init__(self, log: IO[str]):
         self._log, self._counts = log, Counter()
 
-    def listen(self, directory: Path, utterance: Utterance, step: int) -> Heard:
+    def read(self, directory: Path, utterance: Utterance, step: int) -> AudioKeys:
         """The fingerprint and the digest; empty ones if the audio cannot be read."""
         samples, rate = NOTHING, 16000
         try:
-            samples, rate = audio.read_at_own_rate(utterance.entry)
+            samples, rate = audio.read_at_own_rate(utterance.audio)
         except audio.AudioError as error:
             self._log.write(f"{directory} {utterance.id} {error.reason}\n")
             self._counts["unreadable"] += 1
         self._counts["seconds"] += len(samples) / rate
-        heard = fingerprint(samples, rate, step)
-        if len(samples) and np.count_nonzero(heard.valid) * step < FEWEST * LAG:
+        prints = fingerprint(samples, rate, step)
+        if len(samples) and np.count_nonzero(prints.valid) * step < FEWEST * LAG:
             self._counts["too_short_or_silent"] += 1
-        return Heard(heard, digest_of(samples))
+        return AudioKeys(prints, digest_of(samples))
 
     def restart(self) -> Dict[str, float]:
         """The counts since the last restart, by the names in COUNTED."""
@@ -91,28 +82,28 @@ class TestSets:
 
     __test__ = False  # no test of pytest
 
-    def __init__(self, directories: Sequence[Path], corpora: Sequence[str], listener: Optional[Listener]):
-        """Without a `listener` audio is not compared."""
-        self.directories, self.listener = directories, listener
+    def __init__(self, directories: Sequence[Path], corpora: Sequence[str], reader: Optional[FingerprintReader]):
+        """Without a `reader` audio is not compared."""
+        self.directories, self.reader = directories, reader
         self.names: List[str] = []
         self.set_of: List[int] = []
         self.seconds: List[float] = []
         self._ids, self._texts, self._with_sentence = IdIndex(corpora), TextIndex(), defaultdict(list)
         self._with_digest: Dict[bytes, List[int]] = defaultdict(list)
-        self._audio = AudioIndex(one for one in self._read() if one is not None)
+        self._audio = AudioIndex(prints for prints in self._read() if prints is not None)
 
     def _read(self) -> Iterator[Optional[Fingerprint]]:
         for number, directory in enumerate(self.directories):
             for utterance in utterances(directory):
                 self._ids.add(utterance.id, len(self.names))
                 self._with_sentence[self._texts.add(utterance.text)].append(len(self.names))
-                heard = self.listener and self.listener.listen(directory, utterance, STEP)
-                if heard:
-                    self._with_digest[heard.digest].append(len(self.names))
+                keys = self.reader and self.reader.read(directory, utterance, STEP)
+                if keys:
+                    self._with_digest[keys.digest].append(len(self.names))
                 self.names.append(utterance.id)
                 self.set_of.append(number)
-                self.seconds.append(utterance.seconds)
-                yield heard and heard.fingerprint
+                self.seconds.append(utterance.duration)
+                yield keys and keys.fingerprint
 
     def overlaps(self, directory: Path, utterance: Utterance, only_similar: bool) -> Iterator[Overlap]:
         """All that a training utterance shares; its audio is compared unless `only_similar` and its text is unlike."""
@@ -125,14 +116,14 @@ class TestSets:
             if match.kind != "similar":
                 kind = "short" if match.kind == "short" else "text"
                 yield Overlap(kind, self._with_sentence[match.sentence], match.shared)
-        if self.listener and (similar or not only_similar):
-            heard = self.listener.listen(directory, utterance, LAG)
-            equal = self._with_digest.get(heard.digest, []) if heard.digest else []
+        if self.reader and (similar or not only_similar):
+            keys = self.reader.read(directory, utterance, LAG)
+            equal = self._with_digest.get(keys.digest, []) if keys.digest else []
             if equal:
                 yield Overlap("audio", equal, 1.0)
-            for found in self._audio.find(heard.fingerprint):
-                if found.test not in equal:
-                    yield Overlap("audio", [found.test], found.agreement)
+            for match in self._audio.find(keys.fingerprint):
+                if match.test not in equal:
+                    yield Overlap("audio", [match.test], match.agreement)
 
     def by_set(self, tests: Sequence[int]) -> Dict[int, List[int]]:
         """The numbers of test utterances by the number of their set."""

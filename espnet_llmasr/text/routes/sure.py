@@ -37,7 +37,7 @@ def make() -> Route:
     """Raises ValueError if WeTextProcessing is not installed."""
     version = installed("WeTextProcessing", "sure")
     name = f"{OUR_VERSION}, WeTextProcessing {version} zh_itn as shipped"
-    return Route("sure", name, partial(normalize, short_cuts=version in wetext.PROVEN))
+    return Route("sure", name, partial(normalize, short_cuts=version in wetext.VERIFIED_VERSIONS))
 
 
 def normalize(text: str, lang: str, short_cuts: bool) -> str:
@@ -52,7 +52,7 @@ def normalize(text: str, lang: str, short_cuts: bool) -> str:
 
 
 def _read(line: str) -> str:
-    return wetext.shipped("zh_itn", line)
+    return wetext.run_fst("zh_itn", line)
 
 
 @lru_cache(None)

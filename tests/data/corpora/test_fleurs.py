@@ -1,6 +1,7 @@
 import pytest
+
 from espnet_llmasr.data.corpora import fleurs
-from espnet_llmasr.data.corpora.base import Source
+from espnet_llmasr.data.formats.source import Source
 
 
 @pytest.fixture

@@ -1,4 +1,5 @@
 import pytest
+
 from espnet_llmasr.data.corpora import tedlium3
 
 STM = """\

@@ -5,10 +5,10 @@ import io
 import numpy as np
 import pytest
 import soundfile
-from espnet_llmasr.data.overlap.audio_index import AudioIndex
-from espnet_llmasr.data.overlap.fingerprint import LAG, STEP, fingerprint
 
 from espnet_llmasr.audio import resample
+from espnet_llmasr.data.overlap.audio_index import AudioIndex
+from espnet_llmasr.data.overlap.fingerprint import LAG, STEP, fingerprint
 
 RATE = 16000
 SECONDS = 5.0

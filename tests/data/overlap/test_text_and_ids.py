@@ -1,4 +1,5 @@
 import pytest
+
 from espnet_llmasr.data.overlap.ids import IdIndex
 from espnet_llmasr.data.overlap.text_index import TextIndex
 

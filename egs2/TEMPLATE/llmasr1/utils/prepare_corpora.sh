@@ -7,7 +7,7 @@ set -euo pipefail
 
 # Options (of local/data.sh; from run.sh give them as --local_data_opts "--nj 32")
 #
-mixture=local/corpora.yaml  # the corpora, see local/plan_corpora.py
+mixture=local/corpora.yaml  # the corpora, see espnet_llmasr/data/mixture.py
 nj=4                    # parallel jobs
 text_style=plain        # plain: words as spoken, English in lower case; formatted: as written, where a corpus has that
 fingerprints=all        # whose sound is compared with the test sets: all, text (where the words are alike), or none

@@ -1,21 +1,29 @@
 """Connected digits from the Free Spoken Digit Dataset: FSDD=<dir> python3 fsdd.py --num_train 20000
 
+FSDD names a copy of the data set; without it the data set (27 MB, CC BY-SA 4.0) is downloaded.
+
 Joins recordings of one speaker into strings of digits, 8 kHz, and writes <data_dir>/{train,valid,cka,test}. Official
 split: recordings with index 0-4 are test; 5-6 are valid here, the rest train. Every test recording is used. cka is the
 beginning of valid. Only train is augmented (speed, gain, noise). A second run with the same options does nothing.
 """
 
+import logging
 import os
 import random
 import re
-import sys
+import shutil
+import tempfile
+import urllib.request
+import zipfile
 from pathlib import Path
 
-import fsdd_source
 import numpy as np
 import soundfile
 import soxr
-from espnet_llmasr.data.synthetic import AudioWriter, Parser, Progress, in_fresh_processes, is_made, publish, run, stamp_of
+
+from espnet_llmasr.cli import run
+from espnet_llmasr.data.synthetic import AudioWriter, corpus_parser, make_in_chunks, make_once
+from espnet_llmasr.data.utterance import Utterance
 
 SETS = ("train", "valid", "cka", "test")
 SAMPLE_RATE_HZ = 8000
@@ -30,11 +38,13 @@ SPEED = (0.9, 1.1)
 GAIN_DB = (-10, 5)
 NOISE_LEVEL = (0.0, 0.003)
 CHUNK = 2000  # strings a process
+URL = "https://github.com/Jakobovski/free-spoken-digit-dataset/archive/refs/heads/master.zip"
+TIMEOUT_S = 60
 
 
 def get_parser():
-    parser = Parser(__doc__, "downloads/fsdd_strings")
-    parser.add_argument("--src", default=os.environ.get("FSDD"), help="holds recordings/; else nearby or downloaded")
+    parser = corpus_parser(__doc__, "downloads/fsdd_strings")
+    parser.add_argument("--src", default=os.environ.get("FSDD"), help="holds recordings/; downloaded if not given")
     parser.add_argument("--num_train", type=int, default=20000, help="strings; 20000 are about 10 hours")
     parser.add_argument("--num_valid", type=int, default=120)
     parser.add_argument("--num_cka", type=int, default=40, help="the first strings of valid, for CKA")
@@ -43,26 +53,63 @@ def get_parser():
     return parser
 
 
-def make_corpus(args):
+def main():
+    args = get_parser().parse_args()
     if min(args.num_train, args.num_test, args.nj) < 1 or not 0 < args.num_cka <= args.num_valid:
         raise ValueError("need num_train, num_test and nj >= 1 and 0 < num_cka <= num_valid")
     if args.max_digits < 2:
         raise ValueError(f"--max_digits is {args.max_digits}, need at least 2: test strings begin there")
-    options = stamp_of(args, [__file__, fsdd_source.__file__])
-    if is_made(args.audio_dir, options, [Path(args.data_dir, name) for name in SETS]):
-        print(f"{args.audio_dir} is there already, made with the same options", file=sys.stderr)
-        return
-    splits = split_recordings(fsdd_source.find_recordings(args.src, Path(args.audio_dir).parent))
-    AudioWriter(args.audio_dir).start()
-    progress = Progress("fsdd")
+    make_once(args, [__file__], SETS, lambda: make_sets(args))
+
+
+def make_sets(args):
+    """Writes the wavs; returns {set: utterances}."""
+    splits = split_recordings(find_recordings(args.src, Path(args.audio_dir).parent))
     sizes = {"test": args.num_test, "valid": args.num_valid, "train": args.num_train}
-    strings = {
-        name: draw_strings(args.seed, name, size, splits, args.max_digits) for name, size in sizes.items()
-    }
-    made = {name: join_strings(args, name, strings[name], progress) for name in sizes}
+    made = {}
+    for name, size in sizes.items():
+        strings = draw_strings(args.seed, name, size, splits, args.max_digits)
+        made[name] = make_in_chunks(join_chunk, args, name, strings, CHUNK)
     made["cka"] = made["valid"][: args.num_cka]
-    progress.show()
-    publish(args.audio_dir, args.data_dir, made, options)
+    return made
+
+
+def find_recordings(given, downloads):
+    """The folder of wavs: in `given` if set, else downloaded below `downloads`."""
+    target = Path(downloads, "fsdd")
+    if not given and not (target / "recordings").is_dir():
+        download(URL, target)
+    return recordings_in(given or target)
+
+
+def recordings_in(directory):
+    for folder in (Path(directory, "recordings"), Path(directory)):
+        if any(folder.glob("*.wav")):
+            return folder
+    raise ValueError(f"no wavs in {directory}/recordings: set FSDD to a copy of free-spoken-digit-dataset")
+
+
+def download(url, target):
+    """Unpacks the archive's recordings into target/recordings: beside it first, then renamed."""
+    logging.info("downloading %s to %s", url, target)
+    Path(target).mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target) as scratch:
+        archive, unpacked = Path(scratch, "archive.zip"), Path(scratch, "recordings")
+        try:
+            with urllib.request.urlopen(url, timeout=TIMEOUT_S) as response, open(archive, "wb") as file:
+                shutil.copyfileobj(response, file)
+            unpack_wavs(archive, unpacked)
+        except (OSError, zipfile.BadZipFile) as error:
+            raise ValueError(f"could not download {url} ({error}): get a copy and set FSDD=<its folder>") from error
+        os.replace(unpacked, Path(target, "recordings"))
+
+
+def unpack_wavs(archive, folder):
+    folder.mkdir()
+    with zipfile.ZipFile(archive) as contents:
+        for name in contents.namelist():
+            if "/recordings/" in name and name.endswith(".wav"):
+                (folder / Path(name).name).write_bytes(contents.read(name))
 
 
 def split_recordings(folder):
@@ -99,18 +146,8 @@ def draw_strings(seed, name, size, splits, max_digits=6):
     return strings
 
 
-def join_strings(args, name, strings, progress):
-    starts = range(0, len(strings), CHUNK)
-    chunks = [(args.audio_dir, name, args.seed, start, strings[start : start + CHUNK]) for start in starts]
-    utterances = []
-    for chunk in in_fresh_processes(join_chunk, chunks, args.nj):
-        progress.add(chunk)
-        utterances += chunk
-    return utterances
-
-
 def join_chunk(task):
-    """Writes one chunk of strings; returns its utterances (see corpus_files.write_data_dir)."""
+    """Writes one chunk of strings; returns its utterances. `task` as in make_in_chunks."""
     audio_dir, name, seed, start, strings = task
     writer, cache, utterances = AudioWriter(audio_dir), {}, []
     for number, (speaker, paths) in enumerate(strings, start):
@@ -119,9 +156,9 @@ def join_chunk(task):
         samples = join([cache[path] for path in paths], rng)
         samples = augment(samples, rng) if name == "train" else samples
         text = " ".join(DIGITS[int(Path(path).name[0])] for path in paths)
-        utterance = {"id": f"{speaker}-{name}-{number:06d}", "speaker": speaker, "text": text, "language": "en"}
-        utterance["wav"] = writer.write(name, utterance["id"], samples, SAMPLE_RATE_HZ)
-        utterances.append({**utterance, "duration_s": len(samples) / SAMPLE_RATE_HZ})
+        key, duration_s = f"{speaker}-{name}-{number:06d}", len(samples) / SAMPLE_RATE_HZ
+        wav = writer.write(name, key, samples, SAMPLE_RATE_HZ)
+        utterances.append(Utterance(key, wav, text, speaker, "en", duration=duration_s))
     return utterances
 
 
@@ -157,4 +194,4 @@ def augment(samples, rng):
 
 
 if __name__ == "__main__":
-    run(make_corpus, get_parser())
+    run(main)

@@ -1,0 +1,77 @@
+"""Stage 2: from a Kaldi data directory to a dump directory with labels; what cannot be used is dropped and counted."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Optional
+
+from espnet_llmasr.data.checks import Check, Limits, check_all
+from espnet_llmasr.data.kaldi import audio_table, read_training_text, read_utterances
+from espnet_llmasr.data.writer import DumpWriter
+from espnet_llmasr.files import count_rows, progress, read_tokens, replacing, write_tokens
+from espnet_llmasr.text.phonemes import Characters, make_units
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The kind of labels and their list, which all sets share.
+
+    Args:
+        tokens: the token list; written from the first set that is labelled.
+        unit: phone or char.
+        inventory: the phones of `unit` phone.
+        training_text: where the characters of `unit` char come from; None: from `tokens`, or else from the first set.
+    """
+
+    tokens: Path
+    unit: str
+    inventory: str
+    training_text: Optional[Path] = None
+
+    def units(self, text: Path, scratch: Path):
+        """The function from text to labels; `text` is that of the set, `scratch` a folder for sorted copies.
+
+        Raises:
+            ValueError: the token list exists and holds other tokens.
+        """
+        exists, is_char = self.tokens.exists(), self.unit == "char"
+        if is_char and exists and not self.training_text:
+            return Characters(read_tokens(self.tokens))
+        lines = read_training_text(self.training_text or text, scratch) if is_char else ()
+        units = make_units(self.unit, lines, self.inventory)
+        if exists and read_tokens(self.tokens) != units.tokens:
+            raise ValueError(
+                f"{self.tokens} holds {len(read_tokens(self.tokens))} tokens, other than the {len(units.tokens)} of"
+                f" --unit {self.unit} --inventory {self.inventory}:"
+                " remove it (and what was trained on it) or name another file with --tokens"
+            )
+        return units
+
+
+def format_data(data: Path, out: Path, labels: Labels, limits: Limits, audio_check: str, nj: int = 1) -> dict:
+    """Checks, filters and labels the utterances of `data` into the dump directory `out`; returns the statistics.
+
+    Raises:
+        ValueError: see `read_utterances`, `Labels.units`, `DumpWriter` and `replacing`; or no utterance is left.
+    """
+    if not 0 <= limits.min_duration_s < limits.max_duration_s:
+        raise ValueError(
+            f"--min_duration {limits.min_duration_s} must be below --max_duration {limits.max_duration_s}"
+        )
+    if audio_check == "utt2dur" and not (data / "utt2dur").exists():
+        raise ValueError(f"--audio_check utt2dur: there is no {data / 'utt2dur'}: give --audio_check header")
+    with replacing(out) as staged, TemporaryDirectory(dir=staged) as scratch:
+        utterances = read_utterances(data, Path(scratch))
+        units = labels.units(data / "text", Path(scratch))
+        results = check_all(Check(units, limits.rate, audio_check, limits.test), utterances, nj)
+        with DumpWriter(staged, limits.rate, limits.num_frames) as dump:
+            for utterance, result in progress(results, f"utterances checked of {count_rows(audio_table(data))}"):
+                dump.add(utterance, limits(result))
+        stats = dump.finish()
+        dump.report(data)
+        if not stats["utts"]:
+            dropped = sum(stats["dropped"].values())
+            raise ValueError(f"no utterance of {data} is left: all {dropped} dropped, see the line above")
+        if not labels.tokens.exists():
+            write_tokens(labels.tokens, units.tokens)
+    return stats

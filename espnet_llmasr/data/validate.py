@@ -1,0 +1,291 @@
+"""Checks data directories: every line of every table, the tables against each other, and some of the audio.
+
+Each problem is one line with file and line number. Tables are read as streams, so memory does not grow with them.
+"""
+
+import random
+import re
+import tempfile
+from collections import Counter
+from itertools import groupby
+from pathlib import Path
+from typing import Callable, Dict, Iterator, List, Optional, Tuple
+
+from espnet_llmasr import audio
+from espnet_llmasr.data.kaldi import TABLES, audio_table, read_complete
+from espnet_llmasr.data.utterance import Utterance
+from espnet_llmasr.files import sorted_file
+
+SHOWN = 20
+END = b"\xff"  # after every id, since no UTF-8 text holds it
+LANGUAGES = "zh, en, zh-en, yue or zh-DIALECT"
+_LANGUAGE = re.compile(rb"en|yue|zh(-[a-z][a-z_-]*)?")
+TOLERANCE_S = 0.001
+COMPRESSED_TOLERANCE_S = 0.1  # manifests do not count the padding of mp3
+
+
+class Report:
+    """Prints problems and counts them."""
+
+    def __init__(self):
+        self.problems = 0
+        self._kinds: Counter = Counter()
+
+    def add(self, where: str, kind: str, what: str = "") -> None:
+        """`where` is FILE or FILE:LINE; problems of a `kind` are shown SHOWN times, `what` tells them apart."""
+        self.problems += 1
+        self._kinds[kind] += 1
+        if self._kinds[kind] <= SHOWN:
+            print(f"{where}: {kind}{what and ': '}{what}")
+
+    def close(self) -> None:
+        for kind, count in self._kinds.items():
+            if count > SHOWN:
+                print(f"... {count - SHOWN} more: {kind}")
+
+
+def wrong_duration(value: bytes) -> str:
+    seconds = _number(value)
+    return "" if seconds is not None and 0 < seconds < 1e6 else "no positive number of seconds"
+
+
+def wrong_language(value: bytes) -> str:
+    return "" if _LANGUAGE.fullmatch(value) else f"the language must be {LANGUAGES}"
+
+
+def wrong_segment(value: bytes) -> str:
+    cells = value.split(b" ")
+    times = [_number(cell) for cell in cells[1:]]
+    if len(times) != 2 or None in times:
+        return "expected 'id recording start end'"
+    return "" if 0 <= times[0] < times[1] < 1e6 else "expected 0 <= start < end"
+
+
+def wrong_speaker(value: bytes) -> str:
+    return "a speaker holds blanks" if b" " in value else ""
+
+
+def _number(text: bytes) -> Optional[float]:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+WRONG: Dict[str, Callable[[bytes], str]] = {
+    "utt2dur": wrong_duration,
+    "utt2lang": wrong_language,
+    "segments": wrong_segment,
+    "utt2spk": wrong_speaker,
+}
+
+
+def check_table(path: Path, report: Report) -> None:
+    """The form of each line, the order of the ids, and the values as far as they can be told alone."""
+    wrong, previous = WRONG.get(path.name, lambda value: ""), b""
+    number, line = 0, b"\n"
+    with open(path, "rb") as lines:
+        for number, line in enumerate(lines, 1):
+            where, (key, _, value) = f"{path}:{number}", line.rstrip(b"\n").partition(b" ")
+            form = wrong_form(key, value, number)
+            if form:
+                report.add(where, form)
+            if key <= previous and number > 1:
+                kind = "this id stands twice" if key == previous else "the order is not that of LC_ALL=C sort"
+                report.add(where, kind, key.decode(errors="replace"))
+            previous = key
+            fault = not form and wrong(value)
+            if fault:
+                report.add(where, fault, value.decode(errors="replace"))
+    if not number:
+        report.add(str(path), "the table is empty")
+    if not line.endswith(b"\n"):
+        report.add(f"{path}:{number}", "the last line has no end")
+
+
+def wrong_form(key: bytes, value: bytes, number: int) -> str:
+    if number == 1 and key.startswith(b"\xef\xbb\xbf"):
+        return "a byte order mark"
+    if value.endswith(b"\r") or key.endswith(b"\r"):
+        return "the line ends in \\r\\n"
+    if not key or b"\t" in key:
+        return "expected an id, one blank and a value"
+    if not value.strip():
+        return "no value after the id"
+    try:
+        key.decode(), value.decode()
+    except UnicodeDecodeError:
+        return "not UTF-8"
+    return ""
+
+
+def check_ids(readers: Dict[Path, Iterator[Tuple[bytes, int]]], report: Report) -> None:
+    """Every id that one reader has all must have; readers are those of `ids`, by the file they read."""
+    paths = list(readers)
+    heads = [next(readers[path]) for path in paths]
+    while any(key != END for key, _ in heads):
+        lowest = min(key for key, _ in heads)
+        there = [key == lowest for key, _ in heads]
+        if not all(there):
+            has = there.index(True)
+            for path in (path for path, present in zip(paths, there) if not present):
+                report.add(f"{paths[has]}:{heads[has][1]}", f"this id is not in {path.name}", lowest.decode())
+        heads = [next(readers[path]) if present else head for path, head, present in zip(paths, heads, there)]
+
+
+def check_sparse(directory: Path, report: Report) -> None:
+    """What text_pron has must stand in text."""
+    spoken, text, key = ids(directory / "text_pron"), ids(directory / "text"), b""
+    name, number = next(spoken)
+    while name != END:
+        while key < name:
+            key, _ = next(text)
+        if key != name:
+            report.add(f"{directory / 'text_pron'}:{number}", "this id is not in text", name.decode())
+        name, number = next(spoken)
+
+
+def ids(path: Path) -> Iterator[Tuple[bytes, int]]:
+    """(id, line number), at last (END, 0) for ever."""
+    with open(path, "rb") as lines:
+        for number, line in enumerate(lines, 1):
+            yield line.partition(b" ")[0].rstrip(b"\n"), number
+    while True:
+        yield END, 0
+
+
+class Values:
+    """Checks that need several tables at once, an utterance at a time; keeps the totals and a random sample."""
+
+    def __init__(self, directory: Path, report: Report, samples: int, seed: int):
+        self.directory, self.report, self.samples = directory, report, samples
+        self.seconds, self.speakers, self.utts = Counter(), 0, 0
+        self.sample: List[Utterance] = []
+        self._random, self._last_speaker = random.Random(seed), ""
+
+    def add(self, utterance: Utterance) -> None:
+        self.utts += 1
+        self.seconds[utterance.lang] += utterance.duration
+        self._check_speaker(utterance)
+        if utterance.recording:
+            piece = audio.Entry.parse(utterance.audio)
+            length = piece.end - piece.start
+            if abs(length - utterance.duration) > TOLERANCE_S + 1e-6:
+                what = f"{utterance.id} {utterance.duration} and {length:.3f}"
+                self._report("utt2dur", "not the length of its segment", what)
+        at = self._random.randrange(self.utts)
+        if len(self.sample) < self.samples:
+            self.sample.append(utterance)
+        elif at < self.samples:
+            self.sample[at] = utterance
+
+    def _check_speaker(self, utterance: Utterance) -> None:
+        if utterance.speaker < self._last_speaker:
+            self._report("utt2spk", "sorted by utterance, the speakers must be sorted, too", utterance.id)
+        self.speakers += utterance.speaker != self._last_speaker
+        self._last_speaker = utterance.speaker
+
+    def _report(self, table: str, kind: str, what: str) -> None:
+        self.report.add(f"{self.directory / table}:{self.utts}", kind, what)
+
+    def summary(self) -> str:
+        """ "3 utterances, 0.01 h, 2 speakers; en 0.01 h"."""
+        languages = ", ".join(f"{name} {seconds / 3600:.2f} h" for name, seconds in sorted(self.seconds.items()))
+        hours = sum(self.seconds.values()) / 3600
+        return f"{self.utts} utterances, {hours:.2f} h, {self.speakers} speakers; {languages}"
+
+
+def check_values(directory: Path, report: Report, samples: int, seed: int) -> Values:
+    """The tables against each other, which all have the same ids."""
+    values = Values(directory, report, samples, seed)
+    inverse, agree = by_speaker(directory / "spk2utt"), True
+    for utterance in read_complete(directory):
+        values.add(utterance)
+        key, speaker, line = next(inverse)
+        if agree and (key, speaker) != (utterance.id.encode(), utterance.speaker.encode()):
+            report.add(f"{directory}/spk2utt:{line}", f"not the inverse of utt2spk from {utterance.id} on")
+            agree = False
+    key, _, line = next(inverse)
+    if agree and key != END:
+        report.add(f"{directory}/spk2utt:{line}", f"not the inverse of utt2spk, which lacks {key.decode()}")
+    return values
+
+
+def by_speaker(path: Path) -> Iterator[Tuple[bytes, bytes, int]]:
+    """(utterance, speaker, line), at last (END, END, last line) for ever."""
+    number = 1
+    with open(path, "rb") as lines:
+        for number, line in enumerate(lines, 1):
+            speaker, *said = line.split()
+            for key in said:
+                yield key, speaker, number
+    while True:
+        yield END, END, number
+
+
+def check_recordings(directory: Path, report: Report) -> None:
+    """Segments and wav.scp must name the same recordings (as in Kaldi)."""
+    segments, wavs = directory / "segments", directory / "wav.scp"
+    with tempfile.TemporaryDirectory() as folder:
+        spool = Path(folder, "recordings")
+        with sorted_file(spool) as add, open(segments, encoding="utf-8") as lines:
+            for number, line in enumerate(lines, 1):
+                add(f"{line.split()[1]} {number:012}\n")
+        check_ids({segments: first_uses(spool), wavs: ids(wavs)}, report)
+
+
+def first_uses(spool: Path) -> Iterator[Tuple[bytes, int]]:
+    """(recording, line number), at last (END, 0) for ever."""
+    with open(spool, "rb") as lines:
+        for name, uses in groupby(lines, key=lambda line: line.partition(b" ")[0]):
+            yield name, int(next(uses).split()[1])
+    while True:
+        yield END, 0
+
+
+def check_audio(directory: Path, sample: List[Utterance], report: Report) -> None:
+    """Decodes the utterances and compares lengths."""
+    for utterance in sorted(sample, key=lambda utterance: utterance.id):
+        place = f"{audio_table(directory)} {utterance.id}"
+        try:
+            header = audio.info(utterance.audio)
+            seconds = len(audio.read(utterance.audio, header.rate)) / header.rate
+        except audio.AudioError as error:
+            report.add(place, error.reason, utterance.audio)
+            continue
+        tolerance = TOLERANCE_S if header.plain else COMPRESSED_TOLERANCE_S
+        if abs(seconds - utterance.duration) > tolerance + 1e-6:
+            kind = "the audio has another length than utt2dur says"
+            report.add(place, kind, f"{seconds:.3f} s, not {utterance.duration:.3f} s")
+
+
+def check(directory: Path, samples: int, seed: int, report: Report) -> Optional[Values]:
+    """All checks; what builds on a table is done only if the table is in order. None if something was wrong.
+
+    Args:
+        samples: how many random utterances are decoded.
+        seed: of the random choice.
+    Raises:
+        ValueError: no such directory.
+    """
+    if not directory.is_dir():
+        raise ValueError(f"{directory} is no directory")
+    needed = [*TABLES, audio_table(directory).name]
+    spoken = ["text_pron"] if (directory / "text_pron").exists() else []
+    for name in dict.fromkeys([*needed, "wav.scp", "spk2utt", *spoken]):
+        if (directory / name).is_file():
+            check_table(directory / name, report)
+        else:
+            report.add(str(directory / name), "this table is missing")
+    if report.problems:
+        return None
+    check_ids({directory / name: ids(directory / name) for name in needed}, report)
+    if spoken:
+        check_sparse(directory, report)
+    if audio_table(directory).name == "segments":
+        check_recordings(directory, report)
+    if report.problems:
+        return None
+    values = check_values(directory, report, samples, seed)
+    check_audio(directory, values.sample, report)
+    return None if report.problems else values

@@ -1,0 +1,68 @@
+"""The reader of Kaldi directories: sorted streams joined by id; what is missing or out of order is refused."""
+
+import pytest
+
+from espnet_llmasr.data.kaldi import SortedTable, read_complete, read_utt2lang, read_utterances
+from espnet_llmasr.data.utterance import Utterance
+
+
+def rows(*speakers):
+    return [(f"{name}-{n}", name, "en", "1.500", f"text {n}", f"/{name}{n}.wav") for name in speakers for n in (1, 2)]
+
+
+def test_every_table_is_joined(data_dir):
+    data = data_dir("data", rows("a", "b"))
+    (data / "text_pron").write_text("a-2 said\n")
+    read = list(read_complete(data))
+    assert [utterance.id for utterance in read] == ["a-1", "a-2", "b-1", "b-2"]
+    assert read[1] == Utterance("a-2", "/a2.wav", "text 2", "a", "en", duration=1.5, spoken="said")
+    assert [utterance.spoken for utterance in read] == ["", "said", "", ""]
+    assert list(read_utterances(data, data)) == read
+
+
+def test_pieces_keep_their_times_and_the_name_of_their_recording(data_dir):
+    data = data_dir("cut", [("a-1", "a", "en", "1.5", "text", "rec 0 1.50")], {"rec": "/x.flac"})
+    (utterance,) = read_complete(data)
+    assert (utterance.audio, utterance.recording, utterance.duration) == ("/x.flac#t=0,1.50", "rec", 1.5)
+
+
+@pytest.mark.parametrize(
+    "table, content, message",
+    [
+        ("utt2dur", "a-1 1\n", "utterance 'a-2' is not in utt2dur: .*check_data.py .* lists all problems"),
+        ("utt2dur", "a-1 1\na-2 1\na-3 1\n", "utterance 'a-3' is not in text and utt2spk and utt2lang and wav.scp"),
+        ("text", "a-1 x\na-3 x\n", "utterance 'a-2' is not in text"),
+        ("text", "a-1 x\na-0 x\n", "text: 'a-0' comes after 'a-1', expected ids in the order of LC_ALL=C sort"),
+        ("text", "a-1 x\na-1 x\n", "text: 'a-1' comes after 'a-1'"),
+        ("utt2dur", "a-1 long\na-2 1\n", "utt2dur has 'long' for a-1, expected a number"),
+    ],
+)
+def test_tables_that_differ_are_refused(data_dir, table, content, message):
+    data = data_dir("data", rows("a"))
+    (data / table).write_text(content)
+    with pytest.raises(ValueError, match=message):
+        list(read_complete(data))
+
+
+def test_a_segment_of_an_unknown_recording_is_refused(data_dir):
+    data = data_dir("cut", [("a-1", "a", "en", "1.5", "text", "gone 0 1.5")], {"rec": "/x.flac"})
+    with pytest.raises(ValueError, match=r"'a-1' cannot be used \(no_recording\)"):
+        list(read_complete(data))
+
+
+def test_every_line_of_a_sorted_table_is_found(tmp_path):
+    table = {f"rec-{i:02}{'x' * (i % 7)}": f"/a b/{i}.wav" for i in range(50)}
+    path = tmp_path / "wav.scp"
+    for count in (0, 1, 2, 50):
+        part = dict(list(table.items())[:count])
+        path.write_text("".join(f"{key} {value}\n" for key, value in part.items()))
+        sorted_table = SortedTable(path)
+        for key in table:
+            assert sorted_table.get(key) == part.get(key)
+        assert [sorted_table.get(key) for key in ("a", "rec", "rec-01", "rec-49xxxxxxxx", "z")] == [None] * 5
+
+
+def test_languages_where_there_are_any(tmp_path):
+    assert read_utt2lang(tmp_path) == {}
+    (tmp_path / "utt2lang").write_text("a zh\nb en\n")
+    assert read_utt2lang(tmp_path) == {"a": "zh", "b": "en"}

@@ -1,0 +1,263 @@
+"""bin.format_data: tables, drops, token lists, options, and what happens to an earlier dump."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from espnet_llmasr.bin import format_data
+from espnet_llmasr.data.writer import DumpWriter
+from espnet_llmasr.text.phonemes import Phonemizer
+
+RATE = 16000
+
+
+def test_writes_every_table(data, caplog):
+    path = data.add("b", "用 Python", subtype="FLOAT")
+    data.add("a", "hello", data.noise(0.5))
+    (data.dir / "utt2spk").write_text("a s1\nb s1\n")
+    (data.dir / "utt2lang").write_text("a en\n")
+    stats = data.run()
+    assert stats == {"utts": 2, "hours": pytest.approx(1.5 / 3600), "dropped": {}}
+    assert data.table("wav.scp")["b"] == str(path), "audio that fits is used where it lies, finite float too"
+    assert data.table("text") == {"a": "hello", "b": "用 Python"}
+    assert data.table("phones") == {"a": "HH AH L OW", "b": "iong4 P AY TH AA N"}
+    assert data.table("utt2spk") == {"a": "s1", "b": "s1"} and data.table("spk2utt") == {"s1": "a b"}
+    assert data.table("utt2lang") == {"a": "en", "b": "zh-en"}
+    assert data.table("utt2num_samples") == {"a": "8000", "b": "16000"}
+    assert data.table("utt2num_frames") == {"a": "48", "b": "98"}
+    assert data.tokens.read_text(encoding="utf-8").split() == Phonemizer().tokens
+    assert "not sorted" in caplog.text and "kept 2 of 2" in caplog.text
+    assert not list(data.out.parent.glob(".*"))
+
+
+def test_every_bad_utterance_is_dropped_counted_and_named(data, caplog):
+    data.add("good")
+    data.add("bad_nan", samples=np.where(np.arange(RATE) == 7, np.nan, 0.1), subtype="FLOAT")
+    data.add("bad_inf", samples=np.where(np.arange(RATE) == 7, np.inf, 0.1), subtype="DOUBLE")
+    data.add("no_samples", samples=data.noise(0))
+    data.add("zero_bytes").write_bytes(b"")
+    data.add("not_audio").write_bytes(b"hello" * 100)
+    data.add("gone").unlink()
+    data.add("text_missing", text=None)
+    data.texts.append("wav_missing 你好")
+    data.add("text_empty", text="")
+    data.add("text_digits", text="123 ひ")
+    data.add("text_silent", text="。！")
+    data.add("short", samples=data.noise(0.05))
+    data.add("long", samples=data.noise(3.0))
+    data.add("crowded", text="你好" * 12)
+    stats = data.run("--max_duration", "2")
+    reasons = data.table("dropped.txt")
+    assert reasons == {
+        "bad_nan": "nan_samples",
+        "bad_inf": "nan_samples",
+        "no_samples": "empty_wav",
+        "zero_bytes": "empty_wav",
+        "not_audio": "unreadable_wav",
+        "gone": "missing_wav",
+        "text_missing": "no_text",
+        "wav_missing": "no_wav",
+        "text_empty": "empty_text",
+        "text_digits": "no_known_label",
+        "text_silent": "no_known_label",
+        "short": "too_short",
+        "long": "too_long",
+        "crowded": "too_few_frames",
+    }
+    assert stats["utts"] == 1 and sum(stats["dropped"].values()) == 14 and stats["dropped"]["nan_samples"] == 2
+    assert list(data.table("wav.scp")) == ["good"]
+    summary = [r.message for r in caplog.records if "kept 1 of 15" in r.message]
+    assert len(summary) == 1 and "nan_samples 2 (bad_inf, bad_nan)" in summary[0] and "gone" in summary[0]
+
+
+def test_ctc_condition_to_the_frame(data):
+    """One second has 98 fbank and 23 encoder frames: twelve equal labels need 23, a thirteenth one more."""
+    data.add("fits", text="你好" * 5 + "你")
+    data.add("fits_exactly", text="啊啊啊啊啊啊啊啊啊啊啊啊", samples=data.noise(1.0))
+    data.add("one_short", text="啊啊啊啊啊啊啊啊啊啊啊啊好")
+    data.run()
+    assert data.table("dropped.txt") == {"one_short": "too_few_frames"}
+    assert len(data.table("phones")["fits_exactly"].split()) == 12
+
+
+@pytest.mark.parametrize("name", ["wavs", "texts"])
+def test_duplicate_ids_name_their_lines_and_damage_nothing(data, capsys, name):
+    data.add("a")
+    data.run()
+    before = data.snapshot()
+    lines = getattr(data, name)
+    lines.append(lines[0])
+    assert data.exit_code() == 1
+    error = capsys.readouterr().err
+    assert "'a'" in error and "line 1 and in line 2" in error
+    assert data.snapshot() == before
+
+
+def test_everything_dropped_keeps_the_previous_dump(data, capsys):
+    path = data.add("a")
+    data.run()
+    before = data.snapshot()
+    path.unlink()
+    assert data.exit_code() == 1
+    assert "no utterance" in capsys.readouterr().err
+    assert data.snapshot() == before and not list(data.out.parent.glob(".*"))
+
+
+def test_a_failure_in_the_middle_keeps_the_previous_dump(data, monkeypatch):
+    data.add("a")
+    data.run()
+    before = data.snapshot()
+    monkeypatch.setattr(DumpWriter, "finish", lambda *args: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        data.run()
+    assert data.snapshot() == before and not list(data.out.parent.glob(".*"))
+
+
+def test_a_run_killed_between_the_renames_loses_nothing(data):
+    data.add("a")
+    data.run()
+    data.out.rename(data.out.with_name(".train.old"))
+    data.texts[0] = "a"
+    assert data.exit_code() == 1
+    assert data.table("text") == {"a": "你好"}
+
+
+def test_a_directory_of_something_else_is_never_replaced(data, capsys):
+    data.add("a")
+    data.out.mkdir(parents=True)
+    (data.out / "thesis.tex").write_text("years of work")
+    assert data.exit_code() == 1
+    assert "was not made here" in capsys.readouterr().err
+    assert (data.out / "thesis.tex").exists()
+
+
+def test_characters_come_from_the_training_text(data, capsys):
+    data.add("a", "好 it is")
+    data.run("--unit", "char")
+    tokens = data.tokens.read_text(encoding="utf-8").split()
+    assert tokens == ["<blank>", "<unk>", "<space>", "i", "s", "t", "好"]
+    assert data.table("phones") == {"a": "好 i t <space> i s"}
+    training_text = str(data.root / "train_text")
+    (data.root / "train_text").write_bytes((data.dir / "text").read_bytes())
+    data.texts[0] = "a 你好"
+    data.run("--unit", "char")
+    assert data.table("phones") == {"a": "<unk> 好"}, "another set uses the list of the first"
+    data.run("--unit", "char", "--token_text", training_text)
+    assert data.exit_code("--unit", "char", "--token_text", str(data.dir / "text")) == 1
+    assert "remove it" in capsys.readouterr().err
+
+
+def test_a_token_list_of_another_unit_is_refused(data, capsys):
+    data.add("a")
+    data.run()
+    assert data.exit_code("--unit", "char") == 1
+    assert "another unit" in capsys.readouterr().err
+    data.tokens.write_text("<blank>\n<unk>\na\n")
+    assert data.exit_code() == 1
+    error = capsys.readouterr().err
+    assert "3 tokens" in error and "235" in error and "--tokens" in error
+    assert data.tokens.read_text() == "<blank>\n<unk>\na\n"
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (["--unit", "word"], "invalid choice"),
+        (["--nosuch", "1"], "unrecognized arguments"),
+        (["--nj", "0"], "at least 1"),
+        (["--min_duration", "5", "--max_duration", "1"], "below"),
+    ],
+)
+def test_bad_options(data, capsys, options, message):
+    data.add("a")
+    assert data.exit_code(*options) == 1
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+    assert not data.out.exists()
+
+
+def test_commands_are_refused(data, capsys):
+    data.add("a")
+    data.wavs[0] = "a sox x.wav -t wav - |"
+    assert data.exit_code() == 1 and "only plain paths" in capsys.readouterr().err
+    assert not data.out.exists() and not list(data.out.parent.glob(".*"))
+
+
+def test_missing_data_directory(tmp_path):
+    argv = ["--data", str(tmp_path / "no"), "--out", str(tmp_path / "o"), "--tokens", str(tmp_path / "t")]
+    with pytest.raises(ValueError, match="wav.scp does not exist"):
+        format_data.main(argv)
+
+
+def test_as_a_command(data):
+    data.add("a")
+    (data.dir / "wav.scp").write_text(data.wavs[0] + "\n")
+    (data.dir / "text").write_text("a 你好\na 再见\n", encoding="utf-8")
+    module = [sys.executable, "-m", "espnet_llmasr.bin.format_data"]
+    argv = ["--data", str(data.dir), "--out", str(data.out), "--tokens", str(data.tokens)]
+    failed = subprocess.run([*module, *argv], capture_output=True, text=True)
+    assert failed.returncode == 1 and failed.stderr.count("\n") == 1 and failed.stderr.startswith("format_data: ")
+    (data.dir / "text").write_text("a 你好\n", encoding="utf-8")
+    done = subprocess.run([*module, *argv], capture_output=True, text=True)
+    assert done.returncode == 0 and "kept 1 of 1" in done.stderr and (data.out / "stats.json").exists()
+
+
+def test_a_test_set_keeps_what_ctc_could_not_align(data):
+    data.add("a")
+    data.add("b", text="你好" * 30)
+    data.add("c", text="123")
+    assert data.run("--test")["utts"] == 3
+    assert set(data.table("phones")["c"].split()) == {"<unk>"}
+    stats = data.run()
+    assert stats["utts"] == 1 and stats["dropped"] == {"too_few_frames": 1, "no_known_label": 1}
+
+
+def test_tables_of_several_forms_are_joined(data, caplog):
+    """Unsorted, with BOM, Windows line ends, empty lines, missing rows; spoken text makes the labels."""
+    for key in ("c", "a", "b"):
+        data.add(key, text=f"hello {key} 10")
+    (data.dir / "utt2spk").write_bytes(b"\xef\xbb\xbfc s1\r\nb s2\r\n\r\na s1\r\n")
+    (data.dir / "text_pron").write_text("b ten\nx lost\n")
+    (data.dir / "utt2lang").write_text("a en\n\nb zh-en\n")
+    data.run()
+    assert data.table("phones")["b"] == "T EH N" and "<unk>" in data.table("phones")["a"]
+    assert data.table("text")["b"] == "hello b 10"
+    assert data.table("utt2spk") == {"a": "s1", "b": "s2", "c": "s1"}
+    assert (data.out / "spk2utt").read_text() == "s1 a c\ns2 b\n"
+    assert data.table("utt2lang") == {"a": "en", "b": "zh-en", "c": "en"}
+    unsorted = [r.message for r in caplog.records if "not sorted" in r.message]
+    assert [message.split()[0].rpartition("/")[2] for message in unsorted] == ["wav.scp", "text", "utt2spk"]
+
+
+def test_ids_are_in_byte_order(data):
+    ids = ["a", "a-1", "a_1", "a.1", "B", "é", "好", "\U00020000", "\uff21"]
+    for key in ids:
+        data.add(key)
+    data.run()
+    written = [line.split()[0] for line in (data.out / "text").read_text(encoding="utf-8").splitlines()]
+    assert written == sorted(ids, key=str.encode)
+
+
+def test_not_utf8_and_blanks_in_speakers(data, capsys):
+    data.add("a")
+    (data.dir / "utt2lang").write_bytes(b"a z\xff\n")
+    assert data.exit_code() == 1 and "utt2lang is not UTF-8 text" in capsys.readouterr().err
+    (data.dir / "utt2lang").unlink()
+    (data.dir / "utt2spk").write_text("a Miss Smith\n")
+    assert data.exit_code() == 1 and "'Miss Smith'" in capsys.readouterr().err
+
+
+def test_characters_of_spoken_text(data):
+    data.add("a", "10 好")
+    (data.dir / "text_pron").write_text("a 十 好\n", encoding="utf-8")
+    data.run("--unit", "char")
+    assert data.tokens.read_text(encoding="utf-8").split() == ["<blank>", "<unk>", "十", "好"]
+
+
+def test_language_chooses_the_readings(data):
+    data.add("a", "你好")
+    (data.dir / "utt2lang").write_text("a yue\n")
+    data.run("--inventory", "zh_en_yue")
+    assert data.table("phones")["a"].split() == Phonemizer("zh_en_yue")("你好", "yue") != Phonemizer()("你好")

@@ -1,0 +1,128 @@
+"""bin.format_data: audio that is converted on reading, pieces of recordings, and audio that is broken."""
+
+import pytest
+import soundfile
+
+from espnet_llmasr import audio
+from espnet_llmasr.asr.fbank import KaldiFbank
+
+RATE = 16000
+
+
+def warnings(caplog, part):
+    return [r.message for r in caplog.records if r.levelname == "WARNING" and part in r.message]
+
+
+def test_other_rates_and_channels_stay_where_they_are_with_one_warning_each(data, caplog):
+    data.add("a", samples=data.noise(0.70003, 44100), rate=44100)
+    data.add("b", samples=data.noise(1.0, 8000, channels=2), rate=8000)
+    data.add("c")
+    data.add("d", samples=data.noise(0.7, 11025), rate=11025, subtype="FLOAT")
+    data.run()
+    assert data.table("wav.scp") == dict(line.split() for line in data.wavs) and not (data.out / "wav").exists()
+    (rates,), (channels,) = warnings(caplog, "another sample rate"), warnings(caplog, "several channels")
+    assert "3 utterances" in rates and "16000 Hz" in rates and "1 utterances" in channels
+    for key, entry in data.table("wav.scp").items():
+        samples = len(audio.read(entry, RATE))
+        assert int(data.table("utt2num_samples")[key]) == samples
+        assert int(data.table("utt2num_frames")[key]) == KaldiFbank(RATE).frame_lengths(samples)
+
+
+@pytest.fixture
+def talk(data):
+    """Pieces of two recordings: 3 s of wav at 8 kHz, 2 s of opus."""
+    wav, opus = data.dir / "talk.wav", data.dir / "chat.opus"
+    soundfile.write(wav, data.noise(3.0, 8000), 8000)
+    soundfile.write(opus, data.noise(2.0), RATE, format="OGG", subtype="OPUS")
+    data.wavs += [f"chat {opus}", f"talk {wav}"]
+    pieces = {"a": "talk 0.25 1.5", "b": "chat 0.5 1.0", "c": "talk 1.5 3.05"}
+    bad = {"d": "talk 2 4", "e": "gone 0 1", "f": "talk 2 1", "g": "talk 2", "h": "talk -1 2", "i": "talk 3.0 3.05"}
+    lines = [f"{key} {piece}\n" for key, piece in {**pieces, **bad}.items()]
+    (data.dir / "segments").write_text("".join(lines))
+    data.texts += [f"{key} 你好" for key in (*pieces, *bad, "j")]
+    return wav, opus
+
+
+def test_segments_become_entries(data, talk):
+    wav, opus = talk
+    data.run()
+    assert data.table("wav.scp") == {"a": f"{wav}#t=0.25,1.5", "b": f"{opus}#t=0.5,1.0", "c": f"{wav}#t=1.5,3.05"}
+    assert data.table("utt2num_samples") == {"a": "20000", "b": "8000", "c": "24000"}
+    assert data.table("dropped.txt") == {
+        "d": "beyond_end",
+        "e": "no_recording",
+        "f": "bad_times",
+        "g": "bad_times",
+        "h": "bad_times",
+        "i": "empty_wav",
+        "j": "no_wav",
+    }
+    assert [len(audio.read(entry, RATE)) for entry in data.table("wav.scp").values()] == [20000, 8000, 24000]
+
+
+@pytest.mark.parametrize("count", [1, 2, 999])
+def test_every_recording_is_found(data, count):
+    """Also in an unsorted table, with tabs and Windows line ends; none beside them."""
+    path = data.add("x")
+    data.wavs, data.texts = [f"r{number * 7}\t{path}\r" for number in range(count)], []
+    wanted = {f"u{number:03}": f"r{number * 7}" for number in range(count)}
+    data.texts = [f"{key} 好" for key in (*wanted, "zz")]
+    lines = [f"{key} {recording} 0 0.5\n" for key, recording in {**wanted, "zz": "r1"}.items()]
+    (data.dir / "segments").write_text("".join(lines))
+    (data.dir / "utt2dur").write_text("".join(f"{key} 0.5\n" for key in (*wanted, "zz")))
+    data.run("--audio_check", "utt2dur")
+    assert data.table("wav.scp") == dict.fromkeys(wanted, f"{path}#t=0,0.5")
+    assert data.table("dropped.txt") == {"zz": "no_recording"}
+
+
+def test_several_processes_give_the_same_dump(data):
+    for number in range(200):
+        data.wavs.append(f"u{number} {data.dir}/{'ab'[number % 2]}.wav")
+        data.texts.append(f"u{number} {'你好 hello' if number % 3 else ''}".strip())
+    for name, rate in (("a", 8000), ("b", RATE)):
+        soundfile.write(data.dir / f"{name}.wav", data.noise(1.0, rate), rate)
+    data.run()
+    one = data.snapshot()
+    data.run("--nj", "2")
+    assert data.snapshot() == one
+
+
+def damaged_flac(data):
+    path = data.dir / "b.flac"
+    soundfile.write(path, data.noise(2.0), RATE)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    data.wavs.append(f"b {path}")
+    data.texts.append("b 你好")
+
+
+def test_damaged_compressed_audio_is_found_by_decoding_only(data):
+    data.add("a")
+    damaged_flac(data)
+    assert data.run()["dropped"] == {"unreadable_wav": 1}
+    assert data.run("--audio_check", "header")["dropped"] == {}
+    assert data.table("utt2num_samples") == {"a": "16000", "b": "32000"}
+
+
+def test_durations_that_are_trusted(data, capsys):
+    data.add("a").unlink()
+    data.add("b")
+    assert data.exit_code("--audio_check", "utt2dur") == 1
+    assert "there is no" in capsys.readouterr().err
+    (data.dir / "utt2dur").write_text("a 1.25\nb 31\n")
+    assert data.run("--audio_check", "utt2dur")["dropped"] == {"too_long": 1}
+    assert data.table("utt2num_samples") == {"a": "20000"}
+    for content, message in (("a 1.25\n", "utt2dur lacks b"), ("a x\nb 1\n", "utt2dur has 'x' for a")):
+        (data.dir / "utt2dur").write_text(content)
+        assert data.exit_code("--audio_check", "utt2dur") == 1
+        assert message in capsys.readouterr().err
+        assert data.table("utt2num_samples") == {"a": "20000"}
+
+
+@pytest.mark.parametrize("check", ["decode", "header"])
+def test_audio_that_is_not_as_long_as_its_owner_says_is_dropped(data, check):
+    """A cut Ogg looks like a shorter recording, an mp3 without a frame count misleads libsndfile."""
+    for key, seconds in (("a", 2.0), ("b", 2.0), ("c", 10.0)):
+        data.add(key, samples=data.noise(seconds))
+    (data.dir / "utt2dur").write_text("a 2.2\nb 3.0\nc 10.6\n")
+    assert data.run("--audio_check", check)["dropped"] == {"other_duration": 2}
+    assert data.table("dropped.txt") == {"b": "other_duration", "c": "other_duration"}

@@ -1,0 +1,206 @@
+"""prepare.py under mistakes, failures and kills; shards."""
+
+import os
+import signal
+
+import prepare
+import pytest
+
+from espnet_llmasr.data.formats.readers import key_values
+from espnet_llmasr.data.utterance import Utterance
+
+
+def contents(directory):
+    return {path.relative_to(directory): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
+
+
+# What ends with one line
+
+
+MISTAKES = {
+    "CORPUS: invalid choice: 'librispeach'": ["librispeach", "SRC", "dev-clean", "OUT"],
+    "librispeech has no part 'dev', its parts are train-clean-100, ": ["librispeech", "SRC", "dev", "OUT"],
+    "SRC/none is no folder: librispeech comes from https://www.openslr.org/12": [
+        *["librispeech", "SRC/none", "dev-clean", "OUT"]
+    ],
+    "SRC holds no dev-clean and no LibriSpeech/dev-clean: is it the folder of this corpus": [
+        *["librispeech", "SRC", "dev-clean", "OUT"]
+    ],
+    "--set a=1: this corpus has no options": ["librispeech", "SRC", "dev-clean", "OUT", "--set", "a=1"],
+    "shard '0/2' is not i/n": ["librispeech", "SRC", "dev-clean", "OUT", "--shard", "0/2"],
+    "shard '3/2' is not i/n": ["librispeech", "SRC", "dev-clean", "OUT", "--shard", "3/2"],
+    "shard '1' is not i/n": ["librispeech", "SRC", "dev-clean", "OUT", "--shard", "1"],
+    "argument --limit: 0 is no whole number": ["librispeech", "SRC", "dev-clean", "OUT", "--limit", "0"],
+    "argument --text_style: invalid choice: 'fancy'": [
+        "librispeech",
+        "SRC",
+        "dev-clean",
+        "OUT",
+        "--text_style",
+        "fancy",
+    ],
+}
+
+
+@pytest.mark.parametrize("message", MISTAKES)
+def test_mistakes_are_one_line_and_leave_no_trace(command, write, tmp_path, message):
+    write(tmp_path / "src" / "other-corpus.txt", "")
+    places = {"SRC": str(tmp_path / "src"), "OUT": str(tmp_path / "data" / "out")}
+
+    def real(text):
+        return text.replace("SRC", places["SRC"]).replace("OUT", places["OUT"]) if text != "CORPUS" else text
+
+    done = command(prepare, *map(real, MISTAKES[message]))
+    assert done.code == 1 and done.err.count("\n") == 1, done.err
+    assert message.replace("SRC", places["SRC"]) in done.err
+    assert not (tmp_path / "data" / "out").exists()
+
+
+def test_options_of_a_corpus_have_types(run, as_corpus, sound, tmp_path):
+    wav = str(sound(tmp_path / "a.wav", 0.4))
+
+    def read(source, confidence=0.5, field="text"):
+        yield Utterance(field, wav, "sure" if confidence > 0.6 else "unsure")
+
+    as_corpus(read)
+    for wrong, message in (
+        ("confidence=high", "expected a value such as 0.5"),
+        ("field", "has confidence=..., field=.."),
+    ):
+        done = run(tmp_path, "all", tmp_path / "out", "--set", wrong)
+        assert done.code == 1 and f"--set {wrong}: " in done.err and message in done.err
+    assert run(tmp_path, "all", tmp_path / "out", "--set", "confidence=0.7", "--set", "field=a=b").code == 0
+    assert (tmp_path / "out" / "text").read_text() == "librispeech_a_b sure\n"
+
+
+def test_nothing_left_is_an_error_that_counts_what_was_dropped(run, utterances, tmp_path):
+    src = utterances(("a", "...", {}), ("b", "x", dict(audio="/none")))
+    done = run(src, "all", tmp_path / "out")
+    assert done.code == 1 and "is left (dropped: empty_text 1, missing_wav 1): is it the right folder?" in done.err
+
+
+# What becomes of the output directory
+
+
+def test_a_directory_that_is_not_ours_is_refused(run, utterances, write, tmp_path):
+    src = utterances(("a", "x", {}))
+    before = contents(src)
+    assert run(src, "all", src).code == 1 and contents(src) == before
+    write(tmp_path / "out" / "thesis.txt", "")
+    done = run(src, "all", tmp_path / "out")
+    assert done.code == 1 and "exists and was not made here" in done.err
+    assert [path.name for path in tmp_path.rglob("out/*")] == ["thesis.txt"]
+    assert run(src, "all", write(tmp_path / "file", "kept")).code == 1 and (tmp_path / "file").read_text() == "kept"
+
+
+@pytest.fixture
+def previous(run, utterances, tmp_path):
+    """An output directory of an earlier run."""
+    assert run(utterances(("old", "x", {})), "all", tmp_path / "out").code == 0
+    return tmp_path / "out"
+
+
+def failing(wav, end):
+    def read(source):
+        for number in range(3):
+            yield Utterance(f"u{number}", wav, "x")
+        end()
+
+    return read
+
+
+def raise_it(error):
+    raise error
+
+
+@pytest.mark.parametrize("error", [ValueError("the list ends here"), OSError(5, "Input/output error"), KeyError("gap")])
+def test_failure_in_the_middle_changes_nothing(run, as_corpus, previous, tmp_path, error):
+    before = contents(previous)
+    as_corpus(failing(str(tmp_path / "src" / "a.wav"), lambda: raise_it(error)))
+    if isinstance(error, KeyError):  # our own fault: a traceback, not one line
+        with pytest.raises(KeyError):
+            prepare.main(["librispeech", str(tmp_path / "src"), "all", str(previous)])
+    else:
+        assert run(tmp_path / "src", "all", previous).code == 1
+    assert contents(previous) == before and sorted(os.listdir(tmp_path)) == ["out", "src"]
+
+
+def test_kill_in_the_middle_changes_nothing(forked, as_corpus, previous, tmp_path):
+    before = contents(previous)
+    as_corpus(failing(str(tmp_path / "src" / "a.wav"), lambda: os.kill(os.getpid(), signal.SIGKILL)))
+    status = forked(lambda: prepare.main(["librispeech", str(tmp_path / "src"), "all", str(previous)]))
+    assert os.WTERMSIG(status) == signal.SIGKILL
+    assert contents(previous) == before
+
+
+@pytest.mark.parametrize("between_renames", [False, True])
+def test_a_run_after_a_kill_puts_things_right(run, utterances, write, previous, tmp_path, between_renames):
+    write(tmp_path / ".out.new" / "audio" / "half.tar", "x")
+    if between_renames:  # the old directory is aside, the new one not yet there
+        previous.rename(tmp_path / ".out.old")
+    before = contents(tmp_path / ".out.old" if between_renames else previous)
+    src = utterances(("a", "...", {}))
+    assert run(src, "all", previous).code == 1 and contents(previous) == before
+    src = utterances(("new", "x", {}))
+    assert run(src, "all", previous).code == 0
+    assert (previous / "text").read_text() == "librispeech_new x\n"
+    assert sorted(os.listdir(tmp_path)) == ["out", "src"] and not (previous / "audio").exists()
+
+
+def test_a_link_stays_and_what_it_points_to_is_replaced(run, utterances, previous, tmp_path):
+    (tmp_path / "link").symlink_to(previous)
+    for text in ("first", "second"):
+        assert run(utterances(("new", text, {})), "all", tmp_path / "link").code == 0
+        assert (previous / "text").read_text() == f"librispeech_new {text}\n"
+    assert (tmp_path / "link").is_symlink() and sorted(os.listdir(tmp_path)) == ["link", "out", "src"]
+
+
+# Shards and limits
+
+
+@pytest.mark.parametrize("shards, chapters", [(3, 5), (4, 2)], ids=["files are dealt out", "ids are dealt out"])
+def test_shards_together_are_the_whole_and_count_drops_once(make, as_corpus, sound, write, tmp_path, shards, chapters):
+    wav = sound(tmp_path / "src" / "a.wav", 0.4)
+    for chapter in range(chapters):
+        names = [f"{chapter}-{number}" for number in range(7)]
+        write(
+            tmp_path / "src" / f"{chapter}.txt",
+            "".join(f"{name} {'...' if name[2] == '3' else 'x'}\n" for name in names),
+        )
+
+    def read(source):
+        source.drop("list.txt:7\ud83d", "broken_line")  # before the files are dealt out
+        for path in source.share(source.find("*.txt")):
+            for name, text in key_values(path):
+                if name.endswith("-5"):
+                    source.drop(name, "no_wav")
+                else:
+                    yield Utterance(name, str(wav), text, speaker=path.stem)
+
+    as_corpus(read)
+    whole = make("librispeech", tmp_path / "src", "all")
+    assert whole.stats["dropped"] == {"broken_line": 1, "empty_text": chapters, "no_wav": chapters}
+    tables = ("text", "utt2spk", "utt2lang", "utt2dur", "wav.scp", "dropped.txt")
+    expected = {name: sorted(whole.lines(name)) for name in tables}
+    parts = {name: [] for name in tables}
+    for number in range(1, shards + 1):
+        part = make("librispeech", tmp_path / "src", "all", "--shard", f"{number}/{shards}")
+        assert part.stats["utts"] < whole.stats["utts"]
+        for name in tables:
+            parts[name] += part.lines(name)
+    assert {name: sorted(lines) for name, lines in parts.items()} == expected
+
+
+def test_limit_stops_reading(make, as_corpus, sound, tmp_path):
+    wav = str(sound(tmp_path / "src" / "a.wav", 0.4))
+
+    def read(source):
+        for number in range(5):
+            yield Utterance(f"u{number}", wav, "x")
+        raise AssertionError("read to the end")
+
+    as_corpus(read)
+    data = make("librispeech", tmp_path / "src", "all", "--limit", "5")
+    assert data.stats["utts"] == 5
+    data = make("librispeech", tmp_path / "src", "all", "--limit", "2")
+    assert data.lines("text") == ["librispeech_u0 x", "librispeech_u1 x"]
