@@ -75,7 +75,7 @@ def device(value: str) -> str:
 
 
 def command_name() -> str:
-    """The command that runs: phone_train for .../bin/phone_train.py."""
+    """The command that runs: score for .../bin/score.py."""
     return Path(sys.argv[0]).name.removesuffix(".py")
 
 
