@@ -23,7 +23,7 @@ need_model
 if [ "$nonspeech_clips" -gt 0 ]; then
     for mode in off flag redecode; do
         transcribe "$suite" "$robust_dir/$mode/nonspeech" --guard "$mode"
-        $python -m espnet_llmasr.bin.score --ref "$dumpdir" --hyp "$robust_dir/$mode" --routes none \
+        $python -m espnet_llmasr.bin.score --ref_dir "$dumpdir" --hyp_dir "$robust_dir/$mode" --routes none \
             nonspeech >/dev/null
     done
     $python -m espnet_llmasr.bin.nonspeech_table --data_dir "$suite" --hyp_dir "$robust_dir/off/nonspeech" \
@@ -44,11 +44,9 @@ for set in $test_sets; do
     need "$dumpdir/$set/wav.scp" 2
     transcribe "$dumpdir/$set" "$robust_dir/redecode/$set" --guard redecode
 done
-{
-    printf '\n## What is in doubt decoded again\n\n'
-    $python -m espnet_llmasr.bin.compare --ref "$dumpdir" --hyp "$robust_dir/redecode" --hyp_other "$decode_dir" \
-        $test_sets
-} >>"$robust_dir/page.md"
+$python -m espnet_llmasr.bin.compare --ref_dir "$dumpdir" --hyp_dir "$robust_dir/redecode" \
+    --other_hyp_dir "$decode_dir" $test_sets >"$robust_dir/redecode.md"
+{ printf '\n## What is in doubt decoded again\n\n' && cat "$robust_dir/redecode.md"; } >>"$robust_dir/page.md"
 page=$(dirname "$results")/ROBUSTNESS.md
 mv "$robust_dir/page.md" "$page"
 cat "$page"

@@ -5,16 +5,16 @@ for set in $test_sets; do
     need "$decode_dir/$set/text" 11
     [ "$strategy" = joint_only ] || need "$phone_dir/$set/phones" 11
 done
-score="$python -m espnet_llmasr.bin.score --ref $dumpdir"
-$score --hyp "$decode_dir" $test_sets >/dev/null
-if [ "$strategy" != joint_only ]; then $score --hyp "$phone_dir" --unit phone $test_sets >/dev/null; fi
+score="$python -m espnet_llmasr.bin.score --ref_dir $dumpdir"
+$score --hyp_dir "$decode_dir" $test_sets >/dev/null
+if [ "$strategy" != joint_only ]; then $score --hyp_dir "$phone_dir" --unit phone $test_sets >/dev/null; fi
 if [ -d "$expdir/ia_sft" ]; then
     $python -m espnet_llmasr.bin.swap_table --encoder_dir "$encoder_dir" --ia_sft_dir "$expdir/ia_sft" \
         --out "$decode_dir/swaps.md" >/dev/null
 fi
 if [ -n "$benchmark_conf" ]; then
     need_conf benchmark_conf
-    $python -m espnet_llmasr.bin.benchmark --config "$benchmark_conf" --ref "$dumpdir" --hyp "$decode_dir" \
+    $python -m espnet_llmasr.bin.benchmark --config "$benchmark_conf" --ref_dir "$dumpdir" --hyp_dir "$decode_dir" \
         $benchmark_args >/dev/null
 fi
 made_by=$(sed -E "s/'([-A-Za-z0-9_.\/:=,]+)'/\1/g" <<<"${0##*/} ${given[*]@Q}")
