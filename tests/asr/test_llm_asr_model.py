@@ -174,8 +174,6 @@ def test_a_trained_encoder_has_dropout(model, batch):
     assert not first.equal(second) and first.requires_grad
 
 
-
-
 # ---- parts ---------------------------------------------------------------------------------------------------------
 
 

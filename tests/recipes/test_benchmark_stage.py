@@ -1,11 +1,6 @@
 """Stage 12 of a recipe with --benchmark_conf: the paper's tables beside ours at the end of RESULTS.md."""
 
-import importlib.util
-from pathlib import Path
-
-_spec = importlib.util.spec_from_file_location("recipe", Path(__file__).with_name("recipe.py"))
-_module = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(_module)
+from recipe import REPO, Recipe
 
 
 def test_stage_12_compares_with_the_paper_if_asked_to(made):
@@ -22,6 +17,6 @@ def test_stage_12_compares_with_the_paper_if_asked_to(made):
 
 
 def test_zh_en_does(tmp_path):
-    run_sh = (_module.REPO / "egs2/zh_en/llmasr1/run.sh").read_text()
-    recipe = _module.Recipe(tmp_path, "zh_en")
+    run_sh = (REPO / "egs2/zh_en/llmasr1/run.sh").read_text()
+    recipe = Recipe(tmp_path, "zh_en")
     assert "--benchmark_conf conf/benchmark.yaml" in run_sh and (recipe.dir / "conf/benchmark.yaml").is_file()
