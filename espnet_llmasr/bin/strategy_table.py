@@ -22,8 +22,7 @@ from espnet_llmasr.experiments.runs import (
     strategies_of,
 )
 from espnet_llmasr.experiments.statistics import Row, Statistics, statistics_of
-from espnet_llmasr.scoring.markdown import bullets, markdown
-from espnet_llmasr.bin.compare import p_value
+from espnet_llmasr.scoring.markdown import bullets, markdown, p_value
 from espnet_llmasr.experiments.seeds import MeanInterval
 
 EQUAL = 0.05  # runs within this share of the baseline's compute are called equal

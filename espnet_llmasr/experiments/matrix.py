@@ -134,7 +134,7 @@ class Matrix:
         """Scores, and the metrics of the encoder before and after the joint SFT."""
         exp, dump, start = f"{self.out}/{run.name}", run.plan.dump, run.plan.start
         hyp = f"{exp}/{run.model}/decode"
-        self.tool(log, "score", "--ref", dump, "--hyp", hyp, "--routes", "none", "test", NONSPEECH)
+        self.tool(log, "score", "--ref_dir", dump, "--hyp_dir", hyp, "--routes", "none", "test", NONSPEECH)
         models = ["--model", f"after={exp}/{run.model}"]
         if start:
             models += ["--model", f"before={exp}/{start}", "--reference", f"{exp}/{start}"]

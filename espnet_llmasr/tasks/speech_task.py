@@ -3,9 +3,7 @@
 import argparse
 import logging
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Callable, Collection, List
-from zipfile import is_zipfile
 
 import torch
 import yaml
@@ -21,9 +19,10 @@ from espnet2.utils.get_default_kwargs import get_default_kwargs
 from espnet2.utils.nested_dict_action import NestedDictAction
 from espnet2.utils.types import int_or_none
 
-from espnet_llmasr.asr.conformer import FireRedConformerEncoder
+from espnet_llmasr.asr import encoder
 from espnet_llmasr.asr.cr_ctc import SpecAugment
 from espnet_llmasr.asr.fbank import KaldiFbank
+from espnet_llmasr.asr.weights import load_state, read_state
 from espnet_llmasr.files import PathLike, read_tokens
 from espnet_llmasr.tasks.checks import build, check_options, check_same_training
 from espnet_llmasr.tasks.trainer import Trainer
@@ -37,9 +36,19 @@ specaug_choices = ClassChoices("specaug", dict(masks=SpecAugment), torch.nn.Modu
 normalize_choices = ClassChoices(
     "normalize", dict(global_mvn=GlobalMVN), AbsNormalize, default="global_mvn", optional=True
 )
-encoder_choices = ClassChoices(
-    "encoder", dict(firered_conformer=FireRedConformerEncoder), AbsEncoder, default="firered_conformer"
-)
+
+
+class EncoderChoices(ClassChoices):
+    """--encoder: the names in asr/encoder.py. A class is imported when it is chosen, since ESPnet's take a second."""
+
+    def choices(self):
+        return tuple(encoder.ENCODERS)
+
+    def get_class(self, name):
+        return encoder.encoder_class(name)
+
+
+encoder_choices = EncoderChoices("encoder", {}, AbsEncoder, default=encoder.DEFAULT)
 
 DATA_TYPES[r"audio_\d+$"] = dict(
     func=AudioTable,
@@ -122,10 +131,7 @@ class SpeechTask(AbsTask):
         """
         args = cls.config_of(config_file)
         model = cls.build_model(args)
-        try:
-            model.load_state_dict(torch.load(model_file, map_location="cpu", weights_only=True))
-        except (RuntimeError, OSError, EOFError, UnpicklingError) as error:
-            raise ValueError(f"{model_file} is broken or does not fit {config_file}: {error}") from error
+        load_state(model, read_state(model_file), model_file, config_file)
         return model.to(device).eval(), args
 
     @classmethod
@@ -133,15 +139,21 @@ class SpeechTask(AbsTask):
         """Frontend, specaug, normalize and encoder from their names and configurations."""
         built = {}
         for choices in cls.class_choices_list:
-            component, conf = choices.get_class(getattr(args, choices.name)), f"{choices.name}_conf"
-            built[choices.name] = component and build(component, conf, getattr(args, conf))
+            component, option = choices.get_class(getattr(args, choices.name)), f"{choices.name}_conf"
+            conf = getattr(args, option)
+            if choices is encoder_choices:
+                conf = {"input_size": built["frontend"].output_size(), **conf}
+            built[choices.name] = component and build(component, option, conf)
         return built
 
     @classmethod
     def build_augmentation(cls, args) -> Augmentation:
         """What --augment_conf asks for (by default nothing). Raises ValueError for what it cannot do."""
         frontend = build(frontend_choices.get_class(args.frontend), "frontend_conf", args.frontend_conf)
-        parts = dict(frontend=frontend, seed=args.seed, frames_needed=cls.frames_needed)
+        windows = encoder.windows_of(args.encoder, args.encoder_conf, frontend.output_size())
+        parts = dict(
+            frontend=frontend, output_lengths=windows.count, seed=args.seed, frames_needed=cls.frames_needed
+        )
         return build(Augmentation, "augment_conf", args.augment_conf, **parts)
 
     @classmethod
@@ -216,11 +228,11 @@ class SpeechTask(AbsTask):
             if not Path(path).is_file():
                 raise ValueError(f"--init_param {path} does not exist: run the stage that trains it")
             try:
-                names = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zipfile(path))
-            except (RuntimeError, OSError, EOFError, UnpicklingError):
-                names = {}
+                names = list(read_state(path, lazy=True))
+            except ValueError as error:
+                raise ValueError(f"--init_param {error}") from error
             if not any(name.startswith(source) for name in names):
-                raise ValueError(f"--init_param {path} is broken or has no weights '{source}.*': give <n>epoch.pth")
+                raise ValueError(f"--init_param {path} has no weights '{source}.*': give <n>epoch.pth")
 
     @classmethod
     def check_required_command_args(cls, args) -> None:

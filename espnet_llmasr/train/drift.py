@@ -20,7 +20,7 @@ import torch
 from espnet2.utils.types import str_or_none
 from torch import nn
 
-from espnet_llmasr.asr.llm_asr_model import is_frozen
+from espnet_llmasr.asr.modules import is_frozen
 from espnet_llmasr.files import JsonLines, atomic_path, read_scp
 from espnet_llmasr.metrics.accessible_information import EstimatorConfig, pool
 from espnet_llmasr.metrics.cka import layer_cka

@@ -83,7 +83,7 @@ def fake_tool(matrix, log, name, *options) -> None:
     if name == "strategy_table":
         strategy_table.main(options)
     elif name == "score":
-        hyp = Path(options[options.index("--hyp") + 1])
+        hyp = Path(options[options.index("--hyp_dir") + 1])
         hyp.mkdir(parents=True)
         (hyp / "scores.json").write_text(json.dumps({"sets": {"test": spoken(), "nonspeech": silent()}}))
     else:

@@ -144,8 +144,8 @@ def test_models_that_are_scored_and_measured(recipe):
     scored = [line for line in tools if line.startswith("score")]
     models = {"no_ia_sft": "joint_sft", "no_joint": "ia_sft", "char": "joint_sft"}
     decoded = [f"exp_strategies/{name}/seed1/{model}/decode" for name, model in models.items()]
-    assert [line.split("--hyp ")[1].split()[0] for line in scored] == decoded
-    assert [line.split("--ref ")[1].split()[0] for line in scored] == ["dump", "dump", "dump_char"]
+    assert [line.split("--hyp_dir ")[1].split()[0] for line in scored] == decoded
+    assert [line.split("--ref_dir ")[1].split()[0] for line in scored] == ["dump", "dump", "dump_char"]
     observed = {line.split("--out exp_strategies/")[1]: line for line in tools if line.startswith("observe")}
     assert "--reference exp_strategies/no_ia_sft/seed1/align " in observed["no_ia_sft/seed1/observe"]
     assert "--reference" not in observed["no_joint/seed1/observe"]

@@ -35,8 +35,8 @@ case $1 in
     *.make_nonspeech) make "$(option --out "$@")/wav.scp" ;;
     *.measure_guard) make "$(option --out "$@").md" ;;
     *.phoneme_ctc_inference) make "$dir/phones" ;;
-    *.score) unit=$(option --unit "$@"); make "$(option --hyp "$@")/${unit:+${unit}_}scores.md" ;;
-    *.benchmark) make "$(option --hyp "$@")/benchmark.md" ;;
+    *.score) unit=$(option --unit "$@"); make "$(option --hyp_dir "$@")/${unit:+${unit}_}scores.md" ;;
+    *.benchmark) make "$(option --hyp_dir "$@")/benchmark.md" ;;
     *.compare) echo u1 x ;;
     *.measure_encoders) ;;
     *.swap_table | *.nonspeech_table | *.make_targets | *.report) make "$(option --out "$@")" ;;

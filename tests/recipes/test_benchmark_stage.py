@@ -10,7 +10,7 @@ def test_stage_12_compares_with_the_paper_if_asked_to(made):
     code, output = made.run("--stage", 12, "--benchmark_conf", conf, "--benchmark_args", "--size 2.3B")
     assert code == 0, output
     (call,) = made.calls(".benchmark")
-    assert call.endswith(f"--config {conf} --ref dump --hyp exp/joint_sft/decode --size 2.3B")
+    assert call.endswith(f"--config {conf} --ref_dir dump --hyp_dir exp/joint_sft/decode --size 2.3B")
     assert (made.dir / "RESULTS.md").read_text().count("u1 x") == 4
     code, output = made.run("--stage", 12, "--benchmark_conf", "conf/none.yaml")
     assert code == 1 and "no file conf/none.yaml: name an existing one with --benchmark_conf" in output

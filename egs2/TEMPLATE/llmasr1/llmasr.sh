@@ -358,6 +358,8 @@ if at_stage 13 "Robustness: $nonspeech_clips clips without speech and replaced a
         need "$dumpdir/$set/wav.scp" 2
         transcribe "$dumpdir/$set" "$robust_dir/redecode/$set" --guard redecode
     done
+    "$python" -m espnet_llmasr.bin.compare --ref_dir "$dumpdir" --hyp_dir "$robust_dir/redecode" \
+        --other_hyp_dir "$decode_dir" "${tests[@]}" >"$robust_dir/redecode.md"
     robustness_page >"$robust_dir/page.md"
     page=$(dirname "$results")/ROBUSTNESS.md
     mv "$robust_dir/page.md" "$page"

@@ -46,13 +46,13 @@ need_transcripts() {  # of all test sets, from stage 11
     for set in "${tests[@]}"; do need "$decode_dir/$set/text" 11; done
 }
 
-score() {  # --hyp DIR [OPTION]... [SET]...
-    "$python" -m espnet_llmasr.bin.score --ref "$dumpdir" "$@" >/dev/null
+score() {  # --hyp_dir DIR [OPTION]... [SET]...
+    "$python" -m espnet_llmasr.bin.score --ref_dir "$dumpdir" "$@" >/dev/null
 }
 
 score_all() {  # the tables of stage 12: transcripts, labels, encoder updates, the paper's benchmarks
-    score --hyp "$decode_dir" "${tests[@]}"
-    if [ "$strategy" != joint_only ]; then score --hyp "$phone_dir" --unit phone "${tests[@]}"; fi
+    score --hyp_dir "$decode_dir" "${tests[@]}"
+    if [ "$strategy" != joint_only ]; then score --hyp_dir "$phone_dir" --unit phone "${tests[@]}"; fi
     if [ -d "$expdir/ia_sft" ]; then
         "$python" -m espnet_llmasr.bin.swap_table --encoder_dir "$encoder_dir" --ia_sft_dir "$expdir/ia_sft" \
             --out "$decode_dir/swaps.md" >/dev/null
@@ -60,8 +60,8 @@ score_all() {  # the tables of stage 12: transcripts, labels, encoder updates, t
     if [ -n "$benchmark_conf" ]; then
         need_conf benchmark_conf
         words_of benchmark_args
-        "$python" -m espnet_llmasr.bin.benchmark --config "$benchmark_conf" --ref "$dumpdir" --hyp "$decode_dir" \
-            "${words[@]}" >/dev/null
+        "$python" -m espnet_llmasr.bin.benchmark --config "$benchmark_conf" --ref_dir "$dumpdir" \
+            --hyp_dir "$decode_dir" "${words[@]}" >/dev/null
     fi
 }
 
@@ -103,7 +103,7 @@ transcribe_nonspeech() {  # clips without speech, decoded with every mode of the
     need_model
     for mode in off flag redecode; do
         transcribe "$suite" "$robust_dir/$mode/nonspeech" --guard "$mode"
-        score --hyp "$robust_dir/$mode" --routes none nonspeech
+        score --hyp_dir "$robust_dir/$mode" --routes none nonspeech
     done
     "$python" -m espnet_llmasr.bin.nonspeech_table --data_dir "$suite" --hyp_dir "$robust_dir/off/nonspeech" \
         --guard_dir "$robust_dir/flag/nonspeech" --redecode_dir "$robust_dir/redecode/nonspeech" \
@@ -119,8 +119,7 @@ robustness_page() {  # the tables of stage 13 in Markdown
     printf '\n## The guard on replaced audio\n\n'
     cat "$robust_dir/replaced.md"
     printf '\n## What is in doubt decoded again\n\n'
-    "$python" -m espnet_llmasr.bin.compare --ref "$dumpdir" --hyp "$robust_dir/redecode" --hyp_other "$decode_dir" \
-        "${tests[@]}"
+    cat "$robust_dir/redecode.md"
 }
 
 make_targets() {  # SET: sets `targets` to the phones and sentence embeddings that encoders are compared with
