@@ -15,6 +15,7 @@ setup(
         "espnet_llmasr.text": ["tables/*"],
         "espnet_llmasr.scoring": ["paper_tables/*", "templates/*"],
         "espnet_llmasr.report": ["templates/*"],
+        "espnet_llmasr.experiments": ["*.yaml"],
     },
     python_requires=">=3.11,<3.14",
     install_requires=[

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SHA-256 of the weights of stages 5, 7, 8 and 9 of a short fsdd run. Equal lines before and after a change show that
-# the change left the training arithmetic alone. Two epochs each; three of pretraining, so that IA-SFT has a swap to make.
+# the change left the training arithmetic alone. Two epochs each; three of pretraining, so that IA-SFT makes a swap.
 #   FSDD=<dir> benchmarks/same_weights.sh [REPOSITORY]      some 3 minutes on two cores; default: this repository
 #
 # It runs a copy of the tracked files in a temporary folder. The stages run one after the other, alignment and IA-SFT
@@ -15,7 +15,8 @@ export PYTHONPATH=$copy FSDD
 cd "$copy/egs2/fsdd/llmasr1"
 epochs="--max_epoch 2 --num_iters_per_epoch 20 --valid_max_frames 4000"
 # The options below are appended to those of run.sh, so these schedules replace the ones there.
-pretrain="$epochs --max_epoch 3 --keep_nbest_models 3 --scheduler_conf total_steps=4000 --model_conf cr_warmup_batches=1300"
+pretrain="$epochs --max_epoch 3 --keep_nbest_models 3"
+pretrain+=" --scheduler_conf total_steps=4000 --model_conf cr_warmup_batches=1300"
 joint_sft="$epochs --scheduler_conf total_steps=2000"
 sed 's/^num_updates:.*/num_updates: 20/' conf/llm.yaml >"$copy/llm.yaml"
 mkdir -p "$copy"/schedule/{align,ia_sft}

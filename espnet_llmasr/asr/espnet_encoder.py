@@ -38,6 +38,8 @@ def adapted(base: Type[AbsEncoder]) -> Type[Encoder]:
         def __init__(self, input_size: int, *args, **kwargs):
             super().__init__(input_size, *args, **kwargs)
             self._input_size, self._valid = input_size, None
+            if not isinstance(self.embed, nn.Sequential):  # those do not shorten time and take no mask
+                self.embed.register_forward_hook(self._mask_by_length)
             for module in nn.ModuleList(blocks_of(self)).modules():
                 if isinstance(module, nn.Conv1d) and module.kernel_size[0] > 1:
                     module.register_forward_pre_hook(self._zero_padding)
@@ -95,9 +97,7 @@ class _Adapter(Encoder):
         longest, olens = self.longest(ilens), self.output_lengths(ilens)
         feats = xs_pad[:, :longest].masked_fill(~valid_frames(ilens, longest)[..., None], 0.0)
         self._valid = valid_frames(olens, self.output_lengths(longest))
-        # ESPnet takes every shift-th entry of the mask: a shorter length keeps frames out that reach into the padding.
-        counted = torch.where(ilens == longest, ilens, (olens - 1) * self.windows.shift + 1)
-        frames = frames_of(self.espnet_class.forward(self, feats, counted))
+        frames = frames_of(self.espnet_class.forward(self, feats, ilens))
         return frames.masked_fill(~self._valid[..., None], 0.0), olens, None
 
     def forward_layers(self, xs_pad: Tensor, ilens: Tensor) -> List[Tensor]:
@@ -105,6 +105,10 @@ class _Adapter(Encoder):
         with outputs_of(blocks_of(self)[:-1]) as layers:
             frames, _, _ = self(xs_pad, ilens)
         return [layer.masked_fill(~valid[..., None], 0.0) for layer in layers] + [frames]
+
+    def _mask_by_length(self, module: nn.Module, inputs: Tuple[Tensor], output: Tuple[Tensor, Tensor]):
+        """The mask (B, 1, S) behind the subsampling; the mask that ESPnet itself makes may reach into the padding."""
+        return output if self._valid is None else (output[0], self._valid[:, None])
 
     def _zero_padding(self, module: nn.Module, inputs: Tuple[Tensor]) -> Tuple[Tensor]:
         """What a convolution (B, D, S) of the batch sees beyond the end of an utterance: zeros, as it does alone."""

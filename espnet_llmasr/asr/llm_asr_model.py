@@ -102,4 +102,3 @@ class LLMASRModel(SpeechModel):
     def _expand(prompt, prompt_lengths, speech_token_lengths) -> List[torch.Tensor]:
         triples = zip(prompt, prompt_lengths.tolist(), speech_token_lengths.tolist())
         return [expand_speech(row[:length], num_speech) for row, length, num_speech in triples]
-

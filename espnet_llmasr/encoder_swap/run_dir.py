@@ -5,11 +5,10 @@ import re
 from pathlib import Path
 from typing import List, Optional, Tuple
 
-import torch
 import yaml
 
-from espnet_llmasr.encoder_swap.store import EncoderStore, State, is_whole
 from espnet_llmasr.asr.weights import read_state
+from espnet_llmasr.encoder_swap.store import EncoderStore, State, is_whole
 from espnet_llmasr.train.checkpoints import FINISHED
 
 _EPOCH = re.compile(r"(\d+)epoch\.pth")

@@ -11,7 +11,7 @@ PAGES = {"scores.md": "transcripts", "phone_scores.md": "labels of greedy CTC", 
 ROBUSTNESS = {
     "nonspeech.md": "Clips without speech",
     "replaced.md": "The guard on replaced audio",
-    "redecode.md": "What is in doubt decoded again",
+    "redecode.md": "Doubtful transcripts decoded again",
 }
 
 

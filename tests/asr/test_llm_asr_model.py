@@ -1,6 +1,5 @@
 """The LLM-ASR model: independence of batch mates, where the loss falls, what stays frozen."""
 
-from copy import deepcopy
 
 import pytest
 import torch
@@ -172,8 +171,6 @@ def test_a_trained_encoder_has_dropout(model, batch):
     model.train()
     first, second = (model.encode(batch["speech"], batch["speech_lengths"])[0] for _ in range(2))
     assert not first.equal(second) and first.requires_grad
-
-
 
 
 # ---- parts ---------------------------------------------------------------------------------------------------------

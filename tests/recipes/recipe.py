@@ -26,7 +26,7 @@ class Recipe:
     def start(self, *options, **environment) -> subprocess.Popen:
         """Starts run.sh; its output comes as text in one stream."""
         environment = {**os.environ, "RECORD": str(self.record), "RUN_MARK": self.mark, **environment}
-        environment["PYTHONPATH"] = str(REPO)
+        environment.update(PYTHONPATH=str(REPO), TEST_PYTHON=sys.executable)
         command = ["./run.sh", "--python", str(Path(__file__).with_name("stand_in.sh")), *map(str, options)]
         streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
         return subprocess.Popen(command, cwd=self.dir, env=environment, start_new_session=True, **streams)

@@ -299,5 +299,6 @@ def test_a_new_recipe(tmp_path):
     new = tmp_path / "new/llmasr1"
     subprocess.run([TEMPLATE / "setup.sh", new], check=True, capture_output=True)
     test_recipes_share_one_copy_of_everything(new)
-    result = subprocess.run(["./llmasr.sh", "--stage", "2"], cwd=new, capture_output=True, text=True)
+    command = ["./llmasr.sh", "--stage", "2", "--python", sys.executable]
+    result = subprocess.run(command, cwd=new, capture_output=True, text=True)
     assert result.returncode == 1 and "data/train/text is missing: run stage 1 first" in result.stderr

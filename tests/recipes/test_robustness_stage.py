@@ -27,7 +27,7 @@ def test_the_suite_is_transcribed_without_and_with_the_guard(made):
     assert page == (
         "# Robustness of joint_sft/latest.pth\n\n## Clips without speech\n\nu1 x\n"
         "\n## The guard on replaced audio\n\nu1 x\n"
-        "\n## What is in doubt decoded again\n\nu1 x\n"
+        "\n## Doubtful transcripts decoded again\n\nu1 x\n"
     )
     assert f"Robustness: {made.dir / 'ROBUSTNESS.md'}" in output
 

@@ -196,3 +196,24 @@ def test_a_strategy_leaves_the_pages_of_the_normal_run_alone_and_links_the_pretr
     assert pages == {name: (made.dir / name).read_text() for name in pages}
     assert all((made.dir / "exp_no_ia_sft" / name).is_file() for name in pages)
     assert (made.dir / "exp_no_ia_sft/pretrain").resolve() == (made.dir / "exp/pretrain").resolve()
+
+
+def test_a_new_strategy_is_a_new_entry(recipe):
+    """No alignment to newer encoders, characters, and the LLM untouched by joint training: nobody's strategy, but runnable."""
+    conf, strategies = recipe.dir / "conf", (recipe.dir / "conf/strategies.yaml").read_text()
+    shutil.copytree(conf.resolve(), recipe.dir / "own_conf")
+    conf.unlink()
+    (recipe.dir / "own_conf").rename(conf)
+    entry = "mine: {trainings: [pretrain, align, joint_sft], unit: char, expdir: models}"
+    (conf / "strategies.yaml").write_text(f"{strategies}\n{entry}\n")
+    options = "--strategy mine --stop_stage 12 --skip_stages 10 --guard off --flops_budget 3e14"
+    code, output = recipe.run(*options.split())
+    assert code == 0, output
+    trained = [TRAININGS.search(line)[1] for line in recipe.calls("_train ")]
+    assert trained == ["models/pretrain", "models/align", "models/joint_sft"] and "side by side" not in output
+    assert "--replay" not in recipe.calls(".watch ")[0]
+    assert value_of(recipe.calls("models/joint_sft ")[0], "--init_param") == "models/align/latest.pth"
+    assert "--spent models/pretrain models/align" in recipe.calls("bin.flops ")[0]
+    assert {value_of(line, "--unit") for line in recipe.calls("format_data")} == {"char"}
+    assert all("models/joint_sft/latest.pth" in line for line in recipe.calls("llm_asr_inference"))
+    assert output.rstrip().endswith(f"Results: {recipe.dir / 'models/RESULTS.md'}")

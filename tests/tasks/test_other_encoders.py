@@ -2,7 +2,6 @@
 
 import json
 import sys
-from argparse import Namespace
 from types import SimpleNamespace
 
 import pytest
@@ -16,12 +15,12 @@ from espnet_llmasr.asr.encoder import ENCODERS, Encoder
 from espnet_llmasr.asr.modules import valid_frames
 from espnet_llmasr.audio import Windows
 from espnet_llmasr.bin import format_data, watch
-from espnet_llmasr.encoder_swap.build_probe import build_probe
+from espnet_llmasr.encoder_swap.probe import build_probe
 from espnet_llmasr.encoder_swap.store import EncoderStore
-from espnet_llmasr.encoder_swap.trainer import read_swaps
+from espnet_llmasr.encoder_swap.trainer import swap_log
 from espnet_llmasr.files import read_scp
-from espnet_llmasr.guard.verifier import Witness
-from espnet_llmasr.observe.own import OwnEncoder
+from espnet_llmasr.guard.verifier import CTCVerifier
+from espnet_llmasr.observe.own import CheckpointEncoder
 from espnet_llmasr.tasks.llm_asr import LLMASRTask
 from espnet_llmasr.tasks.phoneme_ctc import PhonemeCTCTask
 from espnet_llmasr.text.inventories import read_tokens
@@ -115,16 +114,17 @@ def test_preparation_drops_what_has_too_few_frames(case, tmp_path):
 
 
 def test_probe_and_watcher(case, head, valid, corpus, tmp_path):
-    probe = build_probe(Namespace(pretrain_dir=head, data_dir=corpus / "valid", max_frames=1000))
+    model = PhonemeCTCTask.build_model(PhonemeCTCTask.config_of(head / "config.yaml"))
+    probe = build_probe(model, corpus / "valid", max_frames=1000)
     expected = sorted(map(case.frames, valid[1]))
     utterances = list(probe.utterances(probe.encoder))
     assert all(len(layers) == case.layers == probe.encoder.num_layers for layers in utterances)
     assert sorted(len(layer) for layers in utterances for layer in layers) == sorted(expected * case.layers)
-    assert probe.num_frames() == sum(expected)
+    assert probe.num_frames(probe.encoder) == sum(expected)
     options = dict(pretrain_dir=head, data_dir=corpus / "valid", encoder_dir=tmp_path, start_step=2, poll_s=0.05)
     watch.main([str(part) for name, value in options.items() for part in (f"--{name}", value)])
     (check,) = map(json.loads, (tmp_path / "cka.jsonl").read_text().splitlines())
-    assert EncoderStore(tmp_path).final_step() == check["step"] == 4 and 0 <= check["nse"] <= 1
+    assert EncoderStore(tmp_path).final_step() == check["step"] == 4 and 0 <= check["values"]["nse"] <= 1
 
 
 def test_swaps_and_observation_of_an_alignment(case, head, valid, llm_options, tmp_path):
@@ -141,10 +141,10 @@ def test_swaps_and_observation_of_an_alignment(case, head, valid, llm_options, t
     out = tmp_path / "ia_sft"
     options = llm_options(out, **case.options, freeze_param=["encoder"])
     LLMASRTask.main(cmd=[*options, "--encoder_dir", f"{store.directory}", "--swap_schedule", f"{schedule}"])
-    assert [swap.encoder_step for swap in read_swaps(out / "swaps.jsonl")] == [10, 20]
+    assert [swap.encoder_step for swap in swap_log(out / "swaps.jsonl").read()] == [10, 20]
     trained = torch.load(out / "latest.pth", weights_only=True)
     assert all(trained[f"encoder.{name}"].equal(value) for name, value in states[20].items())
-    look = OwnEncoder(out / "config.yaml", out / "latest.pth")
+    look = CheckpointEncoder(out / "config.yaml", out / "latest.pth")
     for samples, count in zip(*valid):
         seen = look(samples)
         assert [len(layer) for layer in seen.layers] == [case.frames(count)] * case.layers
@@ -152,13 +152,13 @@ def test_swaps_and_observation_of_an_alignment(case, head, valid, llm_options, t
 
 
 def test_the_guard_is_the_same_alone_and_in_a_batch(case, head, valid):
-    witness, (rows, counts) = Witness(head / "config.yaml", head / "latest.pth"), valid
-    assert witness.frame_s == pytest.approx(0.01 * case.stride)
-    together = witness.listen(pad_sequence(rows, True), torch.tensor([len(row) for row in rows]))
-    assert [len(heard) for heard in together] == list(map(case.frames, counts))
-    for row, heard in zip(rows, together):
-        (alone,) = witness.listen(row[None], torch.tensor([len(row)]))
-        torch.testing.assert_close(heard, alone, atol=1e-5, rtol=0)
+    verifier, (rows, counts) = CTCVerifier(head / "config.yaml", head / "latest.pth"), valid
+    assert verifier.frame_s == pytest.approx(0.01 * case.stride)
+    together = verifier.log_probs(pad_sequence(rows, True), torch.tensor([len(row) for row in rows]))
+    assert [len(log_probs) for log_probs in together] == list(map(case.frames, counts))
+    for row, log_probs in zip(rows, together):
+        (alone,) = verifier.log_probs(row[None], torch.tensor([len(row)]))
+        torch.testing.assert_close(log_probs, alone, atol=1e-5, rtol=0)
 
 
 def test_augmentation_asks_the_encoder(case, phone_options, tmp_path):

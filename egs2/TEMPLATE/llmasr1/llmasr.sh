@@ -36,7 +36,7 @@ stats_utts=100000       # utterances for the feature statistics
 dumpdir=                # checked data (empty: dump; dump_char for the strategy char)
 expdir=                 # models and logs (empty: exp; exp_<strategy> for another strategy than ia_sft)
 # Strategy
-strategy=ia_sft         # ia_sft, no_swap, no_ia_sft, no_joint, char, joint_only or efin (README, Strategies)
+strategy=ia_sft         # an entry of conf/strategies.yaml (README, Strategies)
 base_exp=               # whose stats, llm and pretrain are taken (empty: of exp; strategies ia_sft, char: of <expdir>)
 ia_sft_epochs=          # epochs of stage 8, which then follows the pretraining, on swaps planned from its stored epochs
 flops_budget=           # of all trainings together, such as 3e14; the last one gets as many epochs as fit
@@ -211,6 +211,7 @@ read -ra tests <<<"$test_sets"
 
 if at_stage 2 "Check the audio ($audio_check), make the labels (unit: $unit)"; then
     need "data/$train_set/text" 1
+    need_conf encoder_conf
     mapfile -t sets < <(printf '%s\n' "$train_set" "$valid_set" "$cka_set" "${tests[@]}" | awk '!seen[$0]++')
     for set in "${sets[@]}"; do
         need "data/$set/wav.scp" 1
@@ -220,7 +221,7 @@ if at_stage 2 "Check the audio ($audio_check), make the labels (unit: $unit)"; t
         launch "$train_cmd" "$dumpdir/$set/wav.scp" "$dumpdir/log/$set.log" \
             "$python" -m espnet_llmasr.bin.format_data --data "data/$set" --out "$dumpdir/$set" --tokens "$tokens" \
             --unit "$unit" --inventory "$inventory" --token_text "data/$train_set/text" --fs "$fs" \
-            --audio_check "$audio_check" \
+            --audio_check "$audio_check" --encoder_config "$encoder_conf" \
             --min_duration "$min_duration" --max_duration "$max_duration" ${is_test:+"$is_test"} --nj "$nj"
         grep -hE 'WARNING|kept' "$dumpdir/log/$set.log" | cut -d ' ' -f 3- || true
     done
@@ -305,7 +306,7 @@ if at_stage 10 "Fit the CTC head to the encoder of $last, calibrate the guard"; 
     need "$tokens" 2
     need "$expdir/$last/latest.pth" "$last_stage"
     heads=()
-    if [ "$strategy" != joint_only ]; then
+    if [ "$pretrains" = true ]; then
         need "$base_exp/pretrain/latest.pth" 5
         heads=("$base_exp/pretrain/latest.pth:ctc_head:ctc_head")
     fi
@@ -320,17 +321,17 @@ fi
 
 if at_stage 11 "Decode $test_sets with $inference_exp/$inference_model, ${unit}s with the pretrained encoder"; then
     need_model
-    [ "$strategy" = joint_only ] || need "$base_exp/pretrain/latest.pth" 5
+    [ "$pretrains" = false ] || need "$base_exp/pretrain/latest.pth" 5
     for set in "${tests[@]}"; do
         need "$dumpdir/$set/wav.scp" 2
         transcribe "$dumpdir/$set" "$decode_dir/$set"
-        if [ "$strategy" != joint_only ]; then transcribe_phones "$dumpdir/$set" "$phone_dir/$set"; fi
+        if [ "$pretrains" = true ]; then transcribe_phones "$dumpdir/$set" "$phone_dir/$set"; fi
     done
 fi
 
 if at_stage 12 "Score: error rates under every normaliser route, hallucination, the worst utterances"; then
     need_transcripts
-    if [ "$strategy" != joint_only ]; then
+    if [ "$pretrains" = true ]; then
         for set in "${tests[@]}"; do need "$phone_dir/$set/phones" 11; done
     fi
     score_all
@@ -358,8 +359,6 @@ if at_stage 13 "Robustness: $nonspeech_clips clips without speech and replaced a
         need "$dumpdir/$set/wav.scp" 2
         transcribe "$dumpdir/$set" "$robust_dir/redecode/$set" --guard redecode
     done
-    "$python" -m espnet_llmasr.bin.compare --ref_dir "$dumpdir" --hyp_dir "$robust_dir/redecode" \
-        --other_hyp_dir "$decode_dir" "${tests[@]}" >"$robust_dir/redecode.md"
     robustness_page >"$robust_dir/page.md"
     page=$(dirname "$results")/ROBUSTNESS.md
     mv "$robust_dir/page.md" "$page"
@@ -371,7 +370,7 @@ fi
 if at_stage 14 "Observe: NSE, PAI, CSAI and CKA of all stored encoders, figures, one page"; then
     need "$expdir/$last/latest.pth" "$last_stage"
     make_targets "$valid_set"
-    if [ "$base_exp" != "$expdir" ] && [ "$strategy" != joint_only ]; then
+    if [ "$base_exp" != "$expdir" ] && [ "$pretrains" = true ]; then
         ln -sfnr "$base_exp/pretrain" "$expdir/pretrain"  # its page shows the pretraining that it shares
     fi
     "$python" -m espnet_llmasr.bin.measure_encoders --exp "$expdir" --data_dir "$dumpdir/$valid_set" \

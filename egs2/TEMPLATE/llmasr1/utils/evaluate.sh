@@ -52,7 +52,7 @@ score() {  # --hyp_dir DIR [OPTION]... [SET]...
 
 score_all() {  # the tables of stage 12: transcripts, labels, encoder updates, the paper's benchmarks
     score --hyp_dir "$decode_dir" "${tests[@]}"
-    if [ "$strategy" != joint_only ]; then score --hyp_dir "$phone_dir" --unit phone "${tests[@]}"; fi
+    if [ "$pretrains" = true ]; then score --hyp_dir "$phone_dir" --unit phone "${tests[@]}"; fi
     if [ -d "$expdir/ia_sft" ]; then
         "$python" -m espnet_llmasr.bin.swap_table --encoder_dir "$encoder_dir" --ia_sft_dir "$expdir/ia_sft" \
             --out "$decode_dir/swaps.md" >/dev/null
@@ -71,7 +71,7 @@ results_page() {  # all tables of stage 12 in Markdown
     printf '# Results\n\nMade by\n\n    ./%s\n' "$made_by"
     printf '\n## Transcripts of %s\n\n' "$inference_exp/$inference_model"
     cat "$decode_dir/scores.md"
-    if [ "$strategy" != joint_only ]; then
+    if [ "$pretrains" = true ]; then
         printf '\n## Labels (%s) of the pretrained encoder\n\n' "$unit"
         cat "$phone_dir/phone_scores.md"
     fi
@@ -118,7 +118,9 @@ robustness_page() {  # the tables of stage 13 in Markdown
     fi
     printf '\n## The guard on replaced audio\n\n'
     cat "$robust_dir/replaced.md"
-    printf '\n## What is in doubt decoded again\n\n'
+    "$python" -m espnet_llmasr.bin.compare --ref_dir "$dumpdir" --hyp_dir "$robust_dir/redecode" \
+        --other_hyp_dir "$decode_dir" "${tests[@]}" >"$robust_dir/redecode.md"
+    printf '\n## Doubtful transcripts decoded again\n\n'
     cat "$robust_dir/redecode.md"
 }
 
