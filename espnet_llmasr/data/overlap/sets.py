@@ -36,7 +36,7 @@ def utterances(directory: Path) -> Iterator[Utterance]:
 
 
 class AudioKeys(NamedTuple):
-    """What a recording is found by."""
+    """The keys by which equal audio is found."""
 
     fingerprint: Fingerprint
     digest: bytes
@@ -78,7 +78,7 @@ class FingerprintReader:
 
 
 class TestSets:
-    """All utterances of the test sets by number, and how to find them by id, text and audio."""
+    """The utterances of the test sets by number; finds those that a training utterance overlaps by id, text or audio."""
 
     __test__ = False  # no test of pytest
 
@@ -106,7 +106,7 @@ class TestSets:
                 yield keys and keys.fingerprint
 
     def overlaps(self, directory: Path, utterance: Utterance, only_similar: bool) -> Iterator[Overlap]:
-        """All that a training utterance shares; its audio is compared unless `only_similar` and its text is unlike."""
+        """The overlaps of a training utterance. With `only_similar` the audio is compared only if the text is similar."""
         same_id = self._ids.find(utterance.id)
         if same_id:
             yield Overlap("id", same_id, 1.0)
