@@ -15,6 +15,7 @@ from espnet_llmasr.data.overlap.ids import IdIndex
 from espnet_llmasr.data.overlap.text_index import TextIndex
 from espnet_llmasr.data.utterance import Utterance
 
+NEEDED = ("text", "utt2dur")  # tables of the directories that are compared, beside that of the audio
 NOTHING = np.zeros(0, np.float32)
 
 
@@ -24,15 +25,6 @@ class Overlap(NamedTuple):
     tests: Sequence[int]
     """Numbers of test utterances, equal to each other in what was compared."""
     score: float
-
-
-def utterances(directory: Path) -> Iterator[Utterance]:
-    """In the order of the directory, with text, duration and audio.
-
-    Raises:
-        ValueError: a table is missing, is not UTF-8, or does not fit the others.
-    """
-    return read_complete(directory, ("text", "utt2dur"))
 
 
 class AudioKeys(NamedTuple):
@@ -94,7 +86,7 @@ class TestSets:
 
     def _read(self) -> Iterator[Optional[Fingerprint]]:
         for number, directory in enumerate(self.directories):
-            for utterance in utterances(directory):
+            for utterance in read_complete(directory, NEEDED):
                 self._ids.add(utterance.id, len(self.names))
                 self._with_sentence[self._texts.add(utterance.text)].append(len(self.names))
                 keys = self.reader and self.reader.read(directory, utterance, STEP)
