@@ -16,24 +16,20 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from espnet_llmasr.bin import make_targets  # noqa: E402
 from espnet_llmasr.files import read_scp  # noqa: E402
-from espnet_llmasr.metrics.accessible_information import (  # noqa: E402
-    Choices,
-    accessible_information,
-    permutation_baseline,
-    pool,
-)
+from espnet_llmasr.metrics.accessible_information import EstimatorConfig, pool  # noqa: E402
+from espnet_llmasr.metrics.encoder_metrics import permutation_baseline, set_metrics  # noqa: E402
 from espnet_llmasr.observe.encoders import find_encoder  # noqa: E402
+from espnet_llmasr.observe.make_targets import make_targets, phones_of  # noqa: E402
 from espnet_llmasr.observe.measure import choose  # noqa: E402
 from espnet_llmasr.tasks.speech_task import SpeechTask  # noqa: E402
 from espnet_llmasr.train.speech_batches import read_audio  # noqa: E402
-from espnet_llmasr.train.targets import Targets  # noqa: E402
 
 CHOICES = [
-    *(Choices(k, ridge) for k, ridge in ((4, 0.01), (8, 0.01), (16, 0.001), (16, 0.01), (16, 0.1))),
-    *(Choices(32, ridge) for ridge in (0.001, 0.01, 0.1)),
-    *(Choices(k, ridge, "mean") for k, ridge in ((4, 0.01), (8, 0.01), (16, 0.001), (16, 0.01), (16, 0.1), (32, 0.01))),
+    *(EstimatorConfig(k, ridge) for k, ridge in ((4, 0.01), (8, 0.01), (16, 0.001), (16, 0.01), (16, 0.1))),
+    *(EstimatorConfig(32, ridge) for ridge in (0.001, 0.01, 0.1)),
+    *(EstimatorConfig(k, ridge, "mean") for k, ridge in ((4, 0.01), (8, 0.01), (16, 0.001), (16, 0.01), (16, 0.1))),
+    EstimatorConfig(32, 0.01, "mean"),
 ]
 HALVES = 40
 
@@ -63,7 +59,7 @@ def untrained():
 def measured(pooled, targets, choices, rows):
     """(PAI, CSAI) of some utterances."""
     u = pooled if choices.pooling == "mean_std" else pooled[:, : pooled.size(1) // 2]
-    return torch.tensor(accessible_information(u[rows], *(one[rows] for one in targets), choices))
+    return torch.tensor(list(set_metrics(u[rows], *(one[rows] for one in targets), choices).values()))
 
 
 def main():
@@ -75,9 +71,9 @@ def main():
     os.chdir(args.recipe)  # as its trainings: paths in their configurations are relative
     with tempfile.TemporaryDirectory() as folder:
         joined(args.sets, Path(folder))
-        file = Path(folder) / "targets.npz"
-        make_targets.main(["--data_dir", folder, "--embedder", "exp/llm", "--out", f"{file}"])
-        found = Targets.load(file)
+        texts = read_scp(Path(folder) / "text")
+        phones = phones_of(texts, read_scp(Path(folder) / "utt2lang"), "zh_en")
+        found = make_targets(Path(folder), texts, phones, "exp/llm")
         wavs = read_scp(Path(folder) / "wav.scp")
         ids = choose(set(wavs) & set(found.ids), args.num_utterances)
     targets = found.rows(ids)
@@ -93,7 +89,7 @@ def main():
     for choices in CHOICES:
         first, second, random = (measured(one, targets, choices, everything) for one in pooled)
         width = pooled[0].size(1) if choices.pooling == "mean_std" else pooled[0].size(1) // 2
-        chance = permutation_baseline(pooled[0][:, :width], *targets, choices)[:2]
+        chance = list(permutation_baseline(pooled[0][:, :width], *targets, choices).values())
         change = [
             measured(pooled[1], targets, choices, half) - measured(pooled[0], targets, choices, half) for half in halves
         ]

@@ -1,17 +1,18 @@
-"""What the guard costs and gains: python benchmarks/guard.py EXP SET... (in a recipe's folder, after stage 10).
+"""Time and errors with the guard: python benchmarks/guard.py EXP SET... (in a recipe's folder, after stage 10).
 
-Decodes exp/<EXP> off, flag and redecode in one process, so that the times compare; writes <out>/<mode>/<set>/text.
+Decodes exp/<EXP> with the guard off, flag and redecode in one process, so that the times are comparable; writes
+<out>/<mode>/<set>/text.
 """
 
 import argparse
 import time
-from argparse import Namespace
 from pathlib import Path
 
 import torch
 
-from espnet_llmasr.bin.llm_asr_inference import Speech2Text, transcribe, write
 from espnet_llmasr.files import read_scp
+from espnet_llmasr.inference.hypothesis import write_hypotheses
+from espnet_llmasr.inference.speech2text import Speech2Text, transcribe
 from espnet_llmasr.metrics.error_rate import count_errors
 from espnet_llmasr.text.normalize import score_tokens
 
@@ -29,16 +30,16 @@ modes = {mode: Speech2Text(*model, guard=mode, **ctc) for mode in ("off", "flag"
 for name in args.sets:
     references = read_scp(f"{args.dump}/{name}/text")
     for mode, speech2text in modes.items():
-        data = Namespace(data_dir=Path(args.dump) / name, shard="1/1", max_frames=8000)
-        transcribe(Namespace(**{**vars(data), "shard": "1/8"}), speech2text)  # warm-up
+        data = speech2text, Path(args.dump) / name, 8000
+        transcribe(*data, part="1/8")  # warm-up
         start = time.process_time()
-        found = transcribe(data, speech2text)
+        hypotheses = transcribe(*data)
         seconds = time.process_time() - start
-        write(args.out / mode / name, "", found, mode)
-        pairs = [(score_tokens(references[uid]), score_tokens(one.text)) for uid, one in found.items()]
+        write_hypotheses(args.out / mode / name, "", hypotheses, mode)
+        texts = {uid: hypothesis.text for uid, hypothesis in hypotheses.items()}
+        pairs = [(score_tokens(references[uid]), score_tokens(text)) for uid, text in texts.items()]
         errors = sum(count_errors(*pair).errors for pair in pairs)
-        flags = sum(bool(one.flags) for one in found.values())
-        written = sum(bool(one.text) for one in found.values())
+        flags = sum(bool(hypothesis.flags) for hypothesis in hypotheses.values())
         tokens = sum(len(reference) for reference, _ in pairs)
         row = f"{args.exp} {name} {mode}: {seconds:.2f} CPU s, {errors} errors of {tokens} tokens"
-        print(f"{row}, {flags} flagged, {written} non-empty of {len(found)}", flush=True)
+        print(f"{row}, {flags} flagged, {sum(map(bool, texts.values()))} non-empty of {len(texts)}", flush=True)

@@ -2,6 +2,7 @@
 
 import errno
 import io
+import json
 import logging
 import os
 import shutil
@@ -9,11 +10,13 @@ import subprocess
 import tempfile
 import time
 from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Callable, Dict, Iterable, Iterator, List, Mapping, Sequence, Tuple, TypeVar, Union
+from typing import Callable, Dict, Generic, Iterable, Iterator, List, Mapping, Sequence, Tuple, Type, TypeVar, Union
 
 PathLike = Union[str, Path]
 T = TypeVar("T")
+Row = TypeVar("Row")
 BYTE_ORDER = {**os.environ, "LC_ALL": "C"}
 SORT_MEMORY = "32M"
 
@@ -64,6 +67,48 @@ def write_all_atomically(contents: Mapping[Path, str]) -> None:
     with ExitStack() as renames:
         for path, content in contents.items():
             renames.enter_context(atomic_path(path)).write_bytes(content.encode("utf-8"))
+
+
+class JsonLines(Generic[Row]):
+    """A log with one JSON object per line, each a dataclass of type `kind`; written whole, so never half a line.
+
+    The keys of a field `values` (a dictionary) stand beside the other fields in the file: a key that is no field of
+    the dataclass belongs to `values`.
+    """
+
+    def __init__(self, path: PathLike, kind: Type[Row]):
+        self.path, self.kind = Path(path), kind
+
+    def read(self) -> List[Row]:
+        """All lines, none without a file. Raises ValueError, with its number, for a line that is no `kind`."""
+        lines = self.path.read_text(encoding="utf-8").split("\n") if self.path.exists() else []
+        return [self._parse(number, line) for number, line in enumerate(lines, 1) if line]
+
+    def write(self, rows: Iterable[Row]) -> None:
+        """Replaces the file; a file with the same content stays as it is, and so does its time of change."""
+        content = "".join(self._format(row) for row in rows)
+        if not self.path.exists() or self.path.read_text(encoding="utf-8") != content:
+            write_atomically(self.path, content)
+
+    def append(self, row: Row) -> None:
+        """Adds a line."""
+        self.write([*self.read(), row])
+
+    def _parse(self, number: int, line: str) -> Row:
+        known = {field.name for field in fields(self.kind)}
+        try:
+            row = json.loads(line)
+            values = {key: row.pop(key) for key in list(row) if key not in known} if "values" in known else {}
+            return self.kind(**row, **({"values": values} if values else {}))
+        except (ValueError, TypeError, AttributeError) as error:
+            kind = self.kind.__name__
+            raise ValueError(f"{self.path}, line {number} is no {kind} ({error}): remove or repair the line") from error
+
+    @staticmethod
+    def _format(row: Row) -> str:
+        record = asdict(row)
+        record |= record.pop("values", {})
+        return json.dumps(record, ensure_ascii=False) + "\n"
 
 
 def read_scp(path: PathLike) -> Dict[str, str]:

@@ -162,6 +162,60 @@ def build_model():
 
 
 @pytest.fixture(scope="session")
+def llm_model(llm_options, tmp_path_factory):
+    """The directory of a fine-tuned LLM-ASR model."""
+    from espnet_llmasr.tasks.llm_asr import LLMASRTask
+
+    out = tmp_path_factory.mktemp("model") / "out"
+    LLMASRTask.main(cmd=llm_options(out, max_epoch=1))
+    return out
+
+
+@pytest.fixture(scope="session")
+def ctc_head(phone_options, tmp_path_factory):
+    """The directory of a trained CTC head over zh_en with its guard.json: threshold 0.5, doubtful below 0.9."""
+    from espnet_llmasr.guard.calibration import Calibration
+    from espnet_llmasr.guard.verifier import CTCVerifier
+    from espnet_llmasr.tasks.phoneme_ctc import PhonemeCTCTask
+    from espnet_llmasr.text.inventories import read_tokens
+
+    out = tmp_path_factory.mktemp("head") / "out"
+    tokens = out.parent / "phones.txt"
+    tokens.write_text("".join(f"{token}\n" for token in read_tokens("zh_en")), encoding="utf-8")
+    PhonemeCTCTask.main(cmd=phone_options(out, token_list=str(tokens), max_epoch=1))
+    model = CTCVerifier(out / "config.yaml", out / "latest.pth").fingerprint()
+    Calibration(0.5, 0.9, 0.05, 4, model, "dump/valid").write(out / "guard.json")
+    return out
+
+
+@pytest.fixture(scope="session")
+def verifier(ctc_head):
+    """The CTC head as a verifier."""
+    from espnet_llmasr.guard.verifier import CTCVerifier
+
+    return CTCVerifier(ctc_head / "config.yaml", ctc_head / "latest.pth")
+
+
+@pytest.fixture(scope="session")
+def emit():
+    """(phones, sharpness) -> log-probabilities (S, V) whose best path is these phones, two frames each and a blank."""
+    from espnet_llmasr.text.inventories import read_tokens
+
+    tokens = read_tokens("zh_en")
+
+    def make(phones: str, sharpness: float = 8.0) -> torch.Tensor:
+        path = [0, 0]
+        for phone in phones.split():
+            path += [tokens.index(phone)] * 2 + [0]
+        torch.manual_seed(0)
+        logits = torch.rand(len(path), len(tokens))
+        logits[range(len(path)), path] += sharpness
+        return logits.log_softmax(-1)
+
+    return make
+
+
+@pytest.fixture(scope="session")
 def load_batch(corpus):
     """(task, options, ids) -> the padded batch that a training would see."""
     from espnet_llmasr.files import read_scp
@@ -204,13 +258,13 @@ def forked():
 @pytest.fixture()
 def command(monkeypatch, capfd):
     """(module, arguments) -> exit code and standard error of `python -m module arguments`, run in this process."""
-    from espnet_llmasr import cli as _cli
+    from espnet_llmasr import cli
 
     def run(module, *arguments):
         monkeypatch.setattr("sys.argv", [module.__file__, *map(str, arguments)])
         capfd.readouterr()
         with pytest.raises(SystemExit) as exit_:
-            _cli.run(module.main)
+            cli.run(module.main)
         return SimpleNamespace(code=exit_.value.code, err=capfd.readouterr().err)
 
     return run

@@ -1,13 +1,15 @@
 """Shared files: written whole or not at all; Kaldi tables read strictly."""
 
+import json
 import os
 import signal
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
 from espnet_llmasr import files
-from espnet_llmasr.files import atomic_path, read_scp, write_all_atomically, write_atomically, write_scp
+from espnet_llmasr.files import JsonLines, atomic_path, read_scp, write_all_atomically, write_atomically, write_scp
 
 
 def test_write_and_replace(tmp_path):
@@ -138,3 +140,44 @@ def test_all_files_or_none(tmp_path):
     assert (tmp_path / "a").read_text() == "old"
     write_all_atomically({tmp_path / "a": "新", tmp_path / "b": "new"})
     assert (tmp_path / "a").read_bytes() == "新".encode() and (tmp_path / "b").read_text() == "new"
+
+
+@dataclass
+class Plain:
+    name: str
+    count: int = 0
+
+
+@dataclass
+class Measured:
+    name: str
+    values: dict = field(default_factory=dict)
+
+
+def test_json_lines(tmp_path):
+    log = JsonLines(tmp_path / "log.jsonl", Plain)
+    assert log.read() == []
+    rows = [Plain("a\u2028b\n", 1), Plain("ü")]
+    for row in rows:
+        log.append(row)
+    assert log.read() == rows and len(log.path.read_text(encoding="utf-8").split("\n")) == 3
+    os.utime(log.path, (1, 1))
+    log.write(rows)
+    assert log.path.stat().st_mtime == 1  # the same content is not written again
+    log.write(rows[1:])
+    assert log.read() == rows[1:]
+
+
+def test_values_stand_beside_the_other_fields(tmp_path):
+    log = JsonLines(tmp_path / "log.jsonl", Measured)
+    log.write([Measured("a", {"nse": 0.5, "pai": None}), Measured("b")])
+    first, second = map(json.loads, log.path.read_text().splitlines())
+    assert first == {"name": "a", "nse": 0.5, "pai": None} and second == {"name": "b"}
+    assert log.read() == [Measured("a", {"nse": 0.5, "pai": None}), Measured("b")]
+
+
+@pytest.mark.parametrize("line", ['{"name": "b", "other": 1}', '{"count": 1}', '{"name": "b"', "5", "[]", "null"])
+def test_a_line_of_another_kind_is_named(tmp_path, line):
+    (tmp_path / "log.jsonl").write_text(f'{{"name": "a"}}\n{line}\n')
+    with pytest.raises(ValueError, match="log.jsonl, line 2 is no Plain .*: remove or repair the line"):
+        JsonLines(tmp_path / "log.jsonl", Plain).read()

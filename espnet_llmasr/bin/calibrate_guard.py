@@ -1,4 +1,4 @@
-"""Calibrates the guard on true transcripts and on replaced audio. Writes guard.json beside the CTC head.
+"""Calibrates the guard on true transcripts and on corrupted audio. Writes guard.json beside the CTC head.
 
 python -m espnet_llmasr.bin.calibrate_guard --ctc_train_config exp/ctc_head/config.yaml \
     --ctc_model_file exp/ctc_head/latest.pth --data_dir dump/valid
@@ -6,14 +6,11 @@ python -m espnet_llmasr.bin.calibrate_guard --ctc_train_config exp/ctc_head/conf
 
 import logging
 from pathlib import Path
-from typing import Dict
 
 from espnet_llmasr.cli import Parser, at_least, device, run
-from espnet_llmasr.files import read_scp
-from espnet_llmasr.guard.calibration import TARGET, Calibration, thresholds_for
-from espnet_llmasr.guard.detection import share_below
-from espnet_llmasr.guard.trial import REPLACED, Trial
-from espnet_llmasr.guard.verifier import Witness
+from espnet_llmasr.guard.calibration import TARGET
+from espnet_llmasr.guard.evaluation import calibrate, percent, share_below
+from espnet_llmasr.guard.verifier import CTCVerifier
 
 
 def get_parser() -> Parser:
@@ -23,40 +20,28 @@ def get_parser() -> Parser:
     parser.add_argument("--ctc_model_file", type=Path, required=True, help="its weights; guard.json comes beside them")
     parser.add_argument("--data_dir", type=Path, required=True, help="dump/<set> with true transcripts, not trained on")
     parser.add_argument(
-        "--false_alarms", type=float, default=TARGET, help="share of true transcripts that may be in doubt"
+        "--false_alarms", type=float, default=TARGET, help="share of true transcripts that may be doubtful"
     )
     parser.add_argument("--max_utterances", type=at_least(1), default=2000, help="of a larger set only so many")
     parser.add_argument("--max_frames", type=at_least(1), default=10000, help="padded frames per batch")
-    parser.add_argument("--seed", type=int, default=0, help="of the replaced audio")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the corrupted audio")
     parser.add_argument("--device", type=device, default="cpu", help="cpu or cuda")
     return parser
 
 
-def read_texts(path: Path, most: int) -> Dict[str, str]:
-    """Transcripts, taken evenly if there are more than `most`. Raises ValueError if there are none."""
-    texts = {uid: text for uid, text in read_scp(path).items() if text}
-    if not texts:
-        raise ValueError(f"{path} has no transcripts: give a checked data directory (stage 2), such as dump/valid")
-    return {uid: texts[uid] for uid in sorted(texts)[:: -(-len(texts) // most)]}
-
-
 def main(argv=None):
-    """Writes guard.json and says how much of replaced audio the threshold finds."""
+    """Writes guard.json and logs the share of each kind of audio below the threshold."""
     args = get_parser().parse_args(argv)
-    texts = read_texts(args.data_dir / "text", args.max_utterances)
-    witness = Witness(args.ctc_train_config, args.ctc_model_file, args.device)
-    found = Trial(witness, args.data_dir, texts, args.seed).run(args.max_frames)
-    false = [confidence for kind in REPLACED for confidence in found[kind].values()]
-    threshold, doubt = thresholds_for(list(found["own"].values()), false, args.false_alarms)
+    verifier = CTCVerifier(args.ctc_train_config, args.ctc_model_file, args.device)
+    limits = args.false_alarms, args.max_utterances, args.max_frames, args.seed
+    calibration, confidences = calibrate(verifier, args.data_dir, *limits)
     path = args.ctc_model_file.with_name("guard.json")
-    model = witness.fingerprint()
-    Calibration(threshold, doubt, args.false_alarms, len(texts), model, str(args.data_dir)).write(path)
-    logging.info("%s: not supported below %.4f, in doubt below %.4f; %d utterances", path, threshold, doubt, len(texts))
-    for kind in ("own", *REPLACED):
-        share = share_below(list(found[kind].values()), threshold)
-        low, high = share["95 %"]
-        text = "flagged with %s audio: %.1f %% (95 %%: %.1f-%.1f)"
-        logging.info(text, kind, 100 * share["rate"], 100 * low, 100 * high)
+    calibration.write(path)
+    thresholds = f"not supported below {calibration.threshold:.4f}, doubtful below {calibration.doubt:.4f}"
+    logging.info("%s: %s; %d utterances", path, thresholds, calibration.utterances)
+    for kind, values in confidences.items():
+        share = percent(share_below(list(values.values()), calibration.threshold))
+        logging.info("flagged with %s audio, %%: %s", kind, share)
 
 
 if __name__ == "__main__":

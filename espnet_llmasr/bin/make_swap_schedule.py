@@ -1,4 +1,4 @@
-"""Writes when IA-SFT takes which encoder, for an IA-SFT that follows the pretraining instead of running beside it.
+"""Writes the swap schedule of an IA-SFT that follows the pretraining instead of running beside it.
 
     python -m espnet_llmasr.bin.make_swap_schedule --encoder_dir exp/encoders --epochs 30 --schedule exp/ia_sft_swaps.jsonl
 
@@ -10,12 +10,9 @@ import logging
 from pathlib import Path
 
 from espnet_llmasr.cli import Parser, at_least, run
+from espnet_llmasr.encoder_swap.plan import check_followed, ia_sft_schedule
 from espnet_llmasr.encoder_swap.store import EncoderStore
-from espnet_llmasr.encoder_swap.plan import (
-    check_followed,
-    ia_sft_schedule,
-    write_schedule,
-)
+from espnet_llmasr.encoder_swap.trainer import swap_log
 
 
 def get_parser() -> Parser:
@@ -39,7 +36,7 @@ def main(argv=None):
     swaps = ia_sft_schedule(store.steps(), args.epochs, final_epochs)
     if args.ia_sft_dir:
         check_followed(args.ia_sft_dir, swaps)
-    write_schedule(args.schedule, swaps)
+    swap_log(args.schedule).write(swaps)
     logging.info(
         "%s: %d swaps in %d epochs, %d on the last encoder", args.schedule, len(swaps), args.epochs, final_epochs
     )

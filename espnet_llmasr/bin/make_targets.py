@@ -1,22 +1,20 @@
-"""Makes the targets that encoders are measured against: what was said, as phones and as meaning.
+"""Makes the targets of encoder analysis: the transcripts as phones and as meaning.
 
 python -m espnet_llmasr.bin.make_targets --data_dir dump/valid --embedder exp/llm --out exp/targets/valid.npz
 
-The phones come from the file `text` (and utt2lang, if it is there), so that they are the same for an encoder that was
+The phones come from the file `text` (and utt2lang, if it exists), so that they are the same for an encoder that was
 trained on characters. At the paper's size: --embedder Qwen/Qwen3-Embedding-8B --text_embeddings exp/llm --device cuda
 """
 
 import logging
 from pathlib import Path
-from typing import Dict, List
 
 from espnet_llmasr.cli import Parser, at_least, device, run
 from espnet_llmasr.files import read_scp
-from espnet_llmasr.guard.trial import read_langs
-from espnet_llmasr.observe.embedder import TextEmbedder
-from espnet_llmasr.observe.phonetic import phone_shares, phones_of
+from espnet_llmasr.data.kaldi import read_utt2lang
+from espnet_llmasr.observe.make_targets import make_targets, phones_of, read_phones
 from espnet_llmasr.text.inventories import INVENTORIES
-from espnet_llmasr.train.targets import Targets, check_name
+from espnet_llmasr.train.targets import check_name
 
 
 def get_parser() -> Parser:
@@ -35,39 +33,20 @@ def get_parser() -> Parser:
     return parser
 
 
-def read_phones(args, texts: Dict[str, str]) -> Dict[str, List[str]]:
-    """The phones of all transcripts. Raises ValueError if --phones lacks one of them."""
-    if args.phones is None:
-        return phones_of(texts, read_langs(args.data_dir), args.inventory)
-    table = read_scp(args.phones)
-    missing = [uid for uid in texts if uid not in table]
-    if missing:
-        raise ValueError(f"{args.phones} has no phones of {missing[0]} ({len(missing)} are missing): complete it")
-    return {uid: table[uid].split() for uid in texts}
-
-
 def main(argv=None):
     """Writes the targets of all utterances that have a transcript."""
     args = get_parser().parse_args(argv)
     check_name(args.out)
     texts = read_scp(args.data_dir / "text")
-    shares, tokens = phone_shares(read_phones(args, texts))
-    spoken = [number for number, row in enumerate(shares) if row.any()]
-    if not spoken:
-        raise ValueError(f"{args.data_dir}/text has no transcript with phones: nothing to measure against")
-    if len(spoken) < len(texts):
-        logging.warning("%d of %d utterances have no phones: left out", len(texts) - len(spoken), len(texts))
-    ids = [list(texts)[number] for number in spoken]
-    said = [texts[uid] for uid in ids]
-    embedder = TextEmbedder(args.embedder, args.device, args.batch_size)
-    semantic = embedder.last_token(said)
-    llm = args.text_embeddings or args.embedder
-    if llm != args.embedder:
-        embedder = TextEmbedder(llm, args.device, args.batch_size)
-    made = dict(embedder=args.embedder, text_embeddings=llm, phones=tokens, data_dir=str(args.data_dir))
-    made["phones_from"] = args.inventory if args.phones is None else str(args.phones)
-    Targets(ids, shares[spoken], semantic, embedder.input_mean(said), made).save(args.out)
-    logging.info("%s: %d utterances, %d phones, %s", args.out, len(ids), len(tokens), args.embedder)
+    if args.phones is None:
+        phones = phones_of(texts, read_utt2lang(args.data_dir), args.inventory)
+    else:
+        phones = read_phones(args.phones, texts)
+    models = args.embedder, args.text_embeddings
+    targets = make_targets(args.data_dir, texts, phones, *models, args.batch_size, args.device)
+    targets.made["phones_from"] = str(args.phones or args.inventory)
+    targets.save(args.out)
+    logging.info("%s: %d utterances, %d phones", args.out, len(targets.ids), targets.phonetic.size(1))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Measures the guard: false alarms on transcripts of their own audio, and how much replaced audio it flags.
+"""Measures the guard: false alarms on transcripts with their own audio, and flagged ones with corrupted audio.
 
 python -m espnet_llmasr.bin.measure_guard --ctc_train_config exp/ctc_head/config.yaml \
     --ctc_model_file exp/ctc_head/latest.pth --ref_dir dump --hyp_dir exp/joint_sft/decode --out exp/guard test_zh
@@ -6,16 +6,12 @@ python -m espnet_llmasr.bin.measure_guard --ctc_train_config exp/ctc_head/config
 
 import json
 from pathlib import Path
-from typing import Dict, List
 
 from espnet_llmasr.cli import Parser, at_least, device, run
-from espnet_llmasr.scoring.test_sets import read_set
 from espnet_llmasr.files import write_atomically
 from espnet_llmasr.guard.calibration import read_calibration
-from espnet_llmasr.guard.report import Case, figures, table
-from espnet_llmasr.guard.trial import Trial
-from espnet_llmasr.guard.verifier import Witness
-from espnet_llmasr.text.normalize import score_tokens
+from espnet_llmasr.guard.evaluation import figures, page, read_cases
+from espnet_llmasr.guard.verifier import CTCVerifier
 from espnet_llmasr.text.routes import make_route
 
 
@@ -23,43 +19,29 @@ def get_parser() -> Parser:
     """The options of this command."""
     parser = Parser(description=__doc__)
     parser.add_argument("--ctc_train_config", required=True, help="config.yaml of the CTC head")
-    parser.add_argument("--ctc_model_file", type=Path, required=True, help="its weights; guard.json lies beside them")
+    parser.add_argument("--ctc_model_file", type=Path, required=True, help="its weights, with guard.json beside them")
     parser.add_argument("--ref_dir", type=Path, required=True, help="dump: <set>/text, wav.scp and utt2num_frames")
     parser.add_argument("--hyp_dir", type=Path, required=True, help="<set>/text of the system to be guarded")
     parser.add_argument("--out", type=Path, required=True, help="<out>.json and <out>.md are written")
     parser.add_argument("--max_frames", type=at_least(1), default=10000, help="padded frames per batch")
-    parser.add_argument("--seed", type=int, default=0, help="of the replaced audio")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the corrupted audio")
     parser.add_argument("--device", type=device, default="cpu", help="cpu or cuda")
     parser.add_argument("sets", nargs="+", help="test sets")
     return parser
 
 
-def cases_of(args, witness: Witness, name: str) -> List[Case]:
-    """The utterances of a set with a transcript that claims something."""
-    test_set = read_set(args.ref_dir, args.hyp_dir, name)
-    texts = {uid: text for uid, text in test_set.hypotheses.items() if score_tokens(text)}
-    trial = Trial(witness, args.ref_dir / name, texts, args.seed)
-    found = trial.run(args.max_frames)
-    return [_case(test_set.references[uid], text, trial.frames[uid], found, uid) for uid, text in texts.items()]
-
-
-def _case(reference: str, text: str, frames: int, found: Dict, uid: str) -> Case:
-    tokens = score_tokens(text)
-    confidences = {kind: found[kind][uid] for kind in found}
-    return Case(uid, score_tokens(reference) == tokens, len(tokens), frames / 100, confidences)
-
-
 def main(argv=None):
     """Writes and prints the figures."""
     args = get_parser().parse_args(argv)
-    witness = Witness(args.ctc_train_config, args.ctc_model_file, args.device)
-    threshold = read_calibration(args.ctc_model_file.with_name("guard.json"), witness.fingerprint()).threshold
-    cases = [case for name in args.sets for case in cases_of(args, witness, name)]
+    verifier = CTCVerifier(args.ctc_train_config, args.ctc_model_file, args.device)
+    threshold = read_calibration(args.ctc_model_file.with_name("guard.json"), verifier.fingerprint()).threshold
+    folders = args.ref_dir, args.hyp_dir
+    cases = [case for name in args.sets for case in read_cases(verifier, *folders, name, args.max_frames, args.seed)]
     options = {"sets": args.sets, "seed": args.seed, "route": str(make_route("none")), "threshold": threshold}
     result = {**options, **figures(cases, threshold)}
     write_atomically(f"{args.out}.json", json.dumps(result, indent=2, ensure_ascii=False) + "\n")
-    write_atomically(f"{args.out}.md", table(result))
-    print(table(result))
+    write_atomically(f"{args.out}.md", page(result))
+    print(page(result))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Greedy phonemes of the CTC head: python -m espnet_llmasr.bin.phoneme_ctc_inference --train_config ... --model_file ..."""
+"""Greedy labels of the CTC head: python -m espnet_llmasr.bin.phoneme_ctc_inference --ctc_train_config ..."""
 
 from pathlib import Path
 
@@ -12,8 +12,8 @@ from espnet_llmasr.train.speech_batches import speech_batches
 def get_parser() -> Parser:
     """The options of this command."""
     parser = Parser(description=__doc__)
-    parser.add_argument("--train_config", required=True, help="config.yaml of the pretraining")
-    parser.add_argument("--model_file", required=True, help="weights (*.pth)")
+    parser.add_argument("--ctc_train_config", required=True, help="config.yaml of the pretraining")
+    parser.add_argument("--ctc_model_file", required=True, help="weights (*.pth)")
     parser.add_argument("--data_dir", type=Path, required=True, help="dump/<set> with wav.scp and utt2num_frames")
     parser.add_argument("--output_dir", type=Path, required=True, help="phones is written here")
     parser.add_argument("--max_frames", type=at_least(1), default=10000, help="padded frames per batch")
@@ -24,13 +24,13 @@ def get_parser() -> Parser:
 def main(argv=None):
     """Writes <output_dir>/phones."""
     args = get_parser().parse_args(argv)
-    model, config = PhonemeCTCTask.load(args.train_config, args.model_file, args.device)
+    model, config = PhonemeCTCTask.load(args.ctc_train_config, args.ctc_model_file, args.device)
     frames = read_num_frames(args.data_dir / "utt2num_frames")
     batches = speech_batches(read_scp(args.data_dir / "wav.scp"), frames, args.max_frames, model.frontend.fs)
     phones = {}
     for uids, speech, lengths in batches:
-        for uid, row in zip(uids, model.transcribe(speech.to(args.device), lengths.to(args.device))):
-            phones[uid] = " ".join(config.token_list[number] for number in row)
+        for uid, labels in zip(uids, model.transcribe(speech.to(args.device), lengths.to(args.device))):
+            phones[uid] = " ".join(config.token_list[label] for label in labels)
     write_scp(args.output_dir / "phones", phones)
 
 

@@ -7,18 +7,20 @@ import torch
 from espnet2.utils.types import str2bool
 
 from espnet_llmasr.cli import Parser, at_least, run
-from espnet_llmasr.encoder_swap.build_probe import add_arguments, build_probe, keep_options
-from espnet_llmasr.encoder_swap.tensorboard_log import Board
-from espnet_llmasr.encoder_swap.store import EncoderStore
-from espnet_llmasr.encoder_swap.run_dir import Pretraining
+from espnet_llmasr.encoder_swap.probe import build_probe
 from espnet_llmasr.encoder_swap.rule import SwapRule
-from espnet_llmasr.encoder_swap.watcher import Watcher, watch, watch_stored
+from espnet_llmasr.encoder_swap.run_dir import PretrainingDir
+from espnet_llmasr.encoder_swap.store import EncoderStore
+from espnet_llmasr.encoder_swap.watcher import TensorBoardLog, Watcher, keep_rule, watch, watch_stored
+from espnet_llmasr.tasks.phoneme_ctc import PhonemeCTCTask
 
 
 def get_parser() -> Parser:
     """The options of this command."""
     parser = Parser(description=__doc__)
-    add_arguments(parser)
+    parser.add_argument("--pretrain_dir", type=Path, required=True, help="experiment directory of the pretraining")
+    parser.add_argument("--data_dir", type=Path, required=True, help="fixed validation subset (dump/<set>)")
+    parser.add_argument("--max_frames", type=int, default=20000, help="padded frames per batch")
     parser.add_argument("--encoder_dir", type=Path, required=True, help="encoder store to publish into")
     parser.add_argument("--threshold", type=float, default=0.975, help="publish when CKA falls below it")
     parser.add_argument("--start_step", type=at_least(0), default=500000, help="the first reference is taken from here")
@@ -31,15 +33,16 @@ def get_parser() -> Parser:
 def main(argv=None):
     """Waits for the pretraining's configuration, then watches until its last encoder is published."""
     args = get_parser().parse_args(argv)
-    rule = SwapRule(args.threshold, args.start_step, args.min_interval, args.hysteresis)
-    board = [Board(args.encoder_dir / "tensorboard").show] if args.use_tensorboard else []
-    keep_options(args.encoder_dir, rule)
+    rule = SwapRule(args.threshold, args.start_step)
+    show = [TensorBoardLog(args.encoder_dir / "tensorboard").show] if args.use_tensorboard else []
+    keep_rule(args.encoder_dir, rule)
     torch.set_num_threads(1)
-    pretraining = Pretraining(args.pretrain_dir)
+    pretraining = PretrainingDir(args.pretrain_dir)
     while not pretraining.begun:
         time.sleep(args.poll_s)
-    store = EncoderStore(args.encoder_dir)
-    watcher = Watcher(build_probe(args), store, args.encoder_dir / "cka.jsonl", rule, *board)
+    model = PhonemeCTCTask.build_model(PhonemeCTCTask.config_of(args.pretrain_dir / "config.yaml"))
+    probe = build_probe(model, args.data_dir, args.max_frames)
+    watcher = Watcher(probe, EncoderStore(args.encoder_dir), rule, *show)
     if args.replay:
         watch_stored(pretraining, watcher)
     else:

@@ -1,4 +1,5 @@
-"""Training and test data: corpora -> checked Kaldi directories (stage 1) -> dump directories with labels (stage 2).
+"""Data directories in Kaldi form: reading, checking, labelling, combining and writing utterances.
 
-One `utterance.Utterance` from the reader of a corpus to the dump, one reader (`kaldi`), one writer (`writer`).
+Start with kaldi.py (the reader) and writer.py (the writer). corpora/ reads published corpora, overlap/ finds training
+utterances that are in a test set. Nothing here needs torch's models or ESPnet.
 """

@@ -14,7 +14,7 @@ from espnet_llmasr.data.utterance import Utterance
 from espnet_llmasr.files import BYTE_ORDER, lines_of, read_rows, read_scp, sorted_file
 
 TABLES = ("text", "utt2spk", "utt2lang", "utt2dur")  # have a line for each utterance, as the audio table has
-SPARSE = ("utt2spk", "utt2lang", "utt2dur", "text_spoken")  # may lack some, or all, in a directory made elsewhere
+SPARSE = ("utt2spk", "utt2lang", "utt2dur", "text_pron")  # may lack some, or all, in a directory made elsewhere
 END = "\U0010ffff"  # sorts behind every id
 BOM = b"\xef\xbb\xbf"
 _SECONDS = re.compile(r"\d+(\.\d+)?").fullmatch
@@ -171,7 +171,7 @@ def _join(
             values.get("utt2lang") or "",
             duration=_seconds(data, key, values.get("utt2dur")),
             recording=recording,
-            spoken=values.get("text_spoken") or "",
+            pronunciation_text=values.get("text_pron") or "",
             fault=fault,
         )
         for name in deciding:
@@ -200,13 +200,13 @@ def _seconds(data: Path, key: str, value: Optional[str]) -> Optional[float]:
 
 
 def read_training_text(text: Path, scratch: Path) -> Iterator[str]:
-    """The lines that labels are made of: those of text_spoken beside `text` where it has one, otherwise of `text`."""
-    spoken = text.with_name("text_spoken")
-    spoken_lines = Table(sorted_path(spoken, scratch)) if spoken.exists() else None
+    """The lines that labels are made of: those of text_pron beside `text` where it has one, otherwise of `text`."""
+    table = text.with_name("text_pron")
+    pronunciation = Table(sorted_path(table, scratch)) if table.exists() else None
     for key, line in read_rows(sorted_path(text, scratch)):
-        yield (spoken_lines and spoken_lines.get(key)) or line
+        yield (pronunciation and pronunciation.get(key)) or line
 
 
 def read_utt2lang(data: Path) -> Dict[str, str]:
-    """utt2lang, or nothing where there is none."""
+    """id -> language; empty if the directory has no utt2lang."""
     return read_scp(data / "utt2lang") if (data / "utt2lang").exists() else {}

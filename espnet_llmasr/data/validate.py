@@ -257,8 +257,8 @@ def check(directory: Path, samples: int, seed: int, report: Report) -> Optional[
     if not directory.is_dir():
         raise ValueError(f"{directory} is no directory")
     needed = [*TABLES, audio_table(directory).name]
-    spoken = ["text_spoken"] if (directory / "text_spoken").exists() else []
-    for name in dict.fromkeys([*needed, "wav.scp", "spk2utt", *spoken]):
+    pronunciation = ["text_pron"] if (directory / "text_pron").exists() else []
+    for name in dict.fromkeys([*needed, "wav.scp", "spk2utt", *pronunciation]):
         if (directory / name).is_file():
             check_table(directory / name, report)
         else:
@@ -266,9 +266,9 @@ def check(directory: Path, samples: int, seed: int, report: Report) -> Optional[
     if report.problems:
         return None
     check_ids({directory / name: ids(directory / name) for name in needed}, report)
-    if spoken:
-        text, spoken_text = directory / "text", directory / "text_spoken"
-        check_ids({spoken_text: ids(spoken_text), text: ids(text)}, report, complete=[text])
+    if pronunciation:
+        text, table = directory / "text", directory / "text_pron"
+        check_ids({table: ids(table), text: ids(text)}, report, complete=[text])
     if audio_table(directory).name == "segments":
         check_recordings(directory, report)
     if report.problems:

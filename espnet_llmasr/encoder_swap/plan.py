@@ -1,6 +1,5 @@
 """Which encoders a watcher would have published from stored checkpoints, and when IA-SFT would have taken them."""
 
-import json
 import statistics
 from collections import OrderedDict
 from dataclasses import asdict, dataclass
@@ -8,11 +7,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Callable, Iterable, List, Optional, Sequence
 
-from espnet_llmasr.files import write_atomically
-from espnet_llmasr.encoder_swap.run_dir import Pretraining
-from espnet_llmasr.encoder_swap.probe import Layers, Probe, layer_cka, mean_layers
-from espnet_llmasr.encoder_swap.trainer import Swap, read_swaps
-from espnet_llmasr.encoder_swap.rule import Check, SwapRule, action_for
+from espnet_llmasr.encoder_swap.probe import EncoderProbe
+from espnet_llmasr.encoder_swap.rule import CKACheck, SwapRule, action_for
+from espnet_llmasr.encoder_swap.run_dir import PretrainingDir
+from espnet_llmasr.encoder_swap.trainer import Swap, swap_log
+from espnet_llmasr.metrics.cka import layer_cka
+from espnet_llmasr.train.fixed_set import Layers, mean_layers
 
 MEMORY = 1 << 30  # bytes for encoder outputs that wait for their next comparison
 
@@ -20,7 +20,7 @@ MEMORY = 1 << 30  # bytes for encoder outputs that wait for their next compariso
 class StoredEncoders:
     """CKA between any two epochs of a pretraining; every epoch goes through its encoder once if memory allows."""
 
-    def __init__(self, probe: Probe, pretraining: Pretraining, updates: int):
+    def __init__(self, probe: EncoderProbe, pretraining: PretrainingDir, updates: int):
         self.probe, self.pretraining, self.updates = probe, pretraining, updates
         self.held: "OrderedDict[int, List[Layers]]" = OrderedDict()
         self.layer_cka = lru_cache(None)(self._layer_cka)
@@ -28,7 +28,7 @@ class StoredEncoders:
     def _layer_cka(self, reference_step: int, step: int) -> List[float]:
         """CKA of every block, as the watcher computes it."""
         pairs = zip(self.utterances(step), self.utterances(reference_step))
-        return mean_layers([layer_cka(current, reference) for current, reference in pairs])
+        return mean_layers([layer_cka(current, reference).tolist() for current, reference in pairs])
 
     def utterances(self, step: int) -> Iterable[Layers]:
         """The outputs of the encoder of `step`: held in memory, or one batch at a time where two would not fit."""
@@ -46,13 +46,13 @@ class StoredEncoders:
 
     def _room(self) -> int:
         """How many encoders' outputs fit in memory, in float32."""
-        layers = len(self.probe.encoder.layer_stack)
-        return MEMORY // (4 * self.probe.num_frames() * layers * self.probe.encoder.output_size())
+        encoder = self.probe.encoder
+        return MEMORY // (4 * self.probe.num_frames(encoder) * encoder.num_layers * encoder.output_size())
 
 
 def replay(
     rules: Sequence[SwapRule], steps: Sequence[int], layer_cka_of: Callable[[int, int], List[float]], ended: bool
-) -> List[List[Check]]:
+) -> List[List[CKACheck]]:
     """The checks of one watcher per rule over the same encoders.
 
     The rules go side by side over the steps, so only the references in force must be remembered.
@@ -61,16 +61,16 @@ def replay(
         layer_cka_of: (step of the reference, step) -> CKA of every block.
         ended: the last step is the end of the pretraining.
     """
-    logs: List[List[Check]] = [[] for _ in rules]
+    logs: List[List[CKACheck]] = [[] for _ in rules]
     for step in steps:
         for rule, log in zip(rules, logs):
             last = ended and step == steps[-1]
             reference = next((check.step for check in reversed(log) if check.action != "keep"), 0)
             layers = layer_cka_of(reference, step) if reference else []
             cka = layers[-1] if layers else None
-            action = action_for(step, rule, reference, cka, log[-1] if log else None, last)
+            action = action_for(step, rule, cka, last)
             if action is not None:
-                log.append(Check(step, reference, cka, action, layers))
+                log.append(CKACheck(step, reference, cka, action, layers))
     return logs
 
 
@@ -83,10 +83,10 @@ class Plan:
     """
 
     rule: SwapRule
-    checks: List[Check]
+    checks: List[CKACheck]
 
     @property
-    def published(self) -> List[Check]:
+    def published(self) -> List[CKACheck]:
         """The checks that published an encoder."""
         return [check for check in self.checks if check.action in ("publish", "final")]
 
@@ -106,7 +106,7 @@ class Plan:
         }
 
 
-def steps_to_replay(pretraining: Pretraining, updates: int, start_step: Optional[int]) -> List[int]:
+def steps_to_replay(pretraining: PretrainingDir, updates: int, start_step: Optional[int]) -> List[int]:
     """The stored steps from the start step on; by default from a quarter of the pretraining, as in the paper.
 
     Raises:
@@ -162,18 +162,11 @@ def check_followed(directory: Path, swaps: Sequence[Swap]) -> None:
     decided = directory / "swaps.decided"
     begun = int(decided.read_text()) if decided.exists() else 0
     taken, planned = (
-        {swap.epoch: swap.encoder_step for swap in found if swap.epoch <= begun}
-        for found in (read_swaps(directory / "swaps.jsonl"), swaps)
+        {swap.epoch: swap.encoder_step for swap in side if swap.epoch <= begun}
+        for side in (swap_log(directory / "swaps.jsonl").read(), swaps)
     )
     if taken != planned:
         raise ValueError(
             f"{directory} took encoders in its first {begun} epochs as {taken}, planned is {planned} (epoch: step of "
             "the encoder): give as many epochs as before, remove it, or choose another folder (--expdir of a recipe)"
         )
-
-
-def write_schedule(path: Path, swaps: Sequence[Swap]) -> None:
-    """For --swap_schedule. A file that says the same already stays as it is, and so does what was made from it."""
-    text = "".join(json.dumps(asdict(swap)) + "\n" for swap in swaps)
-    if not path.exists() or path.read_text() != text:
-        write_atomically(path, text)

@@ -4,70 +4,67 @@ The live watcher and the replay of stored checkpoints (`bin.plan_swaps`) both as
 """
 
 from dataclasses import dataclass, field
-from typing import List, Optional
+from pathlib import Path
+from typing import Dict, List, Optional
+
+from espnet_llmasr.files import JsonLines
 
 
 @dataclass
-class Check:
-    """One line of cka.jsonl. `cka` is that of the encoder's output, `cka_layers` that of every block.
+class CKACheck:
+    """One line of cka.jsonl.
 
-    `nse` is the mean over utterances for the encoder's output; `blank` and `peak` (blank share, mean peak probability)
-    are of the CTC head after the same update, None where its weights are not at hand. `seconds` is what the check took.
+    Attributes:
+        cka, cka_layers: of the encoder's output and of every block to the reference; None and [] without a reference.
+        action: "reference", "keep", "publish" or "final".
+        seconds: the time that the check took.
+        values: the metrics of the output by name (means over utterances); `blank` and `peak` (blank share, mean peak
+            probability) of the CTC head after the same update, absent where its weights are not at hand.
     """
 
     step: int
     reference_step: int
-    cka: Optional[float]  # None without a reference
-    action: str  # "reference", "keep", "publish" or "final"
+    cka: Optional[float]
+    action: str
     cka_layers: List[float] = field(default_factory=list)
     time: str = ""
-    nse: Optional[float] = None
-    blank: Optional[float] = None
-    peak: Optional[float] = None
     seconds: Optional[float] = None
+    values: Dict[str, float] = field(default_factory=dict)
+
+
+def cka_log(encoder_dir: Path) -> JsonLines[CKACheck]:
+    """The log of the watcher of an encoder store."""
+    return JsonLines(encoder_dir / "cka.jsonl", CKACheck)
 
 
 @dataclass(frozen=True)
 class SwapRule:
-    """What a watcher decides by; the defaults are the paper's rule.
+    """The paper's rule.
 
     Args:
         threshold: publish when CKA to the reference falls below it.
         start_step: the first reference is taken from this update on.
-        min_interval: updates that a reference stays at least. The first one counts, too, although it is in no model:
-            an encoder that leaves it at once is still on the move. The last encoder comes whatever the interval.
-        hysteresis: CKA falls "with occasional rebounds" (A.4). Below threshold - hysteresis it fires at once; between
-            that and the threshold it fires at the second check in a row below the threshold, to the same reference.
 
     Raises:
-        ValueError: a value outside its range.
+        ValueError: a threshold outside its range.
     """
 
     threshold: float = 0.975
     start_step: int = 0
-    min_interval: int = 0
-    hysteresis: float = 0.0
 
     def __post_init__(self):
         if not 0 < self.threshold <= 1:
             raise ValueError(
                 f"the CKA threshold is {self.threshold}, allowed is 0 < threshold <= 1 (the paper takes 0.975)"
             )
-        if not 0 <= self.hysteresis < self.threshold:
-            raise ValueError(
-                f"the hysteresis is {self.hysteresis}, allowed is 0 <= hysteresis < threshold ({self.threshold}): "
-                "give a small one such as 0.002, or 0"
-            )
 
 
-def action_for(
-    step: int, rule: SwapRule, reference_step: int, cka: Optional[float], previous: Optional[Check], ended: bool
-) -> Optional[str]:
-    """What to do with the encoder of `step`; pure. None: not yet time to look (paper: before step 500k).
+def action_for(step: int, rule: SwapRule, cka: Optional[float], ended: bool) -> Optional[str]:
+    """What to do with the encoder of `step`; pure. None before the start step (paper: before step 500k).
 
     Args:
-        reference_step, cka: the encoder that it was compared with and the result, None while there is no reference.
-        previous: the check before this one. ended: pretraining has ended, this is its last encoder.
+        cka: to the reference, None while there is no reference.
+        ended: pretraining has ended, this is its last encoder.
     """
     if ended:
         return "final"
@@ -75,14 +72,4 @@ def action_for(
         return None
     if cka is None:
         return "reference"
-    if step - reference_step < rule.min_interval:
-        return "keep"
-    bound = rule.threshold if is_below(previous, rule, reference_step) else rule.threshold - rule.hysteresis
-    return "publish" if cka < bound else "keep"
-
-
-def is_below(check: Optional[Check], rule: SwapRule, reference_step: int) -> bool:
-    """True if an earlier check found CKA to this reference below the threshold."""
-    if check is None or check.cka is None or check.reference_step != reference_step:
-        return False
-    return check.cka < rule.threshold
+    return "publish" if cka < rule.threshold else "keep"

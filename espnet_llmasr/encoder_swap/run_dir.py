@@ -3,19 +3,18 @@
 import os
 import re
 from pathlib import Path
-from typing import Dict, List, Optional, Tuple
+from typing import List, Optional, Tuple
 
-import torch
 import yaml
 
+from espnet_llmasr.asr.weights import read_state
+from espnet_llmasr.encoder_swap.store import EncoderStore, State, is_whole
 from espnet_llmasr.train.checkpoints import FINISHED
-from espnet_llmasr.encoder_swap.store import EncoderStore, is_whole
 
-State = Dict[str, torch.Tensor]
 _EPOCH = re.compile(r"(\d+)epoch\.pth")
 
 
-class Pretraining:
+class PretrainingDir:
     """The files of a running (or ended) pretraining, read only."""
 
     def __init__(self, directory: Path):
@@ -65,7 +64,7 @@ class Pretraining:
             if name is None or int(name.group(1)) <= after or not is_whole(self.directory / name.group()):
                 return None
             return int(name.group(1)), *encoder_and_head(self.directory / name.group())
-        except (OSError, RuntimeError, EOFError):
+        except (OSError, ValueError):
             return None  # the link is made anew, older files are removed, a resumed training writes in place
 
     def stored(self) -> List[int]:
@@ -87,7 +86,7 @@ class Pretraining:
 
 def encoder_and_head(path: Path) -> Tuple[State, State]:
     """The encoder's and the CTC head's part of a model checkpoint (a part is empty if the model has none)."""
-    state = torch.load(path, map_location="cpu", weights_only=True)
+    state = read_state(path)
     return tuple(
         {name[len(prefix) :]: value for name, value in state.items() if name.startswith(prefix)}
         for prefix in ("encoder.", "ctc_head.")

@@ -12,8 +12,10 @@ from typing import Dict, Iterable, List, Optional
 
 import torch
 
+from espnet_llmasr.asr.weights import read_state
 from espnet_llmasr.files import PathLike, atomic_path, write_atomically
 
+State = Dict[str, torch.Tensor]
 _NAME = re.compile(r"encoder\.(\d+)\.pth")
 
 
@@ -27,7 +29,7 @@ class EncoderStore:
         """Where the encoder of `step` stands."""
         return self.directory / f"encoder.{step:09d}.pth"
 
-    def publish(self, step: int, state: Dict[str, torch.Tensor]) -> Path:
+    def publish(self, step: int, state: State) -> Path:
         """Writes beside, flushes, renames. An existing file of the same step stays as it is."""
         path = self.path(step)
         if not path.exists():
@@ -65,7 +67,7 @@ class EncoderStore:
         path = self.directory / "final"
         return int(path.read_text()) if path.exists() else None
 
-    def load(self, step: int) -> Dict[str, torch.Tensor]:
+    def load(self, step: int) -> State:
         """The state dict of `step` on the CPU.
 
         Raises:
@@ -73,7 +75,7 @@ class EncoderStore:
         """
         if not is_whole(self.path(step)):
             raise ValueError(f"{self.path(step)} is missing or broken: run the watcher stage, or give another schedule")
-        return torch.load(self.path(step), map_location="cpu", weights_only=True)
+        return read_state(self.path(step))
 
 
 def is_whole(path: PathLike) -> bool:

@@ -4,27 +4,27 @@ One epoch is one CKA interval. Rank 0 decides, all ranks load the same file, `sw
 given back as --swap_schedule it repeats the run exactly.
 """
 
-import json
 import logging
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import List, Optional
 
 import torch
 from espnet2.utils.types import int_or_none, str_or_none
 
-from espnet_llmasr.asr.llm_asr_model import is_frozen
-from espnet_llmasr.files import PathLike, write_atomically
+from espnet_llmasr.asr.modules import is_frozen
 from espnet_llmasr.encoder_swap.store import EncoderStore
+from espnet_llmasr.files import JsonLines, PathLike, write_atomically
+from espnet_llmasr.train.trainer import agree
 
 SWAP_CHOICES = ("first", "every_epoch")
-WAIT_S = 10  # between two messages that the first encoder is awaited
+WAIT_S = 10  # seconds of waiting for the first encoder between two messages
 
 
 @dataclass
 class Swap:
-    """What happened at the start of an epoch: the encoder of `encoder_step` replaced that of `previous_step`.
+    """A swap at the start of an epoch: the encoder of `encoder_step` replaced that of `previous_step`.
 
     `final` marks that pretraining has ended; if the model held the last encoder already, both steps are equal.
     """
@@ -36,22 +36,20 @@ class Swap:
     time: str = ""
 
 
-def read_swaps(path: PathLike) -> List[Swap]:
-    """The swaps recorded in a JSON-lines file (none if there is no file)."""
-    if not Path(path).exists():
-        return []
-    return [Swap(**json.loads(line)) for line in Path(path).read_text().splitlines()]
+def swap_log(path: PathLike) -> JsonLines[Swap]:
+    """The swaps in a file (swaps.jsonl of a training, or a schedule)."""
+    return JsonLines(path, Swap)
 
 
-def next_swap(epoch: int, current: int, found: Optional[int], final: Optional[int], past: List[Swap]) -> Optional[Swap]:
-    """Decides what happens at the start of `epoch`; pure.
+def next_swap(epoch: int, current: int, newer: Optional[int], final: Optional[int], past: List[Swap]) -> Optional[Swap]:
+    """Decides about a swap at the start of `epoch`; pure.
 
     Args:
-        current: step of the encoder in the model; found: the step in the store to change to, if any.
+        current: step of the encoder in the model; newer: the step in the store to change to, if any.
         final: the last step there will be, once pretraining has ended.
         past: swaps of earlier epochs.
     """
-    step = found or current
+    step = newer or current
     is_final = final is not None and step >= final and not any(swap.final for swap in past)
     if step == current and not is_final:
         return None
@@ -103,10 +101,10 @@ class SwapMixin:
 
     @classmethod
     def run(cls, trainer_options, **kwargs) -> None:
-        """As the base class, after a look at the options."""
+        """As the base class, with checked options."""
         check_options(trainer_options)
         super().run(trainer_options=trainer_options, **kwargs)
-        swaps = read_swaps(Path(trainer_options.output_dir) / "swaps.jsonl")
+        swaps = swap_log(Path(trainer_options.output_dir) / "swaps.jsonl").read()
         if trainer_options.final_epochs is not None and not any(swap.final for swap in swaps):
             logging.warning(
                 "max_epoch was reached before pretraining ended: the last encoder is missing, raise max_epoch"
@@ -147,9 +145,9 @@ class SwapMixin:
     def _decide(log: Path, epoch: int, current: int, options) -> Optional[List[Swap]]:
         """All swaps up to this epoch; None while there is no first encoder yet.
 
-        What was decided for an epoch before a kill is kept when the epoch is trained again.
+        A decision made for an epoch before a kill is kept when the epoch is trained again.
         """
-        past, decided = [swap for swap in read_swaps(log) if swap.epoch <= epoch], log.with_suffix(".decided")
+        past, decided = [swap for swap in swap_log(log).read() if swap.epoch <= epoch], log.with_suffix(".decided")
         if decided.exists() and epoch <= int(decided.read_text()):
             return past
         past = [swap for swap in past if swap.epoch < epoch]
@@ -162,7 +160,7 @@ class SwapMixin:
         if due is not None:
             due.time = time.strftime("%Y-%m-%dT%H:%M:%S")
             past.append(due)
-        write_atomically(log, "".join(json.dumps(asdict(swap)) + "\n" for swap in past))
+        swap_log(log).write(past)
         write_atomically(decided, f"{epoch}\n")
         return past
 
@@ -173,7 +171,7 @@ def scheduled_swap(schedule: PathLike, epoch: int, current: int) -> Optional[Swa
     Raises:
         ValueError: the schedule does not fit the encoder in the model.
     """
-    due = next((swap for swap in read_swaps(schedule) if swap.epoch == epoch), None)
+    due = next((swap for swap in swap_log(schedule).read() if swap.epoch == epoch), None)
     if due is None and current == 0:
         raise ValueError(f"{schedule} has no first encoder for epoch {epoch}: give the swaps.jsonl of the same stage")
     if due is not None and due.previous_step != current:
@@ -185,13 +183,13 @@ def scheduled_swap(schedule: PathLike, epoch: int, current: int) -> Optional[Swa
 
 
 def poll_store(store: EncoderStore, epoch: int, current: int, past: List[Swap], swap: str) -> Optional[Swap]:
-    """What the store has for this epoch; waits a while for the first encoder there ever is."""
+    """The swap to the newest encoder in the store, if any; waits a while for the first encoder of all."""
     if current > 0 and swap == "first":
         return None
     for waited_s in range(WAIT_S):
         final = store.final_step()  # read before the newest: the final encoder is published before its mark
-        found = store.oldest() if swap == "first" else store.newest(after=current)
-        due = next_swap(epoch, current, found, final, past)
+        newer = store.oldest() if swap == "first" else store.newest(after=current)
+        due = next_swap(epoch, current, newer, final, past)
         if due is not None or current > 0:
             return due
         if waited_s == 0:
@@ -222,19 +220,3 @@ def load_encoder(model, store: EncoderStore, step: int) -> None:
 
 def _shape(state, name: str):
     return tuple(state[name].shape) if name in state else "absent"
-
-
-def agree(decide):
-    """Rank 0's value of decide() on all ranks; an error of rank 0 is raised everywhere."""
-    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
-        return decide()
-    box = [None]
-    if torch.distributed.get_rank() == 0:
-        try:
-            box = [decide()]
-        except Exception as error:  # whatever it is, the other ranks must not wait for ever
-            box = [error]
-    torch.distributed.broadcast_object_list(box, src=0)
-    if isinstance(box[0], Exception):
-        raise box[0]
-    return box[0]

@@ -1,26 +1,23 @@
 """The watcher: follows the pretraining, measures CKA to the reference encoder, publishes encoders (Eq. 11 and 13)."""
 
-import json
 import logging
 import time
 from dataclasses import asdict
+from functools import cached_property
 from pathlib import Path
-from typing import Callable, List, Optional
+from typing import Callable, Optional
 
 import torch
+import yaml
 
-from espnet_llmasr.files import atomic_path, write_atomically
-from espnet_llmasr.encoder_swap.store import EncoderStore, is_whole
-from espnet_llmasr.encoder_swap.run_dir import Pretraining, State
-from espnet_llmasr.encoder_swap.probe import Probe
 from espnet_llmasr.encoder_swap.plan import steps_to_replay
-from espnet_llmasr.encoder_swap.rule import Check, SwapRule, action_for
-
-
-def read_checks(log: Path) -> List[Check]:
-    """All checks in a cka.jsonl (none if there is no file)."""
-    lines = log.read_text().splitlines() if log.exists() else []
-    return [Check(**json.loads(line)) for line in lines]
+from espnet_llmasr.encoder_swap.probe import EncoderProbe
+from espnet_llmasr.encoder_swap.rule import CKACheck, SwapRule, action_for, cka_log
+from espnet_llmasr.encoder_swap.run_dir import PretrainingDir
+from espnet_llmasr.encoder_swap.store import EncoderStore, State, is_whole
+from espnet_llmasr.asr.weights import read_state
+from espnet_llmasr.files import atomic_path, write_atomically
+from espnet_llmasr.metrics.encoder_metrics import METRICS
 
 
 class Watcher:
@@ -28,30 +25,30 @@ class Watcher:
 
     Args:
         probe: the fixed validation subset.
-        log: cka.jsonl; what it says is what a watcher that is taken up again knows.
-        show: is told of every check, those in the log first.
+        store: cka.jsonl stands in its folder; a watcher that is resumed knows only this log.
+        show: called with every check, those in the log first.
     """
 
     def __init__(
         self,
-        probe: Probe,
+        probe: EncoderProbe,
         store: EncoderStore,
-        log: Path,
         rule: SwapRule,
-        show: Callable[[Check], None] = lambda _: None,
+        show: Callable[[CKACheck], None] = lambda _: None,
     ):
-        self.probe, self.store, self.log, self.rule, self.show = probe, store, log, rule, show
+        self.probe, self.store, self.rule, self.show = probe, store, rule, show
+        self.log = cka_log(store.directory)
         self.reference, self.reference_step = None, 0
         self._resume()
 
     def _resume(self) -> None:
-        """Takes up the state of an earlier watcher, at whatever point it was killed: the log tells what was done."""
-        checks = self.checks()
+        """Takes up the state of an earlier watcher, killed at any point: the log lists what it had done."""
+        checks = self.log.read()
         for check in checks:
             self.show(check)
         for check in reversed(checks):
             if check.action != "keep" and is_whole(self._file_of(check)):
-                self._set_reference(check.step, torch.load(self._file_of(check), map_location="cpu", weights_only=True))
+                self._set_reference(check.step, read_state(self._file_of(check)))
                 break
         if checks and checks[-1].action == "final":
             self.store.publish_final(checks[-1].step)
@@ -59,7 +56,7 @@ class Watcher:
             if is_whole(self.store.path(step)):
                 self.check(step, self.store.load(step), None, ended=False)
 
-    def _file_of(self, check: Check) -> Path:
+    def _file_of(self, check: CKACheck) -> Path:
         """The encoder of a check that made it the reference; the first reference is not published."""
         return self.store.directory / "reference.pth" if check.action == "reference" else self.store.path(check.step)
 
@@ -68,31 +65,27 @@ class Watcher:
         self.reference.load_state_dict(state)
         self.reference_step = step
 
-    def checks(self) -> List[Check]:
-        """All checks in the log."""
-        return read_checks(self.log)
-
     def last_step(self) -> int:
         """The step of the last check in the log, 0 if there is none."""
-        return max((check.step for check in self.checks()), default=0)
+        return max((check.step for check in self.log.read()), default=0)
 
-    def check(self, step: int, encoder: State, head: Optional[State], ended: bool) -> Optional[Check]:
+    def check(self, step: int, encoder: State, head: Optional[State], ended: bool) -> Optional[CKACheck]:
         """Compares the encoder of `step` with the reference, acts and logs; `head` are the weights of the CTC head."""
         if not ended and step < self.rule.start_step:
             return None
         began = time.monotonic()
-        found = self.probe.measure(encoder, head, self.reference)
-        cka = found.cka_layers[-1] if found.cka_layers else None
-        action = action_for(step, self.rule, self.reference_step, cka, (self.checks() or [None])[-1], ended)
+        result = self.probe.measure(encoder, head, self.reference)
+        cka = result.cka_layers[-1] if result.cka_layers else None
+        action = action_for(step, self.rule, cka, ended)
         self._act(action, step, encoder)
-        result = Check(step, self.reference_step, cka, action, **vars(found), time=time.strftime("%Y-%m-%dT%H:%M:%S"))
-        result.seconds = round(time.monotonic() - began, 3)
-        self._append(result)
+        seconds, now = round(time.monotonic() - began, 3), time.strftime("%Y-%m-%dT%H:%M:%S")
+        check = CKACheck(step, self.reference_step, cka, action, result.cka_layers, now, seconds, result.values)
+        self._append(check)
         if action == "final":
             self.store.publish_final(step)  # last of all: after it, nobody looks at this store again
         if action != "keep":
             self._set_reference(step, encoder)
-        return result
+        return check
 
     def _act(self, action: str, step: int, state: State) -> None:
         if action == "reference":
@@ -101,22 +94,68 @@ class Watcher:
         elif action in ("publish", "final"):
             self.store.publish(step, state)
 
-    def _append(self, check: Check) -> None:
-        past = self.log.read_text() if self.log.exists() else ""
-        write_atomically(self.log, past + json.dumps(asdict(check)) + "\n")
-        logging.info(one_line(check))
+    def _append(self, check: CKACheck) -> None:
+        self.log.append(check)
+        logging.info(describe(check))
         self.show(check)
 
 
-def one_line(check: Check) -> str:
+def describe(check: CKACheck) -> str:
     """A check for the reader of a log."""
-    found = "no reference yet" if check.cka is None else f"CKA {check.cka:.4f} to step {check.reference_step}"
-    values = {"NSE": check.nse, "blank": check.blank, "peak": check.peak}
-    known = "".join(f", {name} {value:.3f}" for name, value in values.items() if value is not None)
-    return f"step {check.step}: {found}{known} -> {check.action} ({check.seconds:.1f} s)"
+    cka = "no reference yet" if check.cka is None else f"CKA {check.cka:.4f} to step {check.reference_step}"
+    names = {name: metric.name for name, metric in METRICS.items()}
+    values = "".join(f", {names.get(name, name)} {value:.3f}" for name, value in check.values.items())
+    return f"step {check.step}: {cka}{values} -> {check.action} ({check.seconds:.1f} s)"
 
 
-def watch(pretraining: Pretraining, watcher: Watcher, poll_s: float = 1.0) -> None:
+class TensorBoardLog:
+    """The checks as TensorBoard curves.
+
+    The points of an earlier watcher are purged and shown again, so that the curves are always those of cka.jsonl.
+
+    Raises:
+        ValueError: the package tensorboard is missing.
+    """
+
+    def __init__(self, directory: Path):
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError as error:
+            raise ValueError(
+                "--use_tensorboard needs the package tensorboard: pip install tensorboard, or leave it out"
+            ) from error
+        self._open, self._last_step = lambda: SummaryWriter(directory, purge_step=0), None
+
+    @cached_property
+    def writer(self):
+        """Opened with the first check, so that a command that fails before writes nothing."""
+        return self._open()
+
+    def show(self, check: CKACheck) -> None:
+        """Adds the points of a check; a second check of the same encoder (at the end) has the same."""
+        if check.step == self._last_step:
+            return
+        self._last_step = check.step
+        points = {"cka": check.cka, "seconds": check.seconds, **check.values}
+        points |= {f"cka_layers/{number}": value for number, value in enumerate(check.cka_layers, 1)}
+        when = time.mktime(time.strptime(check.time, "%Y-%m-%dT%H:%M:%S"))
+        for name, value in points.items():
+            if value is not None:
+                self.writer.add_scalar(name, value, check.step, walltime=when)
+        self.writer.flush()
+
+
+def keep_rule(encoder_dir: Path, rule: SwapRule) -> None:
+    """A watcher that is resumed must decide as before. Raises ValueError for another rule."""
+    path, given = encoder_dir / "watch.yaml", asdict(rule)
+    if path.exists():
+        saved = yaml.safe_load(path.read_text(encoding="utf-8"))
+        if saved != given:
+            raise ValueError(f"{encoder_dir} was made with {saved}, asked is {given}: remove it or choose another")
+    write_atomically(path, yaml.safe_dump(given))
+
+
+def watch(pretraining: PretrainingDir, watcher: Watcher, poll_s: float = 1.0) -> None:
     """Checks each new epoch until pretraining has ended and its last encoder is published.
 
     Raises:
@@ -137,8 +176,8 @@ def watch(pretraining: Pretraining, watcher: Watcher, poll_s: float = 1.0) -> No
             time.sleep(poll_s)
 
 
-def watch_stored(pretraining: Pretraining, watcher: Watcher) -> None:
-    """The same on the stored epochs of a pretraining that has ended, one after the other, as if beside it.
+def watch_stored(pretraining: PretrainingDir, watcher: Watcher) -> None:
+    """Like `watch`, for the stored epochs of a pretraining that has ended.
 
     Raises:
         ValueError: pretraining has not ended, or has not kept every epoch from the start step on.

@@ -1,4 +1,4 @@
-"""How well labels fit what a CTC head hears.  S frames, V tokens, U labels; token 0 is blank."""
+"""How well labels fit the output of a CTC head.  S frames, V tokens, U labels; token 0 is blank."""
 
 import math
 from typing import List, NamedTuple, Optional, Sequence
@@ -13,7 +13,7 @@ from espnet_llmasr.text.phonemes import min_frames
 class Alignment(NamedTuple):
     """`path` (S,): the token of each frame on the best path through the labels.
 
-    `losses` (S,): how much less log-probability than the frame's best token it has there, so never below 0.
+    `losses` (S,): log-probability of the best token of each frame minus that of the path's token; 0 or more.
     """
 
     path: torch.Tensor
@@ -21,7 +21,7 @@ class Alignment(NamedTuple):
 
 
 def align(log_probs: torch.Tensor, labels: Sequence[int]) -> Optional[Alignment]:
-    """The most probable path (Viterbi) of log_probs (S, V) that spells `labels`; None where they do not fit in."""
+    """The most probable path (Viterbi) of log_probs (S, V) for `labels`; None if they need more frames."""
     if min_frames(labels) > len(log_probs):
         return None
     if labels:
@@ -35,17 +35,17 @@ def align(log_probs: torch.Tensor, labels: Sequence[int]) -> Optional[Alignment]
 
 
 def support(losses: torch.Tensor, num_labels: int) -> float:
-    """exp(-losses per label), in [0, 1]: 1 on the best free path."""
+    """exp(-sum of losses (S,) / labels), in [0, 1]: 1 on the best path of all."""
     return math.exp(-float(losses.double().sum()) / max(1, num_labels))
 
 
 def starts(path: torch.Tensor) -> List[int]:
-    """The frame in which each label of a path (S,) begins."""
+    """The first frame of each label of a path (S,)."""
     previous = torch.cat([path.new_full((1,), BLANK), path[:-1]])
     return ((path != BLANK) & (path != previous)).nonzero().flatten().tolist()
 
 
 def ends(path: torch.Tensor) -> List[int]:
-    """The frame after each label of a path (S,)."""
+    """The frame after the last one of each label of a path (S,)."""
     following = torch.cat([path[1:], path.new_full((1,), BLANK)])
     return (((path != BLANK) & (path != following)).nonzero().flatten() + 1).tolist()

@@ -1,8 +1,8 @@
-"""The confidences below which a transcript is in doubt, and below which it is not supported; kept in guard.json.
+"""Thresholds on the confidence of a transcript: below one it is doubtful, below the other it is not supported.
 
-How sure the head is of a true transcript depends on the voice (new ones: less), how sure it is of a false one hardly.
-So a quantile of the true ones alone would flag too many of a new voice. The threshold lies in the middle between true
-and false ones, on the scale of log-probabilities.
+The CTC head is less confident on true transcripts of unseen voices, but hardly more confident on false ones. A quantile
+of the true confidences alone would therefore flag too many new speakers, so the threshold is the midpoint (in
+log-probability) between true and false ones. The thresholds are kept in guard.json.
 """
 
 import json
@@ -15,16 +15,16 @@ import numpy as np
 
 from espnet_llmasr.files import PathLike, write_atomically
 
-TARGET = 0.05  # share of true transcripts that may be flagged
-LOWEST = 1e-4  # a confidence as good as none
+TARGET = 0.05  # share of true transcripts that may be doubtful
+MIN_CONFIDENCE = 1e-4  # lower confidences count as this one, since the midpoint with 0 would be 0
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """`doubt` is the confidence below which the share `target` of the `utterances` true transcripts of `data` lies.
+    """The share `target` of the `utterances` true transcripts of `data` has a confidence below `doubt`.
 
-    Below `threshold`, which is never above `doubt`, a transcript is not supported. `model` is the fingerprint of the
-    witness that they were measured with; they hold for no other.
+    A transcript below `threshold`, which is never above `doubt`, is not supported. `model` is the fingerprint of the
+    CTC head that the confidences were measured with; the thresholds are valid for no other.
     """
 
     threshold: float
@@ -35,14 +35,15 @@ class Calibration:
     data: str
 
     def write(self, path: PathLike) -> None:
+        """Writes guard.json."""
         write_atomically(path, json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n")
 
 
 def read_calibration(path: PathLike, model: str) -> Calibration:
-    """The content of guard.json for the witness whose fingerprint is `model`.
+    """The content of guard.json for the CTC head whose fingerprint is `model`.
 
     Raises:
-        ValueError: no such file, one of another witness, or thresholds that are not 0 <= threshold <= doubt <= 1.
+        ValueError: no such file, the file of another head, or thresholds that are not 0 <= threshold <= doubt <= 1.
     """
     advice = "run stage 10 (bin.calibrate_guard), or decode with --guard off"
     if not Path(path).is_file():
@@ -54,24 +55,24 @@ def read_calibration(path: PathLike, model: str) -> Calibration:
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path} is damaged ({type(error).__name__}: {error}): {advice}") from error
     if not in_order:
-        found = f"threshold {saved.threshold} and doubt {saved.doubt}"
-        raise ValueError(f"{path} has {found}, allowed is 0 <= threshold <= doubt <= 1: {advice}")
+        values = f"threshold {saved.threshold} and doubt {saved.doubt}"
+        raise ValueError(f"{path} has {values}, allowed is 0 <= threshold <= doubt <= 1: {advice}")
     if saved.model != model:
         raise ValueError(f"{path} belongs to the CTC model {saved.model}, this one is {model}: {advice}")
     return saved
 
 
 def thresholds_for(true: Sequence[float], false: Sequence[float], target: float = TARGET) -> Tuple[float, float]:
-    """Confidences of true transcripts, and of ones whose audio was replaced -> (threshold, doubt).
+    """Confidences of true transcripts, and of transcripts with corrupted audio -> (threshold, doubt).
 
-    The threshold is the geometric mean of two quantiles: what all but the share `target` of the true ones reach, and
-    what all but that share of the false ones stay below. Where these overlap it is the first.
+    The threshold is the geometric mean of two quantiles: `doubt`, which all true ones but the share `target` reach, and
+    the confidence that all false ones but that share stay below. Where these overlap the threshold is `doubt`.
 
     Raises:
         ValueError: see `quantile`.
     """
     doubt = quantile(true, target)
-    reached = max(-quantile([-one for one in false], target), LOWEST)
+    reached = max(-quantile([-confidence for confidence in false], target), MIN_CONFIDENCE)
     return min(doubt, math.sqrt(doubt * reached)), doubt
 
 
@@ -79,7 +80,7 @@ def quantile(confidences: Sequence[float], target: float) -> float:
     """The highest confidence below which at most the share `target` of these confidences lies.
 
     Raises:
-        ValueError: no confidences, one that is NaN, or a target outside of [0, 1).
+        ValueError: no confidences, a NaN, or a target outside of [0, 1).
     """
     if not 0.0 <= target < 1.0:
         raise ValueError(f"{target} false alarms: give a share of at least 0 and below 1, such as 0.05")

@@ -1,26 +1,31 @@
-"""The acoustic witness: what a transcript is worth to the CTC head, which hears the phones but knows no language.
+"""Verifies transcripts with a CTC head, which models phonemes and no language.
 
-B batch, N samples, S encoder frames (25 a second), D encoder width, V tokens.
+B batch, N samples, S encoder frames, D encoder width, V tokens.
 """
 
 import hashlib
-from typing import List, NamedTuple, Optional
+import json
+from pathlib import Path
+from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional, Tuple
 
 import torch
 
 from espnet_llmasr.asr.cr_ctc import greedy
 from espnet_llmasr.asr.features import extract_features
-from espnet_llmasr.files import PathLike
+from espnet_llmasr.data.kaldi import read_utt2lang
+from espnet_llmasr.files import PathLike, read_scp, write_atomically, write_scp
 from espnet_llmasr.guard.alignment import Alignment, align, ends, starts, support
-from espnet_llmasr.text.ctc_labels import Labeller, Labels
+from espnet_llmasr.metrics.error_rate import check_ids
 from espnet_llmasr.tasks.phoneme_ctc import PhonemeCTCTask
+from espnet_llmasr.text.ctc_labels import CTCLabelizer, Labels
+from espnet_llmasr.train.batches import read_num_frames
+from espnet_llmasr.train.speech_batches import speech_batches
 
-SUBSAMPLING = 4  # feature frames in an encoder frame
-SHARED = ("frontend", "frontend_conf", "normalize", "encoder", "encoder_conf")  # what two equal encoders have in common
+SHARED = ("frontend", "frontend_conf", "normalize", "encoder", "encoder_conf")  # options that equal encoders share
 
 
 class Word(NamedTuple):
-    """A word, or a Han character, with its place in the audio in seconds and how well it is supported there."""
+    """A word or a Han character, its start and end in seconds, and its confidence there (0 to 1)."""
 
     text: str
     start_s: float
@@ -28,64 +33,66 @@ class Word(NamedTuple):
     confidence: float
 
 
-class Verdict(NamedTuple):
-    """`confidence` of the transcript (0 to 1), the number of its labels (`unknown`: without a token), and `heard`.
+class Verification(NamedTuple):
+    """The confidence of a transcript (0 to 1), and numbers of labels.
 
-    `heard` is the number of labels on the best free path.
+    `labels` counts those of the transcript, `unknown` those of them without a token of the head, and `greedy_labels`
+    those of the greedy output of the head.
     """
 
     confidence: float
     labels: int
     unknown: int
-    heard: int
+    greedy_labels: int
 
 
-class Witness:
-    """Scores transcripts by the best path through their labels against the best free path.
+class CTCVerifier:
+    """Compares the best path through the labels of a transcript with the best path of all (the greedy output).
 
-    confidence = exp((log p(path of the labels) - log p(free path)) / labels) * known labels / labels of the transcript
+    confidence = exp((log p(path of the labels) - log p(greedy path)) / max(known, greedy)) * known / labels
 
-    where the first "labels" are those of the transcript or of the free path, whichever has more. It is 1 for what the
-    head itself would write, and 0 where the labels need more frames than there are. The empty transcript has the path
-    of blanks alone.
+    where "labels" counts the labels of the transcript, "known" those with a token, and "greedy" the greedy ones. The
+    confidence is 1 for the greedy output itself, and 0 if the labels need more frames than there are. The path of the
+    empty transcript is blank in all frames.
 
     Raises:
-        ValueError: files that do not fit together, or a head with tokens of an unknown unit.
+        ValueError: files that do not fit together, or a head whose tokens are no known kind of labels.
     """
 
     def __init__(self, ctc_train_config: PathLike, ctc_model_file: PathLike, device: str = "cpu"):
         self.model, self.args = PhonemeCTCTask.load(ctc_train_config, ctc_model_file, device)
-        self.label = Labeller(self.args.token_list)
+        self.labelize = CTCLabelizer(self.args.token_list)
         self.device = device
         frontend = self.model.frontend
-        self.sample_rate, self.frame_s = frontend.fs, SUBSAMPLING * frontend.shift / frontend.fs
+        self.sample_rate = frontend.fs
+        self.frame_s = 1 / self.model.encoder.frame_rate_hz(frontend.fs / frontend.windows.shift)
 
     def shares_encoder(self, model, args) -> bool:
-        """True if `model` (with its configuration) computes the very same encoder frames."""
+        """True if `model` (with its configuration) computes exactly the same encoder frames."""
         if any(getattr(args, name) != getattr(self.args, name) for name in SHARED):
             return False
         return all(_equal(getattr(model, name), getattr(self.model, name)) for name in ("normalize", "encoder"))
 
     @torch.no_grad()
-    def listen(self, speech: torch.Tensor, lengths: torch.Tensor) -> List[torch.Tensor]:
+    def log_probs(self, speech: torch.Tensor, lengths: torch.Tensor) -> List[torch.Tensor]:
         """speech (B, N) with lengths (B,) -> log-probabilities (S, V) of each utterance, on the CPU."""
         speech, lengths = speech.to(self.device), lengths.to(self.device)
         feats, lengths = extract_features(speech, lengths, self.model.frontend, self.model.normalize)
         return _rows(*self.model.classify(feats, lengths))
 
     @torch.no_grad()
-    def listen_to_frames(self, frames: torch.Tensor, lengths: torch.Tensor) -> List[torch.Tensor]:
+    def log_probs_of_frames(self, frames: torch.Tensor, lengths: torch.Tensor) -> List[torch.Tensor]:
         """The same from encoder frames (B, S, D) of a model that shares the encoder."""
         return _rows(self.model.ctc_head(frames), lengths)
 
-    def judge(self, log_probs: torch.Tensor, text: str, lang: str = "") -> Verdict:
-        """The verdict on a transcript of what was heard as log_probs (S, V)."""
-        labels = self.label(text, lang)
-        return self._verdict(log_probs, labels, align(log_probs, labels.ids))
+    def verify(self, log_probs: torch.Tensor, text: str, lang: str = "") -> Verification:
+        """The verification of a transcript by log_probs (S, V)."""
+        labels = self.labelize(text, lang)
+        return self._compare(log_probs, labels, align(log_probs, labels.ids))
 
     def words(self, log_probs: torch.Tensor, text: str, lang: str = "") -> List[Word]:
-        """Place and support of every word; none where the text does not fit in, or has unknown labels."""
-        labels = self.label(text, lang)
+        """The words of a transcript with their times; none if the labels do not fit in, or some are unknown."""
+        labels = self.labelize(text, lang)
         alignment = align(log_probs, labels.ids)
         if alignment is None:
             return []
@@ -101,15 +108,15 @@ class Witness:
         ]
 
     @staticmethod
-    def _verdict(log_probs: torch.Tensor, labels: Labels, alignment: Optional[Alignment]) -> Verdict:
-        (free,) = greedy(log_probs[None], torch.tensor([len(log_probs)]))
+    def _compare(log_probs: torch.Tensor, labels: Labels, alignment: Optional[Alignment]) -> Verification:
+        (greedy_ids,) = greedy(log_probs[None], torch.tensor([len(log_probs)]))
         number = len(labels.ids)
-        confidence = 0.0 if alignment is None else support(alignment.losses, max(number, len(free)))
+        confidence = 0.0 if alignment is None else support(alignment.losses, max(number, len(greedy_ids)))
         known = number / (number + labels.unknown) if labels.unknown else 1.0
-        return Verdict(confidence * known, number + labels.unknown, labels.unknown, len(free))
+        return Verification(confidence * known, number + labels.unknown, labels.unknown, len(greedy_ids))
 
     def fingerprint(self) -> str:
-        """A short name of the weights: another training has another one."""
+        """A short hash of the weights, which tells one training from another."""
         digest = hashlib.sha256()
         for name, value in sorted(self.model.state_dict().items()):
             flat = value.detach().flatten()
@@ -118,13 +125,62 @@ class Witness:
         return digest.hexdigest()[:16]
 
 
+class Verified(NamedTuple):
+    """The verification of an utterance and its words."""
+
+    verification: Verification
+    words: List[Word]
+
+
+def read_transcripts(path: PathLike, data_dir: Path) -> Dict[str, str]:
+    """The transcripts (id and text) of all utterances of dump/<set>.
+
+    Raises:
+        ValueError: no utterances, or missing or unknown ids, with their numbers.
+    """
+    transcripts, wavs = read_scp(path), read_scp(data_dir / "wav.scp")
+    if not wavs:
+        raise ValueError(f"{data_dir}/wav.scp is empty: run the data stage (2)")
+    try:
+        check_ids(wavs, transcripts)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error} in wav.scp") from error
+    return transcripts
+
+
+def verify_set(
+    verifier: CTCVerifier, data_dir: Path, transcripts: Mapping[str, str], max_frames: int
+) -> Iterator[Tuple[str, Verified]]:
+    """(id, Verified) for every utterance of dump/<set>, in batches of at most `max_frames` padded frames."""
+    langs, frames = read_utt2lang(data_dir), read_num_frames(data_dir / "utt2num_frames")
+    wavs = read_scp(data_dir / "wav.scp")
+    for uids, speech, lengths in speech_batches(wavs, frames, max_frames, verifier.sample_rate):
+        for uid, log_probs in zip(uids, verifier.log_probs(speech, lengths)):
+            line = log_probs, transcripts[uid], langs.get(uid, "")
+            yield uid, Verified(verifier.verify(*line), verifier.words(*line))
+
+
+def write_verified(output_dir: Path, verified: Mapping[str, Verified], threshold: float) -> Dict[str, str]:
+    """Writes confidence, flagged (those below the threshold) and words.jsonl; returns the flagged ones."""
+    confidences = {uid: each.verification.confidence for uid, each in verified.items()}
+    flagged = {uid: "unsupported" for uid, confidence in confidences.items() if confidence < threshold}
+    write_scp(output_dir / "confidence", {uid: f"{confidence:.6f}" for uid, confidence in confidences.items()})
+    write_scp(output_dir / "flagged", flagged)
+    rows = ({"id": uid, "words": [word._asdict() for word in verified[uid].words]} for uid in sorted(verified))
+    lines = "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows)
+    write_atomically(output_dir / "words.jsonl", lines)
+    return flagged
+
+
 def _rows(log_probs: torch.Tensor, lengths: torch.Tensor) -> List[torch.Tensor]:
+    """(B, S, V) -> the valid frames (S, V) of each utterance, on the CPU."""
     log_probs = log_probs.float().cpu()
     return [row[:length] for row, length in zip(log_probs, lengths.tolist())]
 
 
 def _equal(first: Optional[torch.nn.Module], second: Optional[torch.nn.Module]) -> bool:
+    """True if both modules have the same weights, or both are None."""
     if first is None or second is None:
         return first is second
-    one, other = first.state_dict(), second.state_dict()
-    return one.keys() == other.keys() and all(torch.equal(value, other[name]) for name, value in one.items())
+    weights, others = first.state_dict(), second.state_dict()
+    return weights.keys() == others.keys() and all(torch.equal(value, others[name]) for name, value in weights.items())

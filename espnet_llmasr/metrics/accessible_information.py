@@ -1,13 +1,13 @@
-"""PAI and CSAI: how much of the phones, and of the meaning beyond them, a linear reader finds in an encoder's output.
+"""PAI and CSAI: how much of the phones, and of the meaning beyond them, is linear in an encoder's output.
 
 Eq. 8 and 9 of arXiv 2604.08003 (Appendix B.3). B utterances, L valid frames, D encoder width, V phones, E width of the
-text embeddings, k PCA components. All arithmetic is in float64, all information in bits. docs/encoder_analysis.md says what
-the paper leaves open, what was chosen here, and how the results move with it.
+text embeddings, k PCA components. All arithmetic is in float64, all information in bits. docs/encoder_analysis.md lists
+what the paper leaves open, the choices made here, and their influence on the results.
 """
 
 import math
 from dataclasses import dataclass
-from typing import List, NamedTuple, Tuple, Union
+from typing import List, Tuple, Union
 
 import numpy as np
 import torch
@@ -24,8 +24,8 @@ def _check_pooling(pooling: str) -> None:
 
 
 @dataclass(frozen=True)
-class Choices:
-    """What the paper leaves open.
+class EstimatorConfig:
+    """The choices that the paper leaves open.
 
     Args:
         num_components: k, the size of u, P and C after PCA. The bias grows with k * k / B.
@@ -47,21 +47,10 @@ class Choices:
             raise ValueError(f"ridge is {self.ridge}, allowed is 0 or more (0.01 is the default)")
         _check_pooling(self.pooling)
 
-
-class AccessibleInformation(NamedTuple):
-    """Both in bits, 0 or more."""
-
-    pai: float
-    csai: float
-
-
-class Baseline(NamedTuple):
-    """Mean and standard deviation over permutations, in bits: what the estimator gives where there is nothing."""
-
-    pai: float
-    csai: float
-    pai_std: float
-    csai_std: float
+    @classmethod
+    def for_utterances(cls, count: int) -> "EstimatorConfig":
+        """One component for every five utterances, 16 at most: the bias grows with k * k / B."""
+        return cls(num_components=max(min(cls.num_components, count // 5), 1))
 
 
 def pool(frames: Array, pooling: str = "mean_std") -> Tensor:
@@ -98,44 +87,12 @@ def project(x: Array, num_components: int, name: str = "x") -> Tensor:
     return left * sign * (spread > rounding * x.norm()) * math.sqrt(len(x) - 1)
 
 
-def accessible_information(
-    u: Array, phonetic: Array, semantic: Array, choices: Choices = Choices()
-) -> AccessibleInformation:
-    """PAI and CSAI of an evaluation set in bits.
-
-    Args:
-        u: (B, 2D) pooled encoder outputs, rows as `pool` gives them.
-        phonetic: (B, V) counts of phones, each row divided by its sum by the caller.
-        semantic: (B, E) text embeddings of the last token, each row of L2 norm 1 by the caller.
-
-    Raises:
-        ValueError: differing or too few utterances, too many components, NaN, a singular covariance.
-    """
-    return _information(*projected(u, phonetic, semantic, choices), choices.ridge)
-
-
-def permutation_baseline(
-    u: Array, phonetic: Array, semantic: Array, choices: Choices = Choices(), num_permutations: int = 20, seed: int = 0
-) -> Baseline:
-    """PAI and CSAI with the utterances of u permuted: the estimator's bias, since nothing is left to find.
-
-    Arguments and errors as of `accessible_information`; at least one permutation.
-    """
-    if num_permutations < 1:
-        raise ValueError(f"num_permutations is {num_permutations}, allowed is 1 or more")
-    u, phonetic, semantic = projected(u, phonetic, semantic, choices)
-    generator = torch.Generator().manual_seed(seed)
-    orders = (torch.randperm(len(u), generator=generator).to(u.device) for _ in range(num_permutations))
-    found = torch.tensor([_information(u[order], phonetic, semantic, choices.ridge) for order in orders])
-    return Baseline(*found.mean(dim=0).tolist(), *found.std(dim=0, correction=0).tolist())
-
-
-def projected(u: Array, phonetic: Array, semantic: Array, choices: Choices) -> List[Tensor]:
+def projected(u: Array, phonetic: Array, semantic: Array, config: EstimatorConfig) -> List[Tensor]:
     """u, P and C, each (B, k); PCA does not look at the order of utterances, so a permutation needs it only once.
 
-    Arguments and errors as of `accessible_information`, but for a singular covariance.
+    Arguments and errors as of `encoder_metrics.set_metrics`, but for a singular covariance.
     """
-    count, k = len(u), choices.num_components
+    count, k = len(u), config.num_components
     if not count == len(phonetic) == len(semantic):
         raise ValueError(
             f"PAI and CSAI need the same utterances three times, got {count} encoder outputs, {len(phonetic)} bags of "
@@ -150,16 +107,26 @@ def projected(u: Array, phonetic: Array, semantic: Array, choices: Choices) -> L
     return [project(x, k, name) for x, name in zip((u, phonetic, semantic), names)]
 
 
-def _information(u: Tensor, phonetic: Tensor, semantic: Tensor, ridge: float) -> AccessibleInformation:
-    """Eq. 8 and 9 from one regularised joint covariance; u, P, C (B, k) with mean 0."""
+def pai(u: Tensor, phonetic: Tensor, semantic: Tensor, ridge: float) -> float:
+    """Phonetically accessible information I(u; P) in bits (Eq. 8); u, P, C (B, k) with mean 0, as `projected` gives."""
     k = u.shape[1]
-    q = torch.cat([u, phonetic, semantic], dim=1)
-    covariance = q.T @ q / (len(q) - 1) + ridge * torch.eye(3 * k, dtype=q.dtype, device=q.device)
-    pai = _shared_bits(covariance[: 2 * k, : 2 * k])
-    keep = torch.cat([torch.arange(k), torch.arange(2 * k, 3 * k)]).to(q.device)
+    return _shared_bits(_covariance(u, phonetic, semantic, ridge)[: 2 * k, : 2 * k])
+
+
+def csai(u: Tensor, phonetic: Tensor, semantic: Tensor, ridge: float) -> float:
+    """Conditional semantically accessible information I(u; C | P) in bits (Eq. 9); arguments as of `pai`."""
+    k = u.shape[1]
+    covariance = _covariance(u, phonetic, semantic, ridge)
+    keep = torch.cat([torch.arange(k), torch.arange(2 * k, 3 * k)]).to(u.device)
     across = covariance[keep, k : 2 * k]
     explained = across @ torch.linalg.solve(covariance[k : 2 * k, k : 2 * k], across.T)
-    return AccessibleInformation(pai, _shared_bits(covariance[keep][:, keep] - explained))
+    return _shared_bits(covariance[keep][:, keep] - explained)
+
+
+def _covariance(u: Tensor, phonetic: Tensor, semantic: Tensor, ridge: float) -> Tensor:
+    """The regularised joint covariance (3k, 3k) that both metrics share."""
+    q = torch.cat([u, phonetic, semantic], dim=1)
+    return q.T @ q / (len(q) - 1) + ridge * torch.eye(q.shape[1], dtype=q.dtype, device=q.device)
 
 
 def _shared_bits(covariance: Tensor) -> float:

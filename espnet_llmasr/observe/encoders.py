@@ -14,10 +14,10 @@ from typing import Callable, Optional, Tuple
 
 import yaml
 
-from espnet_llmasr.observe.espnet_asr import StockEncoder
+from espnet_llmasr.observe.espnet_asr import ESPnetEncoder
 from espnet_llmasr.observe.frames import SpeechEncoder
 from espnet_llmasr.observe.hugging_face import open_hugging_face
-from espnet_llmasr.observe.own import OwnEncoder
+from espnet_llmasr.observe.own import CheckpointEncoder
 from espnet_llmasr.encoder_swap.store import EncoderStore
 
 OWN_KEYS = {"ctc_head_conf", "adaptor_conf"}  # one of them is in every configuration of ours
@@ -50,9 +50,9 @@ def find_encoder(spec: str) -> Source:
     if weights is None and (folder / "config.json").is_file():
         return Source(open_hugging_face, folder, (folder,))
     if any(folder.glob("encoder.*.pth")) or (folder / "reference.pth").is_file():
-        return Source(OwnEncoder, folder, (_config_of_store(folder), _published(folder, weights)))
+        return Source(CheckpointEncoder, folder, (_config_of_store(folder), _published(folder, weights)))
     raise ValueError(
-        f"{folder} holds no encoder: expected config.yaml (phone_train, llm_asr_train or ESPnet's asr_train), "
+        f"{folder} holds no encoder: expected config.yaml (phoneme_ctc_train, llm_asr_train or ESPnet's asr_train), "
         "encoder.<step>.pth of an encoder store, or config.json of a Hugging Face speech model"
     )
 
@@ -77,10 +77,10 @@ def _opener_for(config: Path) -> Callable[..., SpeechEncoder]:
     options = yaml.safe_load(config.read_text(encoding="utf-8"))
     keys = set(options) if isinstance(options, dict) else set()
     if keys & OWN_KEYS:
-        return OwnEncoder
+        return CheckpointEncoder
     if STOCK_KEYS <= keys:
-        return StockEncoder
-    raise ValueError(f"{config} is of another task: expected that of phone_train, llm_asr_train or ESPnet's asr_train")
+        return ESPnetEncoder
+    raise ValueError(f"{config} is of another task: expected that of phoneme_ctc_train, llm_asr_train or ESPnet's asr_train")
 
 
 def _weights_in(folder: Path, weights: Optional[str]) -> Path:

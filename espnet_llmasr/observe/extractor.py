@@ -14,7 +14,7 @@ ALONE = {"end_on_pause": False}  # options without which it would add something 
 CUT_S = 0.03  # by so much, and what it rounds, may what it makes differ from the sound
 
 
-class Made(NamedTuple):
+class Features(NamedTuple):
     """What a feature extractor makes of one utterance.
 
     Attributes:
@@ -67,7 +67,7 @@ class Extractor:
         self._waveform = self.time is not None and one[self.name].size(self.time) > self.rate / 2
         self.unit = self._find_unit() if self._waveform else 1
 
-    def __call__(self, samples: Tensor) -> Made:
+    def __call__(self, samples: Tensor) -> Features:
         """samples (N,) float32 in [-1, 1] -> what it makes of them.
 
         Raises:
@@ -92,8 +92,8 @@ class Extractor:
         sizes = made[self.name].shape if self.time is None else [made[self.name].size(self.time)]
         return any(abs(made[name].size(-1) - size) <= 1 for size in sizes)
 
-    def _made(self, made: Dict[str, Tensor]) -> Made:
-        return Made(made[self.name], made.get(self._mask), made.get("chunk_sample_lengths"))
+    def _made(self, made: Dict[str, Tensor]) -> Features:
+        return Features(made[self.name], made.get(self._mask), made.get("chunk_sample_lengths"))
 
     def _find_unit(self) -> int:
         """What all lengths of waveforms have in common, if that is why they are not those of the sounds."""
@@ -102,7 +102,7 @@ class Extractor:
         unit = math.gcd(*sizes)
         return unit if sizes == [-(-len(samples) // unit) * unit for samples in sounds] else 1
 
-    def _check_heard(self, samples: int, made: Made) -> None:
+    def _check_heard(self, samples: int, made: Features) -> None:
         """A waveform must be of so many samples; the rate of features may be wrong by what the ruler's ends round."""
         seconds = samples / self.rate
         if self._waveform:

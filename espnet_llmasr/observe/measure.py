@@ -1,27 +1,35 @@
-"""One pass over a set: NSE, PAI, CSAI and CKA of one encoder (section 3.2, 4.4 and A.4 of arXiv 2604.08003).
+"""One pass over a set: all metrics and CKA of one encoder (section 3.2, 4.4 and A.4 of arXiv 2604.08003).
 
 Memory does not grow with the audio: of every utterance only its pooled vectors stay.
 
-B utterances, L frames, D encoder width, E width of a text embedding.
+B utterances, L frames, D encoder width, E width of a text embedding, M metrics of utterances.
 """
 
+import logging
+from collections import Counter
 from dataclasses import asdict
-from typing import Dict, Iterable, List, NamedTuple, Optional
+from pathlib import Path
+from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from espnet_llmasr.metrics.accessible_information import (
-    Choices,
-    accessible_information,
+from espnet_llmasr.files import read_scp
+from espnet_llmasr.metrics.accessible_information import EstimatorConfig, pool, projected
+from espnet_llmasr.metrics.cka import layer_cka, linear_cka
+from espnet_llmasr.metrics.encoder_metrics import (
+    METRICS,
+    SET_METRICS,
+    UTTERANCE_METRICS,
     permutation_baseline,
-    pool,
-    projected,
+    set_metrics,
+    utterance_metrics,
 )
-from espnet_llmasr.metrics.cka import linear_cka
-from espnet_llmasr.metrics.spectral_entropy import nse
+from espnet_llmasr.observe.encoders import find_encoder
 from espnet_llmasr.observe.frames import Frames, SpeechEncoder
+from espnet_llmasr.observe.observations import Observation, ObservationLog, fingerprint
+from espnet_llmasr.observe.stages import Checkpoint
 from espnet_llmasr.train.speech_batches import read_audio
 from espnet_llmasr.train.targets import Targets
 
@@ -29,14 +37,14 @@ NUM_PERMUTATIONS = 20
 
 
 class Summary(NamedTuple):
-    """What stays of one utterance.
+    """The values and vectors that are kept of one utterance.
 
     Attributes:
-        nse: (layers,). pooled: the output by `pool`. means: every layer's mean frame (D,), the adaptor's last.
-        cka: (layers,) against the reference encoder, or None.
+        metrics: (M, layers). pooled: the output by `pool`. means: every layer's mean frame (D,), the adaptor's last.
+        cka: (layers,) to the reference encoder, or None.
     """
 
-    nse: Tensor
+    metrics: Tensor
     pooled: Tensor
     means: List[Tensor]
     cka: Optional[Tensor]
@@ -48,29 +56,21 @@ def summarise(frames: Frames, pooling: str, reference: Optional[Frames] = None) 
     Raises:
         ValueError: NaN, or a reference with another number of layers or frames.
     """
-    both = [*frames.layers, *([] if frames.adaptor is None else [frames.adaptor])]
-    means = [layer.double().mean(dim=0).float().cpu() for layer in both]
-    entropies = torch.stack([nse(layer).cpu() for layer in frames.layers])
-    pooled = pool(frames.layers[-1], pooling).cpu()
-    return Summary(entropies, pooled, means, None if reference is None else _compare(frames, reference))
-
-
-def _compare(frames: Frames, reference: Frames) -> Tensor:
-    """Eq. 12 of every layer."""
-    if len(frames.layers) != len(reference.layers):
-        found = f"{len(frames.layers)} layers and {len(reference.layers)}"
-        raise ValueError(f"--reference has another depth ({found}): compare encoders of one architecture")
-    return torch.stack([linear_cka(*pair).cpu() for pair in zip(frames.layers, reference.layers)])
+    outputs = [*frames.layers, *([] if frames.adaptor is None else [frames.adaptor])]
+    means = [output.double().mean(dim=0).float().cpu() for output in outputs]
+    metrics = torch.tensor([list(utterance_metrics(layer).values()) for layer in frames.layers]).T
+    cka = None if reference is None else layer_cka(frames.layers, reference.layers)
+    return Summary(metrics, pool(frames.layers[-1], pooling).cpu(), means, cka)
 
 
 def measure(
     encoder: SpeechEncoder,
     entries: Dict[str, str],
     targets: Targets,
-    choices: Choices = Choices(),
+    config: EstimatorConfig = EstimatorConfig(),
     reference: Optional[SpeechEncoder] = None,
 ) -> Dict[str, object]:
-    """All figures of an `Observation` but its name and place.
+    """All numbers of an `Observation`.
 
     Args:
         entries: id -> entry of wav.scp.
@@ -81,31 +81,30 @@ def measure(
             without targets, or too few of them.
     """
     (phonetic, semantic), text = targets.rows(entries), targets.text_rows(entries)
-    projected(phonetic, phonetic, semantic, choices)  # too few utterances: said before hours of listening, not after
-    seen = [_listen(uid, entry, encoder, choices.pooling, reference) for uid, entry in entries.items()]
-    u, entropies = torch.stack([row.pooled for row in seen]), torch.stack([row.nse for row in seen])
-    scores = [float(linear_cka(torch.stack(layer), text)) for layer in zip(*(row.means for row in seen))]
-    information = accessible_information(u, phonetic, semantic, choices)
-    bias = permutation_baseline(u, phonetic, semantic, choices, NUM_PERMUTATIONS)
-    depth = entropies.shape[1]
+    projected(phonetic, phonetic, semantic, config)  # too few utterances: an error before hours of work, not after
+    rows = [_summarise_utterance(uid, entry, encoder, config.pooling, reference) for uid, entry in entries.items()]
+    u, columns = torch.stack([row.pooled for row in rows]), torch.stack([row.metrics for row in rows]).unbind(1)
+    values, layers = {}, {}
+    for name, column in zip(UTTERANCE_METRICS, columns):  # (B, layers)
+        values |= {name: float(column[:, -1].mean()), f"{name}_std": float(column[:, -1].std(correction=0))}
+        layers[name] = column.mean(dim=0).tolist()
+    bias = permutation_baseline(u, phonetic, semantic, config, NUM_PERMUTATIONS)
+    values |= set_metrics(u, phonetic, semantic, config) | {f"{name}_baseline": bias[name] for name in SET_METRICS}
+    scores = [float(linear_cka(torch.stack(means), text)) for means in zip(*(row.means for row in rows))]
+    depth = len(layers[name])
     return dict(
-        utterances=len(seen),
-        nse=float(entropies[:, -1].mean()),
-        nse_std=float(entropies[:, -1].std(correction=0)),
-        nse_layers=entropies.mean(dim=0).tolist(),
-        pai=information.pai,
-        csai=information.csai,
-        pai_baseline=bias.pai,
-        csai_baseline=bias.csai,
-        choices=asdict(choices),
+        utterances=len(rows),
         cka_text=scores[:depth],
         cka_text_adaptor=scores[depth] if len(scores) > depth else None,
-        cka_reference=[] if reference is None else torch.stack([row.cka for row in seen]).mean(dim=0).tolist(),
+        cka_reference=[] if reference is None else torch.stack([row.cka for row in rows]).mean(dim=0).tolist(),
+        estimator=asdict(config),
+        layers=layers,
+        values=values,
     )
 
 
-def _listen(
-    uid: str, entry: str, encoder: SpeechEncoder, pooling: str, reference: Optional[SpeechEncoder] = None
+def _summarise_utterance(
+    uid: str, entry: str, encoder: SpeechEncoder, pooling: str, reference: Optional[SpeechEncoder]
 ) -> Summary:
     """Reads, encodes and pools one utterance; errors name it."""
     try:
@@ -122,3 +121,50 @@ def choose(ids: Iterable[str], most: Optional[int]) -> List[str]:
     if most is None or most >= len(ids):
         return ids
     return [ids[number] for number in np.linspace(0, len(ids) - 1, most).round().astype(int).tolist()]
+
+
+def read_entries(data_dir: Path, targets: Targets, num_utterances: Optional[int]) -> Dict[str, str]:
+    """id -> entry of wav.scp of the utterances to be measured."""
+    wavs = read_scp(data_dir / "wav.scp")
+    ids = choose(set(wavs) & set(targets.ids), num_utterances)
+    if len(wavs) > len(targets.ids):
+        logging.warning("%d of %d utterances have targets: the others are left out", len(targets.ids), len(wavs))
+    return {uid: wavs[uid] for uid in ids}
+
+
+def measure_all(
+    checkpoints: Sequence[Checkpoint],
+    data_dir: Path,
+    targets_file: Path,
+    log: ObservationLog,
+    config: EstimatorConfig,
+    num_utterances: Optional[int] = None,
+    reference: Optional[str] = None,
+    device: str = "cpu",
+) -> None:
+    """Measures all checkpoints that have changed since the last measurement; each result is written at once.
+
+    Raises:
+        ValueError: two checkpoints of one name, or as `measure`.
+    """
+    name, times = Counter(checkpoint.name for checkpoint in checkpoints).most_common(1)[0]
+    if times > 1:
+        raise ValueError(f"--model {name}=...: this name is taken, names must differ")
+    sources = [find_encoder(checkpoint.spec) for checkpoint in checkpoints]
+    other = find_encoder(reference) if reference else None
+    targets = Targets.load(targets_file)
+    entries = read_entries(data_dir, targets, num_utterances)
+    if not entries:
+        raise ValueError(f"no utterance of {data_dir} has targets in {targets_file}: make them from that folder")
+    files = [targets_file, data_dir / "wav.scp", *(other.files if other else ())]
+    reference_encoder = other.open(device) if other else None
+    for checkpoint, source in zip(checkpoints, sources):
+        place = dict(name=checkpoint.name, stage=checkpoint.stage, step=checkpoint.step, model=checkpoint.spec)
+        mark = fingerprint([*source.files, *files], list(entries), asdict(config), reference)
+        row = log.find(mark)
+        if row is None:
+            numbers = measure(source.open(device), entries, targets, config, reference_encoder)
+            row = Observation(**place, set=data_dir.name, **numbers, reference=reference, fingerprint=mark)
+            values = ", ".join(f"{metric.label} {row.values[key]:.3f}" for key, metric in METRICS.items())
+            logging.info("%s: %s", row.name, values)
+        log.put(row.renamed(**place))

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, Iterator, List, Optional
 
+from espnet_llmasr.encoder_swap.rule import cka_log
+from espnet_llmasr.encoder_swap.run_dir import PretrainingDir
 from espnet_llmasr.encoder_swap.store import EncoderStore, is_whole
-from espnet_llmasr.encoder_swap.run_dir import Pretraining
-from espnet_llmasr.encoder_swap.trainer import read_swaps
-from espnet_llmasr.encoder_swap.watcher import read_checks
+from espnet_llmasr.encoder_swap.trainer import swap_log
 
 STAGES = ("pretrain", "ia_sft", "joint_sft")  # the alignment changes no encoder, the paper leaves it out, too
 
@@ -29,17 +29,17 @@ def checkpoints_of(exp: Path) -> List[Checkpoint]:
     Raises:
         ValueError: there is none.
     """
-    found = [
+    checkpoints = [
         Checkpoint(f"{stage}.{step}", stage, step, str(path))
         for stage, paths in (("pretrain", _pretrained(exp)), *((name, _tuned(exp, name)) for name in STAGES[1:]))
         for step, path in sorted(paths.items())
     ]
-    if not found:
+    if not checkpoints:
         raise ValueError(f"{exp} has no checkpoints in {', '.join(STAGES)}: give the folder that the recipe trained in")
-    return found
+    return checkpoints
 
 
-def named(spec: str) -> Checkpoint:
+def parse_model_spec(spec: str) -> Checkpoint:
     """NAME=PATH[:WEIGHTS]. Its stage is the folder's name.
 
     Raises:
@@ -55,7 +55,7 @@ def named(spec: str) -> Checkpoint:
 def _pretrained(exp: Path) -> Dict[int, Path]:
     """Encoders by pretraining updates: kept epochs, and what the watcher stored."""
     store, paths = EncoderStore(exp / "encoders"), _kept(exp / "pretrain")
-    for check in read_checks(store.directory / "cka.jsonl"):
+    for check in cka_log(store.directory).read():
         if check.action == "reference":
             paths[check.step] = store.directory / "reference.pth"
     paths.update({step: store.path(step) for step in store.steps()})
@@ -67,10 +67,10 @@ def _tuned(exp: Path, stage: str) -> Dict[int, Path]:
     folder = exp / stage
     if not (folder / "config.yaml").is_file():
         return {}
-    training, store = Pretraining(folder), EncoderStore(exp / "encoders")
+    training, store = PretrainingDir(folder), EncoderStore(exp / "encoders")
     paths = {0: path for path in _starts(exp, training.config()["init_param"])}
     updates = training.updates_per_epoch()
-    for swap in read_swaps(folder / "swaps.jsonl"):
+    for swap in swap_log(folder / "swaps.jsonl").read():
         paths[(swap.epoch - 1) * updates] = store.path(swap.encoder_step)
     return _whole({**paths, **_kept(folder)})
 
@@ -86,14 +86,14 @@ def _kept(folder: Path) -> Dict[int, Path]:
     """<n>epoch.pth by updates."""
     if not (folder / "config.yaml").is_file():
         return {}
-    training = Pretraining(folder)
+    training = PretrainingDir(folder)
     return {epoch * training.updates_per_epoch(): folder / f"{epoch}epoch.pth" for epoch in training.stored()}
 
 
 def _whole(paths: Dict[int, Path]) -> Dict[int, Path]:
     """Those that can be read; broken ones are named in a warning."""
-    there = {step: path for step, path in paths.items() if path.exists()}
-    whole = {step: path for step, path in there.items() if is_whole(path)}
-    for step in there.keys() - whole.keys():
-        logging.warning("%s is not a whole checkpoint: skipped", there[step])
+    paths = {step: path for step, path in paths.items() if path.exists()}
+    whole = {step: path for step, path in paths.items() if is_whole(path)}
+    for step in paths.keys() - whole.keys():
+        logging.warning("%s is not a whole checkpoint: skipped", paths[step])
     return whole

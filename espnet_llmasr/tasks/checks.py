@@ -10,13 +10,13 @@ import yaml
 from espnet2.tasks.abs_task import optim_classes, scheduler_classes
 from espnet2.utils.yaml_no_alias_safe_dump import yaml_no_alias_safe_dump
 
-from espnet_llmasr.train.checkpoints import CURRENT, FINISHED
 from espnet_llmasr.encoder_swap.store import EncoderStore
-from espnet_llmasr.encoder_swap.trainer import read_swaps
+from espnet_llmasr.encoder_swap.trainer import swap_log
+from espnet_llmasr.train.checkpoints import CURRENT, FINISHED
 
 MAY_CHANGE = re.compile(  # options that do not change what is learnt, and those of ESPnet's own making
     "config|resume|max_epoch|patience|ngpu|num_workers|dist_|distributed|multiprocessing|log_|use_(tensorboard|wandb)"
-    "|use_matplotlib|drift_|wandb|num_att_plot|keep_nbest|token_list|version|required|print_config|dry_run|output_dir"
+    "|use_matplotlib|wandb|num_att_plot|keep_nbest|token_list|version|required|print_config|dry_run|output_dir"
 )
 
 
@@ -77,7 +77,7 @@ def inputs_of(args) -> List[Path]:
     files = [*args.train_shape_file, *args.valid_shape_file, *([stats] if stats else [])]
     files += [spec.split(":")[0] for spec in args.init_param]
     if args.encoder_dir is not None:
-        store, swaps = EncoderStore(args.encoder_dir), read_swaps(Path(args.output_dir) / "swaps.jsonl")
+        store, swaps = EncoderStore(args.encoder_dir), swap_log(Path(args.output_dir) / "swaps.jsonl").read()
         files += [store.path(swap.encoder_step) for swap in swaps]
         files += [store.directory / "final"] if any(swap.final for swap in swaps) else []
     return [Path(path) for path in files]

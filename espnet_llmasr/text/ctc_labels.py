@@ -1,4 +1,4 @@
-"""A transcript as the labels of a CTC head, whatever unit the head was trained with."""
+"""A transcript as the labels of a CTC head: phones of an inventory, or characters."""
 
 import logging
 import re
@@ -15,10 +15,10 @@ _WORD = re.compile(rf"[{HAN}]|[^\s{HAN}]+")
 
 
 class Labels(NamedTuple):
-    """`ids` of a line's labels without those that the head has no token for, of which there are `unknown`.
+    """`ids` of the labels of a line, without the `unknown` labels that have no token.
 
-    `words`: a Han character or a Latin word each, with its range [begin, end) in `ids`. Empty where the phones of the
-    line are not those of its words in turn, or where some are unknown.
+    `words`: each Han character or Latin word with its range [begin, end) in `ids`. It is empty if the labels of the
+    line are not those of its words in turn, or if some are unknown.
     """
 
     ids: List[int]
@@ -26,57 +26,58 @@ class Labels(NamedTuple):
     words: List[Tuple[str, int, int]]
 
 
-class Labeller:
-    """(text, value of utt2lang or "") -> Labels, for the token list that stands in the head's configuration.
+class CTCLabelizer:
+    """(text, value of utt2lang or "") -> Labels, for the token list in the configuration of a CTC head.
 
-    Digits and symbols are written out, and capitals and pauses are heard as when the head's own labels were made.
-    Without WeTextProcessing digits stay and are unknown labels, without OpenCC traditional characters are read as they
-    stand: a transcript may hold any, and that must not end a decoding.
+    The text becomes labels as in the data preparation: digits and symbols are written out, and capitals and pauses are
+    taken into account. Without WeTextProcessing digits become unknown labels, and without OpenCC traditional characters
+    are not converted. A transcript may contain either, and a missing package must not end a decoding.
 
     Raises:
-        ValueError: at the start, tokens of no unit that we know; at a call, a language without phones.
+        ValueError: at the start, tokens of no known kind of labels; at a call, a language without phones.
     """
 
     def __init__(self, tokens: Sequence[str]):
-        self.units = units_of(tokens)
+        self.labelize = find_labelizer(tokens)
         self.ids = {token: number for number, token in enumerate(tokens)}
         self.transcript = Transcript("plain")
-        self.found: Dict[str, bool] = {}
+        self.installed: Dict[str, bool] = {}
 
     def __call__(self, text: str, lang: str = "") -> Labels:
-        plain, spoken = self._written_out(text, lang)
-        labels = self.units(spoken or plain, lang)
+        plain, pronunciation = self._written_out(text, lang)
+        line = pronunciation or plain
+        labels = self.labelize(line, lang)
         known = [self.ids[label] for label in labels if label != UNKNOWN]
-        words = self._words(labels, spoken or plain, lang) if len(known) == len(labels) else []
+        words = self._words(labels, line, lang) if len(known) == len(labels) else []
         return Labels(known, len(labels) - len(known), words)
 
     def _written_out(self, text: str, lang: str) -> Tuple[str, str]:
         if needs_words(to_half_width(text)) and not self._has("tn", "digits are not supported", "WeTextProcessing"):
             return normalize(text), ""
         if lang.startswith("zh") and not text.isascii():
-            lang = lang if self._has("opencc", "traditional characters are read as they stand", "OpenCC") else ""
+            lang = lang if self._has("opencc", "traditional characters are not converted", "OpenCC") else ""
         return self.transcript(text, lang)
 
     def _has(self, module: str, loss: str, package: str) -> bool:
-        """Asked for only where it matters, and remembered, so that who has no use for the package reads no warning."""
-        if module not in self.found:
-            self.found[module] = find_spec(module) is not None
-            if not self.found[module]:
+        """True if the package is installed. The first question for a missing package logs a warning."""
+        if module not in self.installed:
+            self.installed[module] = find_spec(module) is not None
+            if not self.installed[module]:
                 logging.warning("in the guard's transcripts %s: pip install %s", loss, package)
-        return self.found[module]
+        return self.installed[module]
 
     def _words(self, labels: List[str], line: str, lang: str) -> List[Tuple[str, int, int]]:
         words, end = [], 0
         for word in _WORD.findall(line):
             begin = end + (labels[end : end + 1] == [SPACE])
-            end = begin + len(self.units(word, lang))
+            end = begin + len(self.labelize(word, lang))
             if end > begin:
                 words.append((word, begin, end))
         return words if end == len(labels) else []
 
 
-def units_of(tokens: Sequence[str]) -> Union[Phonemizer, Characters]:
-    """The units whose token list this is.
+def find_labelizer(tokens: Sequence[str]) -> Union[Phonemizer, Characters]:
+    """The labelizer whose token list this is.
 
     Raises:
         ValueError: neither a phone inventory of this version nor characters.

@@ -4,42 +4,43 @@ import gzip
 import unicodedata
 from functools import lru_cache
 from pathlib import Path
-from typing import Callable, Dict, FrozenSet, List, Sequence, Tuple
+from typing import Callable, Dict, FrozenSet, Iterator, List, Sequence, Tuple
 
 TABLES = Path(__file__).with_name("tables")
 Phones = Tuple[str, ...]
 
 
-def read_gz(name: str) -> List[List[str]]:
+def read_gz(name: str) -> Iterator[List[str]]:
     """Rows of a gzipped TSV under tables/."""
     with gzip.open(TABLES / name, "rt", encoding="utf-8", newline="\n") as lines:
-        return [line.rstrip("\n").split("\t") for line in lines]
+        for line in lines:
+            yield line.rstrip("\n").split("\t")
 
 
 @lru_cache(None)
 def inner_pairs(language: str) -> FrozenSet[str]:
-    """The pairs of neighbours within phrases: only where a mark stands inside such a pair it may change the phones."""
+    """The pairs of neighbours within phrases: punctuation can change the phones only inside such a pair."""
     phrases = [row[0] for row in read_gz(f"{language}_phrases.tsv.gz")]
     return frozenset(first + second for phrase in phrases for first, second in zip(phrase, phrase[1:]))
 
 
 class HanReader:
-    """Phones of a run of Han characters: the longest known phrase first, single characters otherwise.
+    """Phones of a run of Han characters: the longest known phrase first, otherwise a single character.
 
-    A character without a reading gives `unknown`. Phrases whose reading equals that of their characters are in the
-    table without a reading: they decide where the next phrase may start.
+    A character without a reading gives `unknown`. Phrases with the same reading as their characters are in the table
+    without a reading, because they decide where the next phrase may start.
 
     Args:
         language: first part of the tables' names: "zh" (Mandarin) or "yue" (Cantonese).
-        spell: turns the table's units of one syllable into those of another inventory.
+        spell: turns the phones of one syllable in the table into those of another inventory.
     """
 
     def __init__(self, language: str, spell: Callable[[Sequence[str]], Phones] = tuple, unknown: str = "<unk>"):
         self.unknown = (unknown,)
         self.syllables: Dict[str, Phones] = {}
         self.characters: Dict[str, Phones] = {}
-        for syllable, units, characters in read_gz(f"{language}_characters.tsv.gz"):
-            self.syllables[syllable] = spell(units.split())
+        for syllable, phones, characters in read_gz(f"{language}_characters.tsv.gz"):
+            self.syllables[syllable] = spell(phones.split())
             self.characters.update(dict.fromkeys(characters, self.syllables[syllable]))
         self.phrases = {row[0]: self._phrase(*row) for row in read_gz(f"{language}_phrases.tsv.gz")}
         self.lengths = self._lengths()

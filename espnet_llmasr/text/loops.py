@@ -1,12 +1,12 @@
-"""Loops: a piece of a sequence that is repeated again and again, as language models do when they lose the speech."""
+"""Loops: a piece of a sequence that is repeated many times in a row, a common error of language models in decoding."""
 
 from typing import Hashable, Iterator, NamedTuple, Optional, Sequence, Tuple
 
-MAX_UNIT = 24  # tokens of the longest repeated piece that is looked for
+MAX_UNIT = 24  # tokens of the longest repeated piece that counts as a loop
 
 
 class Loop(NamedTuple):
-    """`sequence[start : start + unit]` stands there `repeats` times in a row (after the last perhaps a part of it)."""
+    """`sequence[start : start + unit]` is repeated `repeats` times in a row; a part of it may follow."""
 
     start: int
     unit: int
@@ -23,13 +23,14 @@ def find_loop(
 ) -> Optional[Loop]:
     """The longest loop with at least `min_repeats` (2 or more) repeats and `min_length` tokens, or None.
 
-    Of equally long ones it is that of the shortest unit, then the first. A line without a loop takes some microseconds.
+    Of equally long loops it is the one with the shortest unit, then the first. A line without a loop takes a few
+    microseconds.
 
     >>> find_loop("so yes yes yes yes".split(), min_repeats=4)
     Loop(start=1, unit=1, repeats=4)
     """
     shortest = max(min_repeats, min_length)
-    least = -(-shortest * (min_repeats - 1) // min_repeats)  # tokens of a loop that have stood one unit earlier
+    least = -(-shortest * (min_repeats - 1) // min_repeats)  # tokens of a loop that also occur one unit earlier
     if len(sequence) - len(set(sequence)) < least:
         return None
     best: Optional[Loop] = None
@@ -44,9 +45,9 @@ def find_loop(
 
 
 def _recurring(sequence: Sequence[Hashable], reach: int, least: int) -> Iterator[Tuple[int, int]]:
-    """Stretches [begin, end) of at least `least` tokens that have each stood within `reach` tokens before.
+    """Ranges [begin, end) of at least `least` tokens that all occur also within the `reach` tokens before them.
 
-    A loop lies in one of them, but for its first unit.
+    Every loop without its first unit lies in one of these ranges.
     """
     begin, last = 0, {}
     for end, token in enumerate(sequence):
@@ -60,7 +61,7 @@ def _recurring(sequence: Sequence[Hashable], reach: int, least: int) -> Iterator
 
 
 def _loops(sequence: Sequence[Hashable], unit: int, begin: int, end: int) -> Iterator[Loop]:
-    """All stretches of tokens in [begin, end) that equal the ones `unit` before, as loops."""
+    """The loops in [begin, end): ranges of tokens that equal the tokens `unit` places earlier."""
     start = begin = max(begin, unit)
     for position in range(begin, end + 1):
         if position == end or sequence[position] != sequence[position - unit]:

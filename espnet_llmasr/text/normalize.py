@@ -33,9 +33,9 @@ def is_han(token: str) -> bool:
 
 
 def to_half_width(text: str) -> str:
-    """Full-width forms to ASCII, every apostrophe to ', invisible characters away, letter + accent to one character.
+    """Half-width ASCII, straight apostrophes, no invisible characters, and letter + accent as one character.
 
-    Unlike NFKC it leaves Han characters, superscripts and units as they are.
+    Unlike NFKC this does not change Han characters, superscripts and units.
     """
     if text.isascii():
         return text.replace("`", "'")
@@ -43,7 +43,7 @@ def to_half_width(text: str) -> str:
 
 
 def _to_half_width(match: "re.Match") -> str:
-    """`str.translate` of one character; of the whole line it takes four times as long."""
+    """`str.translate` of one character; for a whole line it would take four times as long."""
     return match[0].translate(_WIDTH)
 
 
@@ -53,10 +53,10 @@ def compose(text: str) -> str:
 
 
 def score_tokens(text: str) -> List[str]:
-    """Tokens of the mixed error rate: each Han character is one, the rest splits at blanks and punctuation.
+    """Tokens of the mixed error rate: Han characters, and the words between blanks and punctuation.
 
-    Lower case; an apostrophe stays only inside a word. The rate over these tokens is the WER of an English line, the
-    CER of a Mandarin line and the MER of a mixed one.
+    All are lower case; an apostrophe stays only inside a word. The error rate over these tokens is the WER of an
+    English line, the CER of a Mandarin line and the MER of a mixed one.
 
     >>> score_tokens("用Python写，don’t stop!")
     ['用', 'python', '写', "don't", 'stop']
@@ -69,7 +69,7 @@ def score_tokens(text: str) -> List[str]:
 
 
 def normalize(text: str) -> str:
-    """Canonical form: the score tokens with a blank only between two words that are not Han.
+    """Canonical form: the score tokens, with a blank only between two words that are not Han.
 
     >>> normalize("我 们 用 ＡＢＣ Python，好！")
     '我们用abc python好'

@@ -1,15 +1,15 @@
 """Digits and symbols written out as words: "The GPU costs $5." -> "The GPU costs five dollars."
 
-WeTextProcessing reads the numbers. It never sees the rest of an English line, where it would change much else ("U.S."
-to "US", "ZIP" to "zip"), and of a Mandarin line only the characters beside digits. What it reads wrongly is rewritten
-before.
-Known and left: "May 5 people" (a date), "60 m" (the letter), "30/30" (thirtieths), "1234" (a year, twelve thirty four).
+WeTextProcessing reads the numbers. It gets only the numbers of an English line, because it would change other words
+("U.S." to "US", "ZIP" to "zip"), and only the digits and their neighbours of a Mandarin line. Forms that it reads
+wrongly are rewritten first.
+Known errors: "May 5 people" (a date), "60 m" (the letter), "30/30" (thirtieths), "1234" (a year, twelve thirty four).
 """
 
 import re
 import unicodedata
 
-from espnet_llmasr.text import numerals_en, numerals_zh, roman
+from espnet_llmasr.text import numerals_en, numerals_zh
 from espnet_llmasr.text.normalize import HAN
 
 _FORMS = (  # superscripts, fractions, Roman and circled numbers, units in one character, wide currency signs
@@ -26,14 +26,14 @@ _MARK = re.compile(rf"[\d&+=@#%°¢×÷±{_FORMS}]").search
 def needs_words(line: str) -> bool:
     """True for a line in half width that `write_out` may change."""
     mark = _ASCII_MARK(line) if line.isascii() else _MARK(line)
-    return mark is not None or roman.has_roman(line) or numerals_en.has_title(line) or numerals_en.has_domain(line)
+    return mark is not None or numerals_en.needs_words(line)
 
 
 def write_out(line: str, lang: str) -> str:
-    """The line with words for its digits and symbols, all else as it is.
+    """The line with words for its digits and symbols; the rest does not change.
 
-    `lang` "en" is English; in any other language (zh, zh-en, yue, dialects) a line is English only if it has Latin and
-    no Han letters. Cantonese is written out like Mandarin, so with simplified 两 and 万.
+    With `lang` "en" the line is English; with any other language (zh, zh-en, yue, dialects) it is English only if it
+    has Latin letters and no Han characters. Cantonese is written out like Mandarin, with simplified 两 and 万.
 
     Raises:
         ValueError: the line has digits, and WeTextProcessing is not installed or cannot write its cache.

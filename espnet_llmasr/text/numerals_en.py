@@ -1,8 +1,12 @@
-"""English numbers, symbols and titles as words; see numerals.py."""
+"""English numbers, symbols and titles as words; see numerals.py.
+
+Roman numerals become digits first, if the word before them shows that they are numerals: "Chapter XII" -> "Chapter 12",
+"Henry VIII" -> "Henry the 8th". All others stay: "XL" is a size, "IV" a drip.
+"""
 
 import re
 
-from espnet_llmasr.text import roman, wetext
+from espnet_llmasr.text import wetext
 
 DOMAINS = "com|org|net|edu|gov"
 _ALWAYS = {"Mr": "Mister", "mr": "mister", "Mrs": "Missus", "mrs": "missus"}
@@ -42,10 +46,26 @@ _HINTS = ("Mr", *_BEFORE_A_NAME)
 _DOMAIN = re.compile(rf"\.(?=(?:{DOMAINS})\b)")
 _SIGN = re.compile(f"[{''.join(_SYMBOLS)}]")
 
+_ROMAN = "(?=[IVXL])(X{0,3}|XL)(IX|IV|V?I{0,3})(?![A-Za-z]|'(?!s))"  # to 49, of one letter or more
+_RULERS = (
+    "Henry|Louis|Charles|George|Edward|Richard|William|James|Elizabeth|Mary|Philip|Napoleon|Frederick|Alexander|"
+    "Nicholas|Catherine|Francis|Leo|Pius|Gregory|Innocent|Clement|Benedict|Paul|Urban|Otto|Ramses|Rameses|Ptolemy|"
+    "Christian|Leopold|Ferdinand|Alfonso|Gustav|Wilhelm|Boniface|Julius|John|Peter|Haakon|Harald|Olaf|Umberto|Selim"
+)
+_PARTS = "Book|Vol\\.|Volume|Part|Act|Scene|Canto|Section|Article|Appendix|War|Phase|Type|Class|Stage|Bowl|Title"
+_RULER = re.compile(rf"\b((?:{_RULERS}),?) (?=V\b|[A-Z][A-Z]){_ROMAN}")
+_PART = re.compile(rf"\b((?:{_PARTS}) (?=[A-Z][A-Z])|World War |[Cc]hapter ){_ROMAN}")
+_CHAPTER = re.compile(r"\b(chapter )(?=[ivxl])(x{0,3}|xl)(ix|iv|v?i{0,3})(?![a-z]|'(?!s))")
+_ROMAN_HINT = re.compile("[IVX](?:[IVXL]|(?<= V)\\b|(?<=War I)\\b)").search
+_TENS = ("", "X", "XX", "XXX", "XL")
+_ONES = ("", "I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX")
 
-def _ordinal(day: str) -> str:
-    ending = "th" if day[-2:-1] == "1" else {"1": "st", "2": "nd", "3": "rd"}.get(day[-1], "th")
-    return day + ending
+
+
+def _ordinal(number: str) -> str:
+    """ "3" -> "3rd"."""
+    ending = "th" if number[-2:-1] == "1" else {"1": "st", "2": "nd", "3": "rd"}.get(number[-1], "th")
+    return number + ending
 
 
 def _month(abbreviated: str) -> str:
@@ -59,13 +79,13 @@ def _dollars(match: "re.Match") -> str:
 
 
 def _magnitude(match: "re.Match") -> str:
-    """ "$5M" -> "$5 million"; "$5 thousand" it cannot read."""
+    """ "$5M" -> "$5 million"; WeTextProcessing cannot read "$5 thousand"."""
     letter = match[2].lower()
     return f"{match[1]},000" if letter == "k" else f"{match[1]} {'million' if letter == 'm' else 'billion'}"
 
 
 def _spelled(letters: str) -> str:
-    """ "AT" -> "A.T.", which can be no word."""
+    """ "AT" -> "A.T.", which no reader takes for a word."""
     return "".join(f"{letter}." for letter in letters) if len(letters) > 1 else letters
 
 
@@ -85,7 +105,7 @@ _REWRITES = [
         (r"(?<=\d) - (?=\d+ ?=)", " minus "),
         (r"(?<=\d) - (?=\d)|(?<=\.\d\d)-(?=\$)", " to "),  # prices before they become words
         (r"(\d)(?::00)? ?([AaPp])(?:\.[Mm]\.|[Mm]\b)", lambda m: f"{m[1]} {m[2].lower()}.m."),
-        # "October 5" would become "the fifth of october", which is not the order of the words
+        # WeTextProcessing would change the order of the words: "October 5" -> "the fifth of october"
         (rf"\b({_MONTH}) (\d\d?)(?:st|nd|rd|th)?\b(?![:%]|[.,-]\d)", lambda m: f"{_month(m[1])} {_ordinal(m[2])}"),
         (
             rf"(?:\bthe )?(?<![\d:/.,$£€-])\b(\d\d?)(?:st|nd|rd|th)? ({_MONTH})\b",
@@ -110,6 +130,23 @@ _REWRITES = [
 ]
 
 
+def has_roman(line: str) -> bool:
+    """True for a line that `roman_to_digits` may change."""
+    return "hapter " in line or not line.islower() and _ROMAN_HINT(line) is not None
+
+
+def roman_to_digits(line: str) -> str:
+    """ "Louis XIV read Chapter II" -> "Louis the 14th read Chapter 2"."""
+    line = _RULER.sub(lambda m: f"{m[1]} the {_ordinal(str(_value(m)))}", line)
+    for pattern in (_PART, _CHAPTER):
+        line = pattern.sub(lambda m: f"{m[1]}{_value(m)}", line)
+    return line
+
+
+def _value(match: "re.Match") -> int:
+    return 10 * _TENS.index(match[2].upper()) + _ONES.index(match[3].upper())
+
+
 def has_title(line: str) -> bool:
     """True for a line with "mr" or a title before a name."""
     if "mr" not in line and (line.islower() or not any(title in line for title in _HINTS)):
@@ -121,10 +158,15 @@ def has_domain(line: str) -> bool:
     return "." in line and _DOMAIN.search(line) is not None
 
 
+def needs_words(line: str) -> bool:
+    """True for a line with a Roman numeral, a title or a domain name that `write_out` may change."""
+    return has_roman(line) or has_title(line) or has_domain(line)
+
+
 def write_out(line: str) -> str:
     """ "AT&T paid $5.50 in the 1990s" -> "A.T. and T paid five dollars and fifty cents in the nineteen nineties"."""
-    if roman.has_roman(line):
-        line = roman.to_digits(line)
+    if has_roman(line):
+        line = roman_to_digits(line)
     if has_title(line):
         line = _TITLE.sub(lambda m: _ALWAYS.get(m[1]) or _BEFORE_A_NAME[m[2]], line)
     if has_domain(line):
@@ -156,6 +198,6 @@ def _plural(number: str) -> str:
 
 def _read(match: "re.Match") -> str:
     words = wetext.english(match[0])
-    if words.startswith("thousand"):  # its reading of "1,234"
+    if words.startswith("thousand"):  # WeTextProcessing reads "1,234" so
         words = f"one {words}"
     return f"{words} " if _before_a_letter(match) else words

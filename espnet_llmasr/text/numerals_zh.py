@@ -20,7 +20,7 @@ _SYMBOLS = {
 }
 _SIGN = re.compile(f"[{''.join(_SYMBOLS)}]")
 _LATIN = r"(?:[A-Za-z0-9 :/%$£€¥°+=×÷±~-]|(?<=\d)[.,](?=\d)|\.(?=\d))*"
-# Digits and the words beside them: 第, 零下, 平方公里. The less is read, the faster, and the oftener it is remembered.
+# Digits and the words beside them: 第, 零下, 平方公里. Short pieces are fast, and the memory of results serves them often.
 _NUMBER = re.compile(rf"[{HAN}]{{0,2}}(?:{_LATIN}\d{_LATIN}[{HAN}]{{0,4}})+")
 _AND = re.compile(r"(?<=[A-Za-z]) ?& ?(?=[A-Za-z])")
 _NUMERALS = "零〇一二三四五六七八九十百千万亿点两"
@@ -38,17 +38,17 @@ def _by_digit(number: str) -> str:
 
 
 def _range(match: "re.Match") -> str:
-    """ "3-5" -> "3到5", "1990-2000" by digits; downwards it is a score: "3-2" -> "3比2"."""
+    """ "3-5" -> "3到5", "1990-2000" by digits; a falling range is a score: "3-2" -> "3比2"."""
     first, last = match[1], match[2]
     joint = "到" if int(first) < int(last) else "比"
     return f"{_by_digit(first)}{joint}{_by_digit(last)}" if len(first) == len(last) == 4 else f"{first}{joint}{last}"
 
 
 _RANGE = re.compile(r"(?<![\d.-])([1-9]\d*)-([1-9]\d*)(?![\d.-])")
-# What WeTextProcessing reads as 二: it knows few measure words, and none in traditional script. It reads 第2名 as 第两名.
+# WeTextProcessing reads 2 as 二 before these: it knows few measure words, and no traditional ones. 第2名 becomes 第两名.
 _TWO = "倍次部组項组项公辆起则成國国個隻條張塊週萬輛間層場種歲顆對雙份句段道把座届批款"
 _REWRITES = [
-    # "1998 年" is no year for WeTextProcessing, and "50 %" no number of percent
+    # WeTextProcessing does not read "1998 年" as a year, nor "50 %" as a percentage
     (re.compile(rf"(?<=[{HAN}]) (?=\d)|(?<=[\d%]) (?=[{HAN}%℃°])"), ""),
     (re.compile(r"(?<![\d.,])\d{1,3}(?:,\d{3})+(?!\d)"), lambda m: m[0].replace(",", "")),
     (re.compile(r"(?<=\d),(?=\d)"), ", "),
@@ -86,7 +86,7 @@ def write_out(line: str) -> str:
 
 
 def _read(match: "re.Match") -> str:
-    """Digits as words; a blank at the edge, which WeTextProcessing takes away, stays."""
+    """Digits as words; keeps a blank at the edge, which WeTextProcessing would remove."""
     core = match[0].strip()
     words = wetext.mandarin(core)
     if "减" in words and "减" not in core and "=" not in core:

@@ -1,4 +1,4 @@
-"""Units of the CTC pretraining: phones of Chinese, English and mixed lines, or characters as the alternative."""
+"""Labels of the CTC pretraining: phones of Chinese, English and mixed lines, or characters as the alternative."""
 
 import re
 import unicodedata
@@ -12,7 +12,7 @@ from espnet_llmasr.text.inventories import INVENTORIES, IPA, han_table, read_tok
 from espnet_llmasr.text.normalize import HAN, normalize, to_half_width
 
 BLANK, UNKNOWN, SPACE = "<blank>", "<unk>", "<space>"
-WORDS_KEPT = 200_000  # words whose phones are remembered, about 40 MB; then the memory starts afresh
+WORDS_KEPT = 200_000  # words whose phones are remembered, about 40 MB; the memory is emptied when it is full
 
 _HAN_RUN = re.compile(f"[{HAN}]+")
 _ACCENTED = re.compile("[\u00c0-\u024f\u1e00-\u1eff]")
@@ -24,7 +24,7 @@ _PIECE = re.compile(
 )
 
 
-# Letters that are no letter with an accent; a capital gives one capital, so that no word looks like an acronym.
+# Letters without a base letter; a capital gives only one capital, otherwise the word would look like an acronym.
 _SPELLED = dict(zip("æœøłđðþßıÆŒØŁĐÐÞ", "ae oe o l d d th ss i Ae Oe O L D D Th".split()))
 
 
@@ -37,9 +37,9 @@ class Phonemizer:
     """Text -> phones of an inventory: `zh_en` (the default), `zh_en_yue` or `shared_ipa`, see text.inventories.
 
     `zh_en` has 21 initials and tonal finals (lower case; tone 1-5 on the final, 5 is neutral) and 39 ARPAbet phones
-    without stress (upper case). Punctuation is silent. Digits, other scripts and Han characters without a reading give
-    `<unk>`, one each, so text must be normalised first. Case tells acronyms from words, except in an English line that
-    is all capitals.
+    without stress (upper case). Punctuation gives no phone. Each digit, letter of another script and Han character
+    without a reading gives one `<unk>`, so text must be normalised first. Capitals mark acronyms, except in an English
+    line that is all capitals.
 
     >>> Phonemizer()("用 Python")
     ['iong4', 'P', 'AY', 'TH', 'AA', 'N']
@@ -61,7 +61,7 @@ class Phonemizer:
         self._readers: Dict[str, HanReader] = {}
 
     def __reduce__(self):
-        """Another process reads the tables itself."""
+        """Pickles only the name: another process reads the tables itself."""
         return type(self), (self.inventory,)
 
     @property
@@ -96,7 +96,7 @@ class Phonemizer:
         return self._readers[lang]
 
     def _plain(self, text: str, han: HanReader) -> Optional[List[str]]:
-        """The same as `_mixed`, but fast, for a run of Han characters or known words parted by blanks; else None."""
+        """A fast `_mixed` for a run of Han characters, or for known words between blanks; None for other lines."""
         if not text.isascii():
             return han(text) if _HAN_RUN.fullmatch(text) else None
         words = text.split()
@@ -137,17 +137,17 @@ class Phonemizer:
 
 
 def _only_articles(words: List[str]) -> bool:
-    """True if each "a" stands before a word of two letters or more."""
+    """True if a word of two letters or more follows each "a"."""
     return all(len(following) > 1 for word, following in zip(words, [*words[1:], ""]) if word == "a")
 
 
 def _is_word(piece: Optional["re.Match"]) -> bool:
-    """True for an English word of two letters or more: "a" before it is the article, elsewhere the letter."""
+    """True for an English word of two letters or more: "a" before it is the article, otherwise the letter."""
     return piece is not None and piece["word"] is not None and len(piece[0]) > 1
 
 
 class Characters:
-    """Text -> characters of its canonical form, `<space>` between two Latin words; the unit the paper ablates.
+    """Text -> characters of its canonical form, `<space>` between two Latin words; the paper's ablation.
 
     Raises:
         ValueError: the list does not begin with `<blank> <unk>`, names a token twice, or holds a longer token.
@@ -166,8 +166,8 @@ class Characters:
     @classmethod
     def from_text(cls, lines: Iterable[str]) -> "Characters":
         """The characters of a corpus in code point order."""
-        found = {character for line in lines for character in normalize(line)}
-        return cls([BLANK, UNKNOWN, *sorted(SPACE if c == " " else c for c in found)])
+        characters = {character for line in lines for character in normalize(line)}
+        return cls([BLANK, UNKNOWN, *sorted(SPACE if c == " " else c for c in characters)])
 
     @property
     def tokens(self) -> List[str]:
@@ -176,15 +176,14 @@ class Characters:
     def __call__(self, text: str, lang: str = "") -> List[str]:
         """ "好 it is" -> ["好", "i", "t", "<space>", "i", "s"]; a character outside the list gives `<unk>`.
 
-        The language does not matter; it is taken for the sake of one signature with `Phonemizer`.
+        The language has no effect; it gives `Characters` and `Phonemizer` the same signature.
         """
-        units = (SPACE if c == " " else c for c in normalize(text))
-        return [unit if unit in self._known else UNKNOWN for unit in units]
+        labels = (SPACE if c == " " else c for c in normalize(text))
+        return [label if label in self._known else UNKNOWN for label in labels]
 
 
-def make_units(unit: str, lines: Iterable[str] = (), inventory: str = "zh_en") -> Union[Phonemizer, Characters]:
-    """Units by name, to be called with a line and its language: "phone" (a fixed inventory) or "char" (the characters
-    found in `lines`).
+def make_labelizer(unit: str, lines: Iterable[str] = (), inventory: str = "zh_en") -> Union[Phonemizer, Characters]:
+    """(line, language) -> labels, for the unit "phone" (a fixed inventory) or "char" (the characters of `lines`).
 
     Raises:
         ValueError: unknown unit or inventory.
@@ -197,5 +196,5 @@ def make_units(unit: str, lines: Iterable[str] = (), inventory: str = "zh_en") -
 
 
 def min_frames(labels: Sequence[str]) -> int:
-    """Encoder frames that CTC needs: one per label and one blank between two equal neighbours."""
+    """Number of encoder frames that CTC needs: one per label, and a blank between two equal neighbours."""
     return len(labels) + sum(map(eq, labels, labels[1:]))

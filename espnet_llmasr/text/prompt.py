@@ -9,7 +9,7 @@ import torch
 
 INSTRUCTION = "Transcribe the speech into text."
 SPEECH = "<speech>"
-SPEECH_ID = -1  # stands for speech in token sequences; never reaches the embedding table, no vocabulary entry needed
+SPEECH_ID = -1  # marks speech in token sequences; it never reaches the embedding table, so it needs no token
 IGNORE_ID = -100  # positions without loss, as in Hugging Face and torch
 
 
@@ -21,7 +21,7 @@ class Prompt:
         instruction: the user's text before the speech.
         system: optional system message.
     Raises:
-        ValueError: the tokenizer has no chat template, or the placeholder stands in the prompt not exactly once.
+        ValueError: the tokenizer has no chat template, or the prompt does not have exactly one placeholder.
     """
 
     def __init__(self, tokenizer, instruction: str = INSTRUCTION, system: Optional[str] = None):
@@ -35,8 +35,8 @@ class Prompt:
         )
         if text.count(SPEECH) != 1:
             raise ValueError(
-                f"the prompt has {text.count(SPEECH)} times {SPEECH}, expected once: {text!r}: leave it out of the "
-                "instruction and the system message, and take an LLM whose chat template passes it on"
+                f"the prompt has {text.count(SPEECH)} times {SPEECH}, expected once: {text!r}: remove it from the "
+                "instruction and the system message, and take an LLM whose chat template keeps it"
             )
         before, _, after = text.partition(SPEECH)
         self.ids: List[int] = self._encode(before) + [SPEECH_ID] + self._encode(after)
@@ -61,5 +61,5 @@ def expand_speech(prompt: torch.Tensor, num_speech: int) -> torch.Tensor:
 
 
 def labels_for(prompt: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """Labels of the sequence [prompt, target]: ignored on the (expanded) prompt, the ids themselves on the target."""
+    """Labels of the sequence [prompt, target]: IGNORE_ID on the (expanded) prompt, the ids on the target."""
     return torch.cat([torch.full_like(prompt, IGNORE_ID), target])

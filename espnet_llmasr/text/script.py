@@ -4,7 +4,7 @@ from functools import lru_cache
 
 
 def simplified(text: str) -> str:
-    """ "我們的電腦" -> "我们的电脑"; by phrases, so 乾隆 stays.
+    """ "我們的電腦" -> "我们的电脑"; converts phrases, so 乾隆 does not change.
 
     Raises:
         ValueError: OpenCC is not installed.

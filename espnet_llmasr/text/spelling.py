@@ -1,7 +1,7 @@
-"""The network of the package g2p_en (github.com/Kyubyong/g2p, Apache 2.0), which guesses the phones of a word.
+"""The network of the package g2p_en (github.com/Kyubyong/g2p, Apache 2.0), which predicts the phones of a word.
 
-Its weights are read from the installed package. Importing that would also import nltk and inflect, which its other
-parts need: 180 MB and 2 s.
+The weights are read from the installed package without importing it: the import would load nltk and inflect, which
+takes 180 MB and 2 s.
 """
 
 import importlib.util
@@ -21,7 +21,7 @@ PHONES = ["<pad>", "<unk>", "<s>", "</s>", *sorted([*_STRESSED, *_CONSONANTS, "U
 
 
 class Gru:
-    """A gated recurrent unit (Cho et al., 2014) over symbols; its reset gate acts behind the product, as in cuDNN."""
+    """A gated recurrent unit (Cho et al., 2014) over symbols; the reset gate comes after the product, as in cuDNN."""
 
     def __init__(self, weights, name: str):
         parts = ("emb", "w_ih", "w_hh", "b_ih", "b_hh")
@@ -38,7 +38,7 @@ class Gru:
 
 
 class SpellingNetwork:
-    """Encoder and decoder, each one GRU; the most likely phone at each step."""
+    """Encoder and decoder of one GRU each; greedy decoding."""
 
     def __init__(self):
         folder = Path(importlib.util.find_spec("g2p_en").submodule_search_locations[0])
@@ -48,7 +48,7 @@ class SpellingNetwork:
         self.numbers = {letter: number for number, letter in enumerate(LETTERS)}
 
     def predict(self, word: str) -> List[str]:
-        """Phones with stress of a word in small letters; any other character counts as unknown."""
+        """Phones with stress of a lower-case word; any other character counts as unknown."""
         state = np.zeros(self.w_out.shape[1], np.float32)
         for letter in (*word, "</s>"):
             state = self.encoder.step(self.numbers.get(letter, self.numbers["<unk>"]), state)

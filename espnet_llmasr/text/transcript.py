@@ -1,4 +1,4 @@
-"""The canonical form of a training transcript, in one of two styles, and what its phonemes are made from."""
+"""The canonical form of a training transcript in one of two styles, and the text that its phonemes are made from."""
 
 import re
 from typing import Tuple
@@ -11,14 +11,14 @@ from espnet_llmasr.text.script import simplified
 
 STYLES = ("plain", "formatted")
 
-# Full-width forms to ASCII, but for the punctuation that belongs to Chinese.
+# Full-width forms to ASCII, except the punctuation of Chinese.
 _HALF_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F) if chr(code) not in "！（），：；？～"}
 _TIDIED = {**_HALF_WIDTH, **APOSTROPHES, **INVISIBLE}
 _CJK = rf"{HAN}\u3001-\u3006\u3008-\u3011\u3014-\u301f！（），：；？～"
 _BLANK_IN_HAN = re.compile(rf"(?<=[{_CJK}]) (?=[{_CJK}])")
 _PAUSE = re.compile(rf"([{HAN}])[^\w,.!?;:，。！？；：、…—]*[,.!?;:，。！？；：、…—]\W*(?=([{HAN}]))").findall
 _HAS_HAN = re.compile(f"[{HAN}]").search
-# Each begins with the rarest sign it needs: that is ten times as fast.
+# Each pattern begins with the rarest character it needs, which makes it ten times as fast.
 _CAPITAL = "[A-Z\u00c0-\u00de\u0100-\u024f\u1e00-\u1eff]"
 _ACRONYM = re.compile(f"{_CAPITAL}(?<=['A-Za-z\u00c0-\u024f\u1e00-\u1eff].)").search  # GPU, ChatGPT, O'Brien
 _DOTTED = re.compile(r"\.(?<=[A-Za-z]\.)[A-Za-z]\.").search  # U.S.
@@ -28,19 +28,20 @@ _APOSTROPHE = re.compile(  # 'em, goin' and B'day, but not I'm, Joe's
 
 
 class Transcript:
-    """Line as its owners publish it, and its language -> (text, spoken).
+    """A line of a corpus and its language -> (text, pronunciation_text).
 
     plain: `text` is `normalize` of the line with its digits and symbols written out: no punctuation, lower-case Latin,
-    no blanks between Han characters. formatted: `text` is the line as written, tidied; case, punctuation, digits stay.
-    Traditional characters become simplified ones where `lang` is zh; Cantonese (yue) stays as written.
+    no blanks between Han characters. formatted: `text` is the tidied line; case, punctuation and digits do not change.
+    Traditional characters become simplified ones if `lang` is zh; Cantonese (yue) does not change.
 
-    `spoken` is what phonemes are made from when those of `text` would be others: the line written out, with its case
-    (GPU, U.S., goin'), or with the marks that keep its Han characters from being read as one phrase (宣布了，结果 is
-    not 了结). It is "" when `text` will do.
+    `pronunciation_text` is the text that phonemes are made from, if `text` would give other phonemes: the line written
+    out, with its case (GPU, U.S., goin'), or with the punctuation that separates Han characters of different phrases
+    (宣布了，结果 is not 了结). It is "" if `text` gives the same phonemes.
 
-    A line of several words without a lower-case letter is of a corpus without case (LibriSpeech, GigaSpeech), so it is
-    lower-cased in both styles: nobody writes lines of acronyms only, and the Phonemizer decides likewise. One such word
-    ("YES", "GPU") may be either: it is lower-cased if nothing else is on the line, and `spoken` keeps its capitals.
+    A line of several words without a lower-case letter comes from a corpus without case (LibriSpeech, GigaSpeech) and
+    becomes lower case in both styles, because no line consists of acronyms only; the Phonemizer follows the same rule.
+    A single such word ("YES", "GPU") may be either. It becomes lower case if it is alone on the line, and
+    `pronunciation_text` keeps its capitals.
 
     Raises:
         ValueError: unknown style; at a call, see `numerals.write_out` and `simplified`.
@@ -58,15 +59,15 @@ class Transcript:
 
     @staticmethod
     def _plain(text: str, lang: str) -> Tuple[str, str]:
-        line = _without_shouting(_half_width(text))
+        line = _lower_all_caps(_half_width(text))
         if needs_words(line):
             line = write_out(_BLANK_IN_HAN.sub("", " ".join(line.split())), lang)
         return normalize(line), tidy(line) if _is_read_by_form(line, lang) else ""
 
     @staticmethod
     def _formatted(text: str, lang: str) -> Tuple[str, str]:
-        line = _without_shouting(tidy(text))
-        shown = line.lower() if _is_shouted_word(line) else line
+        line = _lower_all_caps(tidy(text))
+        shown = line.lower() if _is_all_caps_word(line) else line
         half = _half_width(line)
         written = write_out(half, lang)
         if written == half and shown == line:
@@ -90,19 +91,19 @@ def _half_width(line: str) -> str:
     return line if line.isascii() and "`" not in line else to_half_width(line.replace("，", "， "))
 
 
-def _without_shouting(line: str) -> str:
-    shouted = line.isupper() and len(line.split()) > 1 and not _HAS_HAN(line)
-    return line.lower() if shouted else line
+def _lower_all_caps(line: str) -> str:
+    all_caps = line.isupper() and len(line.split()) > 1 and not _HAS_HAN(line)
+    return line.lower() if all_caps else line
 
 
-def _is_shouted_word(line: str) -> bool:
+def _is_all_caps_word(line: str) -> bool:
     return line.isupper() and len(line) > 1 and line.replace("'", "").isalpha() and not _HAS_HAN(line)
 
 
 def _is_read_by_form(line: str, lang: str) -> bool:
-    """True where the Phonemizer may hear capitals, dots, apostrophes or pauses that `normalize` takes away.
+    """True if capitals, dots, apostrophes or pauses that `normalize` removes may change the phonemes.
 
-    It errs on that side: it knows nothing of the words in the dictionary, and of phrases only the pairs.
+    True is the safe answer: the rule does not look words up in the dictionary, and knows only pairs of phrases.
     """
     return bool(
         ("'" in line and _APOSTROPHE(line))

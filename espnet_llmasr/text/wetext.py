@@ -1,14 +1,14 @@
 """WeTextProcessing (github.com/wenet-e2e/WeTextProcessing, Apache 2.0): two functions for transcripts, one for scores.
 
-`english` and `mandarin` read short pieces of training text. The defaults of Mandarin delete 啊 and 呃, delete erhua and
-turn traditional characters into simplified ones, and options count only when the grammar is built anew, which takes
-2 s. So it is built once per user and version, into $ESPNET_LLMASR_CACHE (default ~/.cache/espnet_llmasr). English has
-no options.
+`english` and `mandarin` write out numbers in short pieces of training text. The default grammar of Mandarin deletes 啊
+and 呃, deletes erhua and simplifies traditional characters. Its options have an effect only when the grammar is built,
+which takes 2 s. Our grammar is therefore built once per user and version, into $ESPNET_LLMASR_CACHE (default
+~/.cache/espnet_llmasr). English has no options.
 
-`shipped` reads whole lines with the FSTs of the installed package as they are, for the normaliser routes. The package
-builds an FST that it lacks into its own folder; here that is an error, so nothing is ever written there.
+`run_fst` applies the FSTs of the installed package to whole lines, for the normaliser routes. The package would build
+a missing FST into its own folder; here that is an error, so nothing is ever written there.
 
-All are slow (1-20 ms for a number), so each grammar is loaded at its first use and remembers what it has read.
+All are slow (1-20 ms for a number), so each grammar is loaded at its first use and its results are remembered.
 """
 
 import logging
@@ -25,47 +25,49 @@ from espnet_llmasr.text.normalize import to_half_width
 
 MEMO = 1 << 16
 OPTIONS = dict(remove_interjections=False, remove_erhua=False, traditional_to_simple=False, remove_puncts=False)
-SHIPPED = {  # name of the FSTs in the wheel -> module and class that read them
+FSTS = {  # name of the FSTs in the wheel -> module and class that apply them
     "en_tn": ("tn.english.normalizer", "Normalizer"),
     "zh_tn": ("tn.chinese.normalizer", "Normalizer"),
     "zh_itn": ("itn.chinese.inverse_normalizer", "InverseNormalizer"),
 }
-PROVEN = ("1.2.0",)
-"""Versions for which tests/text/routes prove that the routes' short cuts change nothing; others get every line."""
+VERIFIED_VERSIONS = ("1.2.0",)
+"""Versions for which tests/text/routes verify that the routes' short cuts change nothing; others get every line."""
 
 _UNREADABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
-WHOLE = 600  # characters of a line that is read as one: 1.5 s; few utterances of 30 s have more, loops have
+MAX_CHARS = 600  # of a line that is read at once, in 1.5 s; an utterance of 30 s rarely has more, a loop often
 _PIECE = re.compile(".{1,150}(?: |$)|.{150}")
 
 
 def english(piece: str) -> str:
-    """ "$5 million" -> "five million dollars"; a number of a loop can be as long as a line."""
-    return shipped("en_tn", piece)
+    """ "$5 million" -> "five million dollars"; in a loop a number can be as long as a line."""
+    return run_fst("en_tn", piece)
 
 
 @lru_cache(MEMO)
 def mandarin(piece: str) -> str:
-    """ "共有300人" -> "共有三百人"; Latin words stay."""
+    """ "共有300人" -> "共有三百人"; Latin words do not change."""
     return _own_mandarin().normalize(piece)
 
 
-def shipped(name: str, line: str) -> str:
-    """A line (half width, without control characters) through the FSTs of that name in the wheel.
+def run_fst(name: str, line: str) -> str:
+    """The output of the FSTs of that name in the wheel for a line (half width, without control characters).
 
-    What is longer than `WHOLE` is read in pieces, cut at blanks if it has any; those of a loop are equal: read once.
+    A line longer than `MAX_CHARS` is read in pieces, cut at blanks if it has any. The pieces of a loop are equal, so
+    they are read only once.
     """
-    if len(line) <= WHOLE:
-        return _shipped(name, line)
-    return " ".join(_shipped(name, piece) for piece in _PIECE.findall(line))
+    if len(line) <= MAX_CHARS:
+        return run_piece(name, line)
+    return " ".join(run_piece(name, piece) for piece in _PIECE.findall(line))
 
 
 @lru_cache(MEMO)
-def _shipped(name: str, line: str) -> str:
-    return _grammar(name).normalize(line)
+def run_piece(name: str, piece: str) -> str:
+    """The output of the FSTs of that name for at most `MAX_CHARS` characters; it is remembered."""
+    return load_fsts(name).normalize(piece)
 
 
 def readable(text: str) -> str:
-    """A line as scores compare it, half width and lower case, so that neither decides what the FSTs make of it.
+    """A line in half width and lower case, so that its form does not change the output of the FSTs.
 
     Control characters and lone surrogates, which the FSTs cannot read, become blanks.
     """
@@ -73,14 +75,19 @@ def readable(text: str) -> str:
 
 
 def rows(package: str, tables: str) -> List[List[str]]:
-    """Rows of tables that the package "tn" or "itn" ships, split at tabs; `tables` is a pattern of their paths."""
+    """Rows of tables in the package "tn" or "itn", split at tabs; `tables` is a pattern of their paths."""
     lines = (path.read_text(encoding="utf-8").split("\n") for path in sorted(_folder(package).glob(tables)))
     return [line.strip("\r").split("\t") for part in lines for line in part if line]
 
 
 @lru_cache(None)
-def _grammar(name: str):
-    module, normalizer = SHIPPED[name]
+def load_fsts(name: str):
+    """The object of WeTextProcessing that applies the FSTs of that name in the wheel.
+
+    Raises:
+        ValueError: WeTextProcessing is not installed, or its wheel lacks the FSTs.
+    """
+    module, normalizer = FSTS[name]
     reader = getattr(_import(module), normalizer)
     package = module.partition(".")[0]
     for part in ("tagger", "verbalizer"):
@@ -122,7 +129,7 @@ def _import(name: str):
 
 
 def cache_dir() -> Path:
-    """Where the Mandarin grammar of the installed version lies or will lie."""
+    """The folder of the Mandarin grammar for the installed version, whether it exists or not."""
     root = os.environ.get("ESPNET_LLMASR_CACHE")
     if not root:
         root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "espnet_llmasr"
@@ -130,9 +137,9 @@ def cache_dir() -> Path:
 
 
 def _mandarin_fsts(normalizer) -> Path:
-    """The folder of the Mandarin grammar; built beside its place and renamed, so that nobody reads half a file.
+    """The folder of the Mandarin grammar. It is built under a temporary name and renamed when it is complete.
 
-    When several processes build at once the first one's work stays, and the others remove theirs.
+    When several processes build it at once, the result of the first one stays, and the others remove theirs.
 
     Raises:
         ValueError: the folder cannot be written.
@@ -148,7 +155,7 @@ def _mandarin_fsts(normalizer) -> Path:
             _publish(built, final)
     except OSError as error:
         raise ValueError(
-            f"cannot write {final} ({error.strerror}): set ESPNET_LLMASR_CACHE to a folder that can be written"
+            f"cannot write {final} ({error.strerror}): set ESPNET_LLMASR_CACHE to a folder with write permission"
         ) from error
     return final
 

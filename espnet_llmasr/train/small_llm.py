@@ -1,26 +1,36 @@
-"""A tiny Qwen3 and its tokenizer, trained on the training text: stands in for Qwen3-1.7B where none can be had.
+"""The LLM files of a training: of a released LLM, or of a tiny Qwen3 that is trained on the transcripts.
 
-A real LLM can copy text from its context; a tiny one must learn it, or nothing can be aligned to it while it is frozen.
-It is therefore trained on the chat prompt in which random words stand in the place of speech and are to be repeated.
-S tokens of a sequence.
+The tiny Qwen3 replaces Qwen3-1.7B in the miniature. A released LLM can copy text from its context; a tiny one must
+learn this first, otherwise no adaptor can be aligned to it while it is frozen. The tiny LLM is therefore trained on the
+chat prompt with random words in the place of speech, which it has to repeat. S tokens of a sequence.
 """
 
 import logging
 import random
 import re
 import time
+from pathlib import Path
 from typing import List
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch.nn.utils.rnn import pad_sequence
-from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedTokenizerFast,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+    set_seed,
+)
 
+from espnet_llmasr.files import PathLike, atomic_path, read_scp
 from espnet_llmasr.text.prompt import IGNORE_ID, INSTRUCTION, SPEECH_ID, Prompt
 
-UNIT = re.compile(r"[A-Za-z']+|[^\sA-Za-z']")
+WORD = re.compile(r"[A-Za-z']+|[^\sA-Za-z']")
+ENOUGH = 0.01  # copy loss at which the training of the tiny LLM ends early
 END, PAD = "<|im_end|>", "<|endoftext|>"
-CHAT_WEIGHT = 1000
+CHAT_WEIGHT = 1000  # copies of the prompt in the text of the tokenizer, so that the prompt takes few tokens
 CHAT_TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
@@ -38,7 +48,7 @@ def train_tokenizer(lines: List[str], vocab_size: int) -> PreTrainedTokenizerFas
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    chat = [f"user assistant {INSTRUCTION}"] * CHAT_WEIGHT  # so that the prompt takes few tokens
+    chat = [f"user assistant {INSTRUCTION}"] * CHAT_WEIGHT
     tokenizer.train_from_iterator([*lines, *chat], trainer)
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, eos_token=END, pad_token=PAD, chat_template=CHAT_TEMPLATE
@@ -65,24 +75,24 @@ def build(tokenizer, hidden_size: int, num_layers: int) -> Qwen3ForCausalLM:
 
 
 class CopyTask:
-    """Random examples: a word string stands where speech will stand, and is to be repeated.
+    """Random examples: the prompt holds a string of words in the place of speech, and the target repeats it.
 
     Half of the strings are lines of the corpus, half are one to five random Latin words and Han characters.
     """
 
     def __init__(self, lines: List[str], prompt: Prompt, rng: random.Random):
         self.lines, self.prompt, self.rng = lines, prompt, rng
-        self.units = sorted({unit for line in lines for unit in UNIT.findall(line)})
+        self.words = sorted({word for line in lines for word in WORD.findall(line)})
 
     def text(self) -> str:
         """A line to repeat."""
         if self.rng.random() < 0.5:
             return self.rng.choice(self.lines)
-        units = self.rng.choices(self.units, k=self.rng.randint(1, 5))
-        return " ".join("".join(f" {unit} " if unit.isascii() else unit for unit in units).split())
+        words = self.rng.choices(self.words, k=self.rng.randint(1, 5))
+        return " ".join("".join(f" {word} " if word.isascii() else word for word in words).split())
 
     def example(self):
-        """Token ids (S,) and labels (S,), ignored outside the transcript and end token."""
+        """Token ids (S,) and labels (S,), which are IGNORE_ID outside the transcript and the end token."""
         target = self.prompt.target(self.text())
         place = self.prompt.ids.index(SPEECH_ID)
         context = self.prompt.ids[:place] + target[:-1] + self.prompt.ids[place + 1 :]
@@ -95,8 +105,8 @@ class CopyTask:
         return pad_sequence(ids, batch_first=True), mask, pad_sequence(labels, True, IGNORE_ID)
 
 
-def train(model, task: CopyTask, num_updates: int, batch_size: int, max_lr: float, enough: float = 0.01) -> float:
-    """Adam with a one-cycle learning rate until the loss stays below `enough`; returns its running mean."""
+def train(model, task: CopyTask, num_updates: int, batch_size: int, max_lr: float) -> None:
+    """AdamW with a one-cycle learning rate until the running mean of the loss is below `ENOUGH`."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=max_lr, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr, total_steps=num_updates, pct_start=0.1)
     model.train()
@@ -110,9 +120,51 @@ def train(model, task: CopyTask, num_updates: int, batch_size: int, max_lr: floa
         schedule.step()
         optimizer.zero_grad()
         mean = loss.item() if update == 1 else 0.9 * mean + 0.1 * loss.item()
-        if time.monotonic() - shown > 5 or update == num_updates or mean < enough:
+        if time.monotonic() - shown > 5 or update == num_updates or mean < ENOUGH:
             shown = time.monotonic()
             logging.info("update %d/%d copy loss %.4f", update, num_updates, mean)
-        if mean < enough:
+        if mean < ENOUGH:
             break
-    return mean
+
+
+def train_llm(
+    text: PathLike,
+    vocab_size: int,
+    hidden_size: int,
+    num_layers: int,
+    num_updates: int,
+    batch_size: int,
+    max_lr: float,
+    seed: int,
+):
+    """Tokenizer and tiny LLM trained on the transcripts of a Kaldi table."""
+    set_seed(seed)
+    lines = sorted(set(read_scp(text).values()))
+    tokenizer = train_tokenizer(lines, vocab_size)
+    model = build(tokenizer, hidden_size, num_layers)
+    logging.info("tiny Qwen3: %d parameters, %d tokens", model.num_parameters(), len(tokenizer))
+    task = CopyTask(lines, Prompt(tokenizer), random.Random(seed))
+    train(model, task, num_updates, batch_size, max_lr)
+    return tokenizer, model
+
+
+def load_llm(name: str):
+    """Tokenizer and model in fp32 of a chat LLM: a name on the hub, or a directory.
+
+    Raises:
+        ValueError: a directory without config.json, or a tokenizer without chat template.
+    """
+    if name.startswith((".", "/")) and not Path(name, "config.json").is_file():
+        raise ValueError(f"--llm {name} has no config.json: give the directory of an LLM, or its name on the hub")
+    tokenizer = AutoTokenizer.from_pretrained(name)
+    model = AutoModelForCausalLM.from_pretrained(name, dtype=torch.float32)
+    Prompt(tokenizer)  # a tokenizer without chat template is refused here, not first in the training
+    return tokenizer, model
+
+
+def save_llm(output_dir: Path, tokenizer, model) -> None:
+    """Writes the files of the LLM; llm.pth comes last, so that its presence means that all are complete."""
+    tokenizer.save_pretrained(output_dir)
+    model.config.save_pretrained(output_dir)
+    with atomic_path(output_dir / "llm.pth") as path:
+        torch.save(model.state_dict(), path)

@@ -1,4 +1,4 @@
-"""Speech from wav.scp in batches, outside a training loop: statistics, CKA checks, decoding."""
+"""Reads speech from wav.scp: single files, a table for ESPnet, and batches for statistics, CKA and decoding."""
 
 from collections.abc import Mapping
 from typing import Container, Dict, Iterator, List, Optional, Tuple
@@ -15,10 +15,10 @@ Batch = Tuple[List[str], torch.Tensor, torch.Tensor]
 
 
 def read_audio(uid: str, entry: str, sample_rate: int) -> np.ndarray:
-    """float32 mono samples (N,) of an entry of wav.scp, in whatever rate and channels it was recorded.
+    """float32 mono samples (N,) at `sample_rate` Hz of an entry of wav.scp with any rate and number of channels.
 
     Raises:
-        ValueError: missing, damaged, empty, NaN.
+        ValueError: the audio is missing, damaged or empty, or has a NaN.
     """
     try:
         return audio.read(entry, sample_rate)
@@ -27,7 +27,7 @@ def read_audio(uid: str, entry: str, sample_rate: int) -> np.ndarray:
 
 
 class AudioTable(Mapping):
-    """wav.scp as a training reads it: ESPnet's data type "audio_16000" (or another rate in Hz).
+    """wav.scp as a mapping of ids to samples, for ESPnet's data type "audio_16000" (or another rate in Hz).
 
     Raises:
         ValueError: an id occurs twice.
@@ -58,7 +58,7 @@ def speech_batches(
     """Utterances of similar length: ids, speech (B, N) right-padded, lengths (B,).
 
     Raises:
-        ValueError: no utterance, one without a number of frames, or audio that cannot be read.
+        ValueError: no utterances, an utterance without a number of frames, or audio that cannot be read.
     """
     unknown = [uid for uid in wavs if uid not in num_frames]
     if unknown:
@@ -69,10 +69,10 @@ def speech_batches(
 
 
 def shard(ids: List[str], spec: str) -> List[str]:
-    """The part "i/n" (i from 1) of a list, dealt out in turn.
+    """Part "i/n" of a list: every n-th id, from the i-th (i starts at 1).
 
     Raises:
-        ValueError: the specification is not of that form.
+        ValueError: the specification does not have that form.
     """
     number, total = parse_shard(spec)
     return ids[number - 1 :: total]

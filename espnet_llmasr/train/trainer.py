@@ -1,4 +1,4 @@
-"""The trainer: ESPnet's loop over epochs with our step, our checkpoints, encoder swaps and drift checks."""
+"""The exact trainer: ESPnet's loop over epochs with our step and our checkpoints; what several ranks share."""
 
 import logging
 import time
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 from operator import length_hint
 from pathlib import Path
-from typing import Iterable, Iterator, List, Optional
+from typing import Callable, Iterable, Iterator, List, Optional, TypeVar
 
 import torch
 from espnet2.schedulers.abs_scheduler import AbsBatchStepScheduler
@@ -16,28 +16,19 @@ from espnet2.torch_utils.recursive_op import recursive_average
 from espnet2.train import trainer as espnet_trainer
 from espnet2.utils.build_dataclass import build_dataclass
 
+from espnet_llmasr.espnet_versions import load_checkpoint
 from espnet_llmasr.train import checkpoints
-from espnet_llmasr.train.drift import DriftMixin
 from espnet_llmasr.train.flops_log import EpochFlops
-from espnet_llmasr.encoder_swap.trainer import SwapMixin
 
 PROGRESS_INTERVAL_S = 5.0
+T = TypeVar("T")
 
 
 @dataclass
-class TrainerOptions(espnet_trainer.TrainerOptions):
-    """ESPnet's options, the length of an epoch, the options of the encoder swaps and of the drift."""
+class ExactTrainerOptions(espnet_trainer.TrainerOptions):
+    """ESPnet's options and the length of an epoch."""
 
     num_iters_per_epoch: Optional[int]
-    encoder_dir: Optional[str]
-    swap: str
-    final_epochs: Optional[int]
-    swap_schedule: Optional[str]
-    drift_data: Optional[str]
-    drift_targets: Optional[str]
-    drift_components: int
-    drift_checks: int
-    drift_stop: bool
 
 
 class ExactTrainer(espnet_trainer.Trainer):
@@ -49,8 +40,8 @@ class ExactTrainer(espnet_trainer.Trainer):
     """
 
     @classmethod
-    def build_options(cls, args) -> TrainerOptions:
-        return build_dataclass(TrainerOptions, args)
+    def build_options(cls, args) -> ExactTrainerOptions:
+        return build_dataclass(ExactTrainerOptions, args)
 
     @classmethod
     def run(cls, trainer_options, distributed_option, **kwargs) -> None:
@@ -67,6 +58,22 @@ class ExactTrainer(espnet_trainer.Trainer):
         if first:
             checkpoints.finish(output_dir, trainer_options.max_epoch)
         synchronize(distributed_option)
+
+    @staticmethod
+    def resume(checkpoint, model, reporter, optimizers, schedulers, scaler, ngpu=0, strict=True) -> None:
+        """As ESPnet's, from a checkpoint.pth of any supported ESPnet. Raises ValueError for one that is broken."""
+        device = f"cuda:{torch.cuda.current_device()}" if ngpu > 0 else "cpu"
+        try:
+            states = load_checkpoint(checkpoint, map_location=device)
+        except ValueError as error:
+            raise ValueError(f"{error}: remove it to train from the first epoch again") from error
+        model.load_state_dict(states["model"], strict=strict)
+        reporter.load_state_dict(states["reporter"])
+        parts = [*zip(optimizers, states["optimizers"]), *zip(schedulers, states["schedulers"])]
+        for part, state in [*parts, (scaler, states["scaler"])]:
+            if part is not None and state is not None:
+                part.load_state_dict(state)
+        logging.info("going on with epoch %d from %s", reporter.get_epoch() + 1, checkpoint)
 
     @classmethod
     def train_one_epoch(
@@ -128,10 +135,6 @@ class ExactTrainer(espnet_trainer.Trainer):
         return valid
 
 
-class Trainer(DriftMixin, SwapMixin, ExactTrainer):
-    """The trainer of both tasks."""
-
-
 class Progress:
     """Logs one line every few seconds: where the epoch is (of `num_batches`, 0 if not known) and the loss."""
 
@@ -180,3 +183,19 @@ def synchronize(distributed_option) -> None:
     """Waits for all ranks."""
     if distributed_option.distributed:
         torch.distributed.barrier()
+
+
+def agree(decide: Callable[[], T]) -> T:
+    """Rank 0's value of decide() on all ranks; an error of rank 0 is raised everywhere."""
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return decide()
+    box = [None]
+    if torch.distributed.get_rank() == 0:
+        try:
+            box = [decide()]
+        except Exception as error:  # of any kind: the other ranks must not wait for ever
+            box = [error]
+    torch.distributed.broadcast_object_list(box, src=0)
+    if isinstance(box[0], Exception):
+        raise box[0]
+    return box[0]

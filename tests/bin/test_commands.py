@@ -14,11 +14,9 @@ from espnet2.layers.global_mvn import GlobalMVN
 from espnet_llmasr import bin as commands
 from espnet_llmasr.asr.fbank import KaldiFbank
 from espnet_llmasr.asr.llm import build_llm, load_tokenizer
-from espnet_llmasr.bin import compute_stats, llm_asr_inference, prepare_llm
-from espnet_llmasr.bin import phoneme_ctc_inference as phone_inference
+from espnet_llmasr.bin import compute_stats, llm_asr_inference, phoneme_ctc_inference, prepare_llm
 from espnet_llmasr.cli import one_line
 from espnet_llmasr.files import read_scp
-from espnet_llmasr.tasks.llm_asr import LLMASRTask
 from espnet_llmasr.tasks.phoneme_ctc import PhonemeCTCTask
 from espnet_llmasr.text.prompt import Prompt
 from espnet_llmasr.train.speech_batches import read_audio
@@ -52,13 +50,6 @@ def test_one_line():
 
 
 @pytest.fixture(scope="module")
-def llm_model(llm_options, tmp_path_factory):
-    out = tmp_path_factory.mktemp("model") / "out"
-    LLMASRTask.main(cmd=llm_options(out, max_epoch=1))
-    return out
-
-
-@pytest.fixture(scope="module")
 def phone_model(phone_options, tmp_path_factory):
     out = tmp_path_factory.mktemp("model") / "out"
     PhonemeCTCTask.main(cmd=phone_options(out, max_epoch=1))
@@ -82,21 +73,9 @@ def test_shards_together_are_the_whole(llm_model, corpus, tmp_path):
     assert parts == whole
 
 
-def test_speech2text_of_an_array_equals_the_command(llm_model, corpus, tmp_path):
-    files = f"{llm_model}/config.yaml", f"{llm_model}/latest.pth"
-    speech2text = llm_asr_inference.Speech2Text(*files, tokens_per_second=2.0)
-    uid, wav = next(iter(read_scp(corpus / "valid" / "wav.scp").items()))
-    samples = read_audio(uid, wav, 16000)
-    llm_asr_inference.main(decode(llm_model, corpus / "valid", tmp_path))
-    hypothesis = speech2text(samples)
-    assert hypothesis.text == read_scp(tmp_path / "text")[uid]
-    assert hypothesis == speech2text(samples, fs=16000)
-    assert isinstance(speech2text(samples[::2], fs=8000).text, str)
-
-
 def test_phones(phone_model, corpus, tmp_path):
-    files = ["--train_config", f"{phone_model}/config.yaml", "--model_file", f"{phone_model}/latest.pth"]
-    phone_inference.main([*files, "--data_dir", str(corpus / "valid"), "--output_dir", str(tmp_path)])
+    files = ["--ctc_train_config", f"{phone_model}/config.yaml", "--ctc_model_file", f"{phone_model}/latest.pth"]
+    phoneme_ctc_inference.main([*files, "--data_dir", str(corpus / "valid"), "--output_dir", str(tmp_path)])
     phones = read_scp(tmp_path / "phones")
     model, config = PhonemeCTCTask.load(f"{phone_model}/config.yaml", f"{phone_model}/latest.pth")
     for uid, wav in read_scp(corpus / "valid" / "wav.scp").items():

@@ -161,4 +161,4 @@ def test_text_cannot_make_columns_and_lines(make, utterances, monkeypatch):
     src = utterances(("a", "one\ttwo\nthree\u2028four\x85five", {}))
     data = make("librispeech", src, "all")
     assert data.lines("text") == ["librispeech_a one two three four five"]
-    assert data.lines("text_spoken") == ["librispeech_a ONE TWO THREE FOUR FIVE"]
+    assert data.lines("text_pron") == ["librispeech_a ONE TWO THREE FOUR FIVE"]

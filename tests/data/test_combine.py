@@ -19,7 +19,7 @@ def whole(data_dir):
     )
     (directory / "stats.json").write_text('{"utts": 2, "hours": 0.1, "dropped": {"empty_text": 2}}')
     (directory / "dropped.txt").write_text("x empty_text\ny empty_text\n")
-    (directory / "text_spoken").write_text("b_2-1 zwei\n")
+    (directory / "text_pron").write_text("b_2-1 zwei\n")
     return directory
 
 
@@ -47,7 +47,7 @@ def test_whole_recordings_become_segments(whole, shards, tmp_path):
     assert lines("segments")[1:4] == ["a_1-2 rec_x 1.000 2.000", "a_3-1 rec_y 0.000 0.500", "b_1-1 b_1-1 0.000 1.500"]
     assert lines("wav.scp") == ["b_1-1 /b1.wav", "b_2-1 /b2.wav", "rec_x /x.wav", "rec_y /y.wav"]
     assert lines("spk2utt") == ["a_1 a_1-1 a_1-2", "a_3 a_3-1", "b_1 b_1-1", "b_2 b_2-1"]
-    assert lines("text_spoken") == ["b_2-1 zwei"] and lines("dropped.txt") == ["x empty_text", "y empty_text"]
+    assert lines("text_pron") == ["b_2-1 zwei"] and lines("dropped.txt") == ["x empty_text", "y empty_text"]
     assert json.loads("".join(lines("stats.json"))) == {
         "utts": 5,
         "hours": round(5.5 / 3600, 6),
@@ -67,7 +67,7 @@ def test_excluded_utterances_and_their_recordings_go(whole, shards, tmp_path):
     assert lines("wav.scp") == ["b_1-1 /b1.wav", "rec_x /x.wav"]
     assert lines("dropped.txt")[2:] == ["a_3-1 overlaps_test", "b_2-1 overlaps_test"]
     assert json.loads("".join(lines("stats.json")))["dropped"] == {"empty_text": 2, "overlaps_test": 2}
-    assert not (tmp_path / "out" / "text_spoken").exists()
+    assert not (tmp_path / "out" / "text_pron").exists()
 
 
 def test_whole_recordings_alone_need_no_segments(whole, tmp_path):

@@ -106,10 +106,10 @@ def test_a_millisecond_is_allowed(cut, problems):
 
 
 def test_missing_table_and_sparse_text(good, problems):
-    (good / "text_spoken").write_text("a_1-2 said\n")
+    (good / "text_pron").write_text("a_1-2 said\n")
     assert problems(good)[1] == 0
-    (good / "text_spoken").write_text("a_1-2 said\na_1-3 said\n")
-    assert problems(good)[0][0] == "text_spoken:2: this id is not in text: a_1-3"
+    (good / "text_pron").write_text("a_1-2 said\na_1-3 said\n")
+    assert problems(good)[0][0] == "text_pron:2: this id is not in text: a_1-3"
     (good / "utt2lang").unlink()
     assert problems(good)[0][0] == "utt2lang: this table is missing"
 

@@ -8,17 +8,16 @@ import torch
 from espnet_llmasr.asr.conformer import FireRedConformerEncoder
 from espnet_llmasr.metrics.cka import linear_cka
 from espnet_llmasr.encoder_swap import plan as swap_plan
-from espnet_llmasr.encoder_swap.probe import Probe
-from espnet_llmasr.encoder_swap.trainer import is_last_epoch, read_swaps, scheduled_swap
+from espnet_llmasr.encoder_swap.probe import EncoderProbe
+from espnet_llmasr.encoder_swap.trainer import is_last_epoch, scheduled_swap, swap_log
 from espnet_llmasr.encoder_swap.plan import (
     Plan,
     StoredEncoders,
     ia_sft_schedule,
     replay,
     steps_to_replay,
-    write_schedule,
 )
-from espnet_llmasr.encoder_swap.rule import Check, SwapRule
+from espnet_llmasr.encoder_swap.rule import CKACheck, SwapRule
 
 LENGTHS = torch.tensor([90, 60])
 
@@ -38,7 +37,7 @@ def stored(monkeypatch):
         encoder=encoder(9), ctc_head=torch.nn.Identity(), normalize=None, frontend=lambda speech, n: (speech, n)
     )
     torch.manual_seed(0)
-    probe = Probe(model, [(torch.randn(2, 90, 80), LENGTHS)])
+    probe = EncoderProbe(model, [(torch.randn(2, 90, 80), LENGTHS)])
     load = lambda epoch: passes.append(epoch) or (states[epoch], {})
     return StoredEncoders(probe, SimpleNamespace(load=load), 10), passes
 
@@ -74,12 +73,12 @@ def test_equation_12_whatever_the_memory(stored, monkeypatch, memory):
 
 def test_figures_of_a_plan():
     rows = [(100, "reference"), (200, "keep"), (300, "publish"), (400, "publish"), (500, "keep"), (700, "final")]
-    plan = Plan(SwapRule(0.9, 100), [Check(step, 0, 0.8, action) for step, action in rows])
+    plan = Plan(SwapRule(0.9, 100), [CKACheck(step, 0, 0.8, action) for step, action in rows])
     found = plan.summary()
     assert (found["first"], found["swaps"], found["longest_without"]) == (300, 2, 300)
     assert found["apart"] == {"min": 100, "median": 200, "max": 300}
     assert [row["step"] for row in found["triggers"]] == [300, 400, 700]
-    running = Plan(plan.rule, [Check(step, 0, 0.8, action) for step, action in rows[:2] + [(600, "keep")]]).summary()
+    running = Plan(plan.rule, [CKACheck(step, 0, 0.8, action) for step, action in rows[:2] + [(600, "keep")]]).summary()
     assert (running["first"], running["swaps"], running["apart"], running["longest_without"]) == (None, 0, None, 500)
 
 
@@ -124,7 +123,7 @@ def test_impossible_lengths_of_ia_sft(epochs, final):
 def test_a_training_accepts_its_schedule(tmp_path, published):
     """As IA-SFT asks for it, epoch by epoch, from the alignment's encoder to the end."""
     ia_sft = tmp_path / "swaps.jsonl"
-    write_schedule(ia_sft, ia_sft_schedule(published, epochs=8, final_epochs=3))
+    swap_log(ia_sft).write(ia_sft_schedule(published, epochs=8, final_epochs=3))
     current, past = published[0], []
     for epoch in range(1, 9):
         due = scheduled_swap(ia_sft, epoch, current)
@@ -132,4 +131,4 @@ def test_a_training_accepts_its_schedule(tmp_path, published):
         current = due.encoder_step if due else current
         assert is_last_epoch(epoch, past, 3) == (epoch == 8)
         assert (current == published[-1]) >= (epoch >= 6)
-    assert past == read_swaps(ia_sft) and [swap.final for swap in past] == [False] * (len(past) - 1) + [True]
+    assert past == swap_log(ia_sft).read() and [swap.final for swap in past] == [False] * (len(past) - 1) + [True]

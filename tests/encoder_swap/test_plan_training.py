@@ -4,8 +4,8 @@ import torch
 
 from espnet_llmasr.tasks.llm_asr import LLMASRTask
 from espnet_llmasr.encoder_swap.store import EncoderStore
-from espnet_llmasr.encoder_swap.trainer import read_swaps
-from espnet_llmasr.encoder_swap.plan import ia_sft_schedule, write_schedule
+from espnet_llmasr.encoder_swap.trainer import swap_log
+from espnet_llmasr.encoder_swap.plan import ia_sft_schedule
 
 
 def test_ia_sft_follows_the_planned_schedule(llm_options, build_model, tmp_path):
@@ -17,7 +17,7 @@ def test_ia_sft_follows_the_planned_schedule(llm_options, build_model, tmp_path)
         store.publish(step, states[step])
     store.publish_final(40)
     schedule = tmp_path / "planned.jsonl"
-    write_schedule(schedule, ia_sft_schedule(published, epochs=5, final_epochs=1))
+    swap_log(schedule).write(ia_sft_schedule(published, epochs=5, final_epochs=1))
     start = tmp_path / "align" / "latest.pth"
     shared = dict(encoder_dir=str(store.directory), num_iters_per_epoch=1, keep_nbest_models=9)
     stages = {
@@ -26,7 +26,7 @@ def test_ia_sft_follows_the_planned_schedule(llm_options, build_model, tmp_path)
     }
     for name, conf in stages.items():
         LLMASRTask.main(cmd=[*llm_options(tmp_path / name, **shared, **conf)])
-    done = [(swap.epoch, swap.encoder_step) for swap in read_swaps(tmp_path / "ia_sft" / "swaps.jsonl")]
+    done = [(swap.epoch, swap.encoder_step) for swap in swap_log(tmp_path / "ia_sft" / "swaps.jsonl").read()]
     assert done == [(3, 20), (4, 30), (5, 40)]  # epochs 1 to 4 start at 10, 17.5, 25, 32.5
     for epoch, step in enumerate((10, 10, 20, 30, 40), 1):
         weights = torch.load(tmp_path / "ia_sft" / f"{epoch}epoch.pth", weights_only=True)

@@ -12,7 +12,7 @@ from torch import nn
 from espnet_llmasr.train import checkpoints
 from espnet_llmasr.encoder_swap import trainer as swap
 from espnet_llmasr.encoder_swap.store import EncoderStore
-from espnet_llmasr.encoder_swap.trainer import Swap, is_last_epoch, load_encoder, next_swap, read_swaps
+from espnet_llmasr.encoder_swap.trainer import Swap, is_last_epoch, load_encoder, next_swap, swap_log
 
 # ---- decisions -----------------------------------------------------------------------------------------------------
 
@@ -116,7 +116,7 @@ def frozen_model():
 
 
 def swap_encoder(model, epoch, options):
-    from espnet_llmasr.train.trainer import Trainer
+    from espnet_llmasr.tasks.trainer import Trainer
 
     return Trainer.swap_encoder(model, epoch, options)
 
@@ -134,7 +134,7 @@ def test_a_broken_new_encoder_leaves_the_older_whole_one_or_the_present_one(stor
     store.path(20).write_bytes(content)
     swap_encoder(model, 3, options)
     assert int(model.swap_step) == 20 and model.encoder[0].weight.eq(20).all()
-    assert [(s.epoch, s.encoder_step) for s in read_swaps(tmp_path / "out" / "swaps.jsonl")] == [(1, 10), (3, 20)]
+    assert [(s.epoch, s.encoder_step) for s in swap_log(tmp_path / "out" / "swaps.jsonl").read()] == [(1, 10), (3, 20)]
 
 
 def test_first_is_the_first_and_stays(store, tmp_path):
@@ -152,7 +152,7 @@ def test_first_is_the_first_and_stays(store, tmp_path):
 def test_a_killed_epoch_keeps_its_decision_when_a_newer_encoder_has_come(store, tmp_path):
     """Killed after a swap (to 10, now not the newest) and after none was due (3); anew, nothing is kept."""
     model, options = frozen_model(), options_for(store, tmp_path)
-    log = lambda: [(s.epoch, s.encoder_step) for s in read_swaps(tmp_path / "out" / "swaps.jsonl")]
+    log = lambda: [(s.epoch, s.encoder_step) for s in swap_log(tmp_path / "out" / "swaps.jsonl").read()]
     start = deepcopy(model.state_dict())
     store.publish(10, other_state(model, 10))
     for epoch, step, newer in ((1, 10, [20]), (2, 20, []), (3, 20, [30]), (4, 30, [])):

@@ -10,7 +10,7 @@ import torch
 
 from espnet_llmasr.tasks.llm_asr import LLMASRTask
 from espnet_llmasr.encoder_swap.store import EncoderStore
-from espnet_llmasr.encoder_swap.trainer import read_swaps
+from espnet_llmasr.encoder_swap.trainer import swap_log
 
 
 @pytest.fixture()
@@ -81,7 +81,7 @@ def ia_sft(encoders, llm_options, tmp_path_factory):
 
 
 def test_swaps_of_a_resumed_run(ia_sft, encoders):
-    log = [(s.epoch, s.encoder_step, s.previous_step, s.final) for s in read_swaps(ia_sft.out / "swaps.jsonl")]
+    log = [(s.epoch, s.encoder_step, s.previous_step, s.final) for s in swap_log(ia_sft.out / "swaps.jsonl").read()]
     assert log == [(1, 10, 0, False), (3, 20, 10, False), (5, 30, 20, True)]
     for epoch, step in enumerate((10, 10, 20, 20, 30, 30), 1):
         state = weights(ia_sft.out, epoch)
@@ -112,7 +112,7 @@ def test_a_schedule_replays_the_run(ia_sft, llm_options):
     train(llm_options(out, **ia_sft.conf, max_epoch=9, swap_schedule=str(ia_sft.out / "swaps.jsonl")))
     assert_equal(weights(out, 6), weights(ia_sft.out, 6))
     assert not (out / "7epoch.pth").exists()
-    strip = lambda path: [asdict(s) | {"time": ""} for s in read_swaps(path)]
+    strip = lambda path: [asdict(s) | {"time": ""} for s in swap_log(path).read()]
     assert strip(out / "swaps.jsonl") == strip(ia_sft.out / "swaps.jsonl")
 
 

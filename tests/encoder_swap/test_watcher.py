@@ -14,8 +14,8 @@ from espnet_llmasr.asr.cr_ctc import CTCHead
 from espnet_llmasr.metrics.cka import linear_cka
 from espnet_llmasr.encoder_swap import run_dir as pretraining_module
 from espnet_llmasr.encoder_swap.store import EncoderStore
-from espnet_llmasr.encoder_swap.run_dir import Pretraining, encoder_and_head
-from espnet_llmasr.encoder_swap.probe import Probe
+from espnet_llmasr.encoder_swap.run_dir import PretrainingDir, encoder_and_head
+from espnet_llmasr.encoder_swap.probe import EncoderProbe
 from espnet_llmasr.encoder_swap.rule import SwapRule
 from espnet_llmasr.encoder_swap.watcher import Watcher, watch
 
@@ -53,7 +53,7 @@ def new_watcher(tmp_path):
         model = SimpleNamespace(encoder=encoder(1), frontend=Identity(), normalize=None, ctc_head=head)
         speech = [(torch.randn(3, 200, 80), LENGTHS)]
         store = EncoderStore(tmp_path / "store")
-        return Watcher(Probe(model, speech), store, tmp_path / "store" / "cka.jsonl", SwapRule(threshold, start_step))
+        return Watcher(EncoderProbe(model, speech), store, SwapRule(threshold, start_step))
 
     return build
 
@@ -72,7 +72,7 @@ def test_a_whole_pretraining(new_watcher, start):
     assert 0.975 < checks[2].cka < 1 and checks[3].cka < 0.975 and checks[4].cka == pytest.approx(1.0)
     assert watcher.store.steps() == [300, 400] and watcher.store.final_step() == 400
     assert all(value.equal(far[name]) for name, value in watcher.store.load(300).items())
-    lines = [json.loads(line) for line in watcher.log.read_text().splitlines()]
+    lines = [json.loads(line) for line in watcher.log.path.read_text().splitlines()]
     assert [line["step"] for line in lines] == [100, 200, 300, 400, 400]
     assert len(lines[1]["cka_layers"]) == 2 and lines[1]["cka_layers"][-1] == lines[1]["cka"]
 
@@ -110,7 +110,7 @@ def run_all(build, start, kill=None):
         for step, state in states:
             if step > watcher.last_step() or (step == 400 and watcher.store.final_step() is None):
                 watcher.check(step, state, None, step == 400)
-    lines = [json.loads(line) for line in watcher.log.read_text().splitlines()]
+    lines = [json.loads(line) for line in watcher.log.path.read_text().splitlines()]
     return [(line["step"], line["reference_step"], line["action"]) for line in lines], watcher.store
 
 
@@ -179,25 +179,25 @@ def training(tmp_path):
 
 
 def test_begun_only_with_a_whole_configuration(tmp_path, training):
-    assert not Pretraining(tmp_path / "none").begun
-    assert Pretraining(training.directory).begun
+    assert not PretrainingDir(tmp_path / "none").begun
+    assert PretrainingDir(training.directory).begun
     path = training.directory / "config.yaml"
     text = path.read_text()
     for part in ("", "accum_grad: 4\n", "a: [1, "):
         path.write_text(part)
-        assert not Pretraining(training.directory).begun
+        assert not PretrainingDir(training.directory).begun
     path.write_text(text)
-    assert Pretraining(training.directory).updates_per_epoch() == 25
+    assert PretrainingDir(training.directory).updates_per_epoch() == 25
 
 
 def test_epochs_need_a_fixed_length(training):
     training.configure(num_iters_per_epoch=None, accum_grad=4)
     with pytest.raises(ValueError, match="no num_iters_per_epoch"):
-        Pretraining(training.directory).updates_per_epoch()
+        PretrainingDir(training.directory).updates_per_epoch()
 
 
 def test_newest_epoch(training, start):
-    pretraining = Pretraining(training.directory)
+    pretraining = PretrainingDir(training.directory)
     assert pretraining.newest() is None
     training.epoch(2, start)
     number, state, head = pretraining.newest()
@@ -219,7 +219,7 @@ def test_an_epoch_pruned_while_it_is_read(training, start, monkeypatch):
         return encoder_and_head(path)
 
     monkeypatch.setattr(pretraining_module, "encoder_and_head", gone)
-    assert Pretraining(training.directory).newest() is None
+    assert PretrainingDir(training.directory).newest() is None
 
 
 def test_watch_until_the_end(training, new_watcher, start):
@@ -233,12 +233,12 @@ def test_watch_until_the_end(training, new_watcher, start):
     training.epoch(1, start)
     timer = threading.Timer(0.5, train)
     timer.start()
-    watch(Pretraining(training.directory), watcher, poll_s=0.05)
+    watch(PretrainingDir(training.directory), watcher, poll_s=0.05)
     timer.join()
-    assert [(c.step, c.action) for c in watcher.checks()] == [(25, "reference"), (75, "final")]
+    assert [(c.step, c.action) for c in watcher.log.read()] == [(25, "reference"), (75, "final")]
     assert watcher.store.final_step() == 75
-    watch(Pretraining(training.directory), new_watcher(), poll_s=0.05)  # nothing is left to do
-    assert len(watcher.checks()) == 2
+    watch(PretrainingDir(training.directory), new_watcher(), poll_s=0.05)  # nothing is left to do
+    assert len(watcher.log.read()) == 2
 
 
 def test_watch_ends_if_the_last_epoch_was_checked_before(training, new_watcher, start):
@@ -246,20 +246,20 @@ def test_watch_ends_if_the_last_epoch_was_checked_before(training, new_watcher, 
     training.epoch(1, start)
     watcher.check(25, start, None, False)
     training.end()
-    watch(Pretraining(training.directory), watcher)
-    assert [(c.step, c.action) for c in watcher.checks()] == [(25, "reference"), (25, "final")]
+    watch(PretrainingDir(training.directory), watcher)
+    assert [(c.step, c.action) for c in watcher.log.read()] == [(25, "reference"), (25, "final")]
 
 
 def test_a_pretraining_that_went_on_after_its_end_has_another_last_encoder(training, new_watcher, start):
     training.epoch(1, start)
     training.end()
-    watch(Pretraining(training.directory), new_watcher(start_step=25))
+    watch(PretrainingDir(training.directory), new_watcher(start_step=25))
     training.epoch(2, moved(start, 1.0, 8))
-    watch(Pretraining(training.directory), new_watcher(start_step=25))
+    watch(PretrainingDir(training.directory), new_watcher(start_step=25))
     assert new_watcher().store.final_step() == 50 and new_watcher().store.steps() == [25, 50]
 
 
 def test_watch_an_ended_training_without_weights(training, new_watcher):
     training.end()
     with pytest.raises(ValueError, match="has ended but latest.pth is missing or broken"):
-        watch(Pretraining(training.directory), new_watcher())
+        watch(PretrainingDir(training.directory), new_watcher())

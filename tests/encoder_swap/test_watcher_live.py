@@ -1,4 +1,4 @@
-"""What the watcher logs beside CKA: NSE, the CTC head's peakiness, TensorBoard; and how it resumes with a rule."""
+"""The watcher's log beside CKA: NSE, the CTC head's peakiness, TensorBoard."""
 
 import logging
 import sys
@@ -10,11 +10,10 @@ import torch
 
 from espnet_llmasr.asr.conformer import FireRedConformerEncoder
 from espnet_llmasr.asr.cr_ctc import CTCHead
-from espnet_llmasr.encoder_swap.tensorboard_log import Board
 from espnet_llmasr.encoder_swap.store import EncoderStore
-from espnet_llmasr.encoder_swap.probe import Probe
+from espnet_llmasr.encoder_swap.probe import EncoderProbe
 from espnet_llmasr.encoder_swap.rule import SwapRule
-from espnet_llmasr.encoder_swap.watcher import Watcher
+from espnet_llmasr.encoder_swap.watcher import TensorBoardLog, Watcher
 
 LENGTHS = torch.tensor([100, 60, 33])
 
@@ -30,16 +29,16 @@ def weights(seed, blank_bias=0.0):
 
 @pytest.fixture()
 def new_watcher(tmp_path):
-    def build(rule=SwapRule(0.99, 100), board=False):
+    def build(board=False):
         encoder, _ = weights(1)
         head = CTCHead(16, 5)
         frontend = lambda speech, lengths: (speech, lengths)
         model = SimpleNamespace(encoder=encoder, frontend=frontend, normalize=None, ctc_head=head)
         torch.manual_seed(3)
         speech = [(torch.randn(2, 100, 80), LENGTHS[:2]), (torch.randn(1, 33, 80), LENGTHS[2:])]
-        show = [Board(tmp_path / "store" / "tensorboard").show] if board else []
+        show = [TensorBoardLog(tmp_path / "store" / "tensorboard").show] if board else []
         store = EncoderStore(tmp_path / "store")
-        return Watcher(Probe(model, speech), store, tmp_path / "store" / "cka.jsonl", rule, *show)
+        return Watcher(EncoderProbe(model, speech), store, SwapRule(0.99, 100), *show)
 
     return build
 
@@ -60,14 +59,13 @@ def test_nse_blank_and_peak_on_valid_frames(new_watcher, caplog):
                 shares = values / values.sum()
                 entropies.append(float(-(shares * shares.log()).sum() / torch.tensor(float(len(shares))).log()))
                 best += [(float(p.max()), int(p.argmax())) for p in network(frames[None])[0].exp()]
-    assert check.nse == pytest.approx(sum(entropies) / 3, abs=1e-4)
-    assert check.peak == pytest.approx(sum(p for p, _ in best) / len(best), abs=1e-5)
-    assert check.blank == pytest.approx(Counter(token for _, token in best)[0] / len(best), abs=1e-6)
-    assert 0 < check.blank < 1 and check.cka is None and check.seconds > 0
-    assert watcher.checks() == [check]
-    line = (
-        f"step 100: no reference yet, NSE {check.nse:.3f}, blank {check.blank:.3f}, peak {check.peak:.3f} -> reference"
-    )
+    assert check.values["nse"] == pytest.approx(sum(entropies) / 3, abs=1e-4)
+    assert check.values["peak"] == pytest.approx(sum(p for p, _ in best) / len(best), abs=1e-5)
+    assert check.values["blank"] == pytest.approx(Counter(token for _, token in best)[0] / len(best), abs=1e-6)
+    assert 0 < check.values["blank"] < 1 and check.cka is None and check.seconds > 0
+    assert watcher.log.read() == [check]
+    nse, blank, peak = (check.values[name] for name in ("nse", "blank", "peak"))
+    line = f"step 100: no reference yet, NSE {nse:.3f}, blank {blank:.3f}, peak {peak:.3f} -> reference"
     assert line in caplog.text
 
 
@@ -79,7 +77,7 @@ def test_one_forward_pass_of_each_encoder_gives_all(new_watcher):
         original = encoder.forward_layers
         encoder.forward_layers = lambda *args, n=name, f=original: calls.update([n]) or f(*args)
     check = watcher.check(200, second.state_dict(), head, False)
-    assert None not in vars(check).values() and calls == {"current": 2, "reference": 2}  # two batches
+    assert set(check.values) == {"nse", "blank", "peak"} and check.cka is not None and calls == {"current": 2, "reference": 2}  # two batches
 
 
 def test_a_published_encoder_without_its_head_has_no_peakiness(new_watcher, caplog):
@@ -87,18 +85,9 @@ def test_a_published_encoder_without_its_head_has_no_peakiness(new_watcher, capl
     watcher.check(100, encoder.state_dict(), head, False)
     watcher.store.publish(200, weights(6)[0].state_dict())  # killed before it was logged
     with caplog.at_level(logging.INFO):
-        check = new_watcher().checks()[-1]
-    assert (check.step, check.action, check.blank, check.peak) == (200, "publish", None, None) and check.nse > 0
-    assert f"NSE {check.nse:.3f} -> publish" in caplog.text
-
-
-def test_hysteresis_of_a_resumed_watcher(new_watcher):
-    """The first check of a band is in the log, so the second one decides also after a kill."""
-    states = [weights(5)[0].state_dict()] + [weights(6)[0].state_dict()] * 2
-    cka = new_watcher().probe.measure(states[1], None, weights(5)[0].eval()).cka_layers[-1]
-    rule = SwapRule(cka + 0.001, 0, hysteresis=0.1)
-    actions = [new_watcher(rule).check(step, state, None, False).action for step, state in zip((10, 20, 30), states)]
-    assert actions == ["reference", "keep", "publish"]
+        check = new_watcher().log.read()[-1]
+    assert (check.step, check.action, list(check.values)) == (200, "publish", ["nse"]) and check.values["nse"] > 0
+    assert f"NSE {check.values['nse']:.3f} -> publish" in caplog.text
 
 
 # ---- TensorBoard ---------------------------------------------------------------------------------------------------
@@ -119,7 +108,7 @@ def run(new_watcher, steps, board=True):
     for step in steps:
         encoder, head = weights(step)
         watcher.check(step, encoder.state_dict(), head, step == 500)
-    return watcher.checks()
+    return watcher.log.read()
 
 
 def test_the_curves_are_those_of_the_log_after_any_kill(new_watcher, tmp_path, monkeypatch):
@@ -127,16 +116,17 @@ def test_the_curves_are_those_of_the_log_after_any_kill(new_watcher, tmp_path, m
     pytest.importorskip("tensorboard")
     run(new_watcher, [100, 200])
     with monkeypatch.context() as patch:
-        patch.setattr(Board, "show", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(TensorBoardLog, "show", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             Watcher.check(run_only_logged(new_watcher), 300, weights(300)[0].state_dict(), None, False)
     run(new_watcher, [400], board=False)
     checks = run(new_watcher, [500])
     last = new_watcher(board=True)
     last.check(500, weights(500)[0].state_dict(), weights(500)[1], True)  # as if it had been "keep" before the end
-    assert [check.step for check in checks] == [100, 200, 300, 400, 500] and len(last.checks()) == 6
+    assert [check.step for check in checks] == [100, 200, 300, 400, 500] and len(last.log.read()) == 6
     for tag in ("cka", "nse", "blank", "peak", "seconds"):
-        expected = [(check.step, getattr(check, tag)) for check in checks if getattr(check, tag) is not None]
+        curve = [(check.step, {**vars(check), **check.values}.get(tag)) for check in checks]
+        expected = [point for point in curve if point[1] is not None]
         assert points(tmp_path / "store", tag) == [(step, pytest.approx(value)) for step, value in expected], tag
     layers = [(check.step, pytest.approx(check.cka_layers[0])) for check in checks[1:]]
     assert points(tmp_path / "store", "cka_layers/1") == layers and not points(tmp_path / "store", "cka_layers/3")
@@ -145,12 +135,12 @@ def test_the_curves_are_those_of_the_log_after_any_kill(new_watcher, tmp_path, m
 def run_only_logged(new_watcher):
     """A watcher whose curves cannot be written any more from its next check on."""
     watcher = new_watcher()
-    watcher.show = lambda check: Board.show(None, check)
+    watcher.show = lambda check: TensorBoardLog.show(None, check)
     return watcher
 
 
 def test_a_missing_tensorboard_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     with pytest.raises(ValueError, match="pip install tensorboard"):
-        Board(tmp_path / "t")
+        TensorBoardLog(tmp_path / "t")
     assert not (tmp_path / "t").exists()

@@ -1,4 +1,4 @@
-"""The threshold, its file, and the figures of detection."""
+"""The threshold and its file."""
 
 import json
 
@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from espnet_llmasr.guard.calibration import Calibration, quantile, read_calibration, thresholds_for
-from espnet_llmasr.guard.detection import area_under_roc, share_below
 
 
 @pytest.mark.parametrize("target", [0.0, 0.05, 0.1, 0.29, 0.5])
@@ -79,18 +78,3 @@ def test_files_that_cannot_be_used(tmp_path, content, message):
     with pytest.raises(ValueError, match=message) as error:
         read_calibration(tmp_path / "guard.json", "abc")
     assert "--guard off" in str(error.value) and "\n" not in str(error.value)
-
-
-def test_the_area_is_the_share_of_ordered_pairs():
-    rng = np.random.default_rng(0)
-    high, low = rng.integers(0, 9, 40), rng.integers(0, 7, 30)
-    pairs = [1.0 if a > b else 0.5 if a == b else 0.0 for a in high for b in low]
-    assert area_under_roc(high, low) == pytest.approx(np.mean(pairs))
-    assert np.isnan(area_under_roc([], [1.0]))
-
-
-def test_share_below():
-    share = share_below([0.1, 0.5, 0.9, 0.95], 0.5)
-    assert (share["hits"], share["of"], share["rate"]) == (1, 4, 0.25)
-    assert share["95 %"] == pytest.approx((0.0456, 0.6994), abs=1e-4)
-    assert share_below([], 0.5)["rate"] is None

@@ -9,16 +9,10 @@ import torch
 from scipy.special import digamma
 from sklearn.decomposition import PCA
 
-from espnet_llmasr.metrics.accessible_information import (
-    AccessibleInformation,
-    Choices,
-    accessible_information,
-    permutation_baseline,
-    pool,
-    project,
-)
+from espnet_llmasr.metrics.accessible_information import EstimatorConfig, pool, project
+from espnet_llmasr.metrics.encoder_metrics import permutation_baseline, set_metrics
 
-PLAIN = Choices(num_components=4, ridge=0.0)
+PLAIN = EstimatorConfig(num_components=4, ridge=0.0)
 
 
 def exact(covariance, count=50, seed=0):
@@ -54,12 +48,12 @@ def expected_bias(count, k, given=0):
 def test_equation_8_and_9_for_a_known_covariance():
     covariance = random_covariance(12)
     u, phones, meaning = (list(range(at, at + 4)) for at in (0, 4, 8))
-    found = accessible_information(*exact(covariance), PLAIN)
-    assert found.pai == pytest.approx(bits(covariance, u, phones), abs=1e-8)
+    found = set_metrics(*exact(covariance), PLAIN)
+    assert found["pai"] == pytest.approx(bits(covariance, u, phones), abs=1e-8)
     conditional = np.linalg.inv(np.linalg.inv(covariance)[np.ix_(u + meaning, u + meaning)])  # given the phones
-    assert found.csai == pytest.approx(bits(conditional, u, [4 + at for at in u]), abs=1e-8)
+    assert found["csai"] == pytest.approx(bits(conditional, u, [4 + at for at in u]), abs=1e-8)
     chain = bits(covariance, u, phones + meaning) - bits(covariance, u, phones)
-    assert found.csai == pytest.approx(chain, abs=1e-8) and chain > 0.1
+    assert found["csai"] == pytest.approx(chain, abs=1e-8) and chain > 0.1
 
 
 @pytest.mark.parametrize("ridge", [0.0, 1e-3, 0.01, 0.5])
@@ -68,9 +62,9 @@ def test_equation_8_with_ridge_from_canonical_correlations(ridge):
     rho = np.array([0.95, 0.6, 0.3, 0.0])
     covariance = np.eye(12)
     covariance[:4, 4:8] = covariance[4:8, :4] = np.diag(rho)
-    found = accessible_information(*exact(covariance), replace(PLAIN, ridge=ridge))
-    assert found.pai == pytest.approx(-0.5 * np.log2(1 - (rho / (1 + ridge)) ** 2).sum(), abs=1e-8)
-    assert found.csai == pytest.approx(0, abs=1e-8)
+    found = set_metrics(*exact(covariance), replace(PLAIN, ridge=ridge))
+    assert found["pai"] == pytest.approx(-0.5 * np.log2(1 - (rho / (1 + ridge)) ** 2).sum(), abs=1e-8)
+    assert found["csai"] == pytest.approx(0, abs=1e-8)
 
 
 @pytest.mark.parametrize("ridge", [1e-6, 0.01, 0.3])
@@ -81,10 +75,10 @@ def test_equations_with_sklearn_pca_and_one_regularised_covariance(ridge):
     white = [PCA(5, whiten=True, svd_solver="full").fit_transform(x) for x in wide]
     covariance = np.cov(np.concatenate(white, axis=1), rowvar=False) + ridge * np.eye(15)
     u, phones, meaning = (list(range(at, at + 5)) for at in (0, 5, 10))
-    found = accessible_information(*wide, Choices(5, ridge))
-    assert found.pai == pytest.approx(bits(covariance, u, phones), abs=1e-8)
+    found = set_metrics(*wide, EstimatorConfig(5, ridge))
+    assert found["pai"] == pytest.approx(bits(covariance, u, phones), abs=1e-8)
     chain = bits(covariance, u, phones + meaning) - bits(covariance, u, phones)
-    assert found.csai == pytest.approx(chain, abs=1e-8)
+    assert found["csai"] == pytest.approx(chain, abs=1e-8)
 
 
 @pytest.mark.parametrize("shape", [(30, 8), (30, 30), (30, 200)])
@@ -108,10 +102,10 @@ def test_a_component_without_variance_stays_zero(dtype):
     assert torch.allclose(scores[:, :2].std(dim=0), torch.ones(2, dtype=torch.float64), atol=1e-6)
     assert (scores[:, 2:] == 0).all()
     assert (project(torch.full((40, 9), 0.1, dtype=dtype), 3) == 0).all()
-    found = accessible_information(x.to(dtype), noise, torch.full((40, 9), 0.1), Choices(5))
-    assert math.isfinite(found.pai) and found.csai == pytest.approx(0, abs=1e-12)
+    found = set_metrics(x.to(dtype), noise, torch.full((40, 9), 0.1), EstimatorConfig(5))
+    assert math.isfinite(found["pai"]) and found["csai"] == pytest.approx(0, abs=1e-12)
     with pytest.raises(ValueError, match="singular.*ridge"):
-        accessible_information(x.to(dtype), noise, noise.flip(0), Choices(5, ridge=0))
+        set_metrics(x.to(dtype), noise, noise.flip(0), EstimatorConfig(5, ridge=0))
 
 
 def test_pool_by_hand():
@@ -133,11 +127,11 @@ def chain_data(count=2000, leak=0.0, seed=3):
 
 def test_meaning_that_comes_through_the_phones_is_not_counted_as_semantic():
     data = chain_data()
-    found, bias = accessible_information(*data, PLAIN), permutation_baseline(*data, PLAIN)
-    through_meaning = accessible_information(data[0], data[2], data[1], PLAIN)
-    assert found.pai > 2 and through_meaning.pai > 0.5  # u and C do depend on each other
-    assert abs(found.csai - bias.csai) < 4 * bias.csai_std and bias.csai < 0.01
-    assert accessible_information(*chain_data(leak=1.0), PLAIN).csai > 1
+    found, bias = set_metrics(*data, PLAIN), permutation_baseline(*data, PLAIN)
+    through_meaning = set_metrics(data[0], data[2], data[1], PLAIN)
+    assert found["pai"] > 2 and through_meaning["pai"] > 0.5  # u and C do depend on each other
+    assert abs(found["csai"] - bias["csai"]) < 4 * bias["csai_std"] and bias["csai"] < 0.01
+    assert set_metrics(*chain_data(leak=1.0), PLAIN)["csai"] > 1
 
 
 def test_ridge_lets_shared_information_into_csai():
@@ -145,21 +139,21 @@ def test_ridge_lets_shared_information_into_csai():
     x = np.random.default_rng(0).standard_normal((50, 4))
     for ridge in (1e-6, 1e-2):
         per_component = -0.5 * math.log2(1 - 1 / (2 + ridge) ** 2)
-        found = accessible_information(x, x, x, replace(PLAIN, ridge=ridge))
-        assert found.csai == pytest.approx(4 * per_component, abs=1e-8)
+        found = set_metrics(x, x, x, replace(PLAIN, ridge=ridge))
+        assert found["csai"] == pytest.approx(4 * per_component, abs=1e-8)
     with pytest.raises(ValueError, match="singular"):
-        accessible_information(x, x, x, PLAIN)
+        set_metrics(x, x, x, PLAIN)
 
 
 @pytest.mark.parametrize("count, k", [(60, 4), (300, 8)])
 def test_bias_of_independent_noise_is_the_one_in_closed_form(count, k):
-    rng, choices = np.random.default_rng(5), Choices(k, ridge=0.0)
+    rng, config = np.random.default_rng(5), EstimatorConfig(k, ridge=0.0)
     draws = [[rng.standard_normal((count, width)) for width in (40, 12, 20)] for _ in range(60)]
-    found = np.array([accessible_information(*draw, choices) for draw in draws])
+    found = np.array([list(set_metrics(*draw, config).values()) for draw in draws])
     expected = [expected_bias(count, k), expected_bias(count, k, given=k)]
     assert (np.abs(found.mean(axis=0) - expected) < 4 * found.std(axis=0) / math.sqrt(len(draws))).all()
-    bias = permutation_baseline(*draws[0], choices, num_permutations=60, seed=1)
-    for mean, std, theory in ((bias.pai, bias.pai_std, expected[0]), (bias.csai, bias.csai_std, expected[1])):
+    bias = permutation_baseline(*draws[0], config, num_permutations=60, seed=1)
+    for mean, std, theory in ((bias["pai"], bias["pai_std"], expected[0]), (bias["csai"], bias["csai_std"], expected[1])):
         assert abs(mean - theory) < 4 * std / math.sqrt(60)
     assert k * k / (2 * count * math.log(2)) == pytest.approx(expected[0], rel=0.2)  # the rule of thumb of README
 
@@ -170,22 +164,23 @@ def test_permutations_repeat_and_take_the_dependence_away():
     assert bias == permutation_baseline(*data, PLAIN, num_permutations=100, seed=7)
     assert bias != permutation_baseline(*data, PLAIN, num_permutations=100, seed=8)
     rng = np.random.default_rng(0)
-    by_hand = np.array([accessible_information(rng.permutation(data[0]), *data[1:], PLAIN) for _ in range(100)])
-    assert np.allclose(by_hand.mean(axis=0), bias[:2], atol=5 * max(bias[2:]) / math.sqrt(100))
-    assert np.allclose(by_hand.std(axis=0), bias[2:], rtol=0.4)
-    assert permutation_baseline(*data, PLAIN, num_permutations=1).pai_std == 0
+    draws = [set_metrics(rng.permutation(data[0]), *data[1:], PLAIN) for _ in range(100)]
+    for name in ("pai", "csai"):
+        by_hand, std = np.array([draw[name] for draw in draws]), bias[f"{name}_std"]
+        assert by_hand.mean() == pytest.approx(bias[name], abs=5 * std / math.sqrt(100))
+        assert by_hand.std() == pytest.approx(std, rel=0.4)
+    assert permutation_baseline(*data, PLAIN, num_permutations=1)["pai_std"] == 0
 
 
 def test_invariant_to_scale_rotation_offset_and_order():
     u, phones, meaning = chain_data(count=100)
     rotation = np.linalg.qr(np.random.default_rng(1).standard_normal((4, 4)))[0]
     order = np.random.default_rng(2).permutation(100)
-    choices = Choices(3)
-    found = accessible_information(u, phones, meaning, choices)
-    moved = accessible_information((5 * u @ rotation - 2)[order], phones[order], meaning[order] * 1e-3, choices)
+    config = EstimatorConfig(3)
+    found = set_metrics(u, phones, meaning, config)
+    moved = set_metrics((5 * u @ rotation - 2)[order], phones[order], meaning[order] * 1e-3, config)
     assert moved == pytest.approx(found, abs=1e-8)
-    assert isinstance(found, AccessibleInformation)
-    half = accessible_information(torch.from_numpy(u).float().requires_grad_(), phones, meaning, choices)
+    half = set_metrics(torch.from_numpy(u).float().requires_grad_(), phones, meaning, config)
     assert half == pytest.approx(found, abs=1e-4)
 
 
@@ -196,7 +191,7 @@ NOISE = torch.randn(20, 6, generator=torch.Generator().manual_seed(0))
     "change, message",
     [
         (dict(u=NOISE[:19]), "19 encoder outputs, 20 bags of phones and 20 text embeddings"),
-        (dict(choices=Choices(7)), "20 utterances are too few for num_components 7, which needs 22.*num_components 6"),
+        (dict(config=EstimatorConfig(7)), "20 utterances are too few for num_components 7, which needs 22.*num_components 6"),
         (dict(phonetic=NOISE[:, :4]), r"bags of phones of shape \(20, 4\) has no 5 .*allowed is 1 to 4"),
         (dict(semantic=NOISE * math.nan), "text embeddings: NaN"),
         (dict(u=NOISE / 0), "encoder outputs u: NaN or infinite.*diverged"),
@@ -205,16 +200,21 @@ NOISE = torch.randn(20, 6, generator=torch.Generator().manual_seed(0))
 )
 def test_what_is_refused(change, message):
     with pytest.raises(ValueError, match=message):
-        accessible_information(**{**dict(u=NOISE, phonetic=NOISE, semantic=NOISE, choices=Choices(5)), **change})
+        set_metrics(**{**dict(u=NOISE, phonetic=NOISE, semantic=NOISE, config=EstimatorConfig(5)), **change})
 
 
-def test_wrong_choices_are_refused():
+def test_wrong_estimators_are_refused():
     for wrong in (dict(num_components=0), dict(ridge=-1), dict(ridge=math.nan), dict(pooling="max")):
         with pytest.raises(ValueError, match="allowed is"):
-            Choices(**wrong)
-    for wrong in (lambda: pool(NOISE, "max"), lambda: permutation_baseline(NOISE, NOISE, NOISE, Choices(5), 0)):
+            EstimatorConfig(**wrong)
+    for wrong in (lambda: pool(NOISE, "max"), lambda: permutation_baseline(NOISE, NOISE, NOISE, EstimatorConfig(5), 0)):
         with pytest.raises(ValueError, match="allowed is"):
             wrong()
     for empty in (torch.zeros(0, 4), NOISE * math.inf):
         with pytest.raises(ValueError, match="frames: "):
             pool(empty)
+
+
+def test_components_follow_from_the_number_of_utterances():
+    sizes = {3: 1, 5: 1, 40: 8, 79: 15, 80: 16, 10**6: 16}
+    assert {count: EstimatorConfig.for_utterances(count).num_components for count in sizes} == sizes

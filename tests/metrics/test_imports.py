@@ -13,13 +13,14 @@ class Refuse:
 
 sys.meta_path.insert(0, Refuse())
 import torch
-from espnet_llmasr.metrics.accessible_information import Choices, accessible_information, pool
+from espnet_llmasr.metrics.accessible_information import EstimatorConfig, pool
 from espnet_llmasr.metrics.cka import linear_cka
-from espnet_llmasr.metrics.spectral_entropy import nse
+from espnet_llmasr.metrics.encoder_metrics import set_metrics, utterance_metrics
 
 frames = torch.randn(60, 8, 6)
 u = torch.stack([pool(x) for x in frames])
-print(nse(frames[0]), linear_cka(frames[0], frames[1]), accessible_information(u, u.abs(), u[:, ::2].tan(), Choices(3)))
+print(utterance_metrics(frames[0]), linear_cka(frames[0], frames[1]))
+print(set_metrics(u, u.abs(), u[:, ::2].tan(), EstimatorConfig(3)))
 own = [name for name in sys.modules if name.startswith("espnet_llmasr.")]
 assert own and all(name.startswith("espnet_llmasr.metrics") for name in own), own
 """

@@ -6,20 +6,19 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.container import ErrorbarContainer
 
-from espnet_llmasr.observe import canvas, figures
-from espnet_llmasr.observe.draw import draw_all
-from espnet_llmasr.observe.observations import FILE, Log, Observation, code, fingerprint, read_observations
-from espnet_llmasr.observe.series import Series, differing, lines_of, pairs_of
+from espnet_llmasr.observe import figures, plot_style
+from espnet_llmasr.observe.figures import Series, differing, lines_of, pairs_of
+from espnet_llmasr.observe.observations import FILE, Observation, ObservationLog, code, fingerprint, read_observations
+from espnet_llmasr.observe.save_figures import draw_all
 
 STEPS = (("pretrain", (10, 40)), ("ia_sft", (0, 30)), ("joint_sft", (0, 20)))
 
 
 def row(name, stage="", step=None, nse=0.8, **changes):
-    values = dict(model="m", set="valid", utterances=100, nse_std=0.1, pai=12.0, csai=2.0, pai_baseline=1.5)
-    values |= dict(csai_baseline=1.9, choices={"ridge": 0.01}, cka_text=[0.1, 0.2, 0.3], cka_text_adaptor=0.4)
-    return Observation(
-        **{**dict(name=name, stage=stage, step=step, nse=nse, nse_layers=[nse] * 3), **values, **changes}
-    )
+    fields = dict(name=name, stage=stage, step=step, model="m", set="valid", utterances=100)
+    fields |= dict(estimator={"ridge": 0.01}, cka_text=[0.1, 0.2, 0.3], cka_text_adaptor=0.4)
+    values = dict(nse=nse, nse_std=0.1, pai=12.0, csai=2.0, pai_baseline=1.5, csai_baseline=1.9)
+    return Observation(**fields | changes, values=values)
 
 
 def trajectory(nse=0.8):
@@ -49,7 +48,7 @@ def test_figure_1_shows_the_joint_training():
         ("run", "joint_sft.0", "joint_sft.20")
     ]
     axes = figures.before_and_after(pairs).axes
-    with canvas.style():
+    with plot_style.style():
         _no_label_touches_another(
             figures.before_and_after([pair._replace(label="a longer label") for pair in pairs * 3])
         )
@@ -132,10 +131,10 @@ def test_figure_5_marks_triggers_and_threshold(tmp_path):
     (exp / "encoders").mkdir(parents=True)
     (exp / "encoders" / "cka.jsonl").write_text("".join(json.dumps(check) + "\n" for check in CHECKS))
     (exp / "encoders" / "watch.yaml").write_text("threshold: 0.975\nstart_step: 10\n")
-    Log(tmp_path).put(row("whisper"))
+    ObservationLog(tmp_path).put(row("whisper"))
     names = [path.name for path in draw_all(tmp_path, "run", [], [], exp)]
     assert names == ["figure_4.png", "figure_4.svg", "figure_5.png", "figure_5.svg"]
-    checks = [figures.Check(**check) for check in CHECKS]
+    checks = [figures.CKACheck(**check) for check in CHECKS]
     axis = figures.reference_cka(checks, 0.975).axes[0]
     curves = [line.get_xydata().tolist() for line in labelled(axis)["CKA (another colour: another reference)"]]
     assert curves == [[[10, 1], [20, 0.98], [30, 0.97]], [[30, 1], [40, 0.99]]]
@@ -145,7 +144,7 @@ def test_figure_5_marks_triggers_and_threshold(tmp_path):
 
 def test_files_are_pictures_and_repeat(tmp_path):
     for one in trajectory():
-        Log(tmp_path).put(one)
+        ObservationLog(tmp_path).put(one)
     (tmp_path / "char").mkdir()
     (tmp_path / "char" / FILE).write_text((tmp_path / FILE).read_text())
     draw = lambda: draw_all(tmp_path, "phones", [f"characters={tmp_path}/char"], [], None)  # noqa: E731
@@ -158,8 +157,8 @@ def test_files_are_pictures_and_repeat(tmp_path):
 
 
 def test_series_that_cannot_be_compared(tmp_path, caplog):
-    Log(tmp_path).put(row("a"))
-    Log(tmp_path / "b").put(row("a", utterances=50))
+    ObservationLog(tmp_path).put(row("a"))
+    ObservationLog(tmp_path / "b").put(row("a", utterances=50))
     draw_all(tmp_path, "a", [f"b={tmp_path}/b"], [], None)
     assert "not comparable: the observations were made with utterances 100 and 50" in caplog.text
     assert differing([Series("a", [row("a"), row("b")])]) == ""
@@ -170,12 +169,12 @@ def test_series_that_cannot_be_compared(tmp_path, caplog):
 
 def test_a_log_replaces_by_name_and_keeps_the_order(tmp_path):
     for one in (row("a"), row("b"), row("a", nse=0.5, fingerprint="f")):
-        Log(tmp_path).put(one)
+        ObservationLog(tmp_path).put(one)
     rows = read_observations(tmp_path / FILE)
-    assert [(one.name, one.nse) for one in rows] == [("a", 0.5), ("b", 0.8)]
-    assert Log(tmp_path).find("f").name == "a" and Log(tmp_path).find("g") is None
+    assert [(line.name, line.values["nse"]) for line in rows] == [("a", 0.5), ("b", 0.8)]
+    assert ObservationLog(tmp_path).find("f").name == "a" and ObservationLog(tmp_path).find("g") is None
     (tmp_path / FILE).write_text('{"name": "a"}\n')
-    with pytest.raises(ValueError, match="line 1 is no observation: .*nse"):
+    with pytest.raises(ValueError, match="line 1 is no Observation .*stage"):
         read_observations(tmp_path / FILE)
 
 

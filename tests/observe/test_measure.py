@@ -5,7 +5,8 @@ import pytest
 import soundfile
 import torch
 
-from espnet_llmasr.metrics.accessible_information import Choices, accessible_information, project
+from espnet_llmasr.metrics.accessible_information import EstimatorConfig, project
+from espnet_llmasr.metrics.encoder_metrics import set_metrics
 from espnet_llmasr.observe.frames import Frames
 from espnet_llmasr.observe.measure import choose, measure, summarise
 from espnet_llmasr.train.targets import Targets
@@ -55,20 +56,21 @@ def entropy(frames):
 
 def test_every_figure(data):
     entries, samples, targets = data
-    encoder, other, choices = Known(), Known(seed=1, adaptor=False), Choices(num_components=3)
-    found = measure(encoder, entries, targets, choices, reference=other)
+    encoder, other, config = Known(), Known(seed=1, adaptor=False), EstimatorConfig(num_components=3)
+    found = measure(encoder, entries, targets, config, reference=other)
     seen = [[np.asarray(x, float) for x in (*f.layers, f.adaptor)] for f in map(encoder, _tensors(samples))]
     entropies = np.array([[entropy(layer) for layer in row[:2]] for row in seen])
-    np.testing.assert_allclose(found["nse_layers"], entropies.mean(0), rtol=1e-6)
-    assert found["nse"] == pytest.approx(entropies[:, 1].mean()) and found["utterances"] == COUNT
-    assert found["nse_std"] == pytest.approx(entropies[:, 1].std())
+    np.testing.assert_allclose(found["layers"]["nse"], entropies.mean(0), rtol=1e-6)
+    assert found["values"]["nse"] == pytest.approx(entropies[:, 1].mean()) and found["utterances"] == COUNT
+    assert found["values"]["nse_std"] == pytest.approx(entropies[:, 1].std())
     text = targets.text.numpy()
     scores = [cka(np.stack([row[n].mean(0) for row in seen]), text) for n in range(3)]
     np.testing.assert_allclose([*found["cka_text"], found["cka_text_adaptor"]], scores, rtol=1e-5)
     u = np.stack([np.concatenate([row[1].mean(0), row[1].std(0)]) for row in seen])
-    expected = accessible_information(torch.from_numpy(u), targets.phonetic, targets.semantic, choices)
-    assert (found["pai"], found["csai"]) == pytest.approx(tuple(expected), rel=1e-5)
-    assert found["choices"]["num_components"] == 3 and 0 <= found["pai_baseline"] != found["pai"]
+    expected = set_metrics(torch.from_numpy(u), targets.phonetic, targets.semantic, config)
+    values = found["values"]
+    assert {name: values[name] for name in expected} == pytest.approx(expected, rel=1e-5)
+    assert found["estimator"]["num_components"] == 3 and 0 <= values["pai_baseline"] != values["pai"]
     against = [np.asarray(x, float) for f in map(other, _tensors(samples)) for x in f.layers]
     pairs = [np.mean([cka(row[n], against[2 * i + n]) for i, row in enumerate(seen)]) for n in range(2)]
     np.testing.assert_allclose(found["cka_reference"], pairs, rtol=1e-5)
@@ -79,7 +81,7 @@ def _tensors(samples):
 
 
 def test_without_adaptor_and_reference(data):
-    found = measure(Known(adaptor=False), *data[::2], Choices(num_components=3))
+    found = measure(Known(adaptor=False), *data[::2], EstimatorConfig(num_components=3))
     assert found["cka_text_adaptor"] is None and found["cka_reference"] == [] and len(found["cka_text"]) == 2
 
 
@@ -89,17 +91,18 @@ def test_an_error_names_the_utterance(data):
 
     refuse.rate = 8000
     with pytest.raises(ValueError, match="^u00: too short"):
-        measure(refuse, *data[::2], Choices(num_components=3))
+        measure(refuse, *data[::2], EstimatorConfig(num_components=3))
 
 
-def test_too_few_utterances_are_known_before_the_first_is_heard(data):
+def test_too_few_utterances_are_known_before_the_first_is_read(data):
     def refuse(samples):
-        raise AssertionError("heard")
+        raise AssertionError("read")
 
     refuse.rate = 8000
-    for choices, message in ((Choices(5), "14 utterances are too few"), (Choices(5, 0), "too few"), (Choices(4), "")):
-        with pytest.raises(ValueError if message else AssertionError, match=message or "heard"):
-            measure(refuse, *data[::2], choices)
+    too_many = EstimatorConfig(5), EstimatorConfig(5, 0)
+    for config, message in (*((config, "14 utterances are too few") for config in too_many), (EstimatorConfig(4), "")):
+        with pytest.raises(ValueError if message else AssertionError, match=message or "read"):
+            measure(refuse, *data[::2], config)
 
 
 def test_rounding_of_the_encoder_is_no_component(data):
@@ -107,14 +110,15 @@ def test_rounding_of_the_encoder_is_no_component(data):
     targets, generator = data[2], torch.Generator().manual_seed(0)
     rows = torch.randn(COUNT, 3, generator=generator) @ torch.randn(3, 12, generator=generator)
     pooled = torch.stack([summarise(Frames([row.expand(5, 12)]), "mean_std").pooled for row in rows])
-    three, four = (accessible_information(pooled, targets.phonetic, targets.semantic, Choices(k)) for k in (3, 4))
+    estimators = EstimatorConfig(3), EstimatorConfig(4)
+    three, four = (set_metrics(pooled, targets.phonetic, targets.semantic, config) for config in estimators)
     assert project(pooled, 4)[:, 3].abs().max() == 0 < project(pooled, 4)[:, 2].abs().max()
-    assert min(*three, *four) > 0
+    assert min(*three.values(), *four.values()) > 0
 
 
 def test_a_reference_of_another_depth():
     frames = Frames([torch.randn(9, 4)] * 3)
-    with pytest.raises(ValueError, match="another depth .3 layers and 2."):
+    with pytest.raises(ValueError, match="3 layers to 2, another depth"):
         summarise(frames, "mean_std", Frames(frames.layers[:2]))
 
 

@@ -1,4 +1,4 @@
-"""bin.make_targets and bin.observe on tiny trainings, and their mistakes."""
+"""bin.make_targets and bin.measure_encoders on tiny trainings, and their mistakes."""
 
 import json
 import os
@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from espnet_llmasr.bin import make_targets
-from espnet_llmasr.bin import measure_encoders as observe
-from espnet_llmasr.observe import canvas
-from espnet_llmasr.observe import measure as measuring
+from espnet_llmasr.bin import measure_encoders as measure_encoders
+from espnet_llmasr.observe import measure
+from espnet_llmasr.observe import plot_style
 from espnet_llmasr.tasks.llm_asr import LLMASRTask
 from espnet_llmasr.tasks.phoneme_ctc import PhonemeCTCTask
 from espnet_llmasr.train.targets import Targets
@@ -33,7 +33,7 @@ def exp(phone_options, llm_options, tmp_path_factory):
 
 @pytest.fixture()
 def options(corpus, targets, tmp_path):
-    """(*options) -> the command line of observe."""
+    """(*options) -> the command line of measure_encoders."""
     fixed = ["--data_dir", f"{corpus}/train", "--targets", str(targets), "--num_components", "2"]
     return lambda *more: [*fixed, "--out", str(tmp_path / "out"), *map(str, more)]
 
@@ -63,40 +63,40 @@ def test_targets_from_a_table_of_phones(corpus, tiny_llm, tmp_path):
 
 
 def test_an_experiment_is_measured_once(exp, options, tmp_path, monkeypatch):
-    observe.main(options("--exp", exp))
+    measure_encoders.main(options("--exp", exp))
     first = rows(tmp_path)
     assert [(row["name"], row["stage"], row["step"]) for row in first] == [
         ("pretrain.2", "pretrain", 2),
         ("joint_sft.2", "joint_sft", 2),
     ]
-    assert first[0]["utterances"] == 8 and first[0]["set"] == "train" and len(first[0]["nse_layers"]) == 2
+    assert first[0]["utterances"] == 8 and first[0]["set"] == "train" and len(first[0]["layers"]["nse"]) == 2
     assert first[0]["cka_text_adaptor"] is None and 0 < first[1]["cka_text_adaptor"] <= 1
     assert (tmp_path / "out" / "figure_1.png").exists() and (tmp_path / "out" / "figure_3.svg").exists()
 
     def refuse(*args, **kwargs):
         raise AssertionError("measured again")
 
-    monkeypatch.setattr(observe, "measure", refuse)
-    observe.main(options("--exp", exp))
-    observe.main(options("--model", f"again={exp}/joint_sft:1epoch.pth"))
+    monkeypatch.setattr(measure, "measure", refuse)
+    measure_encoders.main(options("--exp", exp))
+    measure_encoders.main(options("--model", f"again={exp}/joint_sft:1epoch.pth"))
     assert rows(tmp_path)[:2] == first and rows(tmp_path)[2]["pai"] == first[1]["pai"]
     os.utime(exp / "joint_sft" / "1epoch.pth", (1, 1))
     with pytest.raises(AssertionError, match="measured again"):
-        observe.main(options("--exp", exp))
+        measure_encoders.main(options("--exp", exp))
 
 
 def test_reference_and_number_of_utterances(exp, options, tmp_path):
     model = f"a={exp}/pretrain"
-    observe.main(options("--model", model, "--reference", exp / "pretrain", "--num_utterances", 7))
+    measure_encoders.main(options("--model", model, "--reference", exp / "pretrain", "--num_utterances", 7))
     (row,) = rows(tmp_path)
     assert row["cka_reference"] == pytest.approx([1, 1]) and row["utterances"] == 7
 
 
 def test_drawing_alone(exp, options, tmp_path):
-    observe.main(options("--model", f"a={exp}/pretrain"))
+    measure_encoders.main(options("--model", f"a={exp}/pretrain"))
     drawn = tmp_path / "out" / "figure_4.png"
     drawn.unlink()
-    observe.main(["--out", str(tmp_path / "out")])
+    measure_encoders.main(["--out", str(tmp_path / "out")])
     assert drawn.exists()
 
 
@@ -104,9 +104,9 @@ def test_nothing_of_a_broken_measurement_stays(exp, options, tmp_path, monkeypat
     def refuse(*args):
         raise ValueError("no audio")
 
-    monkeypatch.setattr(measuring, "read_audio", refuse)
+    monkeypatch.setattr(measure, "read_audio", refuse)
     with pytest.raises(ValueError, match="train_0: no audio"):
-        observe.main(options("--exp", exp))
+        measure_encoders.main(options("--exp", exp))
     assert not (tmp_path / "out").exists()
 
 
@@ -124,20 +124,20 @@ def test_nothing_of_a_broken_measurement_stays(exp, options, tmp_path, monkeypat
     ],
 )
 def test_mistakes(command, options, given, message, tmp_path):
-    done = command(observe, *options(*given))
+    done = command(measure_encoders, *options(*given))
     assert done.code == 1 and message in done.err.splitlines()[-1] and "Traceback" not in done.err
     assert not (tmp_path / "out").exists()
 
 
 def test_without_matplotlib_nothing_is_measured(command, exp, options, tmp_path, monkeypatch):
-    monkeypatch.setattr(canvas, "find_spec", lambda name: None)
-    done = command(observe, *options("--exp", exp))
+    monkeypatch.setattr(plot_style, "find_spec", lambda name: None)
+    done = command(measure_encoders, *options("--exp", exp))
     assert done.code == 1 and done.err.endswith("not installed: pip install matplotlib\n")
     assert not (tmp_path / "out").exists()
 
 
 def test_too_few_utterances(command, exp, options):
-    done = command(observe, *options("--model", f"a={exp}/pretrain", "--num_components", 5))
+    done = command(measure_encoders, *options("--model", f"a={exp}/pretrain", "--num_components", 5))
     assert done.code == 1 and "too few" in done.err and "Traceback" not in done.err
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 import yaml
 
-from espnet_llmasr.observe.stages import checkpoints_of, named
+from espnet_llmasr.observe.stages import checkpoints_of, parse_model_spec
 
 
 def save(folder, *epochs, **config):
@@ -68,9 +68,9 @@ def test_no_experiment(tmp_path):
 
 
 def test_named_models(exp):
-    assert (named("w=/models/x").stage, named("w=/models/x").spec) == ("x", "/models/x")
-    assert named(f"a={exp}/joint_sft:1epoch.pth").stage == "joint_sft"
-    assert named(f"a={exp}/joint_sft/1epoch.pth").stage == "joint_sft"
+    assert (parse_model_spec("w=/models/x").stage, parse_model_spec("w=/models/x").spec) == ("x", "/models/x")
+    assert parse_model_spec(f"a={exp}/joint_sft:1epoch.pth").stage == "joint_sft"
+    assert parse_model_spec(f"a={exp}/joint_sft/1epoch.pth").stage == "joint_sft"
     for wrong in ("x", "=x", "x="):
         with pytest.raises(ValueError, match="expected NAME=PATH"):
-            named(wrong)
+            parse_model_spec(wrong)

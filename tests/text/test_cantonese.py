@@ -90,7 +90,7 @@ def test_any_other_language_is_read_as_mandarin(phonemize, lang):
 
 
 def test_a_cantonese_line_needs_an_inventory_with_cantonese():
-    with pytest.raises(ValueError, match="'zh_en' has no units for language 'yue': choose zh_en_yue or shared_ipa"):
+    with pytest.raises(ValueError, match="'zh_en' has no phones for language 'yue': choose zh_en_yue or shared_ipa"):
         Phonemizer()("hello", "yue")
     with pytest.raises(ValueError, match="no phones for language 'de'.*zh-<dialect>"):
         Phonemizer("zh_en_yue")("hallo", "de")

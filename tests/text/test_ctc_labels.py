@@ -5,8 +5,7 @@ import sys
 
 import pytest
 
-from espnet_llmasr.text.ctc_labels import Labeller, units_of
-from espnet_llmasr.text import script
+from espnet_llmasr.text.ctc_labels import CTCLabelizer, find_labelizer
 from espnet_llmasr.text.inventories import read_tokens
 from espnet_llmasr.text.phonemes import Characters, Phonemizer
 
@@ -15,7 +14,7 @@ CHARACTERS = ["<blank>", "<unk>", "<space>", *"abcdeghiklnorst天气好"]
 
 @pytest.fixture(scope="module")
 def label():
-    return Labeller(read_tokens("zh_en"))
+    return CTCLabelizer(read_tokens("zh_en"))
 
 
 def named(label, text, lang=""):
@@ -25,18 +24,18 @@ def named(label, text, lang=""):
 
 @pytest.mark.parametrize("inventory", ["zh_en", "zh_en_yue", "shared_ipa"])
 def test_the_inventory_is_found_by_its_tokens(inventory):
-    units = units_of(read_tokens(inventory))
-    assert isinstance(units, Phonemizer) and units.inventory == inventory
+    labelizer = find_labelizer(read_tokens(inventory))
+    assert isinstance(labelizer, Phonemizer) and labelizer.inventory == inventory
 
 
 def test_characters_are_found_by_their_tokens():
-    assert isinstance(units_of(CHARACTERS), Characters)
+    assert isinstance(find_labelizer(CHARACTERS), Characters)
 
 
 @pytest.mark.parametrize("tokens", [["<blank>", "<unk>", "AH", "K"], read_tokens("zh_en")[:-1], ["a", "b"], []])
-def test_tokens_of_an_unknown_unit(tokens):
+def test_tokens_of_no_known_labels(tokens):
     with pytest.raises(ValueError, match=rf"the CTC head has {len(tokens)} tokens, which are neither .*stage 2"):
-        units_of(tokens)
+        find_labelizer(tokens)
 
 
 def test_phones_of_words(label):
@@ -53,13 +52,13 @@ def test_what_has_no_token_is_counted_and_left_out(label):
 
 
 def test_the_language_reads_the_characters():
-    label = Labeller(read_tokens("zh_en_yue"))
+    label = CTCLabelizer(read_tokens("zh_en_yue"))
     assert named(label, "我哋", "yue") == ["y_ng", "y_o5", "y_d", "y_ei6"]
     assert named(label, "我", "zh") == ["uo3"] and named(label, "我") == ["uo3"]
 
 
 def test_characters_with_blanks_between_words():
-    label = Labeller(CHARACTERS)
+    label = CTCLabelizer(CHARACTERS)
     ids, unknown, words = label("天气 is good")
     assert "".join(CHARACTERS[number].replace("<space>", " ") for number in ids) == "天气is good" and unknown == 0
     assert [(word, "".join(CHARACTERS[i] for i in ids[begin:end])) for word, begin, end in words] == [
@@ -69,13 +68,13 @@ def test_characters_with_blanks_between_words():
 
 @pytest.fixture
 def bare(monkeypatch, caplog):
-    """A labeller where only what the project requires is installed."""
+    """A labelizer where only what the project requires is installed."""
     for module in ("tn", "opencc"):
         monkeypatch.setitem(sys.modules, module, None)
     monkeypatch.setattr("espnet_llmasr.text.ctc_labels.find_spec", lambda name: None)
-    script._converter.cache_clear()
+    monkeypatch.setattr("espnet_llmasr.text.transcript.simplified", lambda text: pytest.fail("OpenCC is used"))
     caplog.set_level(logging.WARNING)
-    return Labeller(read_tokens("zh_en"))
+    return CTCLabelizer(read_tokens("zh_en"))
 
 
 def test_digits_without_the_package_that_reads_them(bare, caplog):

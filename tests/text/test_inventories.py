@@ -92,10 +92,10 @@ def test_equal_contours_are_equal_symbols(phonemize):
     assert phonemize("麻", "zh")[1] == phonemize("打", "yue")[1] == "a˧˥"
 
 
-def test_a_unit_without_a_row_is_named(tmp_path, monkeypatch):
+def test_a_phone_without_a_row_is_named(tmp_path, monkeypatch):
     for name in ("zh", "yue", "en"):
         (tmp_path / f"ipa_{name}.tsv").write_text("# unit, symbols\n1\t˥\na*\ta*\n" * (name == "zh"), encoding="utf-8")
     monkeypatch.setattr(inventories, "TABLES", tmp_path)
     assert IPA()(["a1"]) == ("a˥",)
-    with pytest.raises(ValueError, match="no row for the unit 'AA'"):
+    with pytest.raises(ValueError, match="no row for the phone 'AA'"):
         IPA()(["AA"])

@@ -7,7 +7,9 @@ import sys
 import pytest
 
 from espnet_llmasr.text import english, phonemes
-from espnet_llmasr.text.phonemes import Characters, Phonemizer, make_units, min_frames
+from espnet_llmasr.text.normalize import to_half_width
+from espnet_llmasr.text.phonemes import Characters, Phonemizer, make_labelizer, min_frames
+from espnet_llmasr.text.spelling import SpellingNetwork
 
 
 @pytest.fixture(scope="module")
@@ -22,6 +24,14 @@ def no_network(monkeypatch):
 
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
     monkeypatch.setattr(socket.socket, "connect", refuse)
+
+
+@pytest.fixture
+def predicted(monkeypatch):
+    """The words that the spelling network predicts."""
+    words, predict = [], SpellingNetwork.predict
+    monkeypatch.setattr(SpellingNetwork, "predict", lambda self, word: words.append(word) or predict(self, word))
+    return words
 
 
 def read(phonemize, text):
@@ -89,14 +99,14 @@ def test_a_corpus_in_capitals_is_read_as_words(phonemize):
     assert phonemize("US IT") == phonemize("us it"), "also when the capitals are known as acronyms"
 
 
-def test_unknown_words_go_through_the_network_once_and_offline(no_network, monkeypatch):
-    phonemize, calls = Phonemizer(), []
-    assert phonemize.english._network is None and phonemize("hello") and phonemize.english._network is None
+def test_unknown_words_go_through_the_network_once_and_offline(no_network, predicted):
+    phonemize = Phonemizer()
+    assert phonemize("hello") and predicted == []
     first = phonemize("flimzorp")
     assert 5 <= len(first) <= 10 and set(first) <= set(phonemize.tokens[196:])
-    monkeypatch.setattr(phonemize.english._network, "predict", lambda word: calls.append(word) or ["B"])
-    assert phonemize("flimzorp") == first and calls == []
-    assert phonemize("flimzorp's") == [*first, "S"] and calls == []
+    assert phonemize("flimzorp") == first
+    assert phonemize("flimzorp's") == [*first, "S"]
+    assert predicted == ["flimzorp"]
 
 
 def test_importing_and_reading_known_words_loads_nothing_heavy():
@@ -113,18 +123,19 @@ def line(rng, pieces):
     return blank.join(rng.choice(pieces) for _ in range(rng.randint(1, 6)))
 
 
-def test_the_fast_path_gives_what_the_slow_path_gives(phonemize):
-    """On lines of words, of Han characters, and of both what disturbs: capitals, apostrophes, marks, scripts."""
+def test_the_fast_path_gives_the_same_as_the_slow_path(phonemize, monkeypatch):
+    """Lines of words, Han characters, capitals, apostrophes, marks and scripts; a mark forces the slow path."""
+    slow = []
+    monkeypatch.setattr(phonemes, "to_half_width", lambda text: slow.append(text) or to_half_width(text))
     rng = random.Random(0)
     words = [*rng.sample(sorted(phonemize.english.cmudict), 300), *["a"] * 40, *"b i a i'm 'a' 'cause a.m. it".split()]
     han = [*rng.sample(sorted(phonemize.han("zh").phrases), 300), "嗯", "㗎", "\uf900", "〇"]
     other = "A I U.S. IT GPUs ChatGPT don’t DON'T café ＡＢＣ 5G ひ _ ' '' \u3000 \u200b \x1c `tis OK THE".split(" ")
     lines = [line(rng, pieces) for pieces in (words, han, [*words[:50], *words[-50:], *han[:50], *other]) * 2000]
-    fast = 0
     for text in [*lines, *lines]:  # the second time every word is known
-        fast += phonemize._plain(text, phonemize.han("")) is not None
-        assert phonemize(text) == phonemize._mixed(text, phonemize.han("")), text
-    assert fast > 2000, "the fast path is taken"
+        assert phonemize(text) == phonemize(f"!{text}"), text
+    assert len(slow) < 4 * len(lines) - 2000, "the fast path is taken"
+    assert len(slow) >= 2 * len(lines), "the slow path is taken"
 
 
 @pytest.mark.parametrize("text, phones", [("a cat", "AH K AE T"), ("a b a", "EY B IY EY"), ("plan a", "P L AE N EY")])
@@ -132,13 +143,17 @@ def test_the_article_and_the_letter_a_when_all_words_are_known(phonemize, text, 
     assert phonemize(text) == phonemize(text) == phones.split()
 
 
-def test_the_memory_of_words_and_guesses_is_bounded(monkeypatch):
-    monkeypatch.setattr(phonemes, "WORDS_KEPT", 3)
-    monkeypatch.setattr(english, "GUESSES_KEPT", 2)
+@pytest.mark.parametrize("words, guesses, look_ups, predictions", [(9, 9, 7, 3), (3, 9, 16, 3), (3, 2, 16, 6)])
+def test_the_memory_of_words_and_guesses_is_bounded(words, guesses, look_ups, predictions, monkeypatch, predicted):
+    """A line of eight words (two equal, three unknown) is read twice; words that were dropped are looked up again."""
+    looked_up, look_up = [], english.English.__call__
+    monkeypatch.setattr(english.English, "__call__", lambda self, word: looked_up.append(word) or look_up(self, word))
+    monkeypatch.setattr(phonemes, "WORDS_KEPT", words)
+    monkeypatch.setattr(english, "GUESSES_KEPT", guesses)
     phonemize = Phonemizer()
     first = phonemize("the cat blorfed snarfle and the zibbets went")
     assert phonemize("the cat blorfed snarfle and the zibbets went") == first
-    assert 0 < len(phonemize._words) <= 3 and 0 < len(phonemize.english._guesses) <= 2
+    assert (len(looked_up), len(predicted)) == (look_ups, predictions)
 
 
 def test_another_process_gets_the_name_and_not_the_tables(phonemize):
@@ -150,16 +165,16 @@ def test_unknown_inventory_or_unit():
     with pytest.raises(ValueError, match="'ipa'.*zh_en"):
         Phonemizer("ipa")
     with pytest.raises(ValueError, match="'word'.*phone or char"):
-        make_units("word")
+        make_labelizer("word")
     with pytest.raises(ValueError, match="'ipa'.*shared_ipa"):
-        make_units("phone", inventory="ipa")
+        make_labelizer("phone", inventory="ipa")
 
 
 def test_characters():
-    units = make_units("char", ["好 it Is", "我，们"])
-    assert units.tokens == ["<blank>", "<unk>", "<space>", "i", "s", "t", "们", "好", "我"]
-    assert units("我 it, is 坏", "yue") == units("我 it, is 坏") == ["我", "i", "t", "<space>", "i", "s", "<unk>"]
-    assert Characters(units.tokens)("好") == ["好"]
+    labelize = make_labelizer("char", ["好 it Is", "我，们"])
+    assert labelize.tokens == ["<blank>", "<unk>", "<space>", "i", "s", "t", "们", "好", "我"]
+    assert labelize("我 it, is 坏", "yue") == labelize("我 it, is 坏") == ["我", "i", "t", "<space>", "i", "s", "<unk>"]
+    assert Characters(labelize.tokens)("好") == ["好"]
 
 
 @pytest.mark.parametrize("tokens", [["a", "b"], ["<blank>", "<unk>", "a", "a"], ["<blank>", "<unk>", "zh"]])
@@ -168,9 +183,9 @@ def test_a_list_that_is_not_of_characters_is_refused(tokens):
         Characters(tokens)
 
 
-def test_make_units_phone_is_the_full_inventory():
-    assert make_units("phone", ["好"]).tokens == Phonemizer().tokens
-    assert make_units("phone", inventory="zh_en_yue").tokens == Phonemizer("zh_en_yue").tokens
+def test_phones_are_the_full_inventory():
+    assert make_labelizer("phone", ["好"]).tokens == Phonemizer().tokens
+    assert make_labelizer("phone", inventory="zh_en_yue").tokens == Phonemizer("zh_en_yue").tokens
 
 
 @pytest.mark.parametrize("labels, frames", [("", 0), ("a", 1), ("a b", 2), ("a a", 3), ("a a a b b a", 9)])

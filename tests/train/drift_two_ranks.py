@@ -1,24 +1,22 @@
-"""Run by test_drift.py in two processes: a joint training whose checks show the danger sign from epoch 2 on."""
+"""Run by test_drift.py in two processes: a joint training with drift checks that print their rank."""
 
 import sys
 
 import torch
 
 from espnet_llmasr.tasks.llm_asr import LLMASRTask
-from espnet_llmasr.train import danger
-from espnet_llmasr.train.drift import Observer
+from espnet_llmasr.train.drift import DriftChecks
 
 
 def main() -> None:
     torch.set_num_threads(1)
-    danger.shows_sign = lambda start, now: now.epoch >= 2
-    check = Observer.check
+    check = DriftChecks.check
 
-    def told(observer, epoch):
+    def printing(checks, epoch):
         print(f"measured by rank {torch.distributed.get_rank()}", flush=True)
-        return check(observer, epoch)
+        check(checks, epoch)
 
-    Observer.check = told
+    DriftChecks.check = printing
     LLMASRTask.main(cmd=[*sys.argv[1:], "--dist_backend=gloo", "--multiprocessing_distributed=false"])
 
 

@@ -1,4 +1,4 @@
-"""The published corpora, one module each: a paragraph (source, licence, layout, quirks), `read(source)` and `CORPUS`.
+"""Readers of published corpora, one file each: `read(source)` yields utterances, `CORPUS` describes parts and licence.
 
-A new module is all that a new corpus needs; local/prepare.py lists it. docs/corpora.md says how to write one.
+Start with base.py; librispeech.py is a short example. docs/extending.md adds one step by step.
 """

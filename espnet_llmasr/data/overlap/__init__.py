@@ -1,1 +1,1 @@
-"""Keeps test sets out of the training data: compares ids, audio fingerprints and text (local/check_overlap.py)."""
+"""Training utterances that are also in a test set: by id, by words, by sound."""

@@ -23,6 +23,8 @@ from espnet_llmasr.text import wetext
 from espnet_llmasr.text.normalize import HAN
 from espnet_llmasr.text.routes import Route, installed
 
+DESCRIPTION = "WeTextProcessing as shipped: numbers as words, no filler words, no erhua, simplified characters"
+PACKAGES = ("WeTextProcessing",)
 OUR_VERSION = "1"
 
 MARKS = r"',?!;:()\"\u2013\u2014\u201c\u201d\u2026\-"  # characters of a class
@@ -52,7 +54,7 @@ _MANDARIN_FORMS = [
 def make() -> Route:
     """Raises ValueError if WeTextProcessing is not installed."""
     version = installed("WeTextProcessing", "paper")
-    short_cuts = version in wetext.PROVEN
+    short_cuts = version in wetext.VERIFIED_VERSIONS
     name = f"{OUR_VERSION}, WeTextProcessing {version} zh_tn/en_tn as shipped"
     return Route("paper", name, partial(normalize, short_cuts=short_cuts))
 
@@ -67,7 +69,7 @@ def english(line: str, short_cuts: bool) -> str:
     """ "mr. smith paid $5" -> "Mister smith paid five dollars"."""
     for pattern, write in _ENGLISH_FORMS:
         line = pattern.sub(lambda match: write(match[0]), line)
-    return line if short_cuts and PLAIN_ENGLISH(line) else wetext.shipped("en_tn", line)
+    return line if short_cuts and PLAIN_ENGLISH(line) else wetext.run_fst("en_tn", line)
 
 
 def mandarin(line: str, short_cuts: bool) -> str:
@@ -77,7 +79,7 @@ def mandarin(line: str, short_cuts: bool) -> str:
         return line.translate(characters)
     for pattern, write in _MANDARIN_FORMS:
         line = pattern.sub(lambda match: write(match[0]), line)
-    return wetext.shipped("zh_tn", line)
+    return wetext.run_fst("zh_tn", line)
 
 
 @lru_cache(None)

@@ -26,6 +26,8 @@ from espnet_llmasr.text import wetext
 from espnet_llmasr.text.normalize import HAN
 from espnet_llmasr.text.routes import Route, installed
 
+DESCRIPTION = "WeTextProcessing's inverse normalisation: Mandarin numbers as digits, as in SURE-EVAL's Mandarin CER"
+PACKAGES = ("WeTextProcessing",)
 OUR_VERSION = "1"
 
 _WORDS = {"%": " percent ", "$": " dollar ", "€": " euro ", "+": "正", "-": "负"}
@@ -37,7 +39,7 @@ def make() -> Route:
     """Raises ValueError if WeTextProcessing is not installed."""
     version = installed("WeTextProcessing", "sure")
     name = f"{OUR_VERSION}, WeTextProcessing {version} zh_itn as shipped"
-    return Route("sure", name, partial(normalize, short_cuts=version in wetext.PROVEN))
+    return Route("sure", name, partial(normalize, short_cuts=version in wetext.VERIFIED_VERSIONS))
 
 
 def normalize(text: str, lang: str, short_cuts: bool) -> str:
@@ -52,7 +54,7 @@ def normalize(text: str, lang: str, short_cuts: bool) -> str:
 
 
 def _read(line: str) -> str:
-    return wetext.shipped("zh_itn", line)
+    return wetext.run_fst("zh_itn", line)
 
 
 @lru_cache(None)

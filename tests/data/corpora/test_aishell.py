@@ -26,7 +26,7 @@ def test_aishell1_joins_words_and_drops_what_has_no_counterpart(make, aishell1):
         "aishell1_S0002-BAC009S0002W0122 而对楼市成交",
         "aishell1_S0002-BAC009S0002W0123 做b超在cba",
     ]
-    assert data.lines("text_spoken") == ["aishell1_S0002-BAC009S0002W0123 做 B 超在 CBA"]  # letter by letter
+    assert data.lines("text_pron") == ["aishell1_S0002-BAC009S0002W0123 做 B 超在 CBA"]  # letter by letter
     assert data.lines("utt2dur")[1] == "aishell1_S0002-BAC009S0002W0123 1.250"
     assert data.lines("spk2utt") == ["aishell1_S0002 aishell1_S0002-BAC009S0002W0122 aishell1_S0002-BAC009S0002W0123"]
     assert data.dropped == {"BAC009S0002W0124": "no_text", "BAC009S0002W0125": "missing_wav"}

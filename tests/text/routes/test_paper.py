@@ -71,7 +71,7 @@ def test_odd_lines_neither_break_nor_depend_on_the_short_cut(odd_lines):
     for line in [*ODD, *odd_lines]:
         for lang in ("zh", "en"):
             tokens = score_tokens(ROUTE.normalize(line, lang))
-            assert len(line) > wetext.WHOLE or tokens == without_short_cuts(line, lang), (line, lang)
+            assert len(line) > wetext.MAX_CHARS or tokens == without_short_cuts(line, lang), (line, lang)
 
 
 def test_random_plain_lines():
@@ -106,7 +106,7 @@ def only(lines, kinds, grammar):
 
 def test_proof_that_no_rule_but_characters_takes_a_plain_mandarin_line():
     """Of all strings of these characters, however long; and then what becomes of each character alone."""
-    grammar = wetext._grammar("zh_tn")
+    grammar = wetext.load_fsts("zh_tn")
     plain, replaced = paper.plain_mandarin()
     characters = [
         c for c in [*HAN, *map(chr, range(32, 0x180)), *map(chr, range(0x2000, 0x3100))] if plain.fullmatch(c)
@@ -122,7 +122,7 @@ def test_proof_that_no_rule_but_characters_takes_a_plain_mandarin_line():
 
 
 def test_proof_that_no_rule_but_words_and_marks_takes_a_plain_english_line():
-    grammar = wetext._grammar("en_tn")
+    grammar = wetext.load_fsts("en_tn")
     letters = [c for c in map(chr, range(0x180)) if paper.PLAIN_ENGLISH(c) and c.isalpha()]
     assert set(string.ascii_lowercase + "éßÿž") < set(letters) and not set(string.ascii_uppercase) & set(letters)
     marks = [

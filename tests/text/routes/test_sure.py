@@ -60,7 +60,7 @@ def without_short_cuts(line):
 def test_odd_lines(odd_lines):
     for line in odd_lines:
         tokens = score_tokens(ROUTE.normalize(line, "zh"))
-        assert len(line) > wetext.WHOLE or tokens == without_short_cuts(line), line
+        assert len(line) > wetext.MAX_CHARS or tokens == without_short_cuts(line), line
 
 
 def test_random_lines_read_in_pieces_and_whole():
@@ -82,7 +82,7 @@ def in_lines(characters):
 
 def test_proof_that_a_line_may_fall_apart_at_characters_of_no_rule():
     """However long: one such character among others never becomes part of a token that is more than itself."""
-    grammar = wetext._grammar("zh_itn")
+    grammar = wetext.load_fsts("zh_itn")
     run, _, fillers = sure.pieces()
     inert = [character for character in HAN if not run.fullmatch(character)]
     others = [c for c in [*HAN, *map(chr, range(32, 127)), *"，。、°"] if run.fullmatch(c)]
@@ -94,7 +94,7 @@ def test_proof_that_a_line_may_fall_apart_at_characters_of_no_rule():
 
 
 def test_proof_that_nothing_changes_without_a_numeral():
-    grammar = wetext._grammar("zh_itn")
+    grammar = wetext.load_fsts("zh_itn")
     _, has_numeral, _ = sure.pieces()
     free = in_lines(c for c in [*HAN, *map(chr, range(32, 127)), *"，。、°"] if not has_numeral(c)).closure()
     for kind in "cardinal date fraction trainnumber math measure money time".split():

@@ -1,0 +1,98 @@
+"""The guard at decoding: it flags transcripts that the CTC head does not support, and chooses among candidates.
+
+B batch, N samples, S encoder frames, D encoder width, V tokens of the CTC head.
+"""
+
+import logging
+import math
+from pathlib import Path
+from typing import Callable, List, Optional, Sequence
+
+import torch
+
+from espnet_llmasr.asr.llm_asr_model import LLMASRModel
+from espnet_llmasr.files import PathLike
+from espnet_llmasr.guard.calibration import read_calibration
+from espnet_llmasr.guard.verifier import CTCVerifier
+from espnet_llmasr.inference.hypothesis import BUDGET, LOOP, UNSUPPORTED, Candidate, Hypothesis
+from espnet_llmasr.inference.search import find_tail_loop
+
+MODES = ("off", "flag", "redecode")
+MIN_CONFIDENCE = 1e-30  # keeps the logarithm of a confidence of 0 finite, so that scores still decide
+
+
+class Guard:
+    """Verifies transcripts with a CTC head and its calibrated thresholds.
+
+    Args:
+        decode: token ids -> text.
+    Raises:
+        ValueError: see `CTCVerifier` and `read_calibration`.
+    """
+
+    def __init__(self, verifier: CTCVerifier, guard_file: PathLike, decode: Callable[[List[int]], str]):
+        self.verifier, self.decode, self.shared = verifier, decode, False
+        calibration = read_calibration(guard_file, verifier.fingerprint())
+        self.threshold, self.doubt = calibration.threshold, calibration.doubt
+
+    def bind(self, model: LLMASRModel, args) -> None:
+        """Sets the model (with its configuration) whose audio and encoder frames `log_probs` gets.
+
+        Raises:
+            ValueError: the sample rates of the model and of the CTC head differ.
+        """
+        if self.verifier.sample_rate != model.frontend.fs:
+            rates = f"the CTC head needs {self.verifier.sample_rate} Hz, the model {model.frontend.fs} Hz"
+            raise ValueError(f"{rates}: fit a CTC head for this model (stage 10), or decode with --guard off")
+        self.shared = self.verifier.shares_encoder(model, args)
+        logging.info("guard: %s", "one encoder for the LLM and the CTC head" if self.shared else "two encoders")
+
+    def log_probs(self, speech, lengths, frames, frame_lengths) -> List[torch.Tensor]:
+        """speech (B, N), encoder frames (B, S, D), lengths (B,) -> log-probabilities (S, V) of each utterance."""
+        if self.shared:  # saves the second pass through the encoder
+            return self.verifier.log_probs_of_frames(frames, frame_lengths)
+        return self.verifier.log_probs(speech, lengths)
+
+    def verify(self, log_probs: torch.Tensor, candidate: Candidate, lang: str = "") -> Hypothesis:
+        """A candidate with its confidence and flags under log_probs (S, V); a loop at its end is cut back."""
+        loop = find_tail_loop(candidate.ids)
+        cut_back = [loop.cut(candidate.ids, copies) for copies in range(1, loop.repeats + 1)] or [candidate.ids]
+        texts = [self.decode(ids) for ids in cut_back]
+        confidences = [self.verifier.verify(log_probs, text, lang).confidence for text in texts]
+        best = confidences.index(max(confidences))
+        flags = {LOOP: loop.repeats > 0, BUDGET: candidate.at_limit, UNSUPPORTED: confidences[best] < self.threshold}
+        return Hypothesis(texts[best], candidate.score, confidences[best], tuple(flag for flag in flags if flags[flag]))
+
+    def is_doubtful(self, hypothesis: Hypothesis) -> bool:
+        """True if a second decoding may help: a flag, or a lower confidence than nearly all true transcripts have."""
+        return bool(hypothesis.flags) or hypothesis.confidence < self.doubt
+
+    def choose(
+        self, log_probs: torch.Tensor, first: Hypothesis, candidates: Sequence[Candidate], lang: str = ""
+    ) -> Hypothesis:
+        """The best transcript after a second decoding.
+
+        It is the one with the greatest log(confidence) + score: log-probability per label of the CTC head plus that
+        per token of the LLM. If it is below the threshold and the empty transcript, which has no LLM score, has a
+        higher confidence, the empty transcript is taken.
+        """
+        hypotheses = [first, *(self.verify(log_probs, candidate, lang) for candidate in candidates)]
+        best = max(hypotheses, key=lambda each: math.log(max(each.confidence, MIN_CONFIDENCE)) + each.score)
+        silence = self.verifier.verify(log_probs, "").confidence
+        if best.confidence < min(self.threshold, silence):
+            best = Hypothesis("", first.score, silence, (UNSUPPORTED,) if silence < self.threshold else ())
+        return first if best.text == first.text else best._replace(first=first)
+
+
+def check_guard(guard: str, *files: Optional[PathLike]) -> None:
+    """Raises ValueError for an unknown guard, or one without the files of its CTC head."""
+    if guard not in MODES:
+        raise ValueError(f"unknown guard '{guard}': choose one of {', '.join(MODES)}")
+    if guard == "off":
+        return
+    advice = "run stage 10, which fits and calibrates it, or decode with --guard off"
+    for name, path in zip(("ctc_train_config", "ctc_model_file"), files):
+        if path is None:
+            raise ValueError(f"--guard {guard} needs --{name}, of the CTC head: {advice}")
+        if not Path(path).is_file():
+            raise ValueError(f"no file {path}, which --guard {guard} needs: {advice}")

@@ -1,0 +1,62 @@
+"""Results of decoding, and the files that they are written to."""
+
+import json
+from pathlib import Path
+from typing import Dict, List, Mapping, NamedTuple, Optional, Tuple
+
+from espnet_llmasr.files import write_atomically, write_scp
+
+LOOP, BUDGET, UNSUPPORTED = "loop", "budget", "unsupported"
+GUARD_FILES = ("confidence", "flagged", "redecoded.jsonl")
+
+
+class Candidate(NamedTuple):
+    """Token ids without the end token, and their mean log-probability.
+
+    `at_limit` is True if the length limit ended the candidate, not the LLM.
+    """
+
+    ids: List[int]
+    score: float
+    at_limit: bool
+
+
+class Hypothesis(NamedTuple):
+    """A transcript and its mean log-probability per token. The guard adds a confidence (0 to 1) and flags.
+
+    The flags are "loop" (the transcript ended in a loop, which was cut back to the number of copies with the highest
+    confidence), "budget" (the length limit ended the transcript) and "unsupported" (the confidence is below the
+    threshold). `first` is the transcript that a second decoding has replaced, if it has replaced one.
+    """
+
+    text: str
+    score: float
+    confidence: Optional[float] = None
+    flags: Tuple[str, ...] = ()
+    first: Optional["Hypothesis"] = None
+
+    def as_json(self) -> Dict:
+        """The fields without `first`; numbers are rounded as in the tables."""
+        rounded = self._replace(score=round(self.score, 4), confidence=round(self.confidence, 6))
+        return {name: value for name, value in rounded._asdict().items() if name != "first"}
+
+
+def write_hypotheses(output_dir: Path, suffix: str, hypotheses: Mapping[str, Hypothesis], guard: str) -> None:
+    """Writes text and score, and under a guard ("flag", "redecode") its files; removes guard files of earlier runs."""
+
+    def write(name: str, table: Mapping[str, object]) -> None:
+        write_scp(output_dir / f"{name}{suffix}", table)
+
+    write("text", {uid: hypothesis.text for uid, hypothesis in hypotheses.items()})
+    write("score", {uid: f"{hypothesis.score:.4f}" for uid, hypothesis in hypotheses.items()})
+    for name in GUARD_FILES:
+        (output_dir / f"{name}{suffix}").unlink(missing_ok=True)
+    if guard == "off":
+        return
+    write("confidence", {uid: f"{hypothesis.confidence:.6f}" for uid, hypothesis in hypotheses.items()})
+    write("flagged", {uid: ",".join(hypothesis.flags) for uid, hypothesis in hypotheses.items() if hypothesis.flags})
+    if guard == "redecode":
+        replaced = sorted((uid, hypothesis) for uid, hypothesis in hypotheses.items() if hypothesis.first)
+        rows = ({"id": uid, "first": final.first.as_json(), "final": final.as_json()} for uid, final in replaced)
+        lines = "".join(f"{json.dumps(row)}\n" for row in rows)
+        write_atomically(output_dir / f"redecoded.jsonl{suffix}", lines)

@@ -1,0 +1,168 @@
+"""Beam search over the transcripts of the LLM, with a length limit per utterance and an end of loops.
+
+B utterances, R rows (utterances x beams), T encoder frames, D encoder width, P prompt tokens, L tokens generated so
+far, V vocabulary.
+"""
+
+from dataclasses import dataclass
+from typing import List, NamedTuple, Sequence
+
+import torch
+from torch.nn.utils.rnn import pad_sequence
+from transformers import LogitsProcessor, LogitsProcessorList
+
+from espnet_llmasr.asr.llm_asr_model import LLMASRModel
+from espnet_llmasr.inference.hypothesis import Candidate
+from espnet_llmasr.text.loops import MAX_UNIT
+from espnet_llmasr.text.prompt import Prompt, expand_speech
+
+MIN_REPEATS = 6  # "no no no no no" is speech, and so are five equal digits of three tokens each
+MIN_LENGTH = 18  # tokens; twelve equal digits of one token each are no loop
+NEEDED = tuple(unit * max(MIN_REPEATS, -(-MIN_LENGTH // unit)) for unit in range(1, MAX_UNIT + 1))
+"""Length in tokens from which the repeats of a piece of 1, 2, ... tokens are a loop."""
+
+
+@dataclass(frozen=True)
+class DecodingOptions:
+    """Beams, token limit per second of speech, whether loops are ended, and the number of candidates to return."""
+
+    beam_size: int = 3
+    tokens_per_second: float = 15.0
+    stop_loops: bool = False
+    candidates: int = 1
+
+    def limits(self, seconds: torch.Tensor) -> torch.Tensor:
+        """Maximal number of tokens, including the end token, for durations (B,)."""
+        return torch.ceil(seconds * self.tokens_per_second).long() + 16
+
+
+class TailLoop(NamedTuple):
+    """The last `unit` tokens of a sequence are repeated `repeats` times in a row at its end."""
+
+    unit: int
+    repeats: int
+
+    def cut(self, ids: List[int], copies: int = 1) -> List[int]:
+        """The sequence with only `copies` repeats."""
+        return ids[: len(ids) - self.unit * (self.repeats - copies)]
+
+
+class RepetitionStop(LogitsProcessor):
+    """Forces a beam to end once its last tokens are a loop: every token except `end_id` gets -inf.
+
+    `end_id` keeps the score that the LLM gave it, so another beam that does not repeat can still win.
+    """
+
+    def __init__(self, end_id: int):
+        self.end_id = end_id
+
+    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
+        """input_ids (R, L), scores (R, V)."""
+        looping = in_loop(input_ids)
+        if not looping.any():
+            return scores
+        only_end = torch.full_like(scores, float("-inf"))
+        only_end[:, self.end_id] = scores[:, self.end_id]
+        return torch.where(looping[:, None], only_end, scores)
+
+
+class PerUtteranceLimit(LogitsProcessor):
+    """Forces the end token on each utterance at its own length limit.
+
+    With one limit for the whole batch the longest utterance would change the transcripts of the others.
+
+    Args:
+        limits: (B,) maximal number of new tokens per utterance; rows are utterance-major over beams.
+        end_id: the end token.
+    """
+
+    def __init__(self, limits: torch.Tensor, end_id: int):
+        self.limits, self.end_id = limits, end_id
+
+    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
+        """input_ids (R, L), scores (R, V)."""
+        beams = scores.size(0) // self.limits.numel()
+        full = (input_ids.size(1) >= self.limits - 1).repeat_interleave(beams)
+        forced = torch.full_like(scores, float("-inf"))
+        forced[:, self.end_id] = 0.0
+        return torch.where(full[:, None], forced, scores)
+
+
+@torch.no_grad()
+def beam_search(
+    model: LLMASRModel,
+    frames: torch.Tensor,
+    frame_lengths: torch.Tensor,
+    seconds: torch.Tensor,
+    prompt: Prompt,
+    options: DecodingOptions,
+) -> List[List[Candidate]]:
+    """Encoder frames (B, T, D) with lengths (B,) and durations (B,) -> candidates of each utterance, best first.
+
+    The rows are left-padded, so that the result of an utterance does not depend on the others. Each has a limit of
+    ceil(seconds * tokens_per_second) + 16 tokens. A beam size of 1 is greedy search.
+    """
+    speech_tokens, speech_token_lengths = model.adaptor(frames, frame_lengths)
+    prompt_ids, end_id = torch.tensor(prompt.ids, device=frames.device), prompt.end_id
+    rows = [expand_speech(prompt_ids, length) for length in speech_token_lengths.tolist()]
+    ids = pad_sequence(rows, batch_first=True, padding_side="left")
+    mask = pad_sequence([torch.ones_like(row) for row in rows], batch_first=True, padding_side="left")
+    limits = options.limits(seconds)
+    stops = [RepetitionStop(end_id)] if options.stop_loops else []
+    out = model.llm.generate(
+        inputs_embeds=model.compose(ids, speech_tokens, speech_token_lengths),
+        attention_mask=mask,
+        num_beams=options.beam_size,
+        num_return_sequences=options.candidates,
+        do_sample=False,
+        max_new_tokens=int(limits.max()),
+        logits_processor=LogitsProcessorList([*stops, PerUtteranceLimit(limits, end_id)]),
+        eos_token_id=end_id,
+        pad_token_id=end_id,
+        return_dict_in_generate=True,
+        output_scores=True,
+    )
+    sequences = [before_end(row, end_id) for row in out.sequences.tolist()]
+    longest = (limits - 1).repeat_interleave(options.candidates).tolist()
+    triples = zip(sequences, _mean_log_probs(out, end_id).tolist(), longest)
+    candidates = [Candidate(sequence, score, len(sequence) == limit) for sequence, score, limit in triples]
+    return [candidates[start : start + options.candidates] for start in range(0, len(candidates), options.candidates)]
+
+
+def before_end(ids: List[int], end_id: int) -> List[int]:
+    """The ids before the first end token."""
+    return ids[: ids.index(end_id)] if end_id in ids else ids
+
+
+def in_loop(ids: torch.Tensor) -> torch.Tensor:
+    """ids (R, L) -> (R,): True for a row that ends in repeats of a piece, as many as `NEEDED` demands."""
+    looping = torch.zeros(len(ids), dtype=torch.bool, device=ids.device)
+    possible = sum(needed <= ids.size(1) for needed in NEEDED)
+    if not possible:
+        return looping
+    # A loop of `unit` tokens needs the last token also `unit` places earlier: this leaves few units to compare.
+    recurs = (ids[:, -possible - 1 : -1] == ids[:, -1:]).any(0).flip(0)
+    for unit in (recurs.nonzero().flatten() + 1).tolist():
+        tail = ids[:, -NEEDED[unit - 1] :]
+        looping |= (tail[:, unit:] == tail[:, :-unit]).all(1)
+    return looping
+
+
+def find_tail_loop(ids: Sequence[int]) -> TailLoop:
+    """The loop of the shortest unit at the end of a sequence, by the rule of `in_loop`; TailLoop(0, 0) if none."""
+    for unit, needed in enumerate(NEEDED, 1):
+        same = 0
+        while same < len(ids) - unit and ids[-1 - same] == ids[-1 - same - unit]:
+            same += 1
+        if same + unit >= needed:
+            return TailLoop(unit, (same + unit) // unit)
+    return TailLoop(0, 0)
+
+
+def _mean_log_probs(out, end_id: int) -> torch.Tensor:
+    """(B * candidates,) mean log-probability per generated token, of the end token, too."""
+    if getattr(out, "sequences_scores", None) is not None:
+        return out.sequences_scores  # beam search has computed it; greedy search has not
+    log_probs = torch.stack(out.scores, 1).log_softmax(-1).gather(2, out.sequences[..., None]).squeeze(-1)
+    valid = (out.sequences == end_id).cumsum(1) <= 1
+    return (log_probs * valid).sum(1) / valid.sum(1)

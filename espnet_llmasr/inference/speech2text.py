@@ -1,0 +1,130 @@
+"""`Speech2Text`, the Python interface of a trained model, and the transcription of a data directory.
+
+B batch, N samples, T encoder frames, D encoder width.
+"""
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+from typing import Dict, List, Optional, Sequence
+
+import numpy as np
+import torch
+from scipy.signal import resample_poly
+
+from espnet_llmasr.data.kaldi import read_utt2lang
+from espnet_llmasr.files import PathLike, read_scp
+from espnet_llmasr.guard.verifier import CTCVerifier
+from espnet_llmasr.inference.guard import Guard, check_guard
+from espnet_llmasr.inference.hypothesis import Hypothesis
+from espnet_llmasr.inference.search import DecodingOptions, beam_search
+from espnet_llmasr.tasks.llm_asr import LLMASRTask
+from espnet_llmasr.train.batches import read_num_frames
+from espnet_llmasr.train.speech_batches import shard, speech_batches
+
+WIDER = 3  # a second decoding has this many times the beams, and returns all of them
+
+
+class Speech2Text:
+    """A trained model ready to transcribe.
+
+    The arguments have the names of the packed archive's meta.yaml, so `from_pretrained` needs nothing else. A guard
+    ("flag" or "redecode") needs the CTC head, with its guard.json beside the weights.
+
+    Raises:
+        ValueError: files that are missing or do not belong together.
+    """
+
+    def __init__(
+        self,
+        llm_asr_train_config: PathLike,
+        llm_asr_model_file: PathLike,
+        device: str = "cpu",
+        beam_size: int = 3,
+        tokens_per_second: float = 15.0,
+        guard: str = "off",
+        ctc_train_config: Optional[PathLike] = None,
+        ctc_model_file: Optional[PathLike] = None,
+    ):
+        check_guard(guard, ctc_train_config, ctc_model_file)
+        self.model, args = LLMASRTask.load(llm_asr_train_config, llm_asr_model_file, device)
+        self.prompt = LLMASRTask.build_prompt(args)
+        self.device, self.mode = device, guard
+        self.sample_rate: int = self.model.frontend.fs
+        self.options = DecodingOptions(beam_size, tokens_per_second, stop_loops=guard != "off")
+        self.guard = None
+        if guard != "off":
+            verifier = CTCVerifier(ctc_train_config, ctc_model_file, device)
+            self.guard = Guard(verifier, Path(ctc_model_file).with_name("guard.json"), self.prompt.decode)
+            self.guard.bind(self.model, args)
+
+    @classmethod
+    def from_pretrained(cls, model_tag: str, **kwargs) -> "Speech2Text":
+        """Loads a packed model: a model-zoo tag, a URL or a local archive."""
+        from espnet_model_zoo.downloader import ModelDownloader
+
+        return cls(**ModelDownloader().download_and_unpack(model_tag), **kwargs)
+
+    def __call__(self, speech: np.ndarray, fs: Optional[int] = None, lang: str = "") -> Hypothesis:
+        """speech (N,) in [-1, 1] at `fs` Hz (resampled if it is not the model's rate) -> the best hypothesis.
+
+        `lang` (a value of utt2lang) only matters to the guard, and there only if it is "yue".
+        """
+        if fs not in (None, self.sample_rate):
+            speech = resample_poly(speech, self.sample_rate, fs)
+        samples = torch.as_tensor(np.asarray(speech, dtype=np.float32))[None]
+        return self.batch(samples, torch.tensor([samples.size(1)]), [lang])[0]
+
+    @torch.no_grad()
+    def batch(
+        self, speech: torch.Tensor, lengths: torch.Tensor, langs: Optional[Sequence[str]] = None
+    ) -> List[Hypothesis]:
+        """speech (B, N) right-padded, lengths (B,), languages (B) -> the best hypothesis of each."""
+        speech, lengths = speech.to(self.device), lengths.to(self.device)
+        frames, frame_lengths = self.model.encode(speech, lengths)
+        seconds = lengths / self.sample_rate
+        search = beam_search(self.model, frames, frame_lengths, seconds, self.prompt, self.options)
+        best = [candidates[0] for candidates in search]
+        if self.guard is None:
+            return [Hypothesis(self.prompt.decode(candidate.ids), candidate.score) for candidate in best]
+        log_probs = self.guard.log_probs(speech, lengths, frames, frame_lengths)
+        langs = langs or [""] * len(best)
+        verified = [self.guard.verify(*row) for row in zip(log_probs, best, langs)]
+        if self.mode == "redecode":
+            self._redecode(verified, log_probs, langs, frames, frame_lengths, seconds)
+        return verified
+
+    def _redecode(self, hypotheses: List[Hypothesis], log_probs, langs, frames, frame_lengths, seconds) -> None:
+        """Replaces doubtful hypotheses in the list by the choice of the guard after a second, wider search."""
+        rows = [row for row, hypothesis in enumerate(hypotheses) if self.guard.is_doubtful(hypothesis)]
+        if not rows:
+            return
+        beams = WIDER * self.options.beam_size
+        options = replace(self.options, beam_size=beams, candidates=beams)
+        lengths = frame_lengths[rows]
+        frames = frames[rows, : int(lengths.max())]
+        search = beam_search(self.model, frames, lengths, seconds[rows], self.prompt, options)
+        for row, candidates in zip(rows, search):
+            hypotheses[row] = self.guard.choose(log_probs[row], hypotheses[row], candidates, langs[row])
+
+
+def transcribe(
+    speech2text: Speech2Text, data_dir: Path, max_frames: int, part: str = "1/1"
+) -> Dict[str, Hypothesis]:
+    """Hypotheses of the utterances of dump/<set>, or of part "i/n" of them, in batches of at most `max_frames`.
+
+    Raises:
+        ValueError: no utterances, or see `shard` and `speech_batches`.
+    """
+    wavs = read_scp(data_dir / "wav.scp")
+    if not wavs:
+        raise ValueError(f"{data_dir}/wav.scp is empty: run the data stage (2)")
+    wavs = {uid: wavs[uid] for uid in shard(sorted(wavs), part)}
+    frames = read_num_frames(data_dir / "utt2num_frames")
+    langs = read_utt2lang(data_dir)
+    hypotheses: Dict[str, Hypothesis] = {}
+    batches = speech_batches(wavs, frames, max_frames, speech2text.sample_rate) if wavs else ()
+    for uids, speech, lengths in batches:
+        hypotheses.update(zip(uids, speech2text.batch(speech, lengths, [langs.get(uid, "") for uid in uids])))
+        logging.info("%d of %d utterances: %s '%s'", len(hypotheses), len(wavs), uids[-1], hypotheses[uids[-1]].text)
+    return hypotheses

@@ -1,0 +1,106 @@
+"""Flags, loops that are cut back, and the choice after a second decoding."""
+
+from math import log
+
+import pytest
+
+from espnet_llmasr.inference.guard import Guard
+from espnet_llmasr.inference.hypothesis import Candidate, Hypothesis
+
+WORDS = ["天", "气", "good", "no"]
+NO = "N OW"
+TIAN_QI = "t ian1 q i4"
+
+
+@pytest.fixture(scope="module")
+def guard(verifier, ctc_head):
+    return Guard(verifier, ctc_head / "guard.json", lambda ids: " ".join(WORDS[number] for number in ids))
+
+
+def candidate(*ids, score=-0.1, at_limit=False):
+    return Candidate(list(ids), score, at_limit)
+
+
+def test_what_is_flagged(guard, emit):
+    log_probs = emit(TIAN_QI)
+    assert guard.verify(log_probs, candidate(0, 1)) == Hypothesis("天 气", -0.1, 1.0)
+    assert guard.verify(log_probs, candidate(0, 1, at_limit=True)).flags == ("budget",)
+    assert guard.verify(log_probs, candidate(2)).flags == ("unsupported",)
+    assert guard.verify(log_probs, candidate()).flags == ("unsupported",)  # an empty transcript of speech
+    assert guard.verify(emit(""), candidate()) == Hypothesis("", -0.1, 1.0)
+
+
+@pytest.mark.parametrize("copies", [1, 2, 5])
+def test_a_loop_is_cut_back_to_the_copies_with_the_best_confidence(guard, emit, copies):
+    log_probs = emit(f"{TIAN_QI} {' '.join([NO] * copies)}")
+    found = guard.verify(log_probs, candidate(0, 1, *[3] * 18))
+    assert found.text == " ".join(["天", "气", *["no"] * copies])
+    assert (found.confidence, found.flags) == (1.0, ("loop",))
+
+
+def test_a_loop_over_silence_keeps_one_copy(guard, emit):
+    found = guard.verify(emit(""), candidate(*[3] * 18))
+    assert found.text == "no" and found.flags == ("loop", "unsupported")
+
+
+def test_what_is_decoded_again(guard):
+    """The guard.json of the tests: not supported below 0.5, in doubt below 0.9."""
+    assert guard.is_doubtful(Hypothesis("good", -0.1, 0.89)) and not guard.is_doubtful(Hypothesis("good", -0.1, 0.9))
+    assert guard.is_doubtful(Hypothesis("good", -0.1, 0.95, ("budget",)))
+
+
+def test_silence_that_is_taken_may_be_unsupported_itself(guard, emit):
+    log_probs = emit(NO)
+    first = guard.verify(log_probs, candidate(0, 1, 0, 1, 0, 1, 0, 1))
+    best = guard.choose(log_probs, first, [])
+    assert best.text == "" and best.flags == ("unsupported",) and first.confidence < best.confidence < guard.threshold
+
+
+def test_the_supported_candidate_is_taken(guard, emit):
+    log_probs = emit(TIAN_QI)
+    first = guard.verify(log_probs, candidate(2))
+    best = guard.choose(log_probs, first, [candidate(2, 3), candidate(0, 1, score=-0.9), candidate(0)])
+    assert (best.text, best.score, best.confidence) == ("天 气", -0.9, 1.0)
+    assert best.flags == () and best.first == first and first.flags == ("unsupported",)
+
+
+def test_the_llm_decides_among_equally_supported_ones(guard, emit):
+    log_probs = emit(TIAN_QI)
+    first = guard.verify(log_probs, candidate(2))
+    assert guard.choose(log_probs, first, [candidate(0, 1, score=-0.9), candidate(0, 1, score=-0.2)]).score == -0.2
+
+
+def test_support_and_score_count_alike(guard, emit):
+    """By hand: log(confidence) + score of both; the second has less support, but by less than its score is better."""
+    log_probs = emit(TIAN_QI)
+    full, half = guard.verify(log_probs, candidate(0, 1)).confidence, guard.verify(log_probs, candidate(0)).confidence
+    assert 0 < half < full == 1.0
+
+    first = guard.verify(log_probs, candidate(2, score=-50.0))
+    for score in (log(half) - 0.1, log(half) + 0.1):
+        best = guard.choose(log_probs, first, [candidate(0, 1, score=score - 1.0), candidate(0, score=-1.0)])
+        assert best.text == ("天 气" if score > log(half) else "天")
+        assert best.flags == (() if score > log(half) else ("unsupported",)) and best.first == first
+
+
+def test_nothing_is_better(guard, emit):
+    log_probs = emit(TIAN_QI)
+    first = guard.verify(log_probs, candidate(0, score=-0.1))
+    best = guard.choose(log_probs, first, [candidate(0, score=-0.2), candidate(2, 2, score=-5.0)])
+    assert best == first and best.flags == ("unsupported",) and best.first is None
+
+
+def test_the_empty_transcript_for_silence(guard, emit):
+    log_probs = emit("")
+    first = guard.verify(log_probs, candidate(2))
+    best = guard.choose(log_probs, first, [candidate(0), candidate(3)])
+    assert (best.text, best.confidence, best.flags) == ("", 1.0, ())
+    assert best.first.text == "good"
+    assert guard.choose(emit(TIAN_QI), first, [candidate(3)]).text != ""  # not for speech
+
+
+def test_a_guard_of_another_model(verifier, ctc_head, tmp_path):
+    other = (ctc_head / "guard.json").read_text().replace(verifier.fingerprint(), "0" * 16)
+    (tmp_path / "guard.json").write_text(other)
+    with pytest.raises(ValueError, match="belongs to the CTC model 0000000000000000"):
+        Guard(verifier, tmp_path / "guard.json", str)

@@ -1,0 +1,62 @@
+"""Speech2Text: arrays, lazy import, and the second decoding of doubtful utterances."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch.nn.utils.rnn import pad_sequence
+
+import espnet_llmasr
+from espnet_llmasr.files import read_scp
+from espnet_llmasr.inference import speech2text as module
+from espnet_llmasr.inference.speech2text import Speech2Text, transcribe
+from espnet_llmasr.train.speech_batches import read_audio
+
+
+def test_the_package_offers_the_class_without_loading_it():
+    assert espnet_llmasr.Speech2Text is Speech2Text
+    with pytest.raises(AttributeError, match="no attribute 'Text2Speech'"):
+        espnet_llmasr.Text2Speech
+    code = "import sys, espnet_llmasr; print({'torch', 'espnet2', 'numpy'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
+def test_an_array_gives_the_same_as_a_data_directory(llm_model, corpus):
+    speech2text = Speech2Text(f"{llm_model}/config.yaml", f"{llm_model}/latest.pth", tokens_per_second=2.0)
+    uid, wav = next(iter(read_scp(corpus / "valid" / "wav.scp").items()))
+    samples = read_audio(uid, wav, 16000)
+    hypothesis = speech2text(samples)
+    assert hypothesis.text == transcribe(speech2text, corpus / "valid", 10000)[uid].text
+    assert hypothesis == speech2text(samples, fs=16000)
+    assert isinstance(speech2text(samples[::2], fs=8000).text, str)
+
+
+def test_only_the_doubtful_rows_of_a_batch_are_decoded_again(llm_model, ctc_head, corpus, monkeypatch):
+    """Each with its own frames, duration, log-probabilities and language."""
+    files = [f"{llm_model}/config.yaml", f"{llm_model}/latest.pth"]
+    ctc_files = [f"{ctc_head}/config.yaml", f"{ctc_head}/latest.pth"]
+    speech2text = Speech2Text(*files, "cpu", 2, 2.0, "redecode", *ctc_files)
+    wavs = sorted(read_scp(corpus / "train" / "wav.scp").items())[:4]
+    rows = [torch.from_numpy(read_audio(uid, wav, 16000)) for uid, wav in wavs]
+    doubts, searched, verified, chosen = iter([False, True, False, True]), [], [], []
+    guard, verify = speech2text.guard, speech2text.guard.verify
+
+    def record(calls, function):
+        return lambda *args: calls.append(args) or function(*args)
+
+    monkeypatch.setattr(guard, "is_doubtful", lambda hypothesis: next(doubts))
+    monkeypatch.setattr(module, "beam_search", record(searched, module.beam_search))
+    monkeypatch.setattr(guard, "verify", record(verified, guard.verify))
+    monkeypatch.setattr(guard, "choose", record(chosen, guard.choose))
+    lengths = torch.tensor([len(row) for row in rows])
+    hypotheses = speech2text.batch(pad_sequence(rows, True), lengths, ["en", "zh", "en", "zh-en"])
+    (_, frames, frame_lengths, *_), (_, again, again_lengths, seconds, _, options) = searched
+    assert options.beam_size == options.candidates == 6 and torch.equal(again_lengths, frame_lengths[[1, 3]])
+    assert torch.equal(again, frames[[1, 3], : int(again_lengths.max())])
+    assert torch.equal(seconds, lengths[[1, 3]] / 16000)
+    assert [language for _, _, language in verified[:4]] == ["en", "zh", "en", "zh-en"]
+    for row, (log_probs, first, candidates, language) in zip((1, 3), chosen):
+        assert log_probs is verified[row][0] and language == verified[row][2] and len(candidates) == 6
+        assert first == verify(*verified[row]) and (hypotheses[row].first or hypotheses[row]) == first
