@@ -14,10 +14,10 @@ BLOCKS = ("encoders", "layer_stack")  # ESPnet's (Conformer, E-Branchformer, Tra
 
 
 class ESPnetEncoder:
-    """The encoder of an ESPnet ASR model; its blocks' outputs are caught by forward hooks.
+    """The encoder of an ESPnet ASR model; forward hooks collect the outputs of its blocks.
 
-    An encoder without a list of blocks, or whose blocks have another frame rate than its output, shows its output only,
-    and so does a streaming one: its blocks see pieces of the audio, and all of it where it is short.
+    Only the output is measured for an encoder without a list of blocks, with blocks of another frame rate than its
+    output, or with streaming (its blocks process the audio in pieces).
 
     Raises:
         ValueError: the weights do not fit the configuration, or the model takes features instead of audio.
@@ -60,7 +60,7 @@ def _blocks(encoder: nn.Module) -> List[nn.Module]:
 
 
 def _frames(output) -> Tensor:
-    """The frames (1, L, D) in what a block returns: with position embeddings and masks in nested tuples beside them."""
+    """The frames (1, L, D) in the output of a block, which may be nested tuples with position embeddings and masks."""
     while isinstance(output, tuple):
         output = output[0]
     return output
