@@ -1,7 +1,7 @@
 """Opens what an entry of wav.scp names: a file, a member of a tar, or a piece of either; any container of libsndfile.
 
     /data/a.flac                          wav, flac, mp3, opus, ogg, sph, ...
-    /data/shard.tar:1536                  the member whose data begins at byte 1536 (as in kaldiio), in any container
+    /data/shard.tar:1536                  the member whose data begins at byte 1536 (kaldiio, omniio), in any container
     /data/talk.opus#t=780.310,783.130     the piece between two times in seconds (W3C media fragment)
 
 Rates and channels are converted on reading, so no corpus has to be copied.
@@ -26,6 +26,19 @@ _ENTRY = re.compile(
 _MISSING_S = 0.1  # more than this missing at the end is damage
 _LAST_PAGE_S = 20.0  # no last page of Ogg is longer
 UNCOMPRESSED = ("WAV", "WAVEX", "AIFF", "NIST", "RAW")
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Windows of `size` samples (or frames) that begin every `shift`; none reaches beyond the end of the signal."""
+
+    size: int
+    shift: int
+
+    def count(self, length):
+        """Windows in `length` (int, array or tensor); 0 where the signal is shorter than a window."""
+        number = (length - self.size) // self.shift + 1
+        return max(number, 0) if isinstance(number, int) else number.clip(min=0)
 
 
 class AudioError(ValueError):

@@ -1,12 +1,9 @@
 """Adds our components to the stock ASR task; the one place that imports espnet2.tasks.asr (slow, tries the network)."""
 
-import struct
 from argparse import Namespace
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Tuple
 
-import torch
 from espnet2.asr.encoder.abs_encoder import AbsEncoder
 from espnet2.asr.espnet_model import ESPnetASRModel
 from espnet2.asr.frontend.abs_frontend import AbsFrontend
@@ -15,6 +12,8 @@ from espnet2.tasks import asr
 from espnet_llmasr.asr.conformer import FireRedConformerEncoder
 from espnet_llmasr.asr.cr_ctc_asr_model import CRCTCASRModel
 from espnet_llmasr.asr.fbank import KaldiFbank
+from espnet_llmasr.asr.weights import load_state, read_state
+from espnet_llmasr.espnet_versions import add_loadable_task
 
 COMPONENTS = (
     (asr.frontend_choices, "kaldi_fbank", KaldiFbank, AbsFrontend),
@@ -24,10 +23,11 @@ COMPONENTS = (
 
 
 def register() -> None:
-    """After this, --frontend kaldi_fbank, --encoder firered_conformer and --model cr_ctc work in any recipe."""
+    """After this, --frontend kaldi_fbank, --encoder firered_conformer and --model cr_ctc work in any recipe, and llm_asr in espnet.load()."""
     for choices, name, component, base in COMPONENTS:
         assert issubclass(component, base), component
         choices.classes[name] = component
+    add_loadable_task("llm_asr", "espnet_llmasr.inference.speech2text", "Speech2Text")
 
 
 def load_asr(config: Path, weights: Path, device: str = "cpu") -> Tuple[ESPnetASRModel, Namespace]:
@@ -46,8 +46,5 @@ def load_asr(config: Path, weights: Path, device: str = "cpu") -> Tuple[ESPnetAS
         ) from error
     except TypeError as error:
         raise ValueError(f"{config} is not of this version of ESPnet: {error}") from error
-    try:
-        model.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
-    except (RuntimeError, TypeError, EOFError, IndexError, UnpicklingError, struct.error) as error:
-        raise ValueError(f"{weights} is broken or does not fit {config}: {error}") from error
+    load_state(model, read_state(weights), weights, config)
     return model.eval(), args

@@ -8,6 +8,8 @@ from typing import Tuple
 import torch
 from torch import nn
 
+from espnet_llmasr.asr.modules import valid_frames
+
 
 class ConcatAdaptor(nn.Module):
     """Concatenates `downsample` frames and applies a two-layer MLP (Eq. 3; paper appendix A.2: 25 Hz -> 6.25 Hz).
@@ -25,12 +27,11 @@ class ConcatAdaptor(nn.Module):
 
     def forward(self, x: torch.Tensor, lengths: torch.Tensor) -> Tuple[torch.Tensor, torch.Tensor]:
         """x (B, T, D), lengths (B,) -> (B, L', E), (B,) with L' = ceil(T / downsample)."""
-        valid = torch.arange(x.size(1), device=x.device) < lengths[:, None]
-        x = x * valid[..., None]
+        x = x * valid_frames(lengths, x.size(1))[..., None]
         x = nn.functional.pad(x, (0, 0, 0, -x.size(1) % self.downsample))
         x = x.unflatten(1, (-1, self.downsample)).flatten(2)
         return self.linear2(self.relu(self.linear1(x))), self.output_lengths(lengths)
 
-    def output_lengths(self, lengths: torch.Tensor) -> torch.Tensor:
-        """Speech tokens for a number of encoder frames."""
-        return -torch.div(-lengths, self.downsample, rounding_mode="floor")
+    def output_lengths(self, lengths):
+        """Speech tokens for numbers of encoder frames (int, array or tensor)."""
+        return -(-lengths // self.downsample)

@@ -11,29 +11,20 @@ from typing import List, Optional, Tuple
 
 import torch
 import torch.nn.functional as F
-from espnet2.asr.encoder.abs_encoder import AbsEncoder
 from torch import Tensor, nn
 
 from espnet_llmasr.asr.depthwise_conv import DepthwiseConv1d
+from espnet_llmasr.asr.encoder import Encoder
+from espnet_llmasr.asr.modules import valid_frames
+from espnet_llmasr.audio import Windows
 
-MIN_FRAMES = 7  # two 3-wide convolutions of stride 2 see 7 frames
-
-
-def subsampled_length(num_frames):
-    """Encoder frames for `num_frames` input frames (int or Tensor); the exact length of both convolutions."""
-    once = (num_frames - 3) // 2 + 1
-    return (once - 3) // 2 + 1
-
-
-def padding_mask(lengths: Tensor, max_length: int) -> Tensor:
-    """(B,) -> (B, max_length), True beyond each length."""
-    return torch.arange(max_length, device=lengths.device) >= lengths[:, None]
+SUBSAMPLED = Windows(size=7, shift=4)  # two convolutions of width 3 and stride 2
 
 
 class Subsampling(nn.Module):
     """(B, T, F) -> (B, S, D): two strided convolutions, then a projection of channels x remaining bins.
 
-    FireRed also appends 6 zero frames. They only make frames beyond `subsampled_length`, so we do not compute them.
+    FireRed also appends 6 zero frames. They only make frames beyond `SUBSAMPLED`, so we do not compute them.
     """
 
     def __init__(self, input_size: int, output_size: int, channels: int = 32):
@@ -41,7 +32,7 @@ class Subsampling(nn.Module):
         self.conv = nn.ModuleList(
             [nn.Conv2d(1, channels, 3, 2), nn.ReLU(), nn.Conv2d(channels, channels, 3, 2), nn.ReLU()]
         )
-        self.out = nn.Linear(channels * subsampled_length(input_size), output_size)
+        self.out = nn.Linear(channels * SUBSAMPLED.count(input_size), output_size)
 
     def forward(self, feats: Tensor) -> Tensor:
         hidden = feats.unsqueeze(1)
@@ -171,11 +162,13 @@ class ConformerBlock(nn.Module):
         return self.layer_norm(0.5 * x + 0.5 * self.ffn2(x))
 
 
-class FireRedConformerEncoder(AbsEncoder):
+class FireRedConformerEncoder(Encoder):
     """(B, T, input_size) normalised log-mel frames -> (B, S, output_size). The defaults are FireRedASR-AED-L.
 
     `pe_maxlen` (frames of 40 ms) sets the size of the position table in the state dict; longer input is no mistake.
     """
+
+    windows = SUBSAMPLED
 
     def __init__(
         self,
@@ -200,25 +193,19 @@ class FireRedConformerEncoder(AbsEncoder):
     def output_size(self) -> int:
         return self._output_size
 
-    @staticmethod
-    def output_lengths(lengths: Tensor) -> Tensor:
-        """Encoder frames for numbers of feature frames."""
-        return subsampled_length(lengths)
+    @property
+    def num_layers(self) -> int:
+        return len(self.layer_stack)
 
     def forward(
         self, xs_pad: Tensor, ilens: Tensor, prev_states: Optional[Tensor] = None
     ) -> Tuple[Tensor, Tensor, None]:
-        """(B, T, F), (B,) -> frames (B, S, D) that are zero beyond each length, lengths (B,), None.
-
-        Raises ValueError for utterances of fewer than 7 frames.
-        """
         x, positions, padding, olens = self._embed(xs_pad, ilens)
         for block in self.layer_stack:
             x = block(x, positions, padding)
         return x.masked_fill(padding.unsqueeze(-1), 0.0), olens, None
 
     def forward_layers(self, xs_pad: Tensor, ilens: Tensor) -> List[Tensor]:
-        """Like forward, but the output (B, S, D) of every block, for layer-wise CKA."""
         x, positions, padding, _ = self._embed(xs_pad, ilens)
         outputs = []
         for block in self.layer_stack:
@@ -228,22 +215,12 @@ class FireRedConformerEncoder(AbsEncoder):
 
     def _embed(self, xs_pad: Tensor, ilens: Tensor) -> Tuple[Tensor, Tensor, Tensor, Tensor]:
         """-> frames (B, S, D), positions (2S - 1, D), padding (B, S), lengths (B,)."""
-        longest, olens = self._check_lengths(ilens), self.output_lengths(ilens)
+        longest, olens = self.longest(ilens), self.output_lengths(ilens)
         xs_pad = xs_pad[:, :longest]
-        xs_pad = xs_pad.masked_fill(padding_mask(ilens, longest).unsqueeze(-1), 0.0)
+        xs_pad = xs_pad.masked_fill(~valid_frames(ilens, longest).unsqueeze(-1), 0.0)
         x = self.input_preprocessor(xs_pad)
         positions = self.positional_encoding(x.size(1))
-        return self.dropout(x), self.dropout(positions), padding_mask(olens, x.size(1)), olens
-
-    def _check_lengths(self, ilens: Tensor) -> int:
-        """The longest length (one transfer from the accelerator); ValueError names what the encoder cannot take."""
-        shortest, longest = torch.stack(ilens.aminmax()).tolist()
-        if shortest < MIN_FRAMES:
-            raise ValueError(
-                f"an utterance has {shortest} feature frames, the encoder needs at least {MIN_FRAMES} "
-                "(70 ms + window): drop shorter utterances in data preparation"
-            )
-        return longest
+        return self.dropout(x), self.dropout(positions), ~valid_frames(olens, x.size(1)), olens
 
 
 def _check_sizes(output_size: int, attention_heads: int, kernel_size: int) -> None:

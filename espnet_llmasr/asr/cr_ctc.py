@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
+from espnet_llmasr.asr.modules import valid_frames
+
 BLANK = 0
 HEAD_GAIN = 1.7  # keeps the variance through SiLU; with torch's default CTC takes twice the audio to leave all-blank
 
@@ -40,11 +42,6 @@ class CTCHead(nn.Module):
 
     def forward(self, hidden: Tensor) -> Tensor:
         return self.net(hidden).float().log_softmax(dim=-1)
-
-
-def valid_frames(lengths: Tensor, max_length: int) -> Tensor:
-    """(B,) -> (B, max_length), True on frames that exist."""
-    return torch.arange(max_length, device=lengths.device) < lengths[:, None]
 
 
 def uniform(shape: Sequence[int], like: Tensor, generator: Optional[Generator]) -> Tensor:

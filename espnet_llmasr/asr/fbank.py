@@ -7,6 +7,7 @@ Shapes: B batch, N samples, T windows, W samples per window, M mel bins.
 """
 
 import math
+from functools import lru_cache
 from typing import Tuple, Union
 
 import humanfriendly
@@ -15,12 +16,16 @@ import torch.nn.functional as F
 from espnet2.asr.frontend.abs_frontend import AbsFrontend
 from torch import Tensor
 
+from espnet_llmasr.asr.modules import valid_frames
+from espnet_llmasr.audio import Windows
+
 INT16_SCALE = 32768.0
 PREEMPHASIS = 0.97
 LOW_HZ = 20.0
 ENERGY_FLOOR = torch.finfo(torch.float32).eps
 
 
+@lru_cache(16)  # stage 2 asks twice for every utterance
 def parse_rate(fs: Union[int, str]) -> int:
     """Sampling rate in Hz from 16000, "16000" or "16k"."""
     try:
@@ -32,14 +37,6 @@ def parse_rate(fs: Union[int, str]) -> int:
     return rate
 
 
-def num_frames(num_samples, fs: Union[int, str] = 16000, frame_length_ms: float = 25, frame_shift_ms: float = 10):
-    """Whole windows in `num_samples` (int or Tensor); 0 where there is less than one window."""
-    rate = parse_rate(fs)
-    size, shift = int(rate * frame_length_ms * 0.001), int(rate * frame_shift_ms * 0.001)
-    count = (num_samples - size) // shift + 1
-    return count.clamp(min=0) if isinstance(count, Tensor) else max(count, 0)
-
-
 class KaldiFbank(AbsFrontend):
     """Waveforms (B, N) in [-1, 1] -> log-mel energies (B, T, n_mels), zero beyond each length. No parameters."""
 
@@ -48,19 +45,18 @@ class KaldiFbank(AbsFrontend):
     ):
         super().__init__()
         self.fs, self.n_mels = parse_rate(fs), n_mels
-        self.frame_length_ms, self.frame_shift_ms = frame_length_ms, frame_shift_ms
-        self.window_size = int(self.fs * frame_length_ms * 0.001)
-        self.shift = int(self.fs * frame_shift_ms * 0.001)
-        self.fft_size = 1 << (self.window_size - 1).bit_length()
-        self.register_buffer("window", povey_window(self.window_size), persistent=False)
+        self.frame_length_ms = frame_length_ms
+        self.windows = Windows(int(self.fs * frame_length_ms * 0.001), int(self.fs * frame_shift_ms * 0.001))
+        self.fft_size = 1 << (self.windows.size - 1).bit_length()
+        self.register_buffer("window", povey_window(self.windows.size), persistent=False)
         self.register_buffer("mel", mel_triangles(self.fs, self.fft_size, n_mels), persistent=False)
 
     def output_size(self) -> int:
         return self.n_mels
 
     def frame_lengths(self, num_samples):
-        """Feature frames of so many samples (int or Tensor)."""
-        return num_frames(num_samples, self.fs, self.frame_length_ms, self.frame_shift_ms)
+        """Feature frames of so many samples (int, array or tensor)."""
+        return self.windows.count(num_samples)
 
     @torch.no_grad()
     def forward(self, input: Tensor, input_lengths: Tensor) -> Tuple[Tensor, Tensor]:
@@ -68,20 +64,19 @@ class KaldiFbank(AbsFrontend):
         if input.dim() != 2:
             raise ValueError(f"got a waveform batch of shape {tuple(input.shape)}, need (batch, samples): mix to mono")
         shortest, longest = torch.stack(input_lengths.aminmax()).tolist()
-        if shortest < self.window_size:
+        if shortest < self.windows.size:
             raise ValueError(
                 f"an utterance has {shortest} samples, one window of {self.frame_length_ms} ms at {self.fs} Hz needs "
-                f"{self.window_size}: drop shorter utterances in data preparation"
+                f"{self.windows.size}: drop shorter utterances in data preparation"
             )
         lengths = self.frame_lengths(input_lengths)
         with torch.autocast(input.device.type, enabled=False):
             feats = self._log_mel(input[:, :longest].double()).float()
-        padding = torch.arange(feats.size(1), device=feats.device) >= lengths[:, None]
-        return feats.masked_fill(padding.unsqueeze(-1), 0.0), lengths
+        return feats.masked_fill(~valid_frames(lengths, feats.size(1)).unsqueeze(-1), 0.0), lengths
 
     def _log_mel(self, waveform: Tensor) -> Tensor:
         """(B, N) -> (B, T, M), in float64: a single-precision spectrum is off by 1e-2 some 100 dB below its peak."""
-        frames = waveform.unfold(1, self.window_size, self.shift) * INT16_SCALE
+        frames = waveform.unfold(1, self.windows.size, self.windows.shift) * INT16_SCALE
         frames = frames - frames.mean(dim=-1, keepdim=True)
         before = F.pad(frames, (1, 0), mode="replicate")[..., :-1]
         frames = (frames - PREEMPHASIS * before) * self.window.double()
@@ -99,8 +94,9 @@ def mel_triangles(rate: int, fft_size: int, n_mels: int) -> Tensor:
 
     The Nyquist bin itself has no weight in Kaldi and is left out.
     """
-    corner = torch.linspace(_mel(LOW_HZ), _mel(rate / 2), n_mels + 2, dtype=torch.float64)
     hertz = torch.arange(fft_size // 2, dtype=torch.float64) * rate / fft_size
+    # transformers' from_pretrained hides linspace from `with torch.device(...)`, hence the device is named
+    corner = torch.linspace(_mel(LOW_HZ), _mel(rate / 2), n_mels + 2, dtype=torch.float64, device=hertz.device)
     mel = (1127.0 * (1.0 + hertz / 700.0).log())[:, None]
     left, centre, right = corner[:-2], corner[1:-1], corner[2:]
     triangle = torch.minimum((mel - left) / (centre - left), (right - mel) / (right - centre))

@@ -1,140 +1,109 @@
-"""FLOPs of a training batch, forward and backward, from the modules and the batch's padded shape alone.
+"""FLOPs of a training batch, forward and backward, from the modules' weights and the batch's padded shape.
 
-As torch's counter (torch.utils.flop_counter) does: only matrix products and convolutions count, a multiply-add is 2
-FLOPs, padding costs what speech costs, attention is S x S without a causal half. A product a @ b costs in the backward
-pass once its forward cost for each of a and b that needs a gradient. So a frozen encoder costs forward only, a
-frozen LLM behind a trained adaptor twice its forward, and a trained layer three times.
-Attention kernels that compute scores a second time in the backward pass are not charged for it.
+A multiply-add is 2 FLOPs, and padding costs what speech costs. A matrix of N weights costs 2 N for each vector that it
+is applied to; as much again for its own gradient if it is trained; and as much again for the gradient of its input if
+anything before it is trained. So a frozen encoder costs its forward pass only, a frozen LLM behind a trained adaptor
+twice its forward pass, and a trained layer three times. Attention is charged for all S x S scores. Norms, activations
+and the Fourier transform are not counted. tests/asr/test_flops.py holds this within 3 % of torch's own counter.
 
-Shapes of a `BatchShape` may be numpy arrays: one walk over the modules then counts all batches.
-B rows, T feature frames, S encoder frames, P positions of the LLM.
+The numbers of a `BatchShape` may be numpy arrays: one walk over the weights then counts all batches.
 """
 
-from typing import Optional
+from typing import Dict, NamedTuple, Optional
 
-from torch import nn
+from torch import Tensor, nn
 
-from espnet_llmasr.asr.adaptor import ConcatAdaptor
-from espnet_llmasr.asr.batch_shape import BatchShape
-from espnet_llmasr.asr.conformer import Convolution, FeedForward, FireRedConformerEncoder, RelativeAttention
-from espnet_llmasr.asr.llm_asr_model import LLMASRModel
-from espnet_llmasr.asr.llm_flops import decoder, unknown_llm
-from espnet_llmasr.asr.phoneme_ctc_model import PhonemeCTCModel
-from espnet_llmasr.asr.tally import Flops, Tally, is_trained
-
-MEL_BINS = 80
+from espnet_llmasr.asr.encoder import Encoder
+from espnet_llmasr.asr.modules import is_trained
 
 
-def flops(model: nn.Module, shape: BatchShape) -> Flops:
-    """FLOPs of one training batch of `model` (in training mode: with both views of CR-CTC).
+class BatchShape(NamedTuple):
+    """The padded sizes of a batch, which decide what it costs: whole numbers, or int64 arrays (N,) of N batches.
+
+    rows: utterances. frames: feature frames of the longest. positions: of the longest sequence of the LLM, if any.
+    """
+
+    rows: int
+    frames: int
+    positions: int = 0
+
+
+def shape_of(model: nn.Module, frame_lengths: Tensor, **batch: Tensor) -> BatchShape:
+    """The shape of a training batch with feature lengths (B,); for an LLM with prompt_lengths and text_lengths (B,)."""
+    positions = 0
+    if hasattr(model, "llm"):
+        speech_token_lengths = model.adaptor.output_lengths(model.encoder.output_lengths(frame_lengths))
+        positions = int((batch["prompt_lengths"] - 1 + speech_token_lengths + batch["text_lengths"]).max())
+    return BatchShape(len(frame_lengths), int(frame_lengths.max()), positions)
+
+
+def flops(model: nn.Module, shape: BatchShape) -> int:
+    """FLOPs of one training batch (of an array of batches: int64 (N,)).
 
     Raises:
-        ValueError: a part of the model is of a kind whose FLOPs are not known here.
+        ValueError: the LLM is of a kind whose FLOPs this formula does not give.
     """
-    check(unknown_part(model))
-    tally = Tally()
-    MODELS[type(model)](tally, model, shape)
-    return Flops(tally.forward, tally.backward)
-
-
-def forward_flops(encoder: nn.Module, shape: BatchShape, mel_bins: int = MEL_BINS) -> int:
-    """FLOPs of one forward pass of an encoder alone on rows x frames of features.
-
-    Raises:
-        ValueError: the encoder is of a kind whose FLOPs are not known here.
-    """
-    check(unknown_encoder(encoder))
-    tally = Tally()
-    ENCODERS[type(encoder)](tally, encoder, shape, mel_bins)
-    return tally.forward
-
-
-def check(unknown: Optional[str]) -> None:
-    """Raises ValueError for a part whose FLOPs are not known."""
+    unknown = unknown_part(model)
     if unknown:
-        raise ValueError(f"no FLOPs are known for {unknown}: add it to espnet_llmasr/asr/flops.py")
+        raise ValueError(f"no FLOPs are known for {unknown}: train without a budget, or take another LLM")
+    rows, frames = shape.rows * getattr(model, "num_views", 1), model.encoder.output_lengths(shape.frames)
+    filterbank = 2 * shape.rows * shape.frames * model.frontend.mel.numel()
+    total = filterbank + encoder_flops(model.encoder, rows, shape.frames, model.frontend.output_size())
+    needs = is_trained(model.encoder)
+    if not hasattr(model, "llm"):
+        return total + matrix_flops(model.ctc_head, rows * frames, needs)
+    total = total + matrix_flops(model.adaptor, rows * model.adaptor.output_lengths(frames), needs)
+    return total + llm_flops(model.llm, rows, shape.positions, needs or is_trained(model.adaptor))
 
 
 def unknown_part(model: nn.Module) -> Optional[str]:
-    """Names a part of the model whose FLOPs cannot be counted, None if there is none."""
-    if type(model) not in MODELS:
-        return f"the model {type(model).__name__}"
-    if isinstance(model, LLMASRModel):
-        adaptor = None if type(model.adaptor) is ConcatAdaptor else f"the adaptor {type(model.adaptor).__name__}"
-        return unknown_encoder(model.encoder) or adaptor or unknown_llm(model.llm)
-    return unknown_encoder(model.encoder)
+    """Names an LLM that the formula does not fit: with experts, which see a part of the vectors, or of unknown layout."""
+    if not hasattr(model, "llm"):
+        return None
+    layers = getattr(model.llm.get_decoder(), "layers", None)
+    experts = layers is not None and any("experts" in name for name, _ in layers.named_parameters())
+    return f"the LLM {type(model.llm).__name__}" if layers is None or experts else None
 
 
-def unknown_encoder(encoder: nn.Module) -> Optional[str]:
-    """Names an encoder whose FLOPs cannot be counted, None if they can."""
-    return None if type(encoder) in ENCODERS else f"the encoder {type(encoder).__name__}"
+def matrix_flops(part: nn.Module, vectors: int, needs: bool, others: Optional[Dict[str, int]] = None) -> int:
+    """FLOPs of all matrices of `part`, each applied to `vectors` vectors.
+
+    Args:
+        needs: whether anything before `part` is trained.
+        others: the number of vectors of those matrices (by name) that are applied to another number.
+    """
+    total, others = 0, others or {}
+    for name, weight in part.named_parameters():
+        if weight.dim() > 1:
+            passes = 1 + weight.requires_grad + needs
+            total = total + 2 * weight.numel() * others.get(name, vectors) * passes
+        needs = needs or weight.requires_grad
+    return total
 
 
-def phoneme_ctc(tally: Tally, model: PhonemeCTCModel, shape: BatchShape) -> None:
-    """Features once, encoder and CTC head on each view."""
-    filterbank(tally, model, shape)
-    views = shape._replace(rows=shape.rows * model.num_views)
-    needs, frames = ENCODERS[type(model.encoder)](tally, model.encoder, views, model.frontend.output_size())
-    tally.through(model.ctc_head.net, views.rows * frames, needs)
+def encoder_flops(encoder: Encoder, rows: int, frames: int, bins: int) -> int:
+    """FLOPs of an encoder for rows x frames x bins of features."""
+    length, others = encoder.output_lengths(frames), {}
+    for name, conv in encoder.named_modules():
+        if isinstance(conv, nn.Conv2d):  # those of the subsampling stand one behind the other
+            sizes = zip((frames, bins), conv.kernel_size, conv.stride)
+            frames, bins = ((size - width) // stride + 1 for size, width, stride in sizes)
+            others[f"{name}.weight"] = rows * frames * bins
+    positions = [name for name, _ in encoder.named_parameters() if name.endswith("linear_pos.weight")]
+    others.update(dict.fromkeys(positions, 2 * length - 1))  # once for the whole batch
+    seen = 4 * length if positions else 2 * length  # scores, weighted values; relative positions have 2 S scores
+    attention = 2 * rows * length * seen * encoder.output_size() * encoder.num_layers
+    return matrix_flops(encoder, rows * length, False, others) + attention * (1 + 2 * is_trained(encoder))
 
 
-def llm_asr(tally: Tally, model: LLMASRModel, shape: BatchShape) -> None:
-    """Encoder, adaptor, and the LLM over all positions (prompt, speech, target, padding)."""
-    filterbank(tally, model, shape)
-    needs, frames = ENCODERS[type(model.encoder)](tally, model.encoder, shape, model.frontend.output_size())
-    tokens = -(-frames // model.adaptor.downsample)
-    needs = tally.through(model.adaptor.children(), shape.rows * tokens, needs)
-    decoder(tally, model.llm, shape, needs or is_trained(model.llm.get_input_embeddings()))
-
-
-def filterbank(tally: Tally, model: nn.Module, shape: BatchShape) -> None:
-    """The mel triangles are a matrix product (the Fourier transform before it is none)."""
-    tally.product(shape.rows * shape.frames * model.frontend.mel.numel(), False, False)
-
-
-def firered_conformer(tally: Tally, encoder: FireRedConformerEncoder, shape: BatchShape, mel_bins: int):
-    """-> whether the frames need a gradient, and the number S of frames."""
-    length, bins, needs = shape.frames, mel_bins, False
-    for layer in encoder.input_preprocessor.conv:
-        if isinstance(layer, nn.Conv2d):
-            length, bins = (strided_length(n, layer, axis) for axis, n in enumerate((length, bins)))
-            needs = tally.through([layer], shape.rows * length * bins, needs)
-    frames = shape.rows * length
-    needs = tally.through([encoder.input_preprocessor.out], frames, needs)
-    for block in encoder.layer_stack:
-        needs = feed_forward(tally, block.ffn1, frames, needs)
-        needs = relative_attention(tally, block.mhsa, shape.rows, length, needs)
-        needs = convolution(tally, block.conv, frames, needs)
-        needs = feed_forward(tally, block.ffn2, frames, needs) or is_trained(block.layer_norm)
-    return needs, length
-
-
-def strided_length(length: int, layer: nn.Conv2d, axis: int) -> int:
-    """Outputs of a convolution without padding along an axis."""
-    return (length - layer.kernel_size[axis]) // layer.stride[axis] + 1
-
-
-def feed_forward(tally: Tally, module: FeedForward, frames: int, needs: bool) -> bool:
-    return tally.through(module.net, frames, needs)
-
-
-def convolution(tally: Tally, module: Convolution, frames: int, needs: bool) -> bool:
-    layers = (module.pre_layer_norm, module.pointwise_conv1, module.depthwise_conv, module.batch_norm)
-    return tally.through([*layers, module.pointwise_conv2], frames, needs)
-
-
-def relative_attention(tally: Tally, module: RelativeAttention, rows: int, length: int, needs: bool) -> bool:
-    """Position scores are computed on 2S columns, their 2S - 1 rows once for the batch and without input gradient."""
-    frames, width = rows * length, module.w_qs.out_features
-    query = tally.through([module.layer_norm_q, module.w_qs], frames, needs)
-    key = tally.through([module.layer_norm_k, module.w_ks], frames, needs)
-    value = tally.through([module.layer_norm_v, module.w_vs], frames, needs)
-    position = tally.through([module.linear_pos], 2 * length - 1, False)
-    bias = tally.product(frames * 2 * length * width, query or module.pos_bias_v.requires_grad, position)
-    scores = tally.product(frames * length * width, query or module.pos_bias_u.requires_grad, key)
-    context = tally.product(frames * length * width, bias or scores, value)
-    return tally.through([module.fc], frames, context) or needs
-
-
-MODELS = {PhonemeCTCModel: phoneme_ctc, LLMASRModel: llm_asr}
-ENCODERS = {FireRedConformerEncoder: firered_conformer}
+def llm_flops(llm: nn.Module, rows: int, positions: int, needs: bool) -> int:
+    """FLOPs of a decoder of the usual layers; the embedding is a look-up, the head a product at every position."""
+    config, vectors, total = llm.config.get_text_config(), rows * positions, 0
+    heads = config.num_attention_heads
+    width = heads * (getattr(config, "head_dim", None) or config.hidden_size // heads)
+    needs = needs or is_trained(llm.get_input_embeddings())
+    for layer in llm.get_decoder().layers:
+        total = total + matrix_flops(layer, vectors, needs)
+        needs = needs or is_trained(layer)
+        total = total + 2 * vectors * 2 * positions * width * (1 + 2 * needs)
+    return total + matrix_flops(llm.get_output_embeddings(), vectors, needs)

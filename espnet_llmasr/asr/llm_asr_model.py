@@ -7,21 +7,20 @@ S = P - 1 + L' + U tokens of the composed sequence.
 from typing import Dict, List, Optional, Tuple
 
 import torch
-from espnet2.asr.encoder.abs_encoder import AbsEncoder
 from espnet2.asr.frontend.abs_frontend import AbsFrontend
 from espnet2.layers.abs_normalize import AbsNormalize
 from espnet2.torch_utils.device_funcs import force_gatherable
-from espnet2.train.abs_espnet_model import AbsESPnetModel
 from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 
 from espnet_llmasr.asr.adaptor import ConcatAdaptor
-from espnet_llmasr.asr.batch_shape import BatchShape
-from espnet_llmasr.asr.features import extract_features
+from espnet_llmasr.asr.encoder import Encoder
+from espnet_llmasr.asr.modules import valid_frames
+from espnet_llmasr.asr.speech_model import SpeechModel
 from espnet_llmasr.text.prompt import IGNORE_ID, SPEECH_ID, expand_speech, labels_for
 
 
-class LLMASRModel(AbsESPnetModel):
+class LLMASRModel(SpeechModel):
     """The LLM reads a prompt in which <speech> is replaced by encoder frames (Eq. 4) and writes the transcript (Eq. 5).
 
     Modules whose parameters are all frozen stay in eval mode and under no_grad, whatever the trainer asks.
@@ -34,26 +33,14 @@ class LLMASRModel(AbsESPnetModel):
         frontend: AbsFrontend,
         specaug: Optional[nn.Module],
         normalize: Optional[AbsNormalize],
-        encoder: AbsEncoder,
+        encoder: Encoder,
         adaptor: ConcatAdaptor,
         llm: nn.Module,
     ):
-        super().__init__()
-        self.frontend = frontend
-        self.specaug = specaug
-        self.normalize = normalize
-        self.encoder = encoder
+        super().__init__(frontend, specaug, normalize, encoder)
         self.adaptor = adaptor
         self.llm = llm
         self.register_buffer("swap_step", torch.zeros((), dtype=torch.int64))
-
-    def train(self, mode: bool = True):
-        """As nn.Module.train, but frozen modules stay in eval mode (ESPnet would leave their dropout on)."""
-        super().train(mode)
-        for module in (self.encoder, self.adaptor, self.llm):
-            if is_frozen(module):
-                module.eval()
-        return self
 
     def forward(
         self,
@@ -90,14 +77,6 @@ class LLMASRModel(AbsESPnetModel):
         weight = torch.tensor(float(labels.numel()), device=labels.device)
         return force_gatherable((loss, {"loss": loss.detach(), "acc": accuracy}, weight), loss.device)
 
-    def batch_shape(
-        self, frame_lengths: torch.Tensor, prompt_lengths: torch.Tensor, text_lengths: torch.Tensor, **batch
-    ) -> BatchShape:
-        """The padded sizes of a batch of `forward` with feature lengths (B,): the longest composed sequence counts."""
-        speech_token_lengths = self.adaptor.output_lengths(self.encoder.output_lengths(frame_lengths))
-        lengths = prompt_lengths - 1 + speech_token_lengths + text_lengths
-        return BatchShape(len(lengths), int(frame_lengths.max()), int(lengths.max()))
-
     def embed_speech(self, speech: torch.Tensor, speech_lengths: torch.Tensor) -> Tuple[torch.Tensor, torch.Tensor]:
         """speech (B, N) -> speech tokens (B, L', E) and their lengths (B,) (Eq. 2 and 3)."""
         frames, frame_lengths = self.encode(speech, speech_lengths)
@@ -105,12 +84,10 @@ class LLMASRModel(AbsESPnetModel):
 
     def encode(self, speech: torch.Tensor, speech_lengths: torch.Tensor) -> Tuple[torch.Tensor, torch.Tensor]:
         """speech (B, N) -> encoder frames (B, T, D) and their lengths (B,)."""
-        feats, lengths = extract_features(speech, speech_lengths, self.frontend, self.normalize)
+        feats, lengths = self.extract_features(speech, speech_lengths)
         if self.training and self.specaug is not None:
             feats = self.specaug(feats, lengths)
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not is_frozen(self.encoder)):
-            frames, lengths, _ = self.encoder(feats, lengths)
-        return frames, lengths
+        return self.encode_features(feats, lengths)
 
     def compose(
         self, ids: torch.Tensor, speech_tokens: torch.Tensor, speech_token_lengths: torch.Tensor
@@ -118,21 +95,10 @@ class LLMASRModel(AbsESPnetModel):
         """Embeds ids (B, S) and fills the places of SPEECH_ID with the valid speech tokens: (B, S, E) (Eq. 4)."""
         is_speech = ids == SPEECH_ID
         embedded = self.llm.get_input_embeddings()(ids.masked_fill(is_speech, 0))
-        valid = torch.arange(speech_tokens.size(1), device=ids.device) < speech_token_lengths[:, None]
+        valid = valid_frames(speech_token_lengths, speech_tokens.size(1))
         return embedded.masked_scatter(is_speech[..., None], speech_tokens[valid].to(embedded.dtype))
 
     @staticmethod
     def _expand(prompt, prompt_lengths, speech_token_lengths) -> List[torch.Tensor]:
         triples = zip(prompt, prompt_lengths.tolist(), speech_token_lengths.tolist())
         return [expand_speech(row[:length], num_speech) for row, length, num_speech in triples]
-
-    def collect_feats(self, speech: torch.Tensor, speech_lengths: torch.Tensor, **kwargs) -> Dict[str, torch.Tensor]:
-        """Unnormalised features, for ESPnet's collect_stats."""
-        feats, lengths = extract_features(speech, speech_lengths, self.frontend, None)
-        return {"feats": feats, "feats_lengths": lengths}
-
-
-def is_frozen(module: nn.Module) -> bool:
-    """True if the module has parameters and none of them is trained."""
-    parameters = list(module.parameters())
-    return bool(parameters) and not any(p.requires_grad for p in parameters)

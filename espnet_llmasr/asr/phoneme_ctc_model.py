@@ -6,21 +6,18 @@ B batch, N samples, T feature frames, S encoder frames, V tokens, U labels.
 from typing import Dict, List, Optional, Tuple
 
 import torch
-from espnet2.asr.encoder.abs_encoder import AbsEncoder
 from espnet2.asr.frontend.abs_frontend import AbsFrontend
 from espnet2.layers.abs_normalize import AbsNormalize
 from espnet2.torch_utils.device_funcs import force_gatherable
-from espnet2.train.abs_espnet_model import AbsESPnetModel
 from rapidfuzz.distance import Levenshtein
 from torch import nn
 
 from espnet_llmasr.asr import cr_ctc
-from espnet_llmasr.asr.batch_shape import BatchShape
-from espnet_llmasr.asr.features import extract_features
-from espnet_llmasr.asr.llm_asr_model import is_frozen
+from espnet_llmasr.asr.encoder import Encoder
+from espnet_llmasr.asr.speech_model import SpeechModel
 
 
-class PhonemeCTCModel(AbsESPnetModel):
+class PhonemeCTCModel(SpeechModel):
     """CR-CTC in training (two views), plain CTC in validation (one view), with the error rate of the greedy path.
 
     Args:
@@ -34,39 +31,23 @@ class PhonemeCTCModel(AbsESPnetModel):
         frontend: AbsFrontend,
         specaug: Optional[nn.Module],
         normalize: Optional[AbsNormalize],
-        encoder: AbsEncoder,
+        encoder: Encoder,
         ctc_head: nn.Module,
         cr_scale: float = 0.2,
         cr_warmup_batches: int = 2000,
         time_warp_factor: int = 80,
     ):
-        super().__init__()
-        self.frontend = frontend
-        self.specaug = specaug
-        self.normalize = normalize
-        self.encoder = encoder
+        super().__init__(frontend, specaug, normalize, encoder)
         self.ctc_head = ctc_head
         self.cr_scale = cr_scale
         self.cr_warmup_batches = cr_warmup_batches
         self.time_warp_factor = time_warp_factor
         self.register_buffer("num_batches", torch.zeros((), dtype=torch.int64))
 
-    def train(self, mode: bool = True):
-        """As nn.Module.train, but a frozen encoder stays in eval mode."""
-        super().train(mode)
-        if is_frozen(self.encoder):
-            self.encoder.eval()
-        return self
-
     @property
     def num_views(self) -> int:
         """Views of each utterance in training."""
         return 2 if self.cr_scale else 1
-
-    @staticmethod
-    def batch_shape(frame_lengths: torch.Tensor, **batch) -> BatchShape:
-        """The padded sizes of a batch of `forward` with feature lengths (B,)."""
-        return BatchShape(len(frame_lengths), int(frame_lengths.max()))
 
     def forward(
         self,
@@ -77,7 +58,7 @@ class PhonemeCTCModel(AbsESPnetModel):
         **kwargs,
     ) -> Tuple[torch.Tensor, Dict[str, torch.Tensor], torch.Tensor]:
         """speech (B, N), phones (B, U) with lengths (B,) -> mean loss per label, statistics, number of labels."""
-        feats, lengths = extract_features(speech, speech_lengths, self.frontend, self.normalize)
+        feats, lengths = self.extract_features(speech, speech_lengths)
         weight = phones_lengths.sum().float()
         if self.training:
             ctc, consistency = self._train_losses(feats, lengths, phones, phones_lengths)
@@ -106,14 +87,13 @@ class PhonemeCTCModel(AbsESPnetModel):
 
     def classify(self, feats: torch.Tensor, lengths: torch.Tensor) -> Tuple[torch.Tensor, torch.Tensor]:
         """Normalised features (B, T, 80) -> log-probabilities (B, S, V) in fp32 and frame lengths (B,)."""
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not is_frozen(self.encoder)):
-            frames, lengths, _ = self.encoder(feats, lengths)
+        frames, lengths = self.encode_features(feats, lengths)
         return self.ctc_head(frames), lengths
 
     @torch.no_grad()
     def transcribe(self, speech: torch.Tensor, speech_lengths: torch.Tensor) -> List[List[int]]:
         """Greedy label ids of each utterance; speech (B, N)."""
-        feats, lengths = extract_features(speech, speech_lengths, self.frontend, self.normalize)
+        feats, lengths = self.extract_features(speech, speech_lengths)
         return cr_ctc.greedy(*self.classify(feats, lengths))
 
     @staticmethod
@@ -126,8 +106,3 @@ class PhonemeCTCModel(AbsESPnetModel):
             "blank": cr_ctc.blank_share(log_probs, frames),
             "peak": cr_ctc.mean_peak_probability(log_probs, frames),
         }
-
-    def collect_feats(self, speech: torch.Tensor, speech_lengths: torch.Tensor, **kwargs) -> Dict[str, torch.Tensor]:
-        """Unnormalised features, for ESPnet's collect_stats."""
-        feats, lengths = extract_features(speech, speech_lengths, self.frontend, None)
-        return {"feats": feats, "feats_lengths": lengths}

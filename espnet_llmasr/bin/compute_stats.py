@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Dict
 
 import numpy as np
-import torch
 
 from espnet_llmasr.asr.fbank import KaldiFbank
+from espnet_llmasr.asr.modules import valid_frames
 from espnet_llmasr.cli import MIN_FS, Parser, at_least, run
 from espnet_llmasr.files import count_rows, read_rows, write_atomically
 from espnet_llmasr.train.batches import read_num_frames
@@ -47,7 +47,7 @@ def main(argv=None):
     budget = max([MAX_FRAMES, *frames.values()])
     for _, speech, lengths in speech_batches(wavs, frames, budget, args.fs):
         feats, feat_lengths = frontend(speech, lengths)
-        valid = feats[torch.arange(feats.size(1)) < feat_lengths[:, None]].double().numpy()
+        valid = feats[valid_frames(feat_lengths, feats.size(1))].double().numpy()
         total, first, second = total + len(valid), first + valid.sum(0), second + (valid**2).sum(0)
     buffer = io.BytesIO()
     np.savez(buffer, count=total, sum=first, sum_square=second)

@@ -7,7 +7,6 @@ read and written as streams, so memory does not grow with their length. No audio
 entries as in espnet_llmasr.audio (a segment is path#t=start,end), whose rate and channels are converted on reading.
 """
 
-from functools import partial
 from pathlib import Path
 from typing import List, Optional
 
@@ -30,6 +29,7 @@ def get_parser() -> Parser:
     add("--fs", type=at_least(MIN_FS), default=16000, help="sample rate in Hz; others are converted on reading")
     checks = "decode: compressed and float audio as a whole; header: headers only; utt2dur: trust that, open nothing"
     add("--audio_check", choices=AUDIO_CHECKS, default="decode", help=checks)
+    add("--encoder_config", type=Path, help="YAML file with encoder and encoder_conf; else FireRedASR's Conformer")
     add("--min_duration", type=float, default=0.1, help="in seconds")
     add("--max_duration", type=float, default=30.0, help="in seconds")
     add("--nj", type=at_least(1), default=1, help="processes")
@@ -40,10 +40,10 @@ def get_parser() -> Parser:
 def main(argv: Optional[List[str]] = None) -> None:
     """Raises ValueError: see `format_data`."""
     args = get_parser().parse_args(argv)
-    from espnet_llmasr.asr.conformer import FireRedConformerEncoder  # slow, and the --nj processes do without
-    from espnet_llmasr.asr.fbank import num_frames
+    from espnet_llmasr.asr.encoder import read_windows  # slow, and the --nj processes do without
+    from espnet_llmasr.asr.fbank import KaldiFbank
 
-    frames, encoder_frames = partial(num_frames, fs=args.fs), FireRedConformerEncoder.output_lengths
+    frames, encoder_frames = KaldiFbank(args.fs).frame_lengths, read_windows(args.encoder_config).count
     limits = Limits(args.fs, args.min_duration, args.max_duration, frames, encoder_frames, args.test)
     labels = Labels(args.tokens, args.unit, args.inventory, args.token_text)
     format_data(args.data, args.out, labels, limits, args.audio_check, args.nj)

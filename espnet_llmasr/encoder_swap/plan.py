@@ -46,8 +46,8 @@ class StoredEncoders:
 
     def _room(self) -> int:
         """How many encoders' outputs fit in memory, in float32."""
-        layers = len(self.probe.encoder.layer_stack)
-        return MEMORY // (4 * self.probe.num_frames(self.probe.encoder) * layers * self.probe.encoder.output_size())
+        encoder = self.probe.encoder
+        return MEMORY // (4 * self.probe.num_frames(encoder) * encoder.num_layers * encoder.output_size())
 
 
 def replay(

@@ -5,9 +5,9 @@ import re
 from pathlib import Path
 from typing import List, Optional, Tuple
 
-import torch
 import yaml
 
+from espnet_llmasr.asr.weights import read_state
 from espnet_llmasr.encoder_swap.store import EncoderStore, State, is_whole
 from espnet_llmasr.train.checkpoints import FINISHED
 
@@ -64,7 +64,7 @@ class PretrainingDir:
             if name is None or int(name.group(1)) <= after or not is_whole(self.directory / name.group()):
                 return None
             return int(name.group(1)), *encoder_and_head(self.directory / name.group())
-        except (OSError, RuntimeError, EOFError):
+        except (OSError, ValueError):
             return None  # ESPnet replaces the link, removes older files, and writes in place
 
     def stored(self) -> List[int]:
@@ -86,7 +86,7 @@ class PretrainingDir:
 
 def encoder_and_head(path: Path) -> Tuple[State, State]:
     """The encoder's and the CTC head's part of a model checkpoint (a part is empty if the model has none)."""
-    state = torch.load(path, map_location="cpu", weights_only=True)
+    state = read_state(path)
     return tuple(
         {name[len(prefix) :]: value for name, value in state.items() if name.startswith(prefix)}
         for prefix in ("encoder.", "ctc_head.")

@@ -12,6 +12,7 @@ from typing import Dict, Iterable, List, Optional
 
 import torch
 
+from espnet_llmasr.asr.weights import read_state
 from espnet_llmasr.files import PathLike, atomic_path, write_atomically
 
 State = Dict[str, torch.Tensor]
@@ -74,7 +75,7 @@ class EncoderStore:
         """
         if not is_whole(self.path(step)):
             raise ValueError(f"{self.path(step)} is missing or broken: run the watcher stage, or give another schedule")
-        return torch.load(self.path(step), map_location="cpu", weights_only=True)
+        return read_state(self.path(step))
 
 
 def is_whole(path: PathLike) -> bool:

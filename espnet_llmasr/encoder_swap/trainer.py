@@ -13,7 +13,7 @@ from typing import List, Optional
 import torch
 from espnet2.utils.types import int_or_none, str_or_none
 
-from espnet_llmasr.asr.llm_asr_model import is_frozen
+from espnet_llmasr.asr.modules import is_frozen
 from espnet_llmasr.encoder_swap.store import EncoderStore
 from espnet_llmasr.files import JsonLines, PathLike, write_atomically
 from espnet_llmasr.train.trainer import agree

@@ -15,6 +15,7 @@ from espnet_llmasr.encoder_swap.probe import EncoderProbe
 from espnet_llmasr.encoder_swap.rule import CKACheck, SwapRule, action_for, cka_log
 from espnet_llmasr.encoder_swap.run_dir import PretrainingDir
 from espnet_llmasr.encoder_swap.store import EncoderStore, State, is_whole
+from espnet_llmasr.asr.weights import read_state
 from espnet_llmasr.files import atomic_path, write_atomically
 from espnet_llmasr.metrics.encoder_metrics import METRICS
 
@@ -47,7 +48,7 @@ class Watcher:
             self.show(check)
         for check in reversed(checks):
             if check.action != "keep" and is_whole(self._file_of(check)):
-                self._set_reference(check.step, torch.load(self._file_of(check), map_location="cpu", weights_only=True))
+                self._set_reference(check.step, read_state(self._file_of(check)))
                 break
         if checks and checks[-1].action == "final":
             self.store.publish_final(checks[-1].step)

@@ -1,22 +1,57 @@
-"""What an epoch of a stage will cost: the model of its configuration, built without memory, and its real batches."""
+"""What trainings have cost, and how many epochs of a stage fit into what is left of a budget.
+
+A plan builds the model of the stage's configuration without memory and counts its real batches.
+"""
 
 import logging
 import math
-from argparse import Namespace
+import shlex
+from argparse import ArgumentTypeError, Namespace
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, List
+from typing import Dict, List, Tuple
 
 import torch
 
-from espnet_llmasr.asr.batch_shape import BatchShape
+from espnet_llmasr.asr.flops import BatchShape, shape_of
 from espnet_llmasr.files import read_scp
 from espnet_llmasr.tasks.llm_asr import LLMASRTask
 from espnet_llmasr.tasks.phoneme_ctc import PhonemeCTCTask
 from espnet_llmasr.train.batches import frame_batches, read_num_frames
-from espnet_llmasr.train.flops_log import batch_flops
+from espnet_llmasr.train.flops_log import batch_flops, read_flops
 
 TASKS = {"llm_asr": LLMASRTask, "phoneme_ctc": PhonemeCTCTask}
+
+
+def flops_budget(value: str) -> float:
+    """An argument type: FLOPs, above 0 and finite."""
+    if not 0 < float(value) < math.inf:
+        raise ArgumentTypeError(f"{value} is no number of FLOPs: give one such as 3.2e14")
+    return float(value)
+
+
+def stage_costs(directories: List[Path]) -> List[dict]:
+    """Epochs, batches and FLOPs of each training.
+
+    Raises:
+        ValueError: a folder has no whole record of FLOPs.
+    """
+    costs = []
+    for directory in directories:
+        lines = read_flops(directory)
+        sums = {name: sum(line[name] for line in lines) for name in ("batches", "flops")}
+        costs.append({"stage": str(directory), "epochs": len(lines), **sums})
+    return costs
+
+
+def cost_table(costs: List[dict]) -> str:
+    """The costs in Markdown, with their sum."""
+    total = sum(cost["flops"] for cost in costs)
+    lines = ["| stage | epochs | batches | FLOPs | share |", "|---|---:|---:|---:|---:|"]
+    for cost in costs:
+        share = f"{cost['flops'] / max(total, 1):.1%}"
+        lines.append(f"| {cost['stage']} | {cost['epochs']} | {cost['batches']} | {cost['flops']:.4e} | {share} |")
+    return "\n".join([*lines, f"| total | | | {total:.4e} | |"])
 
 
 @dataclass(frozen=True)
@@ -42,6 +77,18 @@ class EpochCost:
         """Standard deviation of an epoch's FLOPs, were its batches drawn with replacement: an upper bound."""
         return self.deviation * math.sqrt(self.batches)
 
+    def report(self, budget: float, left: float) -> str:
+        """The plan in words, for what is `left` of a budget."""
+        epochs = self.epochs_for(left)
+        total, spread = epochs * self.flops, self.epoch_deviation / self.flops / math.sqrt(epochs)
+        return (
+            f"batch:  {self.mean:.4e} FLOPs, standard deviation {self.deviation / self.mean:.1%}\n"
+            f"epoch:  {self.flops:.4e} FLOPs, {self.batches} batches, {self.updates} updates\n"
+            f"budget: {budget:.4e} FLOPs, of which {left:.4e} are left\n"
+            f"plan:   {epochs} epochs, {epochs * self.updates} updates, {total:.4e} FLOPs (standard deviation at most "
+            f"{spread:.2%}), {total / left:.2%} of what is left"
+        )
+
     def epochs_for(self, budget: float) -> int:
         """Whole epochs nearest to a budget, at least 1."""
         return max(1, round(budget / self.flops))
@@ -63,6 +110,27 @@ class EpochCost:
         return f"--max_epoch {epochs} --scheduler_conf total_steps={length}"
 
 
+def plan(args: Namespace) -> Tuple[EpochCost, float]:
+    """The cost of an epoch of the stage, and how many FLOPs are left, for the options of bin/flops.py.
+
+    Raises:
+        ValueError: the budget is spent, or see `epoch_cost`.
+    """
+    spent = stage_costs(args.spent)
+    left = args.budget - sum(cost["flops"] for cost in spent)
+    if left <= 0:
+        names = ", ".join(cost["stage"] for cost in spent)
+        raise ValueError(f"the budget of {args.budget:.4e} FLOPs is spent, {-left:.2e} too much ({names}): raise it")
+    *shared, config = map(str, args.plan)
+    options = [*(["--base_config", *shared] if shared else []), "--config", config]
+    options += ["--frontend_conf", f"fs={args.fs}", *shlex.split(args.options)]
+    if args.task == "llm_asr":
+        options += [f"--llm_{name}={args.llm_dir}/{name}.json" for name in ("config", "tokenizer")]
+    else:
+        options += ["--token_list", str(args.token_list)]
+    return epoch_cost(args.task, options, args.data_dir, args.num_ranks), left
+
+
 def epoch_cost(task_name: str, options: List[str], data_dir: Path, num_ranks: int) -> EpochCost:
     """The cost of an epoch of a training with these options, summed over `num_ranks` ranks.
 
@@ -75,7 +143,7 @@ def epoch_cost(task_name: str, options: List[str], data_dir: Path, num_ranks: in
     frames = read_num_frames(data_dir / "utt2num_frames")
     model, lengths = unallocated(task, args), label_lengths(task, args, data_dir)
     batches = batches_of(task, args, frames, num_ranks)
-    costs = batch_flops(model, [shape_of(model, batch, frames, lengths) for batch in batches]).astype(float)
+    costs = batch_flops(model, [padded_shape(model, batch, frames, lengths) for batch in batches]).astype(float)
     count = args.num_iters_per_epoch or len(batches) // num_ranks
     updates = math.ceil(count / args.accum_grad)
     return EpochCost(costs.mean(), costs.std(), count * num_ranks, updates, args.scheduler_conf)
@@ -84,7 +152,7 @@ def epoch_cost(task_name: str, options: List[str], data_dir: Path, num_ranks: in
 def unallocated(task, args) -> torch.nn.Module:
     """The model with its parameters frozen as ESPnet does it, on the meta device: sizes without memory."""
     with torch.device("meta"):
-        model = task.build_model(args)
+        model = task.build_model(args).to("meta")
     for name, parameter in model.named_parameters():
         if any(name == part or name.startswith(f"{part}.") for part in args.freeze_param):
             parameter.requires_grad_(False)
@@ -92,7 +160,7 @@ def unallocated(task, args) -> torch.nn.Module:
 
 
 def label_lengths(task, args: Namespace, data_dir: Path) -> Dict[str, Dict[str, int]]:
-    """{name of a length that the model's batch_shape asks for: {utterance: length}}."""
+    """{name of a length that `shape_of` asks for: {utterance: length}}."""
     if task is not LLMASRTask:
         return {}
     prompt, texts = task.build_prompt(args), read_scp(data_dir / "text")
@@ -110,10 +178,10 @@ def batches_of(task, args: Namespace, frames: Dict[str, int], num_ranks: int) ->
     return [batch[rank::num_ranks] for batch in shared for rank in range(num_ranks)]
 
 
-def shape_of(model, batch: List[str], frames: Dict[str, int], lengths: Dict[str, Dict[str, int]]) -> BatchShape:
+def padded_shape(model, batch: List[str], frames: Dict[str, int], lengths: Dict[str, Dict[str, int]]) -> BatchShape:
     """The padded sizes of a batch of utterances. Raises ValueError if one of them has no text."""
     missing = [uid for table in lengths.values() for uid in batch if uid not in table]
     if missing:
         raise ValueError(f"{missing[0]} is in utt2num_frames but not in text: run the data stage (2)")
     numbers = {name: torch.tensor([table[uid] for uid in batch]) for name, table in lengths.items()}
-    return model.batch_shape(torch.tensor([frames[uid] for uid in batch]), **numbers)
+    return shape_of(model, torch.tensor([frames[uid] for uid in batch]), **numbers)

@@ -21,7 +21,6 @@ from espnet_llmasr.text.ctc_labels import CTCLabelizer, Labels
 from espnet_llmasr.train.batches import read_num_frames
 from espnet_llmasr.train.speech_batches import speech_batches
 
-SUBSAMPLING = 4  # feature frames per encoder frame
 SHARED = ("frontend", "frontend_conf", "normalize", "encoder", "encoder_conf")  # options that equal encoders share
 
 
@@ -65,7 +64,8 @@ class CTCVerifier:
         self.labelize = CTCLabelizer(self.args.token_list)
         self.device = device
         frontend = self.model.frontend
-        self.sample_rate, self.frame_s = frontend.fs, SUBSAMPLING * frontend.shift / frontend.fs
+        self.sample_rate = frontend.fs
+        self.frame_s = 1 / self.model.encoder.frame_rate_hz(frontend.fs / frontend.windows.shift)
 
     def shares_encoder(self, model, args) -> bool:
         """True if `model` (with its configuration) computes exactly the same encoder frames."""

@@ -12,7 +12,9 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoTokenizer
 
 from espnet_llmasr.asr.llm import build_llm, load_tokenizer
-from espnet_llmasr.observe.pretrained import check_weights, load_model, read_weights
+from espnet_llmasr.asr.modules import valid_frames
+from espnet_llmasr.asr.weights import load_state, read_state
+from espnet_llmasr.observe.pretrained import check_weights, load_model
 
 
 class TextEmbedder:
@@ -53,7 +55,7 @@ class TextEmbedder:
     def _last(self, rows: List[List[int]]) -> Tensor:
         """Outputs (B, E) at the last of the tokens of each row."""
         ids, lengths = _padded(rows)
-        mask = torch.arange(ids.shape[1]) < lengths[:, None]
+        mask = valid_frames(lengths, ids.shape[1])
         hidden = self.model(input_ids=ids.to(self.device), attention_mask=mask.long().to(self.device)).last_hidden_state
         return hidden[torch.arange(len(rows)), lengths - 1].float().cpu()
 
@@ -83,10 +85,8 @@ def _open(name: str, dtype: torch.dtype) -> Tuple[nn.Module, object]:
     directory = Path(name)
     if (directory / "llm.pth").is_file():
         llm = build_llm(directory / "config.json")
-        try:
-            llm.load_state_dict(read_weights(directory / "llm.pth"))
-        except RuntimeError as error:
-            raise ValueError(f"{directory}/llm.pth does not fit its config.json: {error}") from error
+        path = directory / "llm.pth"
+        load_state(llm, read_state(path, lazy=True), path, directory / "config.json")
         return llm.base_model.to(dtype), load_tokenizer(directory / "tokenizer.json")
     if (directory.is_dir() or name.startswith((".", "/"))) and not (directory / "config.json").is_file():
         raise ValueError(

@@ -10,10 +10,9 @@ import torch
 from torch import Tensor
 
 from espnet_llmasr.asr.adaptor import ConcatAdaptor
-from espnet_llmasr.asr.conformer import subsampled_length
 from espnet_llmasr.asr.features import extract_features
+from espnet_llmasr.asr.weights import load_state, read_state
 from espnet_llmasr.observe.frames import Frames
-from espnet_llmasr.observe.pretrained import read_weights
 from espnet_llmasr.tasks.checks import build
 from espnet_llmasr.tasks.speech_task import SpeechTask
 
@@ -32,17 +31,14 @@ class CheckpointEncoder:
     def __init__(self, config: Path, weights: Path, device: str = "cpu"):
         args = SpeechTask.config_of(config)
         parts = SpeechTask.build_components(args)
-        state = read_weights(weights)
+        state = read_state(weights, lazy=True)
         self.frontend, self.normalize, self.encoder = parts["frontend"], parts["normalize"], parts["encoder"]
         self.adaptor, self.device, self.rate = None, device, self.frontend.fs
-        try:
-            self.encoder.load_state_dict(_part(state, "encoder.") or state)
-            if "adaptor.linear2.weight" in state:
-                sizes = dict(input_size=self.encoder.output_size(), output_size=len(state["adaptor.linear2.weight"]))
-                self.adaptor = build(ConcatAdaptor, "adaptor_conf", args.adaptor_conf, **sizes)
-                self.adaptor.load_state_dict(_part(state, "adaptor."))
-        except RuntimeError as error:
-            raise ValueError(f"{weights} does not fit {config}: {error}") from error
+        load_state(self.encoder, _part(state, "encoder.") or state, weights, config)
+        if "adaptor.linear2.weight" in state:
+            sizes = dict(input_size=self.encoder.output_size(), output_size=len(state["adaptor.linear2.weight"]))
+            self.adaptor = build(ConcatAdaptor, "adaptor_conf", args.adaptor_conf, **sizes)
+            load_state(self.adaptor, _part(state, "adaptor."), weights, config)
         for module in (self.frontend, self.normalize, self.encoder, self.adaptor):
             if module is not None:
                 module.to(device).eval()
@@ -54,7 +50,7 @@ class CheckpointEncoder:
         layers = self.encoder.forward_layers(feats, lengths)
         if self.adaptor is None:
             return Frames([layer[0] for layer in layers])
-        tokens, _ = self.adaptor(layers[-1], subsampled_length(lengths))
+        tokens, _ = self.adaptor(layers[-1], self.encoder.output_lengths(lengths))
         return Frames([layer[0] for layer in layers], tokens[0])
 
 

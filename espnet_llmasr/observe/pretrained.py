@@ -6,12 +6,11 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Callable, Dict, Iterator, List, Tuple, Union
-from zipfile import is_zipfile
+from typing import Callable, Iterator, List, Tuple, Union
 
 import torch
 from safetensors import SafetensorError
-from torch import Tensor, nn
+from torch import nn
 from transformers import AutoModel, PreTrainedModel
 from transformers.utils import logging
 
@@ -61,18 +60,3 @@ def check_weights(name: Union[str, Path], missing: List[str]) -> None:
         raise ValueError(
             f"the weights in {name} lack {lacking[0]} ({len(lacking)} in all) of what its config.json names"
         )
-
-
-def read_weights(path: Path) -> Dict[str, Tensor]:
-    """The weights in a .pth file; unused weights are not read from the disk.
-
-    Raises:
-        ValueError: the file is broken or holds something else.
-    """
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zipfile(path))
-    except (RuntimeError, EOFError, IndexError, UnpicklingError, struct.error) as error:
-        raise ValueError(f"{path} is broken: {error}: take another checkpoint of this training") from error
-    if not isinstance(state, dict):
-        raise ValueError(f"{path} holds no weights but a {type(state).__name__}: take a checkpoint of this training")
-    return state

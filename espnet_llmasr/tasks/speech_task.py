@@ -3,9 +3,7 @@
 import argparse
 import logging
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Callable, Collection, List
-from zipfile import is_zipfile
 
 import torch
 import yaml
@@ -21,9 +19,10 @@ from espnet2.utils.get_default_kwargs import get_default_kwargs
 from espnet2.utils.nested_dict_action import NestedDictAction
 from espnet2.utils.types import int_or_none
 
-from espnet_llmasr.asr.conformer import FireRedConformerEncoder
+from espnet_llmasr.asr import encoder
 from espnet_llmasr.asr.cr_ctc import SpecAugment
 from espnet_llmasr.asr.fbank import KaldiFbank
+from espnet_llmasr.asr.weights import load_state, read_state
 from espnet_llmasr.files import PathLike, read_tokens
 from espnet_llmasr.tasks.checks import build, check_options, check_same_training
 from espnet_llmasr.tasks.trainer import Trainer
@@ -37,9 +36,19 @@ specaug_choices = ClassChoices("specaug", dict(masks=SpecAugment), torch.nn.Modu
 normalize_choices = ClassChoices(
     "normalize", dict(global_mvn=GlobalMVN), AbsNormalize, default="global_mvn", optional=True
 )
-encoder_choices = ClassChoices(
-    "encoder", dict(firered_conformer=FireRedConformerEncoder), AbsEncoder, default="firered_conformer"
-)
+
+
+class EncoderChoices(ClassChoices):
+    """--encoder: the names in asr/encoder.py. A class is imported when it is chosen, since ESPnet's take a second."""
+
+    def choices(self):
+        return tuple(encoder.ENCODERS)
+
+    def get_class(self, name):
+        return encoder.encoder_class(name)
+
+
+encoder_choices = EncoderChoices("encoder", {}, AbsEncoder, default=encoder.DEFAULT)
 
 DATA_TYPES[r"audio_\d+$"] = dict(
     func=AudioTable,
@@ -47,6 +56,28 @@ DATA_TYPES[r"audio_\d+$"] = dict(
     help="Audio at the rate that the type names, from entries as in espnet_llmasr.audio; converted on reading."
     "\n\n   utterance_id_a a.wav\n   utterance_id_b shard.tar:1536\n   utterance_id_c talk.opus#t=1.5,3.2",
 )
+
+
+class BaseConfig(argparse.Action):
+    """--base_config FILE...: options in YAML that several trainings share; --config and the command line replace them.
+
+    The last file that has a key gives its value, dictionaries as a whole. The files' names are not saved with the
+    options, so a training goes on with the same values from other files.
+    """
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        known = {action.dest for action in parser._actions}
+        for path in values:
+            try:
+                options = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+            except (OSError, yaml.YAMLError) as error:
+                parser.error(f"{option_string} {path} cannot be read as YAML: {' '.join(str(error).split())}")
+            if not isinstance(options, dict):
+                parser.error(f"{option_string} {path} has no keys, expected options such as encoder_conf")
+            unknown = [key for key in options if key not in known]
+            if unknown:
+                parser.error(f"{option_string} {path} has '{unknown[0]}', which is no option of this command")
+            parser.set_defaults(**options)  # the parser reads its arguments twice, --config goes in between
 
 
 class SpeechTask(AbsTask):
@@ -59,6 +90,15 @@ class SpeechTask(AbsTask):
     @classmethod
     def add_task_arguments(cls, parser) -> None:
         group = parser.add_argument_group("Task related")
+        group.add_argument(
+            "--base_config",
+            action=BaseConfig,
+            nargs="+",
+            dest=argparse.SUPPRESS,
+            default=argparse.SUPPRESS,
+            metavar="FILE",
+            help="YAML files with options that --config may replace",
+        )
         group.add_argument(
             "--max_frames", type=int, default=20000, help="most padded feature frames per batch and rank"
         )
@@ -91,10 +131,7 @@ class SpeechTask(AbsTask):
         """
         args = cls.config_of(config_file)
         model = cls.build_model(args)
-        try:
-            model.load_state_dict(torch.load(model_file, map_location="cpu", weights_only=True))
-        except (RuntimeError, OSError, EOFError, UnpicklingError) as error:
-            raise ValueError(f"{model_file} is broken or does not fit {config_file}: {error}") from error
+        load_state(model, read_state(model_file), model_file, config_file)
         return model.to(device).eval(), args
 
     @classmethod
@@ -102,15 +139,21 @@ class SpeechTask(AbsTask):
         """Frontend, specaug, normalize and encoder from their names and configurations."""
         built = {}
         for choices in cls.class_choices_list:
-            component, conf = choices.get_class(getattr(args, choices.name)), f"{choices.name}_conf"
-            built[choices.name] = component and build(component, conf, getattr(args, conf))
+            component, option = choices.get_class(getattr(args, choices.name)), f"{choices.name}_conf"
+            conf = getattr(args, option)
+            if choices is encoder_choices:
+                conf = {"input_size": built["frontend"].output_size(), **conf}
+            built[choices.name] = component and build(component, option, conf)
         return built
 
     @classmethod
     def build_augmentation(cls, args) -> Augmentation:
         """What --augment_conf asks for (by default nothing). Raises ValueError for what it cannot do."""
         frontend = build(frontend_choices.get_class(args.frontend), "frontend_conf", args.frontend_conf)
-        parts = dict(frontend=frontend, seed=args.seed, frames_needed=cls.frames_needed)
+        windows = encoder.windows_of(args.encoder, args.encoder_conf, frontend.output_size())
+        parts = dict(
+            frontend=frontend, output_lengths=windows.count, seed=args.seed, frames_needed=cls.frames_needed
+        )
         return build(Augmentation, "augment_conf", args.augment_conf, **parts)
 
     @classmethod
@@ -185,11 +228,11 @@ class SpeechTask(AbsTask):
             if not Path(path).is_file():
                 raise ValueError(f"--init_param {path} does not exist: run the stage that trains it")
             try:
-                names = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zipfile(path))
-            except (RuntimeError, OSError, EOFError, UnpicklingError):
-                names = {}
+                names = list(read_state(path, lazy=True))
+            except ValueError as error:
+                raise ValueError(f"--init_param {error}") from error
             if not any(name.startswith(source) for name in names):
-                raise ValueError(f"--init_param {path} is broken or has no weights '{source}.*': give <n>epoch.pth")
+                raise ValueError(f"--init_param {path} has no weights '{source}.*': give <n>epoch.pth")
 
     @classmethod
     def check_required_command_args(cls, args) -> None:

@@ -14,8 +14,7 @@ from espnet2.samplers.abs_sampler import AbsSampler
 from torch.utils.data import Dataset
 
 from espnet_llmasr import audio
-from espnet_llmasr.asr.conformer import subsampled_length
-from espnet_llmasr.asr.fbank import KaldiFbank, num_frames
+from espnet_llmasr.asr.fbank import KaldiFbank
 from espnet_llmasr.data.noise import noise_source
 from espnet_llmasr.train.preprocessor import Utterance
 
@@ -27,7 +26,8 @@ class Augmentation:
     """Changes the speech of a training utterance; its target stays as it is.
 
     Args:
-        frontend: its rate and windows tell how many frames an utterance has.
+        frontend: its rate and windows tell how many feature frames an utterance has.
+        output_lengths: encoder frames for a number of feature frames.
         seed: of the training.
         frames_needed: encoder frames that the target of an utterance needs (CTC); what would be left with fewer at a
             drawn speed keeps its own.
@@ -43,6 +43,7 @@ class Augmentation:
     def __init__(
         self,
         frontend: KaldiFbank,
+        output_lengths: Callable[[int], int],
         seed: int,
         frames_needed: Callable[[Utterance], int],
         speed: Sequence[float] = (),
@@ -51,8 +52,8 @@ class Augmentation:
         snr_db: Tuple[float, float] = (10.0, 5.0),
         max_pad_s: float = 1.0,
     ):
-        self.rate, self.window, self.shift = frontend.fs, frontend.window_size, frontend.shift
-        self.windows = (frontend.fs, frontend.frame_length_ms, frontend.frame_shift_ms)
+        self.rate, self.windows = frontend.fs, frontend.windows
+        self.output_lengths = output_lengths
         self.seed, self.frames_needed = seed, frames_needed
         self.speeds = [_speed(factor) for factor in _as_list(speed)]
         self.noise_prob = _number("noise_prob", noise_prob, 0.0, 1.0)
@@ -82,7 +83,7 @@ class Augmentation:
 
     def _at_speed(self, speech: np.ndarray, speed: Fraction, frames_needed: int) -> np.ndarray:
         """(N,) -> (ceil(N / speed),), unless that leaves too few frames."""
-        encoder_frames = subsampled_length(num_frames(_ceil_div(len(speech), speed), *self.windows))
+        encoder_frames = self.output_lengths(self.windows.count(_ceil_div(len(speech), speed)))
         if speed == 1 or encoder_frames < max(1, frames_needed):
             return speech
         return audio.resample(speech, speed.numerator, speed.denominator).astype(np.float32, copy=False)
@@ -100,8 +101,8 @@ class Augmentation:
         padding = 2 * math.ceil(self.max_pad_s * self.rate) if self.sources else 0
 
         def most(count: int) -> int:
-            samples = self.window + count * self.shift - 1  # one more would be another frame
-            return num_frames(_ceil_div(samples, slowest) + padding, *self.windows)
+            samples = self.windows.size + count * self.windows.shift - 1  # one more would be another frame
+            return self.windows.count(_ceil_div(samples, slowest) + padding)
 
         most_of = {count: most(count) for count in set(frames.values())}
         return {uid: most_of[count] for uid, count in frames.items()}

@@ -20,7 +20,8 @@ import torch
 from espnet2.utils.types import str_or_none
 from torch import nn
 
-from espnet_llmasr.asr.llm_asr_model import is_frozen
+from espnet_llmasr.asr.modules import is_frozen
+from espnet_llmasr.asr.weights import read_state
 from espnet_llmasr.files import JsonLines, atomic_path, read_scp
 from espnet_llmasr.metrics.accessible_information import EstimatorConfig, pool
 from espnet_llmasr.metrics.encoder_metrics import METRICS, set_metrics
@@ -169,7 +170,7 @@ class DriftChecks:
     def _start(self) -> nn.Module:
         """The starting encoder, beside the present one."""
         encoder = deepcopy(self.model.encoder).eval()
-        encoder.load_state_dict(torch.load(self.reference, map_location="cpu", weights_only=True))
+        encoder.load_state_dict(read_state(self.reference))
         return encoder
 
 

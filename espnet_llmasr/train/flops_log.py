@@ -12,8 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from espnet_llmasr.asr.batch_shape import BatchShape
-from espnet_llmasr.asr.flops import flops, unknown_part
+from espnet_llmasr.asr.flops import BatchShape, flops, shape_of, unknown_part
 from espnet_llmasr.files import PathLike, write_atomically
 
 FILE = "flops.jsonl"
@@ -36,7 +35,7 @@ class EpochFlops:
         for uids, batch in iterator:
             if self.counts:
                 frames = self.model.frontend.frame_lengths(batch["speech_lengths"])
-                self.shapes.append(self.model.batch_shape(frames, **batch))
+                self.shapes.append(shape_of(self.model, frames, **batch))
             yield uids, batch
 
     def write(self, output_dir: Path, epoch: int, distributed_option) -> None:
@@ -56,7 +55,7 @@ class EpochFlops:
 def batch_flops(model: nn.Module, shapes: List[BatchShape]) -> np.ndarray:
     """FLOPs of each batch, int64 (N,)."""
     columns = np.array(shapes, dtype=np.int64).reshape(-1, len(BatchShape._fields)).T
-    return flops(model, BatchShape(*columns)).total
+    return flops(model, BatchShape(*columns))
 
 
 def sum_flops(model: nn.Module, shapes: List[BatchShape]) -> int:

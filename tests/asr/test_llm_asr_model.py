@@ -8,7 +8,6 @@ from torch.nn.utils.rnn import pad_sequence
 
 from espnet_llmasr.asr.adaptor import ConcatAdaptor
 from espnet_llmasr.asr.llm import build_llm, load_tokenizer
-from espnet_llmasr.asr.llm_asr_model import is_frozen
 from espnet_llmasr.tasks.llm_asr import LLMASRTask
 from espnet_llmasr.text.prompt import IGNORE_ID
 
@@ -173,15 +172,6 @@ def test_a_trained_encoder_has_dropout(model, batch):
     model.train()
     first, second = (model.encode(batch["speech"], batch["speech_lengths"])[0] for _ in range(2))
     assert not first.equal(second) and first.requires_grad
-
-
-def test_is_frozen():
-    module = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Linear(2, 2))
-    assert not is_frozen(module)
-    module[0].requires_grad_(False)
-    assert not is_frozen(module)
-    module[1].requires_grad_(False)
-    assert is_frozen(module) and not is_frozen(torch.nn.ReLU())
 
 
 # ---- parts ---------------------------------------------------------------------------------------------------------

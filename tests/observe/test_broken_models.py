@@ -84,7 +84,7 @@ def test_espnet(stock, samples, tmp_path):
                 "is not of this version of ESPnet: .*kernel",
             ),
             (config, lambda old: stats.sub(mvn, _sorted(folder)), "config.yaml needs exp/stats.npz: run this in"),
-            ("valid.acc.ave.pth", lambda old: b"junk", "is broken or does not fit"),
+            ("valid.acc.ave.pth", lambda old: b"junk", "is broken or missing"),
         )
     ):
         with pytest.raises(ValueError, match=message):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from espnet_llmasr.asr.fbank import KaldiFbank
+from espnet_llmasr.audio import Windows
 from espnet_llmasr.tasks.checks import build
 from espnet_llmasr.data import noise
 from espnet_llmasr.train.augment import Augmentation, mix, power
@@ -13,7 +14,7 @@ NIM4 = dict(noise_prob=0.2, noise=["babble", "vehicle", "music"], snr_db=[10, 5]
 
 
 def augmentation(frames_needed=lambda data: 1, seed=0, **conf):
-    parts = dict(frontend=KaldiFbank(), seed=seed, frames_needed=frames_needed)
+    parts = dict(frontend=KaldiFbank(), output_lengths=Windows(7, 4).count, seed=seed, frames_needed=frames_needed)
     return build(Augmentation, "augment_conf", conf, **parts)
 
 

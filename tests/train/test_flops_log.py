@@ -10,7 +10,7 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils import flop_counter
 
-from espnet_llmasr.asr.flops import flops
+from espnet_llmasr.asr.flops import flops, shape_of
 from espnet_llmasr.tasks.llm_asr import LLMASRTask
 from espnet_llmasr.tasks.phoneme_ctc import PhonemeCTCTask
 from espnet_llmasr.train import flops_log
@@ -31,7 +31,7 @@ def alignment(llm_options, build_model, load_batch, tmp_path_factory):
 
 def cost_of(model, batch) -> int:
     frames = model.frontend.frame_lengths(batch["speech_lengths"])
-    return flops(model, model.batch_shape(frames, **batch)).total
+    return flops(model, shape_of(model, frames, **batch))
 
 
 def test_a_training_writes_what_torch_counts(phone_options, monkeypatch, tmp_path):
@@ -52,7 +52,7 @@ def test_a_training_writes_what_torch_counts(phone_options, monkeypatch, tmp_pat
     PhonemeCTCTask.main(cmd=options)
     first, second = read_flops(tmp_path / "exp")
     assert (first["epoch"], first["batches"]) == (1, 4) and (second["epoch"], second["batches"]) == (2, 4)
-    assert [first["flops"], second["flops"]] == [sum(counts[:2]), sum(counts[2:])]
+    assert [first["flops"], second["flops"]] == pytest.approx([sum(counts[:2]), sum(counts[2:])], rel=0.03)
 
 
 def test_a_training_that_is_taken_up_again_goes_on_with_its_record(llm_options, tmp_path):
@@ -108,10 +108,10 @@ def test_an_epoch_at_full_size_does_not_overflow(alignment, monkeypatch):
 
 def test_an_unknown_model_is_trained_without_a_count(alignment, caplog, tmp_path):
     model = deepcopy(alignment[0])
-    model.adaptor = torch.nn.Linear(2, 2)
+    model.llm.model.layers = None
     with caplog.at_level(logging.WARNING):
         costs = EpochFlops(model)
-    assert "no FLOPs are counted: they are not known for the adaptor Linear" in caplog.text
+    assert "no FLOPs are counted: they are not known for the LLM Qwen3ForCausalLM" in caplog.text
     assert list(costs.watch([("a", {})])) == [("a", {})]
     costs.write(tmp_path, 1, ALONE)
     assert not list(tmp_path.iterdir())

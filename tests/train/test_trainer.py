@@ -8,7 +8,7 @@ import pytest
 import torch
 from espnet2.schedulers.exponential_decay_warmup import ExponentialDecayWarmup
 
-from espnet_llmasr.asr.flops import flops
+from espnet_llmasr.asr.flops import flops, shape_of
 from espnet_llmasr.tasks.llm_asr import LLMASRTask
 from espnet_llmasr.tasks.phoneme_ctc import PhonemeCTCTask
 from espnet_llmasr.encoder_swap import trainer as swap
@@ -142,10 +142,10 @@ def test_two_ranks(no_dropout, big_batch, two_ranks, tmp_path):
         assert all(results["swap"][f"encoder.{name}"].equal(value) for name, value in encoders[30].items())
     (line,) = read_flops(tmp_path)  # of the job that came last
     shapes = [
-        model.batch_shape(model.frontend.frame_lengths(b["speech_lengths"]), **b)
+        shape_of(model, model.frontend.frame_lengths(b["speech_lengths"]), **b)
         for _, b in jobs[name][1][0] + jobs[name][1][1]
     ]
-    assert line == dict(epoch=1, flops=sum(flops(model, shape).total for shape in shapes), batches=4)
+    assert line == dict(epoch=1, flops=sum(flops(model, shape) for shape in shapes), batches=4)
     log = swap.swap_log(tmp_path / "ia_sft" / "swaps.jsonl").read()
     assert [(s.epoch, s.encoder_step, s.previous_step) for s in log] == [(1, 10, 0), (3, 30, 10)]
 

@@ -1,0 +1,142 @@
+"""ESPnet's encoders as `Encoder`s, under the names that their parameters have in ESPnet.
+
+The adapter makes the frames of an utterance independent of its batch mates, which ESPnet's own encoders do not: they
+count frames that reach into the padding, and their convolutions see it. Two things still depend on the batch:
+BatchNorm in training, and the positions of `rel_pos_type: legacy` (conformer's default; set `latest`).
+
+Shapes: B batch, T feature frames, S encoder frames, D encoder width.
+"""
+
+import sys
+from contextlib import contextmanager, redirect_stdout
+from functools import cached_property, wraps
+from typing import Iterable, Iterator, List, Optional, Tuple, Type
+
+import torch
+from espnet2.asr.encoder.abs_encoder import AbsEncoder
+from torch import Tensor, nn
+
+from espnet_llmasr.asr.encoder import Encoder
+from espnet_llmasr.asr.modules import valid_frames
+from espnet_llmasr.audio import Windows
+
+with redirect_stdout(sys.stderr):  # ESPnet prints that it has no flash attention
+    from espnet2.asr.encoder.conformer_encoder import TooShortUttError
+
+REFUSALS = (TooShortUttError, RuntimeError)  # what ESPnet's encoders raise for an utterance that is too short
+LONGEST_WINDOW = 1000  # feature frames; no encoder needs more for its first frame
+BLOCKS = ("encoders", "layer_stack")  # names of the list of blocks in ESPnet's encoders and in our Conformer
+
+
+def adapted(base: Type[AbsEncoder]) -> Type[Encoder]:
+    """A class that is built as `base` is; its first argument must be input_size."""
+
+    class Adapted(_Adapter, base):
+        espnet_class = base
+
+        @wraps(base.__init__)  # so that wrong keys of encoder_conf are found
+        def __init__(self, input_size: int, *args, **kwargs):
+            super().__init__(input_size, *args, **kwargs)
+            self._input_size, self._valid = input_size, None
+            if not isinstance(self.embed, nn.Sequential):  # those do not shorten time and take no mask
+                self.embed.register_forward_hook(self._mask_by_length)
+            for module in nn.ModuleList(blocks_of(self)).modules():
+                if isinstance(module, nn.Conv1d) and module.kernel_size[0] > 1:
+                    module.register_forward_pre_hook(self._zero_padding)
+
+    Adapted.__name__ = Adapted.__qualname__ = base.__name__
+    return Adapted
+
+
+class _Adapter(Encoder):
+    """What an adapted class has in place of ESPnet's own methods."""
+
+    espnet_class: Type[AbsEncoder]
+
+    def output_size(self) -> int:
+        return self.espnet_class.output_size(self)
+
+    @cached_property
+    def windows(self) -> Windows:
+        """Measured on zeros: the shortest input that gives a frame, and how much later the second frame comes.
+
+        Raises:
+            ValueError: the lengths do not go on like this.
+        """
+        size = next((n for n in range(1, LONGEST_WINDOW) if self._num_frames(n)), LONGEST_WINDOW)
+        shift = next((n for n in range(1, LONGEST_WINDOW) if self._num_frames(size + n) > 1), LONGEST_WINDOW)
+        windows = Windows(size, shift)
+        for length in (size, size + 5 * shift - 1, size + 5 * shift):
+            if self._num_frames(length) != windows.count(length):
+                raise ValueError(
+                    f"the encoder {type(self).__name__} makes {self._num_frames(length)} frames of {length} feature "
+                    "frames; only those whose frames come at a fixed distance can be used: choose another input_layer"
+                )
+        return windows
+
+    @torch.no_grad()
+    def _num_frames(self, length: int) -> int:
+        """Encoder frames of `length` zero frames, 0 if ESPnet refuses them."""
+        training, self._valid = self.training, None
+        self.eval()
+        try:
+            zeros = next(self.parameters()).new_zeros(1, length, self._input_size)
+            return frames_of(self.espnet_class.forward(self, zeros, torch.tensor([length]))).size(1)
+        except REFUSALS:
+            return 0
+        finally:
+            self.train(training)
+
+    @property
+    def num_layers(self) -> int:
+        return max(1, len(blocks_of(self)))
+
+    def forward(
+        self, xs_pad: Tensor, ilens: Tensor, prev_states: Optional[Tensor] = None
+    ) -> Tuple[Tensor, Tensor, None]:
+        longest, olens = self.longest(ilens), self.output_lengths(ilens)
+        feats = xs_pad[:, :longest].masked_fill(~valid_frames(ilens, longest)[..., None], 0.0)
+        self._valid = valid_frames(olens, self.output_lengths(longest))
+        frames = frames_of(self.espnet_class.forward(self, feats, ilens))
+        return frames.masked_fill(~self._valid[..., None], 0.0), olens, None
+
+    def forward_layers(self, xs_pad: Tensor, ilens: Tensor) -> List[Tensor]:
+        valid = valid_frames(self.output_lengths(ilens), self.output_lengths(int(ilens.max())))
+        with outputs_of(blocks_of(self)[:-1]) as layers:
+            frames, _, _ = self(xs_pad, ilens)
+        return [layer.masked_fill(~valid[..., None], 0.0) for layer in layers] + [frames]
+
+    def _mask_by_length(self, module: nn.Module, inputs: Tuple[Tensor], output: Tuple[Tensor, Tensor]):
+        """The mask (B, 1, S) behind the subsampling; that of ESPnet 202511 has frames that reach into the padding."""
+        return output if self._valid is None else (output[0], self._valid[:, None])
+
+    def _zero_padding(self, module: nn.Module, inputs: Tuple[Tensor]) -> Tuple[Tensor]:
+        """What a convolution (B, D, S) of the batch sees beyond the end of an utterance: zeros, as it does alone."""
+        return inputs if self._valid is None else (inputs[0] * self._valid[:, None],)
+
+
+def blocks_of(encoder: nn.Module) -> List[nn.Module]:
+    """The blocks of an encoder, the first one first; none if it has no list of them, or cuts the audio (streaming)."""
+    if hasattr(encoder, "block_size"):
+        return []
+    lists = (getattr(encoder, name, None) for name in BLOCKS)
+    return next((list(blocks) for blocks in lists if isinstance(blocks, (nn.ModuleList, nn.Sequential))), [])
+
+
+@contextmanager
+def outputs_of(blocks: Iterable[nn.Module]) -> Iterator[List[Tensor]]:
+    """Collects the frames (B, S, D) that the blocks return while the context is open."""
+    outputs: List[Tensor] = []
+    hooks = [block.register_forward_hook(lambda _, __, output: outputs.append(frames_of(output))) for block in blocks]
+    try:
+        yield outputs
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def frames_of(output) -> Tensor:
+    """The frames (B, S, D) in what a block returns: with position embeddings and masks in nested tuples beside them."""
+    while isinstance(output, tuple):
+        output = output[0]
+    return output

@@ -1,0 +1,56 @@
+"""What the two models share: waveform -> features -> encoder frames, and that frozen parts stay in eval mode.
+
+B batch, N samples, T feature frames, F feature bins, S encoder frames, D encoder width.
+"""
+
+from typing import Dict, Optional, Tuple
+
+import torch
+from espnet2.asr.frontend.abs_frontend import AbsFrontend
+from espnet2.layers.abs_normalize import AbsNormalize
+from espnet2.train.abs_espnet_model import AbsESPnetModel
+from torch import Tensor, nn
+
+from espnet_llmasr.asr.encoder import Encoder
+from espnet_llmasr.asr.features import extract_features
+from espnet_llmasr.asr.modules import is_frozen
+
+
+class SpeechModel(AbsESPnetModel):
+    """Base of the models; a subclass adds the parts behind the encoder and `forward`."""
+
+    def __init__(
+        self,
+        frontend: AbsFrontend,
+        specaug: Optional[nn.Module],
+        normalize: Optional[AbsNormalize],
+        encoder: Encoder,
+    ):
+        super().__init__()
+        self.frontend = frontend
+        self.specaug = specaug
+        self.normalize = normalize
+        self.encoder = encoder
+
+    def train(self, mode: bool = True):
+        """As nn.Module.train, but frozen parts stay in eval mode (ESPnet would leave their dropout on)."""
+        super().train(mode)
+        for part in self.children():
+            if is_frozen(part):
+                part.eval()
+        return self
+
+    def extract_features(self, speech: Tensor, speech_lengths: Tensor) -> Tuple[Tensor, Tensor]:
+        """speech (B, N) -> normalised features (B, T, F) and their lengths (B,)."""
+        return extract_features(speech, speech_lengths, self.frontend, self.normalize)
+
+    def encode_features(self, feats: Tensor, lengths: Tensor) -> Tuple[Tensor, Tensor]:
+        """(B, T, F) -> encoder frames (B, S, D) and their lengths (B,); without gradient if the encoder is frozen."""
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not is_frozen(self.encoder)):
+            frames, lengths, _ = self.encoder(feats, lengths)
+        return frames, lengths
+
+    def collect_feats(self, speech: Tensor, speech_lengths: Tensor, **kwargs) -> Dict[str, Tensor]:
+        """Unnormalised features, for ESPnet's collect_stats."""
+        feats, lengths = extract_features(speech, speech_lengths, self.frontend, None)
+        return {"feats": feats, "feats_lengths": lengths}

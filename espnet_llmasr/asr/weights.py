@@ -1,0 +1,41 @@
+"""Reads files of weights; whatever is wrong with them is a ValueError of one line that names the file."""
+
+import struct
+from pickle import UnpicklingError
+from typing import Dict
+from zipfile import is_zipfile
+
+import torch
+from torch import Tensor, nn
+
+from espnet_llmasr.files import PathLike
+
+
+def read_state(path: PathLike, lazy: bool = False) -> Dict[str, Tensor]:
+    """The weights in a .pth file, on the CPU.
+
+    Args:
+        lazy: read a tensor from the disk when it is used first. Not for a file that another process may write again.
+    Raises:
+        ValueError: the file is missing or broken, or holds something else.
+    """
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=lazy and is_zipfile(path))
+    except (RuntimeError, OSError, EOFError, IndexError, TypeError, UnpicklingError, struct.error) as error:
+        advice = "give another <n>epoch.pth of this training"
+        raise ValueError(f"{path} is broken or missing, or holds more than weights: {advice}") from error
+    if not isinstance(state, dict):
+        raise ValueError(f"{path} holds no weights but a {type(state).__name__}: give <n>epoch.pth of a training")
+    return state
+
+
+def load_state(module: nn.Module, state: Dict[str, Tensor], path: PathLike, config: PathLike) -> None:
+    """Puts weights from `path` into a module that was built from `config`.
+
+    Raises:
+        ValueError: weights are missing, left over, or of another shape.
+    """
+    try:
+        module.load_state_dict(state)
+    except RuntimeError as error:
+        raise ValueError(f"{path} does not fit {config}: {error}") from error
