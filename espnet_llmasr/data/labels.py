@@ -9,7 +9,7 @@ from espnet_llmasr.data.checks import Check, Limits, check_all
 from espnet_llmasr.data.kaldi import audio_table, read_training_text, read_utterances
 from espnet_llmasr.data.writer import DumpWriter
 from espnet_llmasr.files import count_rows, progress, read_tokens, replacing, write_tokens
-from espnet_llmasr.text.phonemes import Characters, make_units
+from espnet_llmasr.text.phonemes import Characters, make_labelizer
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Labels:
         if is_char and exists and not self.training_text:
             return Characters(read_tokens(self.tokens))
         lines = read_training_text(self.training_text or text, scratch) if is_char else ()
-        units = make_units(self.unit, lines, self.inventory)
+        units = make_labelizer(self.unit, lines, self.inventory)
         if exists and read_tokens(self.tokens) != units.tokens:
             raise ValueError(
                 f"{self.tokens} holds {len(read_tokens(self.tokens))} tokens, other than the {len(units.tokens)} of"
