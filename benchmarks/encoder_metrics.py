@@ -2,7 +2,7 @@
 """Speed, memory and bias of NSE, PAI, CSAI and CKA at the paper's size (d = 1280, 25 Hz), on two cores.
 
     python benchmarks/encoder_metrics.py            (about 6 minutes; prints what stands in encoder_metrics.md)
-    python benchmarks/encoder_metrics.py metrics    (one part: metrics, forms, streaming, memory or bias)
+    python benchmarks/encoder_metrics.py metrics    (one part: metrics, forms or bias)
 
 Every part runs in a process of its own, so that its peak memory is its own. Features are random, drawn one utterance
 at a time, and drawing them is not timed: it stands for the encoder, which has its own cost.
@@ -21,7 +21,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from espnet_llmasr.metrics.accessible_information import EstimatorConfig, pool  # noqa: E402
-from espnet_llmasr.metrics.cka import PooledCKA, feature_cka, gram_cka, linear_cka  # noqa: E402
+from espnet_llmasr.metrics.cka import feature_cka, gram_cka, linear_cka  # noqa: E402
 from espnet_llmasr.metrics.encoder_metrics import permutation_baseline, set_metrics  # noqa: E402
 from espnet_llmasr.metrics.spectral_entropy import nse  # noqa: E402
 
@@ -90,36 +90,6 @@ def forms():
         print(f"| {length} | {width} | {seconds} | {taken} | {abs(by_gram - by_features):.1e} |")
 
 
-def stream(num_frames, blocks):
-    """Seconds of PooledCKA over `num_frames`, given block by block in turn."""
-    pooled, clock = PooledCKA(), Clock()
-    for number in range(num_frames // FRAMES):
-        clock.time("update", pooled.update, *blocks[number % len(blocks)])
-    clock.time("value", pooled.value)
-    return clock.total()
-
-
-def draw_blocks(count=40):
-    generator = torch.Generator().manual_seed(0)
-    return [(draw(FRAMES, WIDTH, generator), draw(FRAMES, WIDTH, generator)) for _ in range(count)]
-
-
-def streaming():
-    """Time of CKA pooled over ten times as many frames."""
-    blocks = draw_blocks()
-    stream(1000, blocks)
-    print("| frames | seconds | times |\n|---|---|---|")
-    seconds = [stream(count, blocks) for count in (10_000, 100_000)]
-    print(f"| 10,000 | {seconds[0]:.2f} | 1 |\n| 100,000 | {seconds[1]:.2f} | {seconds[1] / seconds[0]:.1f} |")
-
-
-def memory():
-    """Memory of CKA pooled over a million frames; a Gram matrix has 8 TB."""
-    at_start = peak_mib()
-    seconds = stream(1_000_000, draw_blocks())
-    print(f"1,000,000 frames: {seconds:.0f} s, peak memory {peak_mib():.0f} MiB ({at_start:.0f} MiB at the start).")
-
-
 def expected_bias(count, k, given=0):
     """Bits that independent Gaussian u and P (or C, `given` k coordinates of P) seem to share at ridge 0."""
     degrees, order = count - 1 - given, torch.arange(k, dtype=torch.float64)
@@ -141,7 +111,7 @@ def bias():
         print(f"| {count} | {k} | {ridge} | {' | '.join(row)} |")
 
 
-PARTS = {function.__name__: function for function in (metrics, forms, streaming, memory, bias)}
+PARTS = {function.__name__: function for function in (metrics, forms, bias)}
 
 if __name__ == "__main__":
     torch.set_num_threads(2)

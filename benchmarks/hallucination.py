@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """How many unrelated outputs does each threshold of the paper's hallucination rule find, and how many related ones?
 
-    python benchmarks/hallucination.py TEXT...    (a minute; prints the tables that stand in hallucination.md)
+    python benchmarks/hallucination.py TEXT...    (a minute; prints the tables of hallucination.md)
 
 TEXT is prose in any language. References are its sentences of 3 to 40 tokens. An unrelated hypothesis is running text
 from elsewhere; a related one is the reference, some of its tokens replaced, with running text from elsewhere around or
@@ -40,11 +40,11 @@ def unrelated(reference, elsewhere, wrong, rng):
 
 
 def related(reference, elsewhere, wrong, rng):
-    """The reference with a share of wrong tokens; what is left of `elsewhere` stands before, after or within it."""
-    heard = [rng.choice(elsewhere) if rng.random() < wrong else token for token in reference]
+    """The reference with a share of wrong tokens; the rest of `elsewhere` comes before, after or within it."""
+    tokens = [rng.choice(elsewhere) if rng.random() < wrong else token for token in reference]
     extra, at = elsewhere[len(reference) :], rng.integers(len(reference) + 1)
     at = rng.choice([0, at, len(reference)])
-    return [*heard[:at], *extra, *heard[at:]]
+    return [*tokens[:at], *extra, *tokens[at:]]
 
 
 def shares(lines, make, ratio, wrong, rng):

@@ -4,7 +4,7 @@
     python benchmarks/million.py [--folder DIR] > benchmarks/million.md
 
 One JSON line for each utterance (half English of 10 words, half Mandarin of 20 characters, a short wav for every
-1000) goes through local/prepare.py and stage 2, both in one process. The memory is that of the process and of the
+1000) is prepared (stage 1) and labelled (stage 2) in one process. The memory is that of the process and of the
 `sort` processes beside it together, looked at every 20 ms. Then `espnet_llmasr`'s own batches and tables are loaded as
 a training loads them, without and with split lists, each in a fresh process, up to the first batch.
 """
@@ -33,16 +33,23 @@ HAN = (
 )
 PREPARE = """
 import resource, sys, time
-sys.path.insert(0, "local")
-import prepare
-from espnet_llmasr.bin import format_data
+from pathlib import Path
+from espnet_llmasr.asr.conformer import FireRedConformerEncoder
+from espnet_llmasr.asr.fbank import num_frames
+from espnet_llmasr.data.canonical import Canonical
+from espnet_llmasr.data.checks import Limits
+from espnet_llmasr.data.labels import Labels, format_data
+from espnet_llmasr.data.prepare import prepare
+src, data, dump = map(Path, ("{src}", "{data}", "{dump}"))
+imported = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 began = time.monotonic()
-prepare.main(["msr_86k", "{src}", "en", "{data}", "--set", "duration=duration"])
+prepare("msr_86k", src, "en", data, Canonical("msr_86k", "plain"), ["duration=duration"])
 middle = time.monotonic()
-options = ["--out", "{dump}/train", "--tokens", "{dump}/phones.txt", "--audio_check", "utt2dur"]
-format_data.main(["--data", "{data}", *options])
+limits = Limits(16000, 0.1, 30.0, num_frames, FireRedConformerEncoder.output_lengths)
+format_data(data, dump / "train", Labels(dump / "phones.txt", "phone", "zh_en"), limits, "utt2dur")
 used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-print("RESULT", middle - began, time.monotonic() - middle, *(part.ru_utime + part.ru_stime for part in used))
+spent = [part.ru_utime + part.ru_stime for part in used]
+print("RESULT", middle - began, time.monotonic() - middle, *spent, imported)
 """
 START = """
 import resource, sys, time
@@ -109,10 +116,11 @@ def prepare(folder: Path, count: int) -> str:
     """A row of the table: preparing and phonemising."""
     src, data, dump = (folder / f"{name}{count}" for name in ("src", "data", "dump"))
     write_corpus(src, count)
-    (first, second, own, sort), peak = measure(PREPARE.format(src=src, data=data, dump=dump))
+    (first, second, own, sort, imported), peak = measure(PREPARE.format(src=src, data=data, dump=dump))
     kept = json.loads((dump / "train" / "stats.json").read_text())["utts"]
     seconds = (first, second, first + second, own, sort)
-    return f"| {count:,} | {kept:,} | {' | '.join(f'{value:.1f}' for value in seconds)} | {peak:.0f} |"
+    cells = [f"{value:.1f}" for value in seconds]
+    return f"| {count:,} | {kept:,} | {' | '.join(cells)} | {imported:.0f} | {peak:.0f} |"
 
 
 def training_options(dump: Path, splits: int) -> list:
@@ -145,9 +153,10 @@ def main() -> None:
         print(
             f"{os.cpu_count()} cores, {os.getloadavg()[0]:.1f} jobs were running on them at the start (load average).\n"
         )
-        columns = "prepare, s | stage 2, s | together, s | CPU time, s | and of `sort`, s | peak memory with `sort`, MB"
+        columns = "prepare, s | stage 2, s | together, s | CPU time, s | and of `sort`, s"
+        columns += " | memory before, MB | peak memory with `sort`, MB"
         print(f"| utterances | kept | {columns} |")
-        print("| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
+        print("| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
         for count in (args.count // 4, args.count):
             print(prepare(folder, count), flush=True)
         dump = folder / f"dump{args.count}"

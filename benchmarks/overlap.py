@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Speed, memory, hits and false alarms of the guard (local/check_overlap.py), on strings of real spoken digits.
+"""Speed, memory, hits and false alarms of the search for overlaps (local/check_overlap.py), on strings of real spoken digits.
 
     python benchmarks/overlap.py FSDD/recordings    (2 minutes on one core; prints what stands in overlap.md)
 
@@ -18,13 +18,12 @@ import numpy as np
 import soundfile
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "local")]
-
-from espnet_llmasr.data.overlap.audio_index import AudioIndex  # noqa: E402
-from espnet_llmasr.data.overlap.fingerprint import LAG, RATE, STEP, fingerprint  # noqa: E402
-from espnet_llmasr.data.overlap.text_index import TextIndex  # noqa: E402
+sys.path.insert(0, str(ROOT))
 
 from espnet_llmasr import audio  # noqa: E402
+from espnet_llmasr.data.overlap.audio_index import AudioIndex  # noqa: E402
+from espnet_llmasr.data.overlap.fingerprint import LAG, RATE, STEP, Fingerprint, fingerprint  # noqa: E402
+from espnet_llmasr.data.overlap.text_index import TextIndex  # noqa: E402
 
 DIGITS_HZ = 8000
 FORMATS = {
@@ -173,8 +172,6 @@ def main(folder):
 
 
 def index_of(words):
-    from espnet_llmasr.data.overlap.fingerprint import Fingerprint
-
     return Fingerprint(words, np.ones(len(words), bool), np.zeros((0, 4), np.uint32))
 
 

@@ -5,15 +5,11 @@ python benchmarks/scaling.py [--data_sets 200]    (7 minutes of one core; prints
 """
 
 import argparse
-import sys
-from pathlib import Path
 from typing import Sequence
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from espnet_llmasr.experiments.scaling import fit_scaling  # noqa: E402
+from espnet_llmasr.experiments.scaling import fit_scaling
 
 SETTINGS = {  # budgets, seeds, spread of log errors over seeds at the smallest and the largest budget, c
     "5 budgets, 5 seeds, spread 5 %": (5, 5, (0.05, 0.05), 1.0),
@@ -21,7 +17,6 @@ SETTINGS = {  # budgets, seeds, spread of log errors over seeds at the smallest 
     "5 budgets, 5 seeds, spread 10 % to 2.5 %": (5, 5, (0.1, 0.025), 1.0),
     "4 budgets, 3 seeds, spread 5 %": (4, 3, (0.05, 0.05), 1.0),
     "5 budgets, 2 seeds, spread 5 %": (5, 2, (0.05, 0.05), 1.0),
-    "6 budgets, 1 seed, spread 5 %": (6, 1, (0.05, 0.05), 1.0),
     "5 budgets, 5 seeds, spread 5 %, c = 0": (5, 5, (0.05, 0.05), 0.0),
 }
 RESAMPLES = 200

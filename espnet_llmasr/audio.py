@@ -1,7 +1,7 @@
 """Opens what an entry of wav.scp names: a file, a member of a tar, or a piece of either; any container of libsndfile.
 
     /data/a.flac                          wav, flac, mp3, opus, ogg, sph, ...
-    /data/shard.tar:1536                  the member whose data begins at byte 1536 (as in kaldiio), in any container
+    /data/shard.tar:1536                  the member whose data begins at byte 1536 (kaldiio, omniio), in any container
     /data/talk.opus#t=780.310,783.130     the piece between two times in seconds (W3C media fragment)
 
 Rates and channels are converted on reading, so no corpus has to be copied.

@@ -6,26 +6,47 @@ import os
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Callable, Optional, Sequence
+from typing import Callable, Dict, Optional, Sequence
 
 import soundfile
 import yaml
-from espnet2.utils import config_argparse
-
 
 MIN_FS = 1000  # Hz; less is a slip, such as 16 for 16000
 
 
-class Parser(config_argparse.ArgumentParser):
-    """An argument parser with --config FILE.yaml, for which every mistake is one line on stderr and exit code 1."""
+class Parser(argparse.ArgumentParser):
+    """An argument parser for which every mistake is one line on stderr and exit code 1.
+
+    `--config FILE.yaml` replaces the defaults of options, as in ESPnet; the command line wins over the file.
+    """
 
     def __init__(self, *args, **kwargs):
         kwargs.setdefault("formatter_class", argparse.ArgumentDefaultsHelpFormatter)
         kwargs.setdefault("prog", command_name())
         super().__init__(*args, allow_abbrev=False, **kwargs)
+        self.add_argument("--config", help="YAML file of options; the command line wins over it")
+
+    def parse_known_args(self, args=None, namespace=None):
+        only_config = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+        only_config.add_argument("--config", nargs="?")
+        path = only_config.parse_known_args(args)[0].config
+        if path is not None:
+            self.set_defaults(**self._read_config(path))
+        return super().parse_known_args(args, namespace)
+
+    def _read_config(self, path: str) -> Dict[str, object]:
+        if not Path(path).is_file():
+            self.error(f"No such file: {path}")
+        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        if not isinstance(values, dict):
+            self.error(f"{path} must hold lines 'option: value', not {type(values).__name__}")
+        unknown = sorted(map(str, values.keys() - {action.dest for action in self._actions}))
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)} (from {path})")
+        return values
 
     def set_defaults(self, **values):
-        """Numbers of a --config file become text, which the parser checks as it checks the command line."""
+        """Numbers become text, so that the parser checks those of a --config file as it checks the command line."""
         numbers = {key: str(value) for key, value in values.items() if type(value) in (int, float)}
         super().set_defaults(**{**values, **numbers})
 

@@ -1,138 +1,145 @@
-"""Commands that run beside each other and that a signal, or the next start, can stop with all that they have started.
+"""Shell commands that run side by side, and that are stopped together with all processes they have started."""
 
-A command runs in a session of its own and holds a lock on a file with its process id for as long as it, or anything
-that it has started, is there. So the file also tells of what a driver that was killed has left running.
-"""
-
-import fcntl
 import os
+import re
 import signal
 import subprocess
-import threading
 import time
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Iterator, Optional, Sequence
+from typing import Iterator, List, Optional, Sequence
 
-GRACE_S, LOOK_S, TRIES = 40.0, 0.1, 10
-START = 'echo $$ >"$0"; exec "$@"'
-
-
-class Stopped(Exception):
-    """A command was stopped, or not started any more, because all are to end."""
-
-
-def holder(path: Path) -> Optional[int]:
-    """The process id in a file that somebody has locked (0 where none is in it yet); None: nobody has."""
-    try:
-        with open(path) as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return None
-    except BlockingIOError:
-        text = path.read_text()
-        return int(text) if text.endswith("\n") and text.strip().isdigit() else 0
-    return None
+SHOW_S, GRACE_S, LOOK_S, TAIL_BYTES = 8.0, 5.0, 0.2, 4096
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+INTERRUPTED = 130
+"""Exit code of a command that a signal has stopped."""
+_HEAD = re.compile(r"^(\[\S+\] )?[-\d]+ [\d:,]+ (\(\S+\) )?(INFO|WARNING|ERROR): ")
 
 
-def lock(file: IO) -> bool:
-    """Locks it; False if another one has it, and not only for the moment of a look."""
-    for _ in range(TRIES):
+class Job:
+    """A shell command. It runs in a session of its own, so that a signal reaches all of its processes.
+
+    Args:
+        log: the file whose end shows the progress. cwd: where the command runs.
+        into_log: the output goes to the end of the log; otherwise to our own output, and the command writes the log.
+    """
+
+    def __init__(self, name: str, log: Path, command: str, cwd: Path = Path("."), into_log: bool = False):
+        self.name, self.log, self.command, self.cwd, self.into_log = name, log, command, cwd, into_log
+        self.process: Optional[subprocess.Popen] = None
+        self.began = 0.0
+
+    def start(self) -> None:
+        """Starts the command."""
+        self.began, options = time.monotonic(), dict(cwd=self.cwd, start_new_session=True, stdin=subprocess.DEVNULL)
+        if not self.into_log:
+            self.process = subprocess.Popen(["bash", "-c", self.command], **options)
+            return
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        with open(self.log, "a", encoding="utf-8") as log:
+            self.process = subprocess.Popen(["bash", "-c", self.command], stdout=log, stderr=log, **options)
+
+    def returncode(self) -> Optional[int]:
+        """None before the end."""
+        return self.process.poll() if self.process else None
+
+    def seconds(self) -> float:
+        """Time since the start."""
+        return time.monotonic() - self.began
+
+    def tail(self, lines: int = 1) -> List[str]:
+        """The last lines of the log."""
+        if not self.log.exists():
+            return []
+        with self.log.open("rb") as f:
+            f.seek(max(0, f.seek(0, os.SEEK_END) - TAIL_BYTES))
+            return [line for line in f.read().decode("utf-8", "replace").splitlines() if line.strip()][-lines:]
+
+    def status(self) -> str:
+        """The last message of the log in one short line."""
+        if self.returncode() is not None:
+            return f"{self.name}: done"
+        lines = self.tail(20)
+        last = next((line for line in reversed(lines) if _HEAD.match(line)), lines[-1] if lines else "starting")
+        return f"{self.name}: {_HEAD.sub('', last)[:150]}"
+
+    def signal(self, number: int) -> bool:
+        """Sends a signal to every process of the job, also after the end of its shell; False if none is left."""
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
-        except BlockingIOError:
+            os.killpg(self.process.pid, number)
+        except ProcessLookupError:
+            return False
+        return True
+
+    def alive(self) -> bool:
+        """True while the job has any process."""
+        self.process.poll()
+        return self.signal(0)
+
+
+def stop(jobs: Sequence[Job], grace_s: float) -> None:
+    """TERM for all jobs, KILL for what is left after a grace period."""
+    for job in jobs:
+        job.signal(signal.SIGTERM)
+    deadline = time.monotonic() + grace_s
+    while any([job.alive() for job in jobs]) and time.monotonic() < deadline:
+        time.sleep(LOOK_S)
+    for job in jobs:
+        job.signal(signal.SIGKILL)
+        job.process.wait()
+
+
+def run_jobs(jobs: Sequence[Job], limit: int, grace_s: float = GRACE_S, show: bool = False) -> Iterator[Job]:
+    """Starts the jobs in their order, at most `limit` at a time, and yields each at its end.
+
+    Use it within `contextlib.closing`: whenever the iteration ends, no matter why, all jobs that still run are stopped.
+    """
+    waiting, running, first = list(jobs), [], time.monotonic()
+    shown = first
+    try:
+        while waiting or running:
+            while waiting and len(running) < limit:
+                running.append(waiting.pop(0))
+                running[-1].start()
+            for job in [job for job in running if job.returncode() is not None]:
+                stop([job], grace_s)  # processes that its shell has left behind
+                running.remove(job)
+                yield job
+            if show and time.monotonic() - shown >= SHOW_S:
+                shown = time.monotonic()
+                for job in jobs[: len(jobs) - len(waiting)]:
+                    print(f"  [{shown - first:5.0f} s] {job.status()}", flush=True)
             time.sleep(LOOK_S)
-    return False
+    finally:
+        if running:
+            disregard_signals()  # a second interruption does not cut this short
+        stop([job for job in running if job.process], grace_s)
 
 
 @contextmanager
-def held(path: Path) -> Iterator[None]:
-    """Locks a file, with our process id in it.
+def interruptible() -> Iterator[None]:
+    """SIGTERM, SIGINT and SIGHUP raise KeyboardInterrupt, once; afterwards the handlers are as before.
 
-    Raises:
-        ValueError: another process has locked it.
+    SIGINT also where a background shell ignores it, but not SIGHUP under nohup.
     """
-    with open(path, "a") as file:
-        if not lock(file):
-            who = holder(path) or "unknown"
-            raise ValueError(f"{path.parent} is being worked on by process {who}: see --status true")
-        file.truncate(0)
-        file.write(f"{os.getpid()}\n")
-        file.flush()
-        yield
-
-
-def end(paths: Sequence[Path]) -> None:
-    """TERM for the commands that hold these files, KILL for what is left after a grace period; removes the files.
-
-    Raises:
-        ValueError: something is there even after that.
-    """
-    deadline, told = time.monotonic() + GRACE_S, set()
-    while True:
-        left = {path: pid for path in paths if (pid := holder(path)) is not None}
-        if not left:
-            break
-        late = time.monotonic() > deadline
-        if time.monotonic() > deadline + GRACE_S:
-            raise ValueError(f"what holds {', '.join(map(str, left))} cannot be ended (process {list(left.values())})")
-        for path, pid in left.items():
-            if pid and (late or path not in told):
-                told.add(path)
-                signal_group(pid, signal.SIGKILL if late else signal.SIGTERM)
-        time.sleep(LOOK_S)
-    for path in paths:
-        path.unlink(missing_ok=True)
-
-
-def signal_group(pid: int, number: int) -> None:
-    """Sends a signal to every process of a session."""
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    for number in SIGNALS:
+        if number != signal.SIGHUP or before[number] != signal.SIG_IGN:
+            signal.signal(number, _interrupt)
     try:
-        os.killpg(pid, number)
-    except ProcessLookupError:
-        pass  # it has just ended
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
-class Children:
-    """The commands of one driver. `folder` has a file for each that runs."""
+def _interrupt(number, frame):
+    disregard_signals()  # a closed terminal sends HUP here and to the shell, which at once sends TERM
+    os.write(2, b"interrupted: stopping all jobs\n")  # print() is not safe in a handler
+    raise KeyboardInterrupt
 
-    def __init__(self, folder: Path):
-        self.folder, self.stopped, self.starting = folder, False, threading.Lock()
 
-    def run(self, name: str, command: Sequence[str], cwd: Path, log: Path) -> int:
-        """Exit status of a command, whose output goes to the end of a log.
-
-        Raises:
-            Stopped: see there.
-        """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        path = self.folder / name.replace("/", ".")
-        with open(log, "a", encoding="utf-8") as output:
-            process = self._start(path, command, cwd=cwd, stdout=output, stderr=subprocess.STDOUT)
-        code = process.wait()
-        if self.stopped:  # `stop` sees to what it has left behind
-            raise Stopped
-        end([path])
-        return code
-
-    def _start(self, path: Path, command: Sequence[str], **options) -> subprocess.Popen:
-        """The lock is handed on: nobody but the command, and what it starts, holds it afterwards."""
-        with self.starting, open(path, "a") as file:
-            if self.stopped:
-                raise Stopped
-            if not lock(file):
-                raise ValueError(f"what was started before still holds {path}: end it")
-            words = ["bash", "-c", START, str(path.resolve()), *command]
-            options.update(pass_fds=(file.fileno(),), start_new_session=True, stdin=subprocess.DEVNULL)
-            return subprocess.Popen(words, **options)
-
-    def left(self) -> Sequence[Path]:
-        """Files of commands that run, also of those of a driver that was killed."""
-        return sorted(self.folder.iterdir()) if self.folder.is_dir() else []
-
-    def stop(self) -> None:
-        """Ends all that runs, and starts no more."""
-        with self.starting:
-            self.stopped = True
-        end(self.left())
+def disregard_signals() -> None:
+    """Not SIG_IGN: Python would complain about a signal that has come but has not been handled yet."""
+    for number in SIGNALS:
+        signal.signal(number, lambda number, frame: None)

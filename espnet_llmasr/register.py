@@ -13,6 +13,7 @@ from espnet_llmasr.asr.conformer import FireRedConformerEncoder
 from espnet_llmasr.asr.cr_ctc_asr_model import CRCTCASRModel
 from espnet_llmasr.asr.fbank import KaldiFbank
 from espnet_llmasr.asr.weights import load_state, read_state
+from espnet_llmasr.espnet_versions import add_loadable_task
 
 COMPONENTS = (
     (asr.frontend_choices, "kaldi_fbank", KaldiFbank, AbsFrontend),
@@ -22,10 +23,11 @@ COMPONENTS = (
 
 
 def register() -> None:
-    """After this, --frontend kaldi_fbank, --encoder firered_conformer and --model cr_ctc work in any recipe."""
+    """After this, --frontend kaldi_fbank, --encoder firered_conformer and --model cr_ctc work in any recipe, and llm_asr in espnet.load()."""
     for choices, name, component, base in COMPONENTS:
         assert issubclass(component, base), component
         choices.classes[name] = component
+    add_loadable_task("llm_asr", "espnet_llmasr.inference.speech2text", "Speech2Text")
 
 
 def load_asr(config: Path, weights: Path, device: str = "cpu") -> Tuple[ESPnetASRModel, Namespace]:

@@ -7,6 +7,7 @@ Shapes: B batch, N samples, T windows, W samples per window, M mel bins.
 """
 
 import math
+from functools import lru_cache
 from typing import Tuple, Union
 
 import humanfriendly
@@ -24,6 +25,7 @@ LOW_HZ = 20.0
 ENERGY_FLOOR = torch.finfo(torch.float32).eps
 
 
+@lru_cache(16)  # stage 2 asks twice for every utterance
 def parse_rate(fs: Union[int, str]) -> int:
     """Sampling rate in Hz from 16000, "16000" or "16k"."""
     try:
@@ -92,8 +94,9 @@ def mel_triangles(rate: int, fft_size: int, n_mels: int) -> Tensor:
 
     The Nyquist bin itself has no weight in Kaldi and is left out.
     """
-    corner = torch.linspace(_mel(LOW_HZ), _mel(rate / 2), n_mels + 2, dtype=torch.float64)
     hertz = torch.arange(fft_size // 2, dtype=torch.float64) * rate / fft_size
+    # transformers' from_pretrained hides linspace from `with torch.device(...)`, hence the device is named
+    corner = torch.linspace(_mel(LOW_HZ), _mel(rate / 2), n_mels + 2, dtype=torch.float64, device=hertz.device)
     mel = (1127.0 * (1.0 + hertz / 700.0).log())[:, None]
     left, centre, right = corner[:-2], corner[1:-1], corner[2:]
     triangle = torch.minimum((mel - left) / (centre - left), (right - mel) / (right - centre))

@@ -1,8 +1,8 @@
 """Prints what trainings have cost, or how many epochs of a stage fit into what is left of a budget.
 
 python -m espnet_llmasr.bin.flops exp/pretrain exp/align exp/ia_sft exp/joint_sft
-python -m espnet_llmasr.bin.flops --plan conf/joint_sft.yaml --task llm_asr --data_dir dump/train --llm_dir exp/llm \
-    --budget 3.2e14 --spent exp/pretrain exp/align
+python -m espnet_llmasr.bin.flops --plan conf/training.yaml conf/encoder.yaml conf/joint_sft.yaml --task llm_asr \
+    --data_dir dump/train --llm_dir exp/llm --budget 3.2e14 --spent exp/pretrain exp/align
 FLOPs of all training batches of all ranks, forward and backward; validation is not counted (asr/flops.py has the
 formula). With --shell the plan is a line of options for the training.
 """
@@ -21,7 +21,7 @@ def parser() -> Parser:
     add = options.add_argument
     add("stages", nargs="*", type=Path, help="folders of trainings, for a table of their costs")
     add("--json", action="store_true", help="the table as JSON")
-    add("--plan", type=Path, metavar="CONF", help="plan the stage of this configuration (conf/align.yaml)")
+    add("--plan", type=Path, nargs="+", metavar="CONF", help="plan a stage: its configuration, after those it shares")
     add("--task", choices=tuple(TASKS), default="llm_asr", help="what the configuration is of")
     add("--data_dir", type=Path, help="training set with utt2num_frames, and text for llm_asr")
     add("--llm_dir", type=Path, help="for llm_asr: folder with config.json and tokenizer.json (exp/llm)")

@@ -1,7 +1,7 @@
 """Verifies the transcripts of any system with our CTC head; needs no LLM.
 
 python -m espnet_llmasr.bin.verify_transcripts --ctc_train_config exp/ctc_head/config.yaml \
-    --ctc_model_file exp/ctc_head/latest.pth --data_dir dump/test --hyp their/text --output_dir their/verified
+    --ctc_model_file exp/ctc_head/latest.pth --data_dir dump/test --hyp_dir theirs/test
 """
 
 import logging
@@ -18,8 +18,8 @@ def get_parser() -> Parser:
     parser.add_argument("--ctc_train_config", required=True, help="config.yaml of the CTC head")
     parser.add_argument("--ctc_model_file", type=Path, required=True, help="its weights, with guard.json beside them")
     parser.add_argument("--data_dir", type=Path, required=True, help="dump/<set> with wav.scp and utt2num_frames")
-    parser.add_argument("--hyp", type=Path, required=True, help="transcripts of all its utterances: id and text")
-    parser.add_argument("--output_dir", type=Path, required=True, help="confidence, flagged, words.jsonl come here")
+    parser.add_argument("--hyp_dir", type=Path, required=True, help="folder with text: a transcript of each utterance")
+    parser.add_argument("--output_dir", type=Path, help="for confidence, flagged and words.jsonl; default: --hyp_dir")
     parser.add_argument("--max_frames", type=at_least(1), default=10000, help="padded frames per batch")
     parser.add_argument("--device", type=device, default="cpu", help="cpu or cuda")
     return parser
@@ -28,11 +28,11 @@ def get_parser() -> Parser:
 def main(argv=None):
     """Writes confidence, flagged and words.jsonl."""
     args = get_parser().parse_args(argv)
-    transcripts = read_transcripts(args.hyp, args.data_dir)
+    transcripts = read_transcripts(args.hyp_dir / "text", args.data_dir)
     verifier = CTCVerifier(args.ctc_train_config, args.ctc_model_file, args.device)
     threshold = read_calibration(args.ctc_model_file.with_name("guard.json"), verifier.fingerprint()).threshold
     verified = dict(verify_set(verifier, args.data_dir, transcripts, args.max_frames))
-    flagged = write_verified(args.output_dir, verified, threshold)
+    flagged = write_verified(args.output_dir or args.hyp_dir, verified, threshold)
     logging.info("%d of %d utterances are not supported", len(flagged), len(verified))
     unknown, labels = (
         sum(getattr(each.verification, name) for each in verified.values()) for name in ("unknown", "labels")

@@ -67,7 +67,7 @@ class Canonical:
         """
         check(utterance)
         lang = utterance.lang or lang
-        text, spoken = map(one_line, self.transcript(utterance.text, lang))
+        text, pronunciation = map(one_line, self.transcript(utterance.text, lang))
         if not text:
             raise Unusable("empty_text")
         seconds = seconds_of(utterance, source.staged(utterance.audio))
@@ -77,7 +77,8 @@ class Canonical:
             entry = f"{entry}#t={start:.3f},{start + seconds:.3f}"
             recording = f"{self.name.prefix}_{clean_id(utterance.recording or Path(utterance.audio).stem)}"
         key, speaker = self.name(utterance.id, utterance.speaker)
-        return Utterance(key, entry, text, speaker, lang, duration=seconds, recording=recording, spoken=spoken)
+        more = dict(duration=seconds, recording=recording, pronunciation_text=pronunciation)
+        return Utterance(key, entry, text, speaker, lang, **more)
 
 
 def check(utterance: Utterance) -> None:

@@ -92,13 +92,13 @@ class Check:
     """The checks of one utterance that read its text and its audio; runs in the worker processes.
 
     Args:
-        units: (text, language) -> labels.
+        labelize: (text, language) -> labels.
         rate: Hz, to which the audio is converted on reading.
         audio_check: one of AUDIO_CHECKS.
         test: keep a line of which no label is known.
     """
 
-    units: Callable[[str, str], List[str]]
+    labelize: Callable[[str, str], List[str]]
     rate: int
     audio_check: str
     test: bool = False
@@ -119,7 +119,7 @@ class Check:
             raise Dropped(utterance.fault)
         if not text:
             raise Dropped("empty_text")
-        labels = self.units(utterance.spoken or text, lang)
+        labels = self.labelize(utterance.pronunciation_text or text, lang)
         if not self.test and labels.count(UNKNOWN) == len(labels):
             raise Dropped("no_known_label")
         return labels

@@ -171,7 +171,7 @@ def _join(
             values.get("utt2lang") or "",
             duration=_seconds(data, key, values.get("utt2dur")),
             recording=recording,
-            spoken=values.get("text_pron") or "",
+            pronunciation_text=values.get("text_pron") or "",
             fault=fault,
         )
         for name in deciding:
@@ -201,10 +201,10 @@ def _seconds(data: Path, key: str, value: Optional[str]) -> Optional[float]:
 
 def read_training_text(text: Path, scratch: Path) -> Iterator[str]:
     """The lines that labels are made of: those of text_pron beside `text` where it has one, otherwise of `text`."""
-    spoken = text.with_name("text_pron")
-    spoken_lines = Table(sorted_path(spoken, scratch)) if spoken.exists() else None
+    table = text.with_name("text_pron")
+    pronunciation = Table(sorted_path(table, scratch)) if table.exists() else None
     for key, line in read_rows(sorted_path(text, scratch)):
-        yield (spoken_lines and spoken_lines.get(key)) or line
+        yield (pronunciation and pronunciation.get(key)) or line
 
 
 def read_utt2lang(data: Path) -> Dict[str, str]:

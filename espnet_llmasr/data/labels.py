@@ -28,7 +28,7 @@ class Labels:
     inventory: str
     training_text: Optional[Path] = None
 
-    def units(self, text: Path, scratch: Path):
+    def labelizer(self, text: Path, scratch: Path):
         """The function from text to labels; `text` is that of the set, `scratch` a folder for sorted copies.
 
         Raises:
@@ -38,21 +38,21 @@ class Labels:
         if is_char and exists and not self.training_text:
             return Characters(read_tokens(self.tokens))
         lines = read_training_text(self.training_text or text, scratch) if is_char else ()
-        units = make_labelizer(self.unit, lines, self.inventory)
-        if exists and read_tokens(self.tokens) != units.tokens:
+        labelize = make_labelizer(self.unit, lines, self.inventory)
+        if exists and read_tokens(self.tokens) != labelize.tokens:
             raise ValueError(
-                f"{self.tokens} holds {len(read_tokens(self.tokens))} tokens, other than the {len(units.tokens)} of"
+                f"{self.tokens} holds {len(read_tokens(self.tokens))} tokens, other than the {len(labelize.tokens)} of"
                 f" --unit {self.unit} --inventory {self.inventory}:"
                 " remove it (and what was trained on it) or name another file with --tokens"
             )
-        return units
+        return labelize
 
 
 def format_data(data: Path, out: Path, labels: Labels, limits: Limits, audio_check: str, nj: int = 1) -> dict:
     """Checks, filters and labels the utterances of `data` into the dump directory `out`; returns the statistics.
 
     Raises:
-        ValueError: see `read_utterances`, `Labels.units`, `DumpWriter` and `replacing`; or no utterance is left.
+        ValueError: see `read_utterances`, `Labels.labelizer`, `DumpWriter` and `replacing`; or no utterance is left.
     """
     if not 0 <= limits.min_duration_s < limits.max_duration_s:
         raise ValueError(
@@ -62,8 +62,8 @@ def format_data(data: Path, out: Path, labels: Labels, limits: Limits, audio_che
         raise ValueError(f"--audio_check utt2dur: there is no {data / 'utt2dur'}: give --audio_check header")
     with replacing(out) as staged, TemporaryDirectory(dir=staged) as scratch:
         utterances = read_utterances(data, Path(scratch))
-        units = labels.units(data / "text", Path(scratch))
-        results = check_all(Check(units, limits.rate, audio_check, limits.test), utterances, nj)
+        labelize = labels.labelizer(data / "text", Path(scratch))
+        results = check_all(Check(labelize, limits.rate, audio_check, limits.test), utterances, nj)
         with DumpWriter(staged, limits.rate, limits.num_frames) as dump:
             for utterance, result in progress(results, f"utterances checked of {count_rows(audio_table(data))}"):
                 dump.add(utterance, limits(result))
@@ -73,5 +73,5 @@ def format_data(data: Path, out: Path, labels: Labels, limits: Limits, audio_che
             dropped = sum(stats["dropped"].values())
             raise ValueError(f"no utterance of {data} is left: all {dropped} dropped, see the line above")
         if not labels.tokens.exists():
-            write_tokens(labels.tokens, units.tokens)
+            write_tokens(labels.tokens, labelize.tokens)
     return stats

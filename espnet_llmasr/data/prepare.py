@@ -135,9 +135,10 @@ def write_unsorted(staged: Path, utterances: Iterator[Utterance]) -> dict:
 def to_line(utterance: Utterance) -> str:
     """A line that sorts by id; no field holds a tab or a line break (`canonical`)."""
     fields = (utterance.id, utterance.speaker, utterance.lang, f"{utterance.duration:.3f}", utterance.text)
-    return "\t".join((*fields, utterance.spoken, utterance.audio, utterance.recording)) + "\n"
+    return "\t".join((*fields, utterance.pronunciation_text, utterance.audio, utterance.recording)) + "\n"
 
 
 def from_line(line: str) -> Utterance:
-    key, speaker, lang, seconds, text, spoken, entry, recording = line.rstrip("\n").split("\t")
-    return Utterance(key, entry, text, speaker, lang, duration=float(seconds), recording=recording, spoken=spoken)
+    key, speaker, lang, seconds, text, pronunciation, entry, recording = line.rstrip("\n").split("\t")
+    more = dict(duration=float(seconds), recording=recording, pronunciation_text=pronunciation)
+    return Utterance(key, entry, text, speaker, lang, **more)

@@ -26,7 +26,7 @@ class Utterance:
     """Seconds; None: the header of the audio tells."""
     recording: str = ""
     """The name, in wav.scp, of the recording that the piece is cut out of; empty for audio that is not cut."""
-    spoken: str = ""
+    pronunciation_text: str = ""
     """The words that the labels are made of, where `text` writes them otherwise (digits)."""
     fault: str = ""
     """The reason to drop the utterance that was found on reading: no_wav, no_text, bad_times, no_recording."""

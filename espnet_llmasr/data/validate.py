@@ -3,13 +3,15 @@
 Each problem is one line with file and line number. Tables are read as streams, so memory does not grow with them.
 """
 
+import heapq
 import random
 import re
 import tempfile
 from collections import Counter
-from itertools import groupby
+from itertools import groupby, zip_longest
+from operator import itemgetter
 from pathlib import Path
-from typing import Callable, Dict, Iterator, List, Optional, Tuple
+from typing import Callable, Collection, Dict, Iterator, List, Optional, Tuple
 
 from espnet_llmasr import audio
 from espnet_llmasr.data.kaldi import TABLES, audio_table, read_complete
@@ -17,7 +19,6 @@ from espnet_llmasr.data.utterance import Utterance
 from espnet_llmasr.files import sorted_file
 
 SHOWN = 20
-END = b"\xff"  # after every id, since no UTF-8 text holds it
 LANGUAGES = "zh, en, zh-en, yue or zh-DIALECT"
 _LANGUAGE = re.compile(rb"en|yue|zh(-[a-z][a-z_-]*)?")
 TOLERANCE_S = 0.001
@@ -119,39 +120,31 @@ def wrong_form(key: bytes, value: bytes, number: int) -> str:
     return ""
 
 
-def check_ids(readers: Dict[Path, Iterator[Tuple[bytes, int]]], report: Report) -> None:
-    """Every id that one reader has all must have; readers are those of `ids`, by the file they read."""
-    paths = list(readers)
-    heads = [next(readers[path]) for path in paths]
-    while any(key != END for key, _ in heads):
-        lowest = min(key for key, _ in heads)
-        there = [key == lowest for key, _ in heads]
-        if not all(there):
-            has = there.index(True)
-            for path in (path for path, present in zip(paths, there) if not present):
-                report.add(f"{paths[has]}:{heads[has][1]}", f"this id is not in {path.name}", lowest.decode())
-        heads = [next(readers[path]) if present else head for path, head, present in zip(paths, heads, there)]
+Ids = Iterator[Tuple[bytes, int]]
+"""(id, line number) in byte order."""
 
 
-def check_sparse(directory: Path, report: Report) -> None:
-    """What text_pron has must stand in text."""
-    spoken, text, key = ids(directory / "text_pron"), ids(directory / "text"), b""
-    name, number = next(spoken)
-    while name != END:
-        while key < name:
-            key, _ = next(text)
-        if key != name:
-            report.add(f"{directory / 'text_pron'}:{number}", "this id is not in text", name.decode())
-        name, number = next(spoken)
+def check_ids(streams: Dict[Path, Ids], report: Report, complete: Optional[Collection[Path]] = None) -> None:
+    """Every id of a stream must be in all of the `complete` ones, which are all streams if not given."""
+    paths = list(streams)
+    numbered = (number_stream(number, stream) for number, stream in enumerate(streams.values()))
+    for key, uses in groupby(heapq.merge(*numbered), key=itemgetter(0)):
+        lines = {paths[number]: line for _, number, line in uses}
+        path, line = next(iter(lines.items()))
+        for other in complete or paths:
+            if other not in lines:
+                report.add(f"{path}:{line}", f"this id is not in {other.name}", key.decode())
 
 
-def ids(path: Path) -> Iterator[Tuple[bytes, int]]:
-    """(id, line number), at last (END, 0) for ever."""
+def number_stream(number: int, stream: Ids) -> Iterator[Tuple[bytes, int, int]]:
+    return ((key, number, line) for key, line in stream)
+
+
+def ids(path: Path) -> Ids:
+    """Those of a table."""
     with open(path, "rb") as lines:
         for number, line in enumerate(lines, 1):
             yield line.partition(b" ")[0].rstrip(b"\n"), number
-    while True:
-        yield END, 0
 
 
 class Values:
@@ -198,29 +191,24 @@ class Values:
 def check_values(directory: Path, report: Report, samples: int, seed: int) -> Values:
     """The tables against each other, which all have the same ids."""
     values = Values(directory, report, samples, seed)
-    inverse, agree = by_speaker(directory / "spk2utt"), True
-    for utterance in read_complete(directory):
-        values.add(utterance)
-        key, speaker, line = next(inverse)
-        if agree and (key, speaker) != (utterance.id.encode(), utterance.speaker.encode()):
-            report.add(f"{directory}/spk2utt:{line}", f"not the inverse of utt2spk from {utterance.id} on")
+    spk2utt, agree = directory / "spk2utt", True
+    for utterance, row in zip_longest(read_complete(directory), by_speaker(spk2utt)):
+        if utterance:
+            values.add(utterance)
+        if agree and (row and row[:2]) != (utterance and (utterance.id, utterance.speaker)):
             agree = False
-    key, _, line = next(inverse)
-    if agree and key != END:
-        report.add(f"{directory}/spk2utt:{line}", f"not the inverse of utt2spk, which lacks {key.decode()}")
+            which = f"from {utterance.id} on" if utterance else f"which lacks {row[0]}"
+            report.add(f"{spk2utt}:{row[2]}" if row else str(spk2utt), f"not the inverse of utt2spk, {which}")
     return values
 
 
-def by_speaker(path: Path) -> Iterator[Tuple[bytes, bytes, int]]:
-    """(utterance, speaker, line), at last (END, END, last line) for ever."""
-    number = 1
-    with open(path, "rb") as lines:
+def by_speaker(spk2utt: Path) -> Iterator[Tuple[str, str, int]]:
+    """(utterance, speaker, line number)"""
+    with open(spk2utt, encoding="utf-8", newline="\n") as lines:
         for number, line in enumerate(lines, 1):
-            speaker, *said = line.split()
-            for key in said:
-                yield key, speaker, number
-    while True:
-        yield END, END, number
+            speaker, *utterances = line.split()
+            for utterance in utterances:
+                yield utterance, speaker, number
 
 
 def check_recordings(directory: Path, report: Report) -> None:
@@ -234,13 +222,11 @@ def check_recordings(directory: Path, report: Report) -> None:
         check_ids({segments: first_uses(spool), wavs: ids(wavs)}, report)
 
 
-def first_uses(spool: Path) -> Iterator[Tuple[bytes, int]]:
-    """(recording, line number), at last (END, 0) for ever."""
+def first_uses(spool: Path) -> Ids:
+    """Those of the recordings, with the first line that names each."""
     with open(spool, "rb") as lines:
         for name, uses in groupby(lines, key=lambda line: line.partition(b" ")[0]):
             yield name, int(next(uses).split()[1])
-    while True:
-        yield END, 0
 
 
 def check_audio(directory: Path, sample: List[Utterance], report: Report) -> None:
@@ -271,8 +257,8 @@ def check(directory: Path, samples: int, seed: int, report: Report) -> Optional[
     if not directory.is_dir():
         raise ValueError(f"{directory} is no directory")
     needed = [*TABLES, audio_table(directory).name]
-    spoken = ["text_pron"] if (directory / "text_pron").exists() else []
-    for name in dict.fromkeys([*needed, "wav.scp", "spk2utt", *spoken]):
+    pronunciation = ["text_pron"] if (directory / "text_pron").exists() else []
+    for name in dict.fromkeys([*needed, "wav.scp", "spk2utt", *pronunciation]):
         if (directory / name).is_file():
             check_table(directory / name, report)
         else:
@@ -280,8 +266,9 @@ def check(directory: Path, samples: int, seed: int, report: Report) -> Optional[
     if report.problems:
         return None
     check_ids({directory / name: ids(directory / name) for name in needed}, report)
-    if spoken:
-        check_sparse(directory, report)
+    if pronunciation:
+        text, table = directory / "text", directory / "text_pron"
+        check_ids({table: ids(table), text: ids(text)}, report, complete=[text])
     if audio_table(directory).name == "segments":
         check_recordings(directory, report)
     if report.problems:

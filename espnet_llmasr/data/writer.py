@@ -76,7 +76,7 @@ class DataWriter:
 
     def add(self, utterance: Utterance) -> None:
         """Writes a row of every table; `duration`, `speaker` and `lang` must be set."""
-        key, text, speaker, lang, duration, audio, spoken = utterance.id, *self._write
+        key, text, speaker, lang, duration, audio, pronunciation = utterance.id, *self._write
         if key == self._last:
             raise ValueError(
                 f"two utterances are called {key}: the source holds it twice, or ids differ only in signs"
@@ -89,8 +89,8 @@ class DataWriter:
         lang(f"{key} {utterance.lang}\n")
         duration(f"{key} {utterance.duration:.3f}\n")
         audio(f"{key} {self._segment(utterance) if self.cut else utterance.audio}\n")
-        if utterance.spoken:
-            spoken(f"{key} {utterance.spoken}\n")
+        if utterance.pronunciation_text:
+            pronunciation(f"{key} {utterance.pronunciation_text}\n")
 
     def _segment(self, utterance: Utterance) -> str:
         """The line of segments; notes the recording that it is cut out of."""

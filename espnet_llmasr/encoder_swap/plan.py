@@ -7,12 +7,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Callable, Iterable, List, Optional, Sequence
 
-from espnet_llmasr.encoder_swap.probe import EncoderProbe, mean_layers
+from espnet_llmasr.encoder_swap.probe import EncoderProbe
 from espnet_llmasr.encoder_swap.rule import CKACheck, SwapRule, action_for
 from espnet_llmasr.encoder_swap.run_dir import PretrainingDir
 from espnet_llmasr.encoder_swap.trainer import Swap, swap_log
 from espnet_llmasr.metrics.cka import layer_cka
-from espnet_llmasr.train.fixed_set import Layers
+from espnet_llmasr.train.fixed_set import Layers, mean_layers
 
 MEMORY = 1 << 30  # bytes for encoder outputs that wait for their next comparison
 

@@ -4,10 +4,8 @@ L encoder frames of an utterance, D encoder width, V tokens.
 """
 
 from copy import deepcopy
-from dataclasses import dataclass
-from itertools import repeat
 from pathlib import Path
-from typing import Dict, Iterable, List, Optional, Tuple
+from typing import Iterable, Optional, Tuple
 
 import torch
 from torch import Tensor, nn
@@ -15,19 +13,9 @@ from torch import Tensor, nn
 from espnet_llmasr.asr import cr_ctc
 from espnet_llmasr.encoder_swap.store import State
 from espnet_llmasr.files import read_scp
-from espnet_llmasr.metrics.cka import layer_cka
-from espnet_llmasr.metrics.encoder_metrics import utterance_metrics
 from espnet_llmasr.train.batches import read_num_frames
-from espnet_llmasr.train.fixed_set import FixedSet
+from espnet_llmasr.train.fixed_set import FixedSet, ProbeResult
 from espnet_llmasr.train.speech_batches import speech_batches
-
-
-@dataclass
-class ProbeResult:
-    """CKA of every block to the reference (none without one), and the `values` of a CKACheck."""
-
-    cka_layers: List[float]
-    values: Dict[str, float]
 
 
 class EncoderProbe(FixedSet):
@@ -54,17 +42,13 @@ class EncoderProbe(FixedSet):
         self.encoder.load_state_dict(encoder)
         if head:
             self.head.load_state_dict(head)
-        scores, rows, frames = [], [], []
-        others = self.utterances(reference) if reference is not None else repeat(None)
-        for layers, references in zip(self.utterances(self.encoder), others):
-            scores += [] if references is None else [layer_cka(layers, references).tolist()]
-            rows.append(utterance_metrics(layers[-1]))
-            frames += [self._peakiness(layers[-1])] if head else []
-        values = {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}
+        sums = []
+        each = (lambda output: sums.append(self._peakiness(output))) if head else (lambda output: None)
+        result = self.compare(self.encoder, reference, each)
         if head:
-            total, blank, peak = torch.tensor(frames, dtype=torch.float64).sum(0).tolist()
-            values |= {"blank": blank / total, "peak": peak / total}
-        return ProbeResult(mean_layers(scores) if scores else [], values)
+            frames, blank, peak = torch.tensor(sums, dtype=torch.float64).sum(0).tolist()
+            result.values |= {"blank": blank / frames, "peak": peak / frames}
+        return result
 
     def _peakiness(self, frames: Tensor) -> Tuple[float, float, float]:
         """(L, D) -> the number of frames, and sums over them of blank share and peak probability."""
@@ -77,8 +61,3 @@ def build_probe(model: nn.Module, data_dir: Path, max_frames: int) -> EncoderPro
     """The validation subset in `data_dir`, with the architecture of `model`; at most `max_frames` padded a batch."""
     wavs, frames = read_scp(data_dir / "wav.scp"), read_num_frames(data_dir / "utt2num_frames")
     return EncoderProbe(model, [batch[1:] for batch in speech_batches(wavs, frames, max_frames, model.frontend.fs)])
-
-
-def mean_layers(scores: List[List[float]]) -> List[float]:
-    """The mean over utterances."""
-    return torch.tensor(scores).mean(0).tolist()

@@ -121,7 +121,9 @@ def plan(args: Namespace) -> Tuple[EpochCost, float]:
     if left <= 0:
         names = ", ".join(cost["stage"] for cost in spent)
         raise ValueError(f"the budget of {args.budget:.4e} FLOPs is spent, {-left:.2e} too much ({names}): raise it")
-    options = ["--config", str(args.plan), "--frontend_conf", f"fs={args.fs}", *shlex.split(args.options)]
+    *shared, config = map(str, args.plan)
+    options = [*(["--base_config", *shared] if shared else []), "--config", config]
+    options += ["--frontend_conf", f"fs={args.fs}", *shlex.split(args.options)]
     if args.task == "llm_asr":
         options += [f"--llm_{name}={args.llm_dir}/{name}.json" for name in ("config", "tokenizer")]
     else:

@@ -1,212 +1,186 @@
-"""Runs of a recipe under several strategies and seeds: what each needs, how it is started, what comes out."""
+"""All strategies and seeds of a recipe: first the pretrainings that strategies share, then every strategy and seed.
+
+A run is a list of commands of the recipe, which skips what it finds done. A matrix that was interrupted therefore goes
+on where it was when it is started again; runs.jsonl has a line for each run that is complete.
+"""
 
 import json
-import threading
-import time
-from contextlib import contextmanager
+import logging
+import shlex
+from contextlib import closing
 from pathlib import Path
-from typing import Dict, Iterator, List, Optional, Sequence
+from typing import Callable, List, Sequence, Tuple
 
-from espnet_llmasr.processes import Children
-from espnet_llmasr.cli import one_line
-from espnet_llmasr.experiments.strategies import BASELINE, Run
-from espnet_llmasr.experiments.values import NONSPEECH, Values, metrics, scores, stage_flops
+from espnet_llmasr.experiments.runs import Run, read_runs
+from espnet_llmasr.experiments.statistics import statistics_of
+from espnet_llmasr.experiments.strategies import BASELINE, Strategy
+from espnet_llmasr.experiments.table import page
+from espnet_llmasr.experiments.values import NONSPEECH, collect
 from espnet_llmasr.files import count_rows, write_atomically
+from espnet_llmasr.processes import Job, run_jobs
 
-RUNS, OPTIONS, TABLE, LOCK, RUNNING = "runs.jsonl", "options.json", "strategies.md", "lock", "running"
-SECONDS, FAILED, LOG, PREPARE = "seconds", "failed", "run.log", "prepare.log"
+GRACE_S = 40.0  # the recipe stops its own jobs within seconds
+Cell = Tuple[Strategy, int]
+"""A strategy and a seed."""
 
 
 class Matrix:
-    """A folder of runs. `runs.jsonl` has a line for each that is done; all others are started or taken up again.
+    """A folder of runs.
 
     Args:
-        recipe: folder of run.sh. out: the folder of the runs, under `recipe`. options: of every run.sh, as words.
-        python: to run everything with.
+        recipe: folder of run.sh. out: the folder of the runs, in `recipe`. options: of every run.sh, as words.
+        clips: clips without speech. fs: their sample rate in Hz. python: runs all commands. jobs: runs at a time.
     """
 
-    def __init__(self, recipe: Path, out: str, options: Sequence[str], python: str):
+    def __init__(self, recipe: Path, out: str, options: Sequence[str], clips: int, fs: int, python: str, jobs: int = 1):
         self.recipe, self.out, self.options, self.python = recipe, out, list(options), python
-        self.folder = recipe / out
-        self.children = Children(self.folder / RUNNING)
-        self.writing = threading.Lock()
+        self.clips, self.fs, self.jobs, self.folder = clips, fs, jobs, recipe / out
+        self.runs, self.failed = self.folder / "runs.jsonl", []
 
-    def lines(self) -> List[dict]:
-        """What the finished runs gave."""
-        path = self.folder / RUNS
-        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-
-    def done(self) -> Dict[Run, dict]:
-        """The lines by their runs."""
-        return {Run(line["strategy"], line["seed"]): line for line in self.lines()}
-
-    def keep_options(self, **choices: int) -> None:
-        """Stores, at the first start, what all runs of the folder have in common: `options` and these choices.
+    def run(self, cells: Sequence[Cell]) -> None:
+        """Makes all runs that runs.jsonl lacks, and the table.
 
         Raises:
-            ValueError: the folder was begun with others.
+            ValueError: no recipe, other options than at the first start, or failed runs (after the end of all others).
         """
-        path, asked = self.folder / OPTIONS, {**named(self.options), **choices}
-        known = json.loads(path.read_text()) if path.exists() else asked
-        for name in sorted({*known, *asked}):
-            if known.get(name) != asked.get(name):
-                there, here = (f"'{values[name]}'" if name in values else "not given" for values in (known, asked))
-                raise ValueError(
-                    f"{self.folder} was begun with other options: {name} is {there} there, {here} here: "
-                    "give the same ones, or choose another --out"
-                )
-        if not path.exists():
-            write_atomically(path, json.dumps(asked, indent=1) + "\n")
+        if not (self.recipe / "run.sh").is_file():
+            raise ValueError(f"no run.sh in {self.recipe}: give the recipe's folder with --recipe")
+        self.check_options()
+        complete = {run[:2] for run in self.finished()}
+        left = [(strategy, seed) for strategy, seed in cells if (strategy.name, seed) not in complete]
+        logging.info("%d of %d runs to make, logs in %s/*/*/run.log", len(left), len(cells), self.folder)
+        if left:
+            self.run_all([self.preparation(left)])
+        if self.failed:
+            raise ValueError(self.failed[0])
+        shared = {seed: strategy for strategy, seed in left if strategy.shares_pretraining}  # any of them
+        made = self.run_all([self.pretraining(strategy, seed) for seed, strategy in shared.items()])
+        jobs = {self.job(*cell): cell for cell in left if not cell[0].shares_pretraining or self.base(*cell) in made}
+        self.run_all(list(jobs), lambda job: self.add(*jobs[job]))
+        self.write_table()
+        if self.failed:
+            raise ValueError(f"{len(self.failed)} failed; start again to try again. The first: {self.failed[0]}")
 
-    def call(self, log: str, *command: str) -> None:
-        """Runs a command in the recipe's folder, its output goes to the end of a log under `out`.
+    def run_all(self, jobs: Sequence[Job], after: Callable[[Job], None] = lambda job: None) -> List[str]:
+        """Runs the jobs, and `after` for each that succeeded; returns their names. The others are added to `failed`."""
+        succeeded = []
+        with closing(run_jobs(jobs, self.jobs, GRACE_S)) as ended:
+            for job in ended:
+                try:
+                    if job.returncode():
+                        raise ValueError(f"{job.log}: {(job.tail() or ['no message'])[-1]}")
+                    after(job)
+                    succeeded.append(job.name)
+                    logging.info("%s: done in %.0f s; %d of %d", job.name, job.seconds(), len(succeeded), len(jobs))
+                except Exception as error:  # whatever is wrong with one run, the others go on
+                    self.failed.append(f"{job.name} failed: {error}")
+                    logging.error(self.failed[-1], exc_info=not isinstance(error, (ValueError, OSError)))
+        return succeeded
 
-        Raises:
-            ValueError: it failed; the log and its last line are named. Stopped: see there.
-        """
-        path = self.folder / log
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if self.children.run(log, command, self.recipe, path):
-            last = path.read_text(encoding="utf-8", errors="replace").strip().rpartition("\n")[2]
-            raise ValueError(f"{path}: {last or 'no message'}")
+    def check_options(self) -> None:
+        """Stores the options at the first start. Raises ValueError if the folder was begun with others."""
+        path = self.folder / "options"
+        options = shlex.join(["--clips", str(self.clips), "--fs", str(self.fs), *self.options])
+        first = path.read_text().strip() if path.exists() else options
+        if first != options:
+            raise ValueError(
+                f"{self.folder} was begun with the options {first}, these are {options}: give the same ones, or choose "
+                "another --out"
+            )
+        write_atomically(path, f"{options}\n")
 
-    def tool(self, log: str, name: str, *options: object) -> None:
-        """One of our commands."""
-        self.call(log, self.python, "-m", f"espnet_llmasr.bin.{name}", *map(str, options))
+    def finished(self) -> List[Run]:
+        """The runs in runs.jsonl."""
+        return read_runs(self.runs) if self.runs.exists() else []
 
-    def recipe_run(self, log: str, *options: object) -> None:
-        """The recipe's run.sh; the options of this matrix come first, so that others replace them."""
-        self.call(log, "./run.sh", "--python", self.python, *self.options, *map(str, options))
+    def recipe_run(self, *options: object) -> str:
+        """A command: run.sh with the options of this matrix, and these, which replace them."""
+        return shlex.join(["./run.sh", "--python", self.python, *self.options, *map(str, options)])
 
-    def prepare(self, clips: int, fs: int, runs: Sequence[Run]) -> None:
-        """Data, statistics, LLM, clips without speech, targets: the same for all runs."""
-        log, common = PREPARE, f"{self.out}/common"
-        dumps = {run.plan.dump: run.strategy for run in runs}
-        self.recipe_run(log, "--stop_stage", 4, "--expdir", common)
-        for dump in {"dump": BASELINE, **dumps}:
-            if dump != "dump":
-                self.recipe_run(log, "--strategy", dumps[dump], "--stage", 2, "--stop_stage", 2, "--expdir", common)
-            self.make_clips(log, dump, clips, fs)
-        targets = f"{self.out}/targets.npz"
+    def tool(self, name: str, *options: object) -> str:
+        """A command of this package."""
+        return shlex.join([self.python, "-m", f"espnet_llmasr.bin.{name}", *map(str, options)])
+
+    def in_turn(self, name: str, *commands: str) -> Job:
+        """Commands one after the other, until one fails; their output goes to <name>/run.log."""
+        log = self.folder / name / "run.log"
+        return Job(name, log, "\n".join(["set -e", *commands]), self.recipe, into_log=True)
+
+    def preparation(self, cells: Sequence[Cell]) -> Job:
+        """Data, statistics, LLM, clips without speech, targets of the metrics: the same for all runs."""
+        common, targets = f"{self.out}/common", f"{self.out}/targets.npz"
+        commands = [self.recipe_run("--stop_stage", 4, "--expdir", common), *self.clip_commands("dump")]
+        for dump, strategy in {cell[0].dumpdir: cell[0] for cell in cells if cell[0].unit}.items():
+            where = ["--stage", 2, "--stop_stage", 2, "--expdir", common]
+            commands += [self.recipe_run("--strategy", strategy.name, *where), *self.clip_commands(dump)]
         if not (self.recipe / targets).exists():
-            self.tool(log, "make_targets", "--data_dir", "dump/test", "--embedder", f"{common}/llm", "--out", targets)
+            files = ["--data_dir", "dump/test", "--embedder", f"{common}/llm", "--out", targets]
+            commands.append(self.tool("make_targets", *files))
+        return self.in_turn("common", *commands)
 
-    def make_clips(self, log: str, dump: str, clips: int, fs: int) -> None:
-        """The clips without speech. Raises ValueError if there are some, but not so many."""
-        path, wavs = self.recipe / dump / NONSPEECH / "wav.scp", f"{dump}/train/wav.scp"
+    def clip_commands(self, dump: str) -> List[str]:
+        """The command that makes the clips without speech. Raises ValueError if there is another number of clips."""
+        path = self.recipe / dump / NONSPEECH / "wav.scp"
         if not path.exists():
-            out = f"{dump}/{NONSPEECH}"
-            self.tool(log, "make_nonspeech", "--out", out, "--clips", clips, "--wav_scp", wavs, "--fs", fs)
-        elif count_rows(path) != clips:
-            found = count_rows(path)
-            raise ValueError(f"{path.parent} has {found} clips, asked are {clips}: give --clips {found}, or remove it")
+            files = ["--out", f"{dump}/{NONSPEECH}", "--wav_scp", f"{dump}/train/wav.scp"]
+            return [self.tool("make_nonspeech", *files, "--clips", self.clips, "--fs", self.fs)]
+        if (clips := count_rows(path)) != self.clips:
+            raise ValueError(f"{path.parent} has {clips} clips, not {self.clips}: give --clips {clips}, or remove it")
+        return []
 
-    def run_options(self, run: Run) -> List[object]:
-        """Of run.sh, for all stages of a run; the links in its base experiment are made."""
+    def base(self, strategy: Strategy, seed: int) -> str:
+        """The folder of statistics, LLM and pretraining of a run, in the matrix's; strategies share that of a seed."""
+        return f"base/seed{seed}" if strategy.unit is None else f"{strategy.name}/seed{seed}"
+
+    def seed_options(self, strategy: Strategy, seed: int) -> List[object]:
+        """Options of run.sh of a run; makes the links in its base folder."""
+        base = self.base(strategy, seed)
         for name in ("stats", "llm"):
-            self.link(f"{run.base}/{name}", f"common/{name}")
-        places = ["--expdir", f"{self.out}/{run.name}", "--base_exp", f"{self.out}/{run.base}"]
-        return ["--strategy", run.strategy, "--seed", run.seed, *places, "--test_sets", f"test {NONSPEECH}"]
+            self.link(f"{base}/{name}", f"common/{name}")
+        return ["--strategy", strategy.name, "--seed", seed, "--base_exp", f"{self.out}/{base}"]
 
     def link(self, name: str, target: str) -> None:
-        """Makes one folder of the matrix appear under another name, if it does not yet."""
+        """Makes a folder of the matrix appear under another name."""
         link = self.folder / name
         link.parent.mkdir(parents=True, exist_ok=True)
         if not link.is_symlink():
             link.symlink_to((self.folder / target).resolve())
 
-    def pretrain(self, run: Run) -> None:
-        """The pretraining that the strategies of a seed share; only one run at a time may do it."""
-        base = self.folder / run.base
-        with taking(base / SECONDS, count=not (base / "pretrain" / "finished").exists()):
-            self.recipe_run(f"{run.name}/{LOG}", *self.run_options(run), "--stage", 5, "--stop_stage", 5)
+    def pretraining(self, strategy: Strategy, seed: int) -> Job:
+        """The pretraining that the strategies of a seed share."""
+        base = self.base(strategy, seed)
+        stage = ["--expdir", f"{self.out}/{base}", "--stage", 5, "--stop_stage", 5]
+        return self.in_turn(base, self.recipe_run(*self.seed_options(strategy, seed), *stage))
 
-    def do(self, run: Run) -> None:
-        """Trains, decodes, scores and measures one run, and adds its line to runs.jsonl."""
-        log = f"{run.name}/{LOG}"
-        stages = ["--stage", 5, "--stop_stage", 11, "--skip_stages", 10, "--guard", "off"]
-        with taking(self.folder / run.name / SECONDS):
-            self.recipe_run(log, *self.run_options(run), *stages)
-            self.measure(run, log)
-        self.add(run)
-
-    def measure(self, run: Run, log: str) -> None:
-        """Scores, and the metrics of the encoder before and after the joint SFT."""
-        exp, dump, start = f"{self.out}/{run.name}", run.plan.dump, run.plan.start
-        hyp = f"{exp}/{run.model}/decode"
-        self.tool(log, "score", "--ref", dump, "--hyp", hyp, "--routes", "none", "test", NONSPEECH)
-        models = ["--model", f"after={exp}/{run.model}"]
+    def job(self, strategy: Strategy, seed: int) -> Job:
+        """Trains, decodes, scores and measures one run: the encoder before and after joint SFT."""
+        name, dump, start = f"{strategy.name}/seed{seed}", strategy.dumpdir, strategy.start
+        exp, sets = f"{self.out}/{name}", ["test", NONSPEECH]
+        stages = ["--stage", 5, "--stop_stage", 11, "--skip_stages", 10, "--guard", "off", "--expdir", exp]
+        hypotheses, data = f"{exp}/{strategy.last}/decode", ["--data_dir", f"{dump}/test"]
+        data += ["--targets", f"{self.out}/targets.npz", "--out", f"{exp}/observe"]
+        models = ["--model", f"after={exp}/{strategy.last}"]
         if start:
             models += ["--model", f"before={exp}/{start}", "--reference", f"{exp}/{start}"]
-        data = ["--data_dir", f"{dump}/test", "--targets", f"{self.out}/targets.npz"]
-        self.tool(log, "observe", *models, *data, "--out", f"{exp}/observe")
-        if run.plan.shares_pretraining:
-            self.link(f"{run.name}/pretrain", f"{run.base}/pretrain")  # for figures and pages of the run
+        if strategy.shares_pretraining:
+            self.link(f"{name}/pretrain", f"{self.base(strategy, seed)}/pretrain")  # for figures and pages of the run
+        return self.in_turn(
+            name,
+            self.recipe_run(*self.seed_options(strategy, seed), *stages, "--test_sets", " ".join(sets)),
+            self.tool("score", "--ref_dir", dump, "--hyp_dir", hypotheses, "--routes", "none", *sets),
+            self.tool("measure_encoders", *models, *data),
+        )
 
-    def add(self, run: Run) -> None:
-        """One line in runs.jsonl."""
-        exp, base = self.folder / run.name, self.folder / run.base
-        folders = {name: (base if name == "pretrain" else exp) / name for name in run.plan.stages}
-        line = dict(strategy=run.strategy, seed=run.seed, seconds=seconds_of(exp))
-        line["pretraining_seconds"] = seconds_of(base) if run.plan.shares_pretraining else 0
-        line["flops"] = {name: stage_flops(path) for name, path in folders.items()}
-        line["values"] = self.values(run)
-        with self.writing:
-            text = "".join(json.dumps(known) + "\n" for known in [*self.lines(), line])
-            write_atomically(self.folder / RUNS, text)
+    def add(self, strategy: Strategy, seed: int) -> None:
+        """Adds the line of a complete run to runs.jsonl, and makes the table anew."""
+        exp, base = self.folder / strategy.name / f"seed{seed}", self.folder / self.base(strategy, seed)
+        line = collect(strategy, seed, exp, base)
+        known = self.runs.read_text() if self.runs.exists() else ""
+        write_atomically(self.runs, f"{known}{json.dumps(line)}\n")
+        self.write_table()
 
-    def values(self, run: Run) -> Values:
-        """What the table shows of a run."""
-        exp = self.folder / run.name
-        return {**scores(exp / run.model / "decode" / "scores.json"), **metrics(exp / "observe")}
-
-    def begin(self, name: str = "") -> None:
-        """Forgets why a run ("": what comes before all runs) has failed."""
-        (self.folder / name / FAILED).unlink(missing_ok=True)
-
-    def fail(self, error: Exception, name: str = "") -> str:
-        """Keeps why it has failed, for `status`; returns that line, which names run and log."""
-        text = f"{name or 'preparation'} failed: {one_line(error) or type(error).__name__}"
-        log = self.folder / name / (LOG if name else PREPARE)
-        text += "" if str(log) in text else f" (log: {log})"
-        write_atomically(self.folder / name / FAILED, text + "\n")
-        return text
-
-    def write_table(self) -> bool:
-        """strategies.md of what is done so far; False while the strategy is missing to which all are compared."""
-        if not any(line["strategy"] == BASELINE for line in self.lines()):
-            return False
-        files = ["--runs", f"{self.out}/{RUNS}", "--out", f"{self.out}/{TABLE}"]
-        self.tool("strategies.log", "strategy_table", *files, "--baseline", BASELINE)
-        return True
-
-
-def named(words: Sequence[str]) -> Dict[str, str]:
-    """Name -> value of options; line breaks and blanks between the words of a value do not count.
-
-    Raises:
-        ValueError: these are not names and values by turns.
-    """
-    names, values = words[::2], words[1::2]
-    for name in [*names[len(values) :], *(name for name in names if not name.startswith("--"))]:
-        raise ValueError(f"'{name}' after --: expected options of run.sh, each as --name value")
-    return {
-        name.replace("-", "_").replace("__", "--", 1): " ".join(value.split()) for name, value in zip(names, values)
-    }
-
-
-@contextmanager
-def taking(path: Path, count: bool = True) -> Iterator[None]:
-    """Adds the seconds that something takes to those in a small file, also if it fails or is stopped."""
-    began = time.monotonic()
-    try:
-        yield
-    finally:
-        if count:
-            write_atomically(path, f"{(seconds_of(path.parent) or 0) + time.monotonic() - began:.1f}\n")
-
-
-def seconds_of(folder: Path) -> Optional[float]:
-    """Seconds that were spent in a folder; None where they were not counted."""
-    path = folder / SECONDS
-    return float(path.read_text()) if path.exists() else None
+    def write_table(self) -> None:
+        """strategies.md of the runs so far, once a run of the baseline is among them."""
+        runs = self.finished()
+        if any(run.strategy == BASELINE for run in runs):
+            write_atomically(self.folder / "strategies.md", page(statistics_of(runs, BASELINE)))

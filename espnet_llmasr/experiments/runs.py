@@ -1,33 +1,30 @@
-"""The runs of an ablation, as bin.strategy_table and bin.fit_scaling read them: JSON lines, one a run.
+"""The finished runs of an ablation in runs.jsonl, one JSON line a run; run_strategies writes them.
 
     {"strategy": "efin", "seed": 1, "flops": {"pretrain": 1.2e14, "align": 3e12}, "values": {"MER %": 4.2, "NSE": null}}
 
-`flops` are those of each stage, `values` any numbers by any names, null where there is none. Other keys are ignored.
+`flops` are those of each stage, `values` are numbers by any names, null where a number is unknown. Other keys are
+ignored.
 """
 
 import json
-import sys
+import math
 from pathlib import Path
 from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence
 
-from espnet_llmasr.experiments.strategies import STRATEGIES
-from espnet_llmasr.scoring.test_sets import encoding_problem, refuse
+from espnet_llmasr.experiments.strategies import read_strategies
 
-ORDER = tuple(STRATEGIES)
-KEYS = {"strategy": str, "seed": int, "flops": dict, "values": dict}
-LARGEST = sys.float_info.max
-KINDS = {str: "a name in one line", int: "a whole number", dict: "an object of names and numbers"}
+EXPECTED = '{"strategy": NAME, "seed": 1, "flops": {STAGE: 1e12, ...}, "values": {NAME: 1.5 or null, ...}}'
 
 
 class Run(NamedTuple):
-    """One training, from its first stage to its last one."""
+    """All trainings of one strategy with one seed."""
 
     strategy: str
     seed: int
     flops: Dict[str, float]
     values: Dict[str, Optional[float]]
     line: int
-    """Where it stands in the file."""
+    """Line number in the file."""
 
     @property
     def total(self) -> float:
@@ -43,86 +40,66 @@ def read_runs(path: Path) -> List[Run]:
     """All runs in the order of the file.
 
     Raises:
-        ValueError: no file, no runs, or lines that are not as above; all of them are told at once.
+        ValueError: no file, no runs, or a line that is not as above.
     """
     if not path.is_file():
         raise ValueError(f"{path} does not exist: give a file with one JSON line a run")
-    data = path.read_bytes().removeprefix(b"\xef\xbb\xbf")
-    problem = encoding_problem(data)
-    if problem:
-        raise ValueError(f"{path} {problem}")
-    runs, problems = [], []
-    for number, line in enumerate(data.decode("utf-8").split("\n"), 1):
+    try:
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not UTF-8 text (byte {error.start}): convert it first") from error
+    runs = []
+    for number, line in enumerate(lines, 1):
         if line.strip():
             try:
                 runs.append(_parse(line, number))
-            except ValueError as error:
-                problems.append(f"{path}, line {number}: {error}")
-    if not runs and not problems:
-        problems.append(f"{path} has no runs: expected one JSON line a run")
-    refuse(problems)
+            except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
+                text = f"{path}, line {number}: expected {EXPECTED} with FLOPs above 0, found {line.strip()[:200]}"
+                raise ValueError(text) from error
+    if not runs:
+        raise ValueError(f"{path} has no runs: expected one JSON line a run")
     return runs
 
 
 def _parse(line: str, number: int) -> Run:
-    try:
-        row = json.loads(line, parse_constant=_refuse_constant)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"no JSON ({error.msg}, column {error.colno})") from error
-    except RecursionError as error:
-        raise ValueError("no run: it is nested too deeply") from error
-    if not isinstance(row, dict):
-        raise ValueError(f"expected an object with {', '.join(KEYS)}, found {line.strip()[:40]}")
-    missing = [key for key in KEYS if key not in row]
-    if missing:
-        raise ValueError(f"{', '.join(missing)} missing, expected {', '.join(KEYS)}")
-    for key, kind in KEYS.items():
-        if type(row[key]) is not kind or kind is str and len(row[key].strip().splitlines()) != 1:
-            raise ValueError(f"{key} is {json.dumps(row[key])[:40]}, expected {KINDS[kind]}")
-    for name, value in row["flops"].items():
-        if not _is_number(value) or value < 0:
-            raise ValueError(f"flops of {name} are {json.dumps(value)[:40]}, expected a number of at least 0")
-    for name, value in row["values"].items():
-        if value is not None and not _is_number(value):
-            raise ValueError(f"{name} is {json.dumps(value)[:40]}, expected a number, or null where there is none")
-    run = Run(**{key: row[key] for key in KEYS}, line=number)
-    if not 0 < run.total <= LARGEST:
-        raise ValueError(f"the FLOPs of all stages are 0 or above {LARGEST:.2g}: give what the run has cost")
+    row = json.loads(line)
+    run = Run(*(row[key] for key in Run._fields[:4]), line=number)
+    numbers = [run.total, *run.flops.values(), *(value for value in run.values.values() if value is not None)]
+    if not all(type(number) in (int, float) and math.isfinite(number) for number in numbers):
+        raise ValueError("a value is not a finite number")
+    if type(run.strategy) is not str or len(run.strategy.strip().splitlines()) != 1 or type(run.seed) is not int:
+        raise ValueError("strategy is not a name in one line, or seed is not a whole number")
+    if run.total <= 0 or min(run.flops.values()) < 0:
+        raise ValueError("FLOPs are not above 0")
     return run
 
 
-def _is_number(value: object) -> bool:
-    """One that can be computed with: JSON allows whole numbers that are larger than any float."""
-    return type(value) in (int, float) and abs(value) <= LARGEST
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no number of JSON: write null where there is none")
-
-
 def strategies_of(runs: Iterable[Run]) -> List[str]:
-    """Those of the paper's ablation in its order, then others as they come."""
-    found = list(dict.fromkeys(run.strategy for run in runs))
-    return [name for name in ORDER if name in found] + [name for name in found if name not in ORDER]
+    """Names of the strategies in the order of strategies.yaml, then others in the order of the file."""
+    present, known = list(dict.fromkeys(run.strategy for run in runs)), list(read_strategies())
+    return [name for name in known if name in present] + [name for name in present if name not in known]
 
 
 def values_of(runs: Iterable[Run]) -> List[str]:
-    """Names of the values as they come."""
+    """Names of the values in the order of the file."""
     return list(dict.fromkeys(name for run in runs for name in run.values))
 
 
-def check_names(option: str, asked: Sequence[str], found: Sequence[str], path: Path) -> None:
-    """Raises ValueError for a name that the file does not have."""
-    unknown = [name for name in asked if name not in found]
+def check_names(option: str, names: Sequence[str], present: Sequence[str], path: Path) -> None:
+    """Raises ValueError for a name that the file lacks."""
+    unknown = [name for name in names if name not in present]
     if unknown:
-        raise ValueError(f"{option} {', '.join(unknown)}: {path} has {', '.join(found) or 'none'}")
+        raise ValueError(f"{option} {', '.join(unknown)}: {path} has {', '.join(present) or 'none'}")
 
 
 def check_outputs(runs: Path, outputs: Iterable[Optional[Path]]) -> None:
-    """Raises ValueError if a result would replace the file of runs."""
+    """Raises ValueError if a result would replace the file of runs or another result."""
+    files = {runs.resolve(): "the file of the runs"}
     for path in outputs:
-        if path and path.resolve() == runs.resolve():
-            raise ValueError(f"{path} is the file of the runs: choose another name for the result")
+        if path and path.resolve() in files:
+            raise ValueError(f"{path} is {files[path.resolve()]}: choose another name for the result")
+        if path:
+            files[path.resolve()] = "the file of another result"
 
 
 def flops_text(flops: float) -> str:
@@ -131,5 +108,5 @@ def flops_text(flops: float) -> str:
 
 
 def cell_text(name: str) -> str:
-    """A name as a markdown table can hold it."""
+    """A name in the form that a Markdown table can hold."""
     return " ".join(name.split()).replace("|", "\\|")

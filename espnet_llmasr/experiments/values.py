@@ -1,9 +1,10 @@
-"""What the files of one finished run say: FLOPs of its stages, error rates, metrics of its encoders."""
+"""A finished run as one line of runs.jsonl: FLOPs of its stages, error rates, metrics of its encoders."""
 
 import json
 from pathlib import Path
 from typing import Dict, Optional
 
+from espnet_llmasr.experiments.strategies import Strategy
 from espnet_llmasr.metrics.encoder_metrics import METRICS, SET_METRICS
 from espnet_llmasr.metrics.hallucination import DEFINITIONS
 from espnet_llmasr.observe.observations import FILE, read_observations
@@ -13,13 +14,20 @@ NONSPEECH = "nonspeech"
 Values = Dict[str, Optional[float]]
 
 
-def stage_flops(folder: Path) -> float:
-    """All that a training has cost, from its flops.jsonl."""
-    return sum(line["flops"] for line in read_flops(folder))
+def collect(strategy: Strategy, seed: int, exp: Path, base: Path) -> Dict:
+    """The line of a run in the folder `exp`, whose pretraining is in `base`.
+
+    Raises:
+        ValueError, OSError: a result is missing.
+    """
+    folders = {name: (base if name == "pretrain" else exp) / name for name in strategy.trainings}
+    flops = {name: sum(epoch["flops"] for epoch in read_flops(folder)) for name, folder in folders.items()}
+    values = {**scores(exp / strategy.last / "decode" / "scores.json"), **metrics(exp / "observe")}
+    return dict(strategy=strategy.name, seed=seed, flops=flops, values=values)
 
 
 def scores(path: Path) -> Values:
-    """Error and hallucination rates of the test set in %, and what was written where nothing is said."""
+    """Error and hallucination rates of the test set in %, and output for the clips without speech."""
     sets = json.loads(path.read_text())["sets"]
     test, silent = sets["test"], sets[NONSPEECH]
     values = {"MER %": 100 * test["routes"]["none"]["mer"]["rate"]}
@@ -31,9 +39,9 @@ def scores(path: Path) -> Values:
 
 
 def metrics(folder: Path) -> Values:
-    """Of the final encoder ("after"): all metrics, those of the set with their bias (permuted utterances).
+    """All metrics of the final encoder ("after"), those of the set with their bias (permuted utterances).
 
-    Then their change in the joint SFT, and CKA to the encoder with which that has started ("before"); null without one.
+    Then their change in joint SFT, and CKA to the encoder from which joint SFT started ("before"); null without one.
     """
     rows = {row.name: row for row in read_observations(folder / FILE)}
     after, before = rows["after"], rows.get("before")

@@ -1,11 +1,9 @@
 """Linear centred kernel alignment of two representations of the same frames (Eq. 10 and 12 of arXiv 2604.08003).
 
 1 means equal up to rotation and isotropic scale. `linear_cka` compares the frames of one utterance, `utterance_cka` the
-mean frames of many utterances, `PooledCKA` all frames of many utterances. Shapes: L frames, B utterances, D1 and D2
-widths. All arithmetic is in float64.
+mean frames of many utterances. Shapes: L frames, B utterances, D1 and D2 widths. All arithmetic is in float64.
 """
 
-import math
 from typing import Iterable, Sequence, Tuple, Union
 
 import numpy as np
@@ -14,7 +12,6 @@ from torch import Tensor
 
 Frames = Union[Tensor, np.ndarray]
 CONSTANT = 1e-12  # a representation that varies less than this, relative to its size, counts as constant
-MAX_FRAMES = 1024  # taken at once by PooledCKA, so that its float64 copies stay small beside the sums
 
 
 def linear_cka(a: Frames, b: Frames) -> Tensor:
@@ -64,61 +61,9 @@ def utterance_cka(a: Iterable[Frames], b: Iterable[Frames]) -> Tensor:
     return linear_cka(torch.stack(a), torch.stack(b))
 
 
-class PooledCKA:
-    """CKA over all frames of many utterances at once, in memory (D1 + D2)^2 whatever their number.
-
-    `update` each utterance (or batch of frames), then `value`. Moments are merged around running means, so a large
-    mean does not cancel the digits of the result.
-    """
-
-    def __init__(self):
-        self.count, self.mean, self.scatter, self.power = 0, None, None, None
-
-    def update(self, a: Frames, b: Frames) -> None:
-        """Add L frames: (L, D1) and (L, D2). Raises ValueError for other widths than before."""
-        a, b = _same_frames(a, b)
-        if self.count and (a.shape[1], b.shape[1]) != (self.width_a, len(self.mean) - self.width_a):
-            raise ValueError(
-                f"frames of widths {a.shape[1]} and {b.shape[1]} after {self.width_a} and "
-                f"{len(self.mean) - self.width_a}: take a new PooledCKA for each pair of representations"
-            )
-        self.width_a = a.shape[1]
-        for parts in zip(a.split(MAX_FRAMES), b.split(MAX_FRAMES)):
-            self._add(torch.cat([part.double() for part in parts], dim=1))
-
-    def _add(self, both: Tensor) -> None:
-        """Merge the moments of (l, D1 + D2), which is overwritten. Of the scatter the block below is not needed."""
-        if self.mean is None:
-            self.mean, self.power = torch.zeros_like(both[0]), torch.zeros_like(both[0])
-            self.scatter = both.new_zeros(both.shape[1], both.shape[1])
-        mean, total = both.mean(dim=0), self.count + len(both)
-        step = mean - self.mean
-        self.power += both.square().sum(dim=0)
-        between = math.sqrt(self.count * len(both) / total) * step  # as one more frame, what the means differ by
-        a, b = torch.cat([both.sub_(mean), between[None]]).tensor_split([self.width_a], dim=1)
-        self.scatter[: self.width_a, : self.width_a].addmm_(a.T, a)
-        self.scatter[: self.width_a, self.width_a :].addmm_(a.T, b)
-        self.scatter[self.width_a :, self.width_a :].addmm_(b.T, b)
-        self.mean, self.count = self.mean + step * (len(both) / total), total
-
-    def value(self) -> Tensor:
-        """CKA of everything added so far, a float64 scalar."""
-        if not self.count:
-            raise ValueError("CKA over no frame: call update first")
-        parts = self.scatter.split([self.width_a, len(self.mean) - self.width_a], dim=1)
-        (aa, _), (ab, bb) = (part.split([self.width_a, len(self.mean) - self.width_a], dim=0) for part in parts)
-        power_a, power_b = self.power[: self.width_a].sum(), self.power[self.width_a :].sum()
-        vary_a, vary_b = (x.trace() > CONSTANT**2 * power for x, power in ((aa, power_a), (bb, power_b)))
-        return _ratio(ab.square().sum(), aa.norm() * vary_a, bb.norm() * vary_b)
-
-
 def _float64(a: Frames, b: Frames) -> Tuple[Tensor, Tensor]:
-    a, b = _same_frames(a, b)
-    return a.double(), b.double()
-
-
-def _same_frames(a: Frames, b: Frames) -> Tuple[Tensor, Tensor]:
-    a, b = (torch.as_tensor(x).detach() for x in (a, b))
+    """Both in float64. Raises ValueError unless they are matrices with as many frames, at least one."""
+    a, b = (torch.as_tensor(x).detach().double() for x in (a, b))
     if a.dim() != 2 or b.dim() != 2 or len(a) != len(b) or not len(a):
         raise ValueError(
             f"CKA needs two (frames, width) representations of the same frames, got {tuple(a.shape)} and "

@@ -143,7 +143,7 @@ class TokenLines(Sequence[List[str]]):
 
 
 @dataclass
-class SetScore:
+class SetCounts:
     """Utterances of one test set with their tokens and counts, in the order of `ids`.
 
     `counts` (utterances, 3, 4): for all tokens, Han tokens and other words the fields of `Counts`. Han tokens and words
@@ -198,19 +198,19 @@ class SetScore:
     def empty_hypotheses(self) -> int:
         return sum(not tokens for tokens in self.hypotheses)
 
-    def __add__(self, other: "SetScore") -> "SetScore":
+    def __add__(self, other: "SetCounts") -> "SetCounts":
         """Both sets as one."""
         counts = np.concatenate([self.counts, other.counts])
         names = [f.name for f in fields(self) if f.init and f.name != "counts"]
-        return SetScore(**{name: getattr(self, name) + getattr(other, name) for name in names}, counts=counts)
+        return SetCounts(**{name: getattr(self, name) + getattr(other, name) for name in names}, counts=counts)
 
 
-def score_tokens_of(utterances: Iterable[Tuple[str, List[str], List[str], bool]], count=count_parts) -> SetScore:
+def score_tokens_of(utterances: Iterable[Tuple[str, List[str], List[str], bool]], count=count_parts) -> SetCounts:
     """(id, reference tokens, hypothesis tokens, fell back) of every utterance -> their scores.
 
     The utterances may be a stream; `count` is `count_parts` or `count_labels`.
     """
-    score, counts = SetScore(), []
+    score, counts = SetCounts(), []
     for uid, reference, hypothesis, fell_back in utterances:
         score.ids.append(uid)
         score.references.append(reference)
@@ -237,7 +237,7 @@ def check_ids(references: Mapping[str, str], hypotheses: Mapping[str, str]) -> N
         raise ValueError("; ".join(problems))
 
 
-def details(score: SetScore) -> Iterable[Dict]:
+def details(score: SetCounts) -> Iterable[Dict]:
     """One dictionary an utterance for the alignment file, ready for JSON."""
     for uid, reference, hypothesis, counts in zip(score.ids, score.references, score.hypotheses, score.counts):
         named = dict(zip(Counts._fields, counts[0].tolist()))

@@ -86,14 +86,14 @@ def looping_characters(tokens: Sequence[str]) -> int:
     return max((loop.length for loop in loops), default=0)
 
 
-class Pace(NamedTuple):
+class CharsPerMinute(NamedTuple):
     """Characters of text (blanks not counted) a minute of audio, with the 95 % interval; without speech 0 is ideal."""
 
     rate: float
     interval: Interval
 
 
-def chars_per_minute(characters: Sequence[int], seconds: Sequence[float]) -> Pace:
+def chars_per_minute(characters: Sequence[int], seconds: Sequence[float]) -> CharsPerMinute:
     """From the characters and the length of every utterance; the interval is (nan, nan) for less than two of them."""
     low, high = bootstrap_interval(characters, seconds)
-    return Pace(60.0 * sum(characters) / sum(seconds), (60.0 * low, 60.0 * high))
+    return CharsPerMinute(60.0 * sum(characters) / sum(seconds), (60.0 * low, 60.0 * high))

@@ -1,43 +1,37 @@
-"""Utterances to listen to: chosen by rules, with their sound inside the page."""
+"""Utterances with their sound inside the page, chosen by rules."""
 
 import base64
 import io
-from html import escape
 from pathlib import Path
-from typing import Callable, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 import soundfile
 
 from espnet_llmasr import audio
-from espnet_llmasr.scoring.html import LEGEND, article
-from espnet_llmasr.report.files import beside, json_lines, made_by
-from espnet_llmasr.report.html import note
-from espnet_llmasr.report.scores import decodings, main_route, read_scores
-from espnet_llmasr.scoring.results import page_row
 from espnet_llmasr.files import read_scp
+from espnet_llmasr.report.files import json_lines, made_by, recipe_path
+from espnet_llmasr.report.scores import SCORER, decodings, main_route, read_scores
+from espnet_llmasr.scoring.html import view
+from espnet_llmasr.scoring.results import page_row
 
 RATE = 16000  # Hz
 LONGEST_S = 30.0
 AUDIO_BYTES = 2_500_000  # of all players; a third more as text in the page
 
 Row = Dict
-Group = Tuple[str, str, Callable[[Row], bool], Callable[[Row], Tuple]]
-GROUPS: Sequence[Group] = (
-    ("Hallucinated", "by any rule, most errors first", lambda row: row["rules"], lambda row: _badness(row)),
-    ("Flagged by the guard", "lowest confidence first", lambda row: row["flagged"], lambda row: _confidence(row)),
-    ("Worst", "most errors first", lambda row: row["counts"].errors, lambda row: _badness(row)),
-    ("Typical", "nearest to the error rate of its set", lambda row: row["reference"], lambda row: _distance(row)),
-    (
-        "Best",
-        "the longest without an error",
-        lambda row: not row["counts"].errors,
-        lambda row: (-row["counts"].correct,),
-    ),
-)
 
 
-def _badness(row: Row) -> Tuple:
+class Group(NamedTuple):
+    """A title, the rule in words, whether an utterance belongs to the group, and its place in it."""
+
+    title: str
+    rule: str
+    belongs: Callable[[Row], bool]
+    order: Callable[[Row], Tuple]
+
+
+def _errors(row: Row) -> Tuple:
     return -row["counts"].errors, -row["rate"]
 
 
@@ -49,28 +43,36 @@ def _distance(row: Row) -> Tuple:
     return abs(row["rate"] - row["set_rate"]), -row["counts"].reference_length
 
 
-def examples(expdir: Path, each: int) -> str:
-    """`each` utterances of each group, from the sets in turn; none stands there twice."""
+GROUPS = (
+    Group("Hallucinated", "by any rule, most errors first", lambda row: row["rules"], _errors),
+    Group("Flagged by the guard", "lowest confidence first", lambda row: row["flagged"], _confidence),
+    Group("Worst", "most errors first", lambda row: row["counts"].errors, _errors),
+    Group("Typical", "nearest to the error rate of its set", lambda row: row["reference"], _distance),
+    Group(
+        "Best",
+        "the longest without an error",
+        lambda row: not row["counts"].errors,
+        lambda row: (-row["counts"].correct,),
+    ),
+)
+
+
+def examples(expdir: Path, each: int) -> List[Dict]:
+    """`each` utterances of each group, from the sets in turn; no utterance appears twice."""
     folder = next(iter(decodings(expdir)), None)
     if folder is None:
-        return note("No */decode/scores.json: stage 11 decodes and stage 12 scores.")
-    with made_by(folder / "*" / "alignments.jsonl", "stage 12"):
-        sets = _read_sets(folder)
-        if not any(sets):
-            return note(f"No {folder.parent.name}/decode/*/alignments.jsonl: stage 12 writes it.")
-        return _groups(sets, Player(expdir), each)
-
-
-def _groups(sets: Sequence[Sequence[Row]], player: "Player", each: int) -> str:
-    parts, shown = [f"<p>{LEGEND}</p>\n"], set()
-    for title, rule, belongs, order in GROUPS:
-        ranked = [sorted(filter(belongs, rows), key=order) for rows in sets]
-        total = sum(map(len, ranked))
-        chosen = [row for row in in_turns(ranked) if (row["set"], row["id"]) not in shown][:each]
-        shown |= {(row["set"], row["id"]) for row in chosen}
-        articles = "".join(article(place, row, player(row["audio"]), level=4) for place, row in enumerate(chosen, 1))
-        parts.append(f"<h3>{title}</h3>\n{note(f'{rule}; {len(chosen)} of {total}' if total else 'None.')}{articles}")
-    return "".join(parts)
+        return [{"markdown": "No */decode/scores.json: stage 11 decodes and stage 12 scores."}]
+    with made_by(folder / "*" / "alignments.jsonl", SCORER):
+        sets, player, shown, blocks = _read_sets(folder), Player(expdir), set(), [{"legend": True}]
+        for group in GROUPS:
+            ranked = [sorted(filter(group.belongs, rows), key=group.order) for rows in sets]
+            fresh = [row for row in in_turns(ranked) if (row["set"], row["id"]) not in shown][:each]
+            shown |= {(row["set"], row["id"]) for row in fresh}
+            total = sum(map(len, ranked))
+            rule = f"{group.rule}; {len(fresh)} of {total}" if total else "None."
+            articles = [view(row, player(row["audio"])) for row in fresh]
+            blocks.append({"heading": group.title, "markdown": rule, "articles": articles})
+    return blocks
 
 
 def in_turns(ranked: Sequence[Sequence[Row]]) -> Iterator[Row]:
@@ -80,8 +82,8 @@ def in_turns(ranked: Sequence[Sequence[Row]]) -> Iterator[Row]:
 
 
 def _read_sets(folder: Path) -> List[List[Row]]:
-    """The utterances of every scored set, ready for `_page.article`."""
-    with made_by(folder / "scores.json", "stage 12"):
+    """The utterances of every scored set."""
+    with made_by(folder / "scores.json", SCORER):
         rates = {name: main_route(result)["mer"]["rate"] or 0.0 for name, result in read_scores(folder)["sets"].items()}
     return [_read_set(folder / name, rate) for name, rate in rates.items()]
 
@@ -95,44 +97,35 @@ def _read_set(folder: Path, rate: float) -> List[Row]:
 def _marked(row: Row, reason: Optional[str], rate: float) -> Row:
     marks = [f"hallucinated: {name}" for name in row["hallucinations"]]
     marks += [] if reason is None else [f"flagged: {reason}"]
-    return {
-        **row,
-        "rules": row["hallucinations"],
-        "hallucinations": marks,
-        "flagged": reason is not None,
-        "set_rate": rate,
-    }
+    found = {"rules": row["hallucinations"], "hallucinations": marks, "flagged": reason is not None}
+    return {**row, **found, "set_rate": rate}
 
 
 class Player:
-    """Entry of wav.scp -> a player with the sound inside, until AUDIO_BYTES are used up; then only the entry."""
+    """Entry of wav.scp -> the sound as text for the page, until AUDIO_BYTES are used up; then only the entry."""
 
     def __init__(self, expdir: Path):
         self.expdir, self.left = expdir, AUDIO_BYTES
 
-    def __call__(self, entry: Optional[str]) -> str:
+    def __call__(self, entry: Optional[str]) -> Dict[str, Optional[str]]:
         if entry is None:
-            return note("audio: not known, the set has no wav.scp")
+            return {"src": None, "note": "not known, the set has no wav.scp"}
         try:
-            samples = audio.read(self._where(entry), RATE)
+            samples = audio.read(self._path(entry), RATE)
         except audio.AudioError as error:
-            return note(f"audio: {error.reason}, {entry}")
+            return {"src": None, "note": f"{error.reason}, {entry}"}
         content, kind = encode(samples[: int(LONGEST_S * RATE)])
         if len(content) > self.left:
-            return note(f"audio left out, the page would grow too large: {entry}")
+            return {"src": None, "note": f"left out, the page would grow too large: {entry}"}
         self.left -= len(content)
-        length = len(samples) / RATE
-        said = f"{length:.1f} s" if length <= LONGEST_S else f"the first {LONGEST_S:g} of {length:.1f} s"
+        seconds = len(samples) / RATE
+        length = f"{seconds:.1f} s" if seconds <= LONGEST_S else f"the first {LONGEST_S:g} of {seconds:.1f} s"
         source = f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"
-        return (
-            f'<audio controls preload="metadata" aria-label="{escape(entry)}" src="{source}"></audio>\n'
-            f"{note(f'{said}, {entry}')}"
-        )
+        return {"src": source, "preload": "metadata", "note": f"{length}, {entry}"}
 
-    def _where(self, entry: str) -> str:
-        place = audio.Entry.parse(entry)
-        found = str(beside(self.expdir, place.path))
-        return f"{found}{entry.removeprefix(place.path)}"
+    def _path(self, entry: str) -> str:
+        path = audio.Entry.parse(entry).path
+        return f"{recipe_path(self.expdir, path)}{entry.removeprefix(path)}"
 
 
 def encode(samples: np.ndarray) -> Tuple[bytes, str]:

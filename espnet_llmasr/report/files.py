@@ -1,43 +1,36 @@
-"""Reads the files of an experiment that may be in the middle of its training."""
+"""Reads the files of an experiment, of which any may be unfinished: a training may be writing it."""
 
 import json
-import re
 from contextlib import contextmanager
-from datetime import datetime
 from pathlib import Path
-from typing import Any, Dict, Iterable, Iterator, List, Optional, Tuple
+from typing import Any, Dict, Iterator, List
 
 import yaml
 
-Span = Tuple[datetime, datetime]
-_CLOCK = re.compile(r"(\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d)")
+from espnet_llmasr.scoring.markdown import escape_bars, markdown
 
 DAMAGE = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError, yaml.YAMLError)
-"""What a file may cause that is cut off, or has another shape or other values inside."""
+"""Errors caused by a file that is cut off, or has another shape or other values inside."""
 
 
 @contextmanager
 def made_by(path: Path, maker: str) -> Iterator[None]:
-    """What is cut off, lacks a key or has another shape inside is not what `maker` ("stage 12") writes.
-
-    Raises:
-        ValueError: naming the file and who makes it anew.
-    """
+    """Turns any error caused by the content of `path` into a ValueError that names the file and its `maker`."""
     try:
         yield
     except DAMAGE as error:
         if isinstance(error, ValueError) and path.name in str(error):
-            raise  # it says already what is wrong
-        raise ValueError(f"{path} is not what {maker} writes ({told(error)}): run {maker} again") from error
+            raise  # the message names the file already
+        raise ValueError(f"{path} is not what {maker} writes ({describe_error(error)}): run {maker} again") from error
 
 
-def told(error: Exception) -> str:
-    """The error with its kind, as 'threshold' alone says nothing."""
+def describe_error(error: Exception) -> str:
+    """The error with its kind, as 'threshold' alone would not explain a KeyError."""
     return f"{type(error).__name__}: {error}"
 
 
 def read_json(path: Path) -> Any:
-    """Raises ValueError, naming the file, for what is no JSON."""
+    """Raises ValueError, naming the file, for text that is no JSON."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
@@ -48,36 +41,45 @@ def json_lines(path: Path) -> List[Dict]:
     """The objects of a JSON-lines file, none without a file.
 
     Raises:
-        ValueError: a line that is no JSON, with its number.
+        ValueError: a line that is no JSON object, with its number.
     """
     lines = path.read_text(encoding="utf-8").split("\n") if path.is_file() else []
     rows = []
-    for count, line in enumerate(lines, 1):
-        try:
-            rows += [json.loads(line)] if line.strip() else []
-        except ValueError as error:
-            raise ValueError(f"{path}, line {count} is no JSON ({error})") from error
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            try:
+                rows.append(dict(json.loads(line)))
+            except (TypeError, ValueError) as error:
+                raise ValueError(f"{path}, line {number} is no JSON object ({error})") from error
     return rows
 
 
-def beside(expdir: Path, name: str) -> Path:
+def log_table(path: Path, hidden: tuple = ()) -> str:
+    """A JSON-lines log as a Markdown table: one column a key (dictionaries: one a key inside) but those `hidden`."""
+    rows = [_flat(row) for row in json_lines(path)]
+    columns = [name for name in dict.fromkeys(name for row in rows for name in row) if name not in hidden]
+    cells = [[_cell(row.get(name)) for name in columns] for row in rows]
+    return markdown([[name.replace("_", " ") for name in columns], *cells]) if rows else ""
+
+
+def _flat(row: Dict) -> Dict:
+    flat = {}
+    for name, value in row.items():
+        is_dict = isinstance(value, dict)
+        flat.update({f"{name} {key}": inner for key, inner in value.items()} if is_dict else {name: value})
+    return flat
+
+
+def _cell(value: Any) -> str:
+    """Of a list the first and the last item, as of the layers of an encoder."""
+    if isinstance(value, list):
+        return " … ".join(map(_cell, [value[0], *value[1:][-1:]])) if value else "-"
+    if isinstance(value, bool) or not isinstance(value, float):
+        return "-" if value is None else escape_bars(" ".join(str(value).split()))
+    return f"{value:.4f}"
+
+
+def recipe_path(expdir: Path, name: str) -> Path:
     """A path that a command wrote down. It ran in the recipe's folder, where `expdir` lies; the report may not."""
     own = expdir.absolute().parent / name
     return own if own.exists() else Path(name)
-
-
-def log_span(paths: Iterable[Path]) -> Optional[Span]:
-    """First and last time of day in the lines of log files; None without any."""
-    times = [moment for path in paths for moment in _ends(path)]
-    return (min(times), max(times)) if times else None
-
-
-def _ends(path: Path) -> List[datetime]:
-    """First and last time at the beginning of a line, a time twice if it is the only one."""
-    first = last = None
-    with open(path, encoding="utf-8", errors="replace") as lines:
-        for line in lines:
-            found = _CLOCK.match(line)
-            if found:
-                first, last = first or found[1], found[1]
-    return [datetime.fromisoformat(text) for text in (first, last) if text]

@@ -1,113 +1,119 @@
-"""The head of the report: what was trained on what, when, with which versions, and what came out."""
+"""The report: one HTML page of an experiment, also of one that is still running.
 
-import re
+A section is a list of blocks, dictionaries that templates/report.html.j2 shows: `heading`, `markdown`, `figure`
+(with `alt`, `src`), `articles` (utterances), `facts` (names and values), `note` (text), `legend`.
+"""
+
+import logging
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Sequence, Tuple
 
-from espnet_llmasr.report.files import beside, made_by, read_json
-from espnet_llmasr.report.html import facts, note
-from espnet_llmasr.report.scores import decodings, headline, read_scores
-from espnet_llmasr.report.stages import Stage, spans, total_flops
+from jinja2 import ChoiceLoader, PackageLoader
+from markdown_it import MarkdownIt
+from markupsafe import Markup, escape
 
-_TORCH = re.compile(r"pytorch\.version=([^,\s]+)")
-HEAD_LINES = 200  # of a log, in which the versions stand
+from espnet_llmasr.report.encoders import drift, metrics, swaps
+from espnet_llmasr.report.examples import examples
+from espnet_llmasr.report.files import DAMAGE, describe_error, made_by, read_json, recipe_path
+from espnet_llmasr.report.scores import SCORER, decodings, headline, read_scores, robustness, scores
+from espnet_llmasr.report.stages import Stage, find_stages, stage_table
+from espnet_llmasr.scoring.html import TEMPLATES, environment
 
 Pairs = List[Tuple[str, str]]
+RULES = "table heading list emphasis backticks escape newline balance_pairs fragments_join text_join".split()
+"""All Markdown that is read: no HTML, no links, no images, as names of sets and systems come from elsewhere."""
 
 
-def title_of(expdir: Path) -> str:
-    """The recipe's folder and the experiment's, as "mini_zh_en/llmasr1/exp"."""
-    return "/".join(expdir.absolute().parts[-3:])
-
-
-def head(expdir: Path, stages: Sequence[Stage]) -> str:
-    """The main figures as large cards, everything else as small ones."""
-    figures = headline(expdir)
-    found = facts(figures, "big") if figures else note("No figures yet: stage 12 scores what stage 11 has decoded.")
-    if figures:
-        found += note("In brackets: 95 % intervals over the utterances of all test sets together.")
-    return found + facts(
-        [*_dates(expdir, stages), *_models(expdir, stages), *_sets(expdir, stages), *_versions(expdir, stages)]
+def render_page(expdir: Path, each: int) -> str:
+    """The whole page; `each`: utterances in each group of examples. The same files give the same page."""
+    stages = find_stages(expdir)
+    makers: Sequence[Tuple[str, Callable[[], List[Dict]]]] = (
+        ("Summary", lambda: summary(expdir, stages)),
+        ("Stages", lambda: stage_table(stages)),
+        ("CKA and encoder swaps", lambda: swaps(expdir, stages)),
+        ("Entropy allocation", lambda: metrics(expdir)),
+        ("Drift in joint SFT", lambda: drift(expdir)),
+        ("Scores", lambda: scores(expdir)),
+        ("Robustness", lambda: robustness(expdir)),
+        ("Examples", lambda: examples(expdir, each)),
     )
+    sections = [(title, blocks_or_note(title, make)) for title, make in makers]
+    templates = environment(ChoiceLoader([PackageLoader("espnet_llmasr.report"), TEMPLATES]))
+    templates.filters["markdown"] = render_markdown
+    title = "/".join(expdir.absolute().parts[-3:])  # the recipe's folder and the experiment's
+    return templates.get_template("report.html.j2").render(title=title, sections=sections)
 
 
-def _dates(expdir: Path, stages: Sequence[Stage]) -> Pairs:
-    """From the first to the last line of any log, and how far the trainings are."""
-    times = [moment for _, span in spans(expdir, stages) for moment in span]
-    if not times:
-        return [("when", "no log has a time yet")]
-    begin, end = (f"{moment:%Y-%m-%d %H:%M}" for moment in (min(times), max(times)))
-    running = [stage.name for stage in stages if not stage.finished]
-    pairs = [("when", f"{begin} to {end}"), ("not finished", ", ".join(running) or "nothing")]
-    flops = total_flops(stages)
-    return pairs if flops is None else [*pairs, ("FLOPs of all trainings", f"{flops:.3e}")]
+def blocks_or_note(title: str, make: Callable[[], List[Dict]]) -> List[Dict]:
+    """The blocks of a section; a damaged file costs its section and not the page."""
+    try:
+        return make()
+    except DAMAGE as error:
+        reason = str(error) if isinstance(error, ValueError) else describe_error(error)
+        logging.warning("%s is left out: %s", title, reason)
+        return [{"note": f"Left out: {reason}."}]
+
+
+def render_markdown(text: str, name: str = "") -> Markup:
+    """Markdown as HTML: headings of level 4, tables in boxes called `name` that scroll by themselves."""
+    parser = MarkdownIt("zero").enable(RULES)
+    box = f'<div class="box" tabindex="0" role="region" aria-label="{escape(name)}">\n<table>\n'
+    parser.add_render_rule("table_open", lambda *_: box)
+    parser.add_render_rule("table_close", lambda *_: "</table>\n</div>\n")
+    parser.add_render_rule("heading_open", lambda *_: "<h4>")
+    parser.add_render_rule("heading_close", lambda *_: "</h4>\n")
+    return Markup(parser.render(text))
+
+
+def summary(expdir: Path, stages: Sequence[Stage]) -> List[Dict]:
+    """The main figures, and what was trained on what."""
+    figures = headline(expdir)
+    note = "In brackets: 95 % intervals over the utterances of all test sets together."
+    first = [{"facts": figures, "big": True}] if figures else []
+    return [
+        *first,
+        {"markdown": note if figures else "No figures yet: stage 12 scores what stage 11 has decoded."},
+        {"facts": [*_trainings(stages), *_models(expdir, stages), *_scored(expdir)], "big": False},
+    ]
+
+
+def _trainings(stages: Sequence[Stage]) -> Pairs:
+    times = sorted(time for stage in stages for time in (stage.began, stage.ended) if time != "-")
+    when = f"{times[0]} to {times[-1]}" if times else "no log has a time yet"
+    pairs = [("when", when), ("not finished", ", ".join(s.name for s in stages if not s.finished) or "nothing")]
+    versions = sorted({str(stage.config["version"]) for stage in stages if stage.config.get("version")})
+    return [*pairs, ("ESPnet", ", ".join(versions))] if versions else pairs
 
 
 def _models(expdir: Path, stages: Sequence[Stage]) -> Pairs:
-    """Encoder and LLM as their configurations say."""
-    config = next((stage.config for stage in stages if stage.config.get("encoder")), {})
-    sizes = config.get("encoder_conf") or {}
-    pairs = [("encoder", f"{config['encoder']}{_listed(sizes, 'num_blocks', 'output_size')}")] if config else []
-    tokens = next((stage.config["token_list"] for stage in stages if stage.config.get("token_list")), None)
-    if tokens:
-        count = f"{len(tokens)} labels" if isinstance(tokens, list) else f"labels of {tokens}"
-        pairs.append(("pretraining predicts", count))
-    told = (stage.config.get("llm_config") for stage in stages)
-    llm = next((beside(expdir, name) for name in told if name), expdir / "llm/config.json")
+    """Encoder, labels, LLM and training data as the configurations say."""
+    config: Dict[str, Any] = {}
+    for stage in reversed(stages):
+        config.update(stage.config)
+    pairs = []
+    if config.get("encoder"):
+        sizes = config.get("encoder_conf") or {}
+        pairs.append(("encoder", config["encoder"] + _sizes(sizes, "num_blocks", "output_size")))
+    if config.get("token_list"):
+        tokens = config["token_list"]
+        pairs.append(("pretraining predicts", f"{len(tokens)} labels" if isinstance(tokens, list) else str(tokens)))
+    llm = recipe_path(expdir, config.get("llm_config") or "exp/llm/config.json")
     if llm.is_file():
         with made_by(llm, "stage 4"):
             sizes = read_json(llm)
-            pairs.append(("LLM", f"{sizes['model_type']}{_listed(sizes, 'num_hidden_layers', 'hidden_size')}"))
-    return pairs
+            pairs.append(("LLM", sizes["model_type"] + _sizes(sizes, "num_hidden_layers", "hidden_size")))
+    data = [entry[0] for entry in config.get("train_data_path_and_name_and_type") or () if entry[1] == "speech"]
+    return [*pairs, ("trained on", ", ".join(str(Path(path).parent) for path in data))] if data else pairs
 
 
-def _listed(sizes: Dict[str, Any], depth: str, width: str) -> str:
+def _sizes(sizes: Dict[str, Any], depth: str, width: str) -> str:
     return f", {sizes[depth]} layers of {sizes[width]}" if depth in sizes and width in sizes else ""
 
 
-def _sets(expdir: Path, stages: Sequence[Stage]) -> Pairs:
-    """The training and validation data by the trainings' configurations, and what was scored."""
-    pairs = []
-    for kind in ("train", "valid"):
-        folders = dict.fromkeys(folder for stage in stages for folder in _folders(stage, kind))
-        if folders:
-            pairs.append(({"train": "trained on", "valid": "validated on"}[kind], "; ".join(_sizes(expdir, folders))))
+def _scored(expdir: Path) -> Pairs:
     for folder in decodings(expdir)[:1]:
-        with made_by(folder / "scores.json", "stage 12"):
-            sets = read_scores(folder)["sets"]
-            tested = ", ".join(f"{name} ({result['utterances']} utterances)" for name, result in sets.items())
-            pairs.append(("tested on", tested))
-    return pairs
-
-
-def _folders(stage: Stage, kind: str) -> Iterator[str]:
-    for entry in stage.config.get(f"{kind}_data_path_and_name_and_type") or []:
-        if entry[1] == "speech":
-            yield str(Path(entry[0]).parent)
-
-
-def _sizes(expdir: Path, folders: Dict[str, None]) -> Iterator[str]:
-    """With utterances and hours where stage 2's stats.json is still there."""
-    for folder in folders:
-        stats = beside(expdir, folder) / "stats.json"
-        if stats.is_file():
-            with made_by(stats, "stage 2"):
-                found = read_json(stats)
-                yield f"{folder} ({found['utts']} utterances, {found['hours']:.2f} h)"
-        else:
-            yield folder
-
-
-def _versions(expdir: Path, stages: Sequence[Stage]) -> Pairs:
-    """Of what has trained and scored, as far as configurations, logs and scores say."""
-    espnet = {str(stage.config["version"]) for stage in stages if stage.config.get("version")}
-    torch = {version for path in expdir.glob("*/train.log") for version in _torch(path)}
-    routes = [route for folder in decodings(expdir)[:1] for route in read_scores(folder).get("routes", [])]
-    found = {"ESPnet": sorted(espnet), "PyTorch": sorted(torch), "scored by the route": routes[:1]}
-    return [(name, ", ".join(versions)) for name, versions in found.items() if versions]
-
-
-def _torch(path: Path) -> List[str]:
-    with open(path, encoding="utf-8", errors="replace") as lines:
-        found: List[Optional[re.Match]] = [_TORCH.search(line) for line, _ in zip(lines, range(HEAD_LINES))]
-    return [match[1] for match in found if match]
+        with made_by(folder / "scores.json", SCORER):
+            found = read_scores(folder)
+            tested = (f"{name} ({result['utterances']} utterances)" for name, result in found["sets"].items())
+            return [("tested on", ", ".join(tested)), ("scored by the route", found["routes"][0])]
+    return []

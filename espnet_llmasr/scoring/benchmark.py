@@ -1,23 +1,29 @@
 """Systems on the benchmarks of a configuration: published ones and those scored here, cell by cell."""
 
+import json
+import logging
 import math
+import shlex
+import subprocess
+import sys
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
-from espnet_llmasr.scoring.published import SCENARIOS, mean, read_table_1
-from espnet_llmasr.scoring.test_sets import TestSet, check_set, clean_names, refuse
-from espnet_llmasr.metrics.error_rate import SetScore
+from espnet_llmasr.metrics.error_rate import SetCounts
 from espnet_llmasr.metrics.hallucination import judge
-from espnet_llmasr.metrics.intervals import Interval
-from espnet_llmasr.text.routes import Route
+from espnet_llmasr.metrics.intervals import Interval, wilson_interval
+from espnet_llmasr.scoring.published import SCENARIOS, mean, read_table_1
+from espnet_llmasr.scoring.results import finite
+from espnet_llmasr.scoring.test_sets import TestSet, check_set, clean_names, refuse
+from espnet_llmasr.text.routes import Route, make_route
 
 KEYS = ("name", "scenario", "cells")
 
 
 class Cell(NamedTuple):
-    """A figure of Table 1: its label there ("LibriSpeech dev-clean"), its scenario, and the set of data it is."""
+    """A row of Table 1 or a further one: its label ("LibriSpeech dev-clean"), its scenario, and its set of data."""
 
     label: str
     scenario: str
@@ -28,20 +34,17 @@ def read_cells(benchmarks: object, where: str) -> List[Cell]:
     """The list `benchmarks` of a configuration as cells, in its order.
 
     Raises:
-        ValueError: another form, an unknown key, scenario, benchmark or cell, a cell without set, or one set or cell
-            given twice.
+        ValueError: another form, an unknown key or scenario, a cell without set, or one set or cell given twice.
     """
+    if benchmarks is None:
+        raise ValueError("no benchmarks: give --config conf/benchmark.yaml")
     if not isinstance(benchmarks, list) or not benchmarks:
         raise ValueError(f"{where}: benchmarks must be a list of {{{', '.join(KEYS)}}}, as in conf/benchmark.yaml")
     cells = [cell for row in benchmarks for cell in _cells_of(row, where)]
-    known = read_table_1().labels
     for what, values in (("cell", [cell.label for cell in cells]), ("set", [cell.set for cell in cells])):
         for value in values:
             if values.count(value) > 1:
                 raise ValueError(f"{where}: {what} '{value}' is given twice")
-    for cell in cells:
-        if cell.label not in known:
-            raise ValueError(f"{where}: Table 1 has no '{cell.label}', its cells are {', '.join(known)}")
     return cells
 
 
@@ -55,14 +58,14 @@ def _cells_of(row: object, where: str) -> List[Cell]:
         raise ValueError(f"{where}, {name}: cells must name the set of each cell, as {{test: kespeech_test}}")
     for cell, data in sets.items():
         if not isinstance(data, str) or not data:
-            raise ValueError(f"{where}, {name}: cell '{cell}' has no set: give the name of a folder of --ref and --hyp")
+            raise ValueError(f"{where}, {name}: cell '{cell}' has no set: name a folder below --ref_dir and --hyp_dir")
     return [Cell(f"{name} {cell}", scenario, *clean_names([data])) for cell, data in sets.items()]
 
 
-class Scored(NamedTuple):
+class ScoredCell(NamedTuple):
     """A cell of a system that was scored here."""
 
-    score: SetScore
+    counts: SetCounts
     hallucinated: List[str]  # ids, by the definition `paper`
     interval: Interval  # percent, the one of bin.score
 
@@ -74,7 +77,7 @@ class System:
     name: str
     size: str
     rates: Dict[str, Fraction] = field(default_factory=dict)
-    scored: Dict[str, Scored] = field(default_factory=dict)
+    scored: Dict[str, ScoredCell] = field(default_factory=dict)
     absent: Dict[str, str] = field(default_factory=dict)  # label -> why
 
     @property
@@ -85,21 +88,105 @@ class System:
         return mean(self.rates, labels)
 
     def interval(self, labels: Sequence[str]) -> Interval:
-        """95 % interval in percent of the mean over those of the cells that are there, at least one.
+        """95 % interval in percent of the mean over the cells that were scored, at least one.
 
         The cells are independent, so the distances of their rates to the ends of their intervals are added as squares,
         each end by itself (MOVER; Zou and Donner, 2008). Of one cell it is the cell's. (nan, nan) if a cell has none.
         """
-        there = [label for label in labels if label in self.scored]
-        rates = [float(self.rates[label]) for label in there]
-        lows, highs = zip(*(self.scored[label].interval for label in there))
+        scored = [label for label in labels if label in self.scored]
+        rates = [float(self.rates[label]) for label in scored]
+        lows, highs = zip(*(self.scored[label].interval for label in scored))
         middle = sum(rates) / len(rates)
         return middle - math.dist(rates, lows) / len(rates), middle + math.dist(rates, highs) / len(rates)
 
     def hallucinations(self, labels: Sequence[str]) -> Tuple[int, int]:
-        """(hallucinated utterances, utterances) over those of the cells that are there."""
-        there = [self.scored[label] for label in labels if label in self.scored]
-        return sum(len(cell.hallucinated) for cell in there), sum(len(cell.score) for cell in there)
+        """(hallucinated utterances, utterances) over the cells that were scored."""
+        scored = [self.scored[label] for label in labels if label in self.scored]
+        return sum(len(cell.hallucinated) for cell in scored), sum(len(cell.counts) for cell in scored)
+
+
+def check_options(
+    ref_dir: Optional[Path],
+    hyp_dirs: Sequence[Path],
+    names: Sequence[str],
+    sizes: Sequence[str],
+    inference_args: Optional[str],
+    out: Optional[Path],
+) -> None:
+    """Raises ValueError where options of bin.benchmark do not fit together."""
+    for option, values in (("hyp_dir", hyp_dirs), ("name", names), ("size", sizes)):
+        if not isinstance(values, list):
+            raise ValueError(f"{option} must be a list in the configuration: [{values}]")
+    if bool(hyp_dirs) != bool(ref_dir):
+        raise ValueError("--ref_dir and --hyp_dir go together: the references and the hypotheses of a system")
+    if (names or sizes) and not hyp_dirs:
+        raise ValueError("--name and --size are of systems of --hyp_dir: give their folders, too")
+    if inference_args and len(hyp_dirs) != 1:
+        raise ValueError("--inference_args decodes for one system: give one --hyp_dir, the folder for its hypotheses")
+    if out and out.suffix == ".json":
+        raise ValueError(f"--out {out} is the markdown file, the .json goes beside it: name it .md")
+
+
+def compare_with_paper(
+    cells: Sequence[Cell],
+    route: str,
+    ref_dir: Optional[Path] = None,
+    hyp_dirs: Sequence[Path] = (),
+    names: Sequence[str] = (),
+    sizes: Sequence[str] = (),
+) -> Tuple[List["System"], str]:
+    """The published systems, and beside them one for each folder of hypotheses; the route with its version, if used.
+
+    Raises:
+        ValueError: names or sizes that do not fit, no set in both folders, texts that do not fit.
+    """
+    systems = published_systems(cells)
+    if not hyp_dirs:
+        return systems, ""
+    own = own_systems(hyp_dirs, names, sizes, [system.name for system in systems])
+    normalizer = make_route(route)
+    for system, hyp_dir in zip(own, hyp_dirs):
+        score_system(system, cells, ref_dir, hyp_dir, normalizer)
+    return systems + own, str(normalizer)
+
+
+def own_systems(
+    hyp_dirs: Sequence[Path], names: Sequence[str], sizes: Sequence[str], taken: Sequence[str]
+) -> List["System"]:
+    """A system, not scored yet, for each folder of hypotheses.
+
+    Raises:
+        ValueError: not one name and size for each folder, a name that is taken or breaks a table.
+    """
+    names = list(map(str, names)) or (["Ours"] if len(hyp_dirs) == 1 else [str(path) for path in hyp_dirs])
+    sizes = list(map(str, sizes)) or ["-"] * len(hyp_dirs)
+    for option, values in (("--name", names), ("--size", sizes)):
+        if len(values) != len(hyp_dirs):
+            raise ValueError(f"{len(hyp_dirs)} folders of --hyp_dir but {len(values)} of {option}: give one for each")
+        for value in values:
+            if "|" in value or len(value.splitlines()) != 1:
+                raise ValueError(f"{option} {value!r}: a name is one line without |")
+    for number, name in enumerate(names):
+        if name in (*taken, *names[:number]):
+            raise ValueError(f"the name '{name}' is taken: choose another --name than {', '.join(taken)}")
+    return [System(name, size) for name, size in zip(names, sizes)]
+
+
+def decode_missing(cells: Sequence[Cell], ref_dir: Path, hyp_dir: Path, options: str) -> None:
+    """Runs bin.llm_asr_inference with these options for every set that has audio and no hypotheses yet.
+
+    Raises:
+        ValueError: it failed.
+    """
+    command = [sys.executable, "-m", "espnet_llmasr.bin.llm_asr_inference", *shlex.split(options)]
+    for cell in cells:
+        data_dir, out_dir = ref_dir / cell.set, hyp_dir / cell.set
+        if (out_dir / "text").exists() or not (data_dir / "wav.scp").exists():
+            continue
+        logging.info("decoding %s to %s", data_dir, out_dir)
+        done = subprocess.run([*command, "--data_dir", str(data_dir), "--output_dir", str(out_dir)])
+        if done.returncode:
+            raise ValueError(f"decoding {data_dir} failed: see the message above and correct --inference_args")
 
 
 def published_systems(cells: Sequence[Cell]) -> List[System]:
@@ -112,21 +199,21 @@ def published_systems(cells: Sequence[Cell]) -> List[System]:
 
 
 def score_system(system: System, cells: Sequence[Cell], ref_dir: Path, hyp_dir: Path, route: Route) -> None:
-    """Fills a system from <ref_dir>/<set>/text and <hyp_dir>/<set>/text; a set that one of them lacks is noted.
+    """Fills a system from <ref_dir>/<set>/text and <hyp_dir>/<set>/text; `absent` gets the sets that one of them lacks.
 
     Raises:
-        ValueError: no set is there, hypotheses that do not fit (all problems of all sets), references without a token.
+        ValueError: no set in both folders, hypotheses that do not fit (all of all sets), references without a token.
     """
     problems: List[str] = []
-    there: Dict[Cell, TestSet] = {}
+    found: Dict[Cell, TestSet] = {}
     for cell in cells:
         lacking = [folder for folder in (ref_dir, hyp_dir) if not (folder / cell.set / "text").is_file()]
         if lacking:
             system.absent[cell.label] = f"no {'references' if lacking[0] == ref_dir else 'hypotheses'} in {lacking[0]}"
         else:
-            there[cell] = check_set(ref_dir, hyp_dir, cell.set, problems)
+            found[cell] = check_set(ref_dir, hyp_dir, cell.set, problems)
     refuse(problems)
-    for cell, test_set in there.items():
+    for cell, test_set in found.items():
         score = test_set.score(route)
         total = score.total()
         if not total.reference_length:
@@ -140,8 +227,61 @@ def score_system(system: System, cells: Sequence[Cell], ref_dir: Path, hyp_dir: 
         )
 
 
-def _scored(score: SetScore) -> Scored:
+def _scored(score: SetCounts) -> ScoredCell:
     utterances = zip(score.ids, score.references, score.hypotheses)
     hallucinated = [uid for uid, *tokens in utterances if "paper" in judge(*tokens)]
     low, high = score.interval()
-    return Scored(score, hallucinated, (100 * low, 100 * high))
+    return ScoredCell(score, hallucinated, (100 * low, 100 * high))
+
+
+def to_json(cells: Sequence[Cell], systems: Sequence[System], route: str) -> str:
+    """All figures, unrounded, in percent."""
+    groups = {**labels_of(cells), "all": [cell.label for cell in cells]}
+    figures = {"source": "arXiv 2604.08003v1, Table 1", "route": route or None, "systems": {}}
+    for system in systems:
+        figures["systems"][system.name] = {
+            "size": system.size,
+            "published": system.is_published,
+            "cells": {cell.label: _cell_figures(system, cell) for cell in cells},
+            "means": {name: _mean_figures(system, labels) for name, labels in groups.items()},
+            "absent": system.absent,
+        }
+    return json.dumps(figures, ensure_ascii=False, indent=1) + "\n"
+
+
+def labels_of(cells: Sequence[Cell]) -> Dict[str, List[str]]:
+    """Scenario -> labels, in the paper's order of scenarios."""
+    groups = {name: [cell.label for cell in cells if cell.scenario == name] for name in SCENARIOS}
+    return {name: labels for name, labels in groups.items() if labels}
+
+
+def _mean_figures(system: System, labels: Sequence[str]) -> Optional[Dict]:
+    value = system.mean(labels)
+    if value is None:
+        return None
+    figures = {"rate": float(value), "cells": sum(label in system.rates for label in labels)}
+    if not system.is_published:
+        hits, total = system.hallucinations(labels)
+        figures["interval"] = list(map(finite, system.interval(labels)))
+        bounds = [100 * bound for bound in wilson_interval(hits, total)]
+        figures["hallucinations"] = {"hits": hits, "utterances": total, "interval": bounds}
+    return figures
+
+
+def _cell_figures(system: System, cell: Cell) -> Optional[Dict]:
+    if cell.label not in system.rates:
+        return None
+    figures = {"rate": float(system.rates[cell.label])}
+    if system.is_published:
+        return figures
+    scored = system.scored[cell.label]
+    return {
+        **figures,
+        "interval": list(map(finite, scored.interval)),
+        "set": cell.set,
+        "utterances": len(scored.counts),
+        **scored.counts.total()._asdict(),
+        "empty_hypotheses": scored.counts.empty_hypotheses,
+        "scored_without_route": scored.counts.fallbacks,
+        "hallucinated": scored.hallucinated,
+    }

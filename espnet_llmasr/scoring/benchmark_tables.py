@@ -1,14 +1,14 @@
 """Tables 1 and 2 of arXiv 2604.08003 in Markdown, with systems scored here beside the published ones."""
 
 import math
-from typing import Dict, Iterable, Iterator, List, Sequence
+from typing import Iterator, Sequence
 
-from espnet_llmasr.scoring.benchmark import Cell, System
-from espnet_llmasr.scoring.published import PAPER, SCENARIOS, check_paper, duel, mean, read_table, rounded
-from espnet_llmasr.scoring.markdown import markdown
 from espnet_llmasr.metrics.error_rate import LETTERS
 from espnet_llmasr.metrics.hallucination import DESCRIPTIONS
 from espnet_llmasr.metrics.intervals import wilson_interval
+from espnet_llmasr.scoring.benchmark import Cell, System, labels_of
+from espnet_llmasr.scoring.markdown import bullets, markdown, percent
+from espnet_llmasr.scoring.published import PAPER, duel, mean, read_table, read_table_1, rounded
 
 PUBLISHED_NOTE = (
     f'Published: Tables 1 and 2 of arXiv 2604.08003v1 ({PAPER} is "Ours" there), with WeTextProcessing on both sides. '
@@ -24,14 +24,8 @@ INTERVAL_NOTE = (
 )
 
 
-def labels_of(cells: Sequence[Cell]) -> Dict[str, List[str]]:
-    """Scenario -> labels, in the paper's order of scenarios."""
-    groups = {name: [cell.label for cell in cells if cell.scenario == name] for name in SCENARIOS}
-    return {name: labels for name, labels in groups.items() if labels}
-
-
 def rate_cell(system: System, labels: Sequence[str]) -> str:
-    """The mean over those of the cells that are there, with its interval for a system scored here."""
+    """The mean over the cells that exist, with its interval for a system scored here."""
     value = system.mean(labels)
     if value is None:
         return "-"
@@ -75,6 +69,13 @@ def _duel_cell(system: System, other: System) -> str:
     return f"{wins}:{losses}" + (f" ({ties})" if ties else "")
 
 
+def table_3(cells: Sequence[Cell]) -> str:
+    """The paper's ablation as printed."""
+    groups = labels_of(cells)
+    rows = [[name, *(row[scenario] for scenario in groups)] for name, row in read_table("table_3").items()]
+    return markdown([["", *groups], *rows])
+
+
 def table_2(cells: Sequence[Cell], systems: Sequence[System]) -> str:
     """Hallucination rates by scenario, pooled over its utterances."""
     groups, published = labels_of(cells), read_table("table_2")
@@ -90,28 +91,29 @@ def _hallucination_cell(system: System, labels: Sequence[str]) -> str:
     if not total:
         return "-"
     low, high = (100 * bound for bound in wilson_interval(hits, total))
-    there = sum(label in system.scored for label in labels)
-    part = "" if there == len(labels) else f"; {there} of {len(labels)} sets"
+    scored = sum(label in system.scored for label in labels)
+    part = "" if scored == len(labels) else f"; {scored} of {len(labels)} sets"
     return f"{100 * hits / total:.3f} ({low:.3f}-{high:.3f}; {hits}/{total:,}{part})"
 
 
 def notes(cells: Sequence[Cell], system: System) -> Iterator[str]:
-    """What a reader of a scored system's column must know."""
+    """Remarks on the column of a system that was scored here."""
     sets = {cell.label: cell.set for cell in cells}
     if system.absent:
         yield absence(system, cells)
     for what, counts in (
-        ("empty hypotheses", {label: cell.score.empty_hypotheses for label, cell in system.scored.items()}),
+        ("empty hypotheses", {label: cell.counts.empty_hypotheses for label, cell in system.scored.items()}),
         (
             "references that the normaliser would delete, scored without it",
-            {label: len(cell.score.fallbacks) for label, cell in system.scored.items()},
+            {label: len(cell.counts.fallbacks) for label, cell in system.scored.items()},
         ),
     ):
         where = ", ".join(f"{count} in {sets[label]}" for label, count in counts.items() if count)
         if where:
             yield f"{system.name}: {what}: {where}."
     switched = {cell.label: system.scored.get(cell.label) for cell in cells if cell.scenario == "Code-switch"}
-    rates = ", ".join(f"{label} {100 * cell.score.total(LETTERS).rate:.2f}" for label, cell in switched.items() if cell)
+    letter_rates = {label: cell.counts.total(LETTERS).rate for label, cell in switched.items() if cell}
+    rates = ", ".join(f"{label} {percent(rate)}" for label, rate in letter_rates.items())
     if rates:
         yield f"{system.name}: code-switch CER with each Latin letter as a character: {rates}."
 
@@ -128,23 +130,19 @@ def absence(system: System, cells: Sequence[Cell]) -> str:
 
 
 def page(cells: Sequence[Cell], systems: Sequence[System], route: str) -> str:
-    """Both tables with their notes; without a system scored here, what a recomputation of the paper shows."""
+    """Tables 1 and 2 with their notes; without a system scored here also Table 3, the paper's ablation."""
     own = [system for system in systems if not system.is_published]
     first, second = [PUBLISHED_NOTE], ["Hallucinated utterances of all utterances of a scenario; published as printed."]
-    last = ""
+    unknown = [cell.label for cell in cells if cell.label not in read_table_1().labels]
+    if unknown:
+        first.append(f"Not in the paper's Table 1: {', '.join(unknown)}.")
     if own:
         names = ", ".join(system.name for system in own)
         first += [f"Scored here: {names}. Normaliser route: {route}. {OWN_NOTE}", INTERVAL_NOTE]
         first += [note for system in own for note in notes(cells, system)]
         second.append(f"{names}: with Wilson's 95 % interval and the counts. Hallucination: {DESCRIPTIONS['paper']}")
-    else:
-        checks = check_paper({cell.label: cell.scenario for cell in cells})
-        last = f"\n## The paper's arithmetic, recomputed\n\n{items(checks)}"
+    ablation = "" if own else f"\n## Table 3: ablation, mean CER or WER in percent\n\n{table_3(cells)}"
     return (
-        f"## Table 1: CER and WER in percent\n\n{table_1(cells, systems)}\n{items(first)}\n"
-        f"## Table 2: hallucination rate in percent\n\n{table_2(cells, systems)}\n{items(second)}{last}"
+        f"## Table 1: CER and WER in percent\n\n{table_1(cells, systems)}\n{bullets(first)}\n"
+        f"## Table 2: hallucination rate in percent\n\n{table_2(cells, systems)}\n{bullets(second)}{ablation}"
     )
-
-
-def items(lines: Iterable[str]) -> str:
-    return "".join(f"- {line}\n" for line in lines)

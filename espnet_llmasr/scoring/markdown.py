@@ -1,182 +1,54 @@
-"""The results of scoring as markdown tables, with a definition of every column."""
+"""Markdown of every table of this project, and the cells that several tables share: rates, shares, p values."""
 
 import math
-from typing import Dict, Iterable, List, Sequence, Tuple
+from typing import Iterable, Sequence, Tuple
 
-from espnet_llmasr.scoring.results import Result
-from espnet_llmasr.metrics.error_rate import Counts, SetScore
-from espnet_llmasr.metrics.hallucination import ALARM_CHARS_PER_MINUTE, DEFINITIONS, DESCRIPTIONS, Pace
-from espnet_llmasr.metrics.intervals import RESAMPLES, wilson_interval
-from espnet_llmasr.text.routes import Route
-
-INTERVALS = (
-    f"In brackets: 95 % intervals. Of error rates and chars/min from {RESAMPLES} bootstrap samples of the utterances "
-    "(BCa; they need two utterances), of shares of utterances Wilson's. `all` takes all utterances together."
-)
-MAIN_COLUMNS = {
-    "set": "",
-    "utts": "utterances",
-    "MER %": "errors (S + D + I) over the tokens of the references. A token is a Han character or a word of another "
-    "script, in lower case and without punctuation: this is the CER of a Mandarin set and the WER of an English one",
-    "CER zh %": "the same over the Han characters alone",
-    "WER en %": "the same over the other words alone. Each part is aligned by itself. `-`: the references have none; "
-    "what is inserted counts in the MER, and in the rates of `all`",
-    "correct/S/D/I": "tokens that are correct, substituted, deleted and inserted, over all tokens",
-    "sentence error %": "utterances with an error",
-    "empty": "hypotheses without a token: all of the reference counts as deleted",
-    "missing": "utterances without a hypothesis, counted as empty ones",
-    "fallback": "utterances of whose reference the route would leave nothing: both sides are scored without it",
-}
-PHONE_COLUMNS = {
-    "set": "",
-    "utts": "utterances",
-    "PER %": "errors (S + D + I) over the labels of the references, in greedy CTC output; both as they "
-    "are, without any route",
-    **{name: MAIN_COLUMNS[name].replace("token", "label") for name in ("correct/S/D/I", "sentence error %")},
-    **{name: MAIN_COLUMNS[name].replace("token", "label") for name in ("empty", "missing")},
-}
-NON_SPEECH_COLUMNS = {
-    "non-speech": "utterances in which nothing is said, as their references have no token",
-    "non-empty: n, %": "those of them for which something was put out",
-    "chars/min": "characters put out for them a minute of audio; above "
-    f"{ALARM_CHARS_PER_MINUTE} is an alarm in other test suites. `-`: no such utterance, or no length of its audio "
-    "(utt2dur or utt2num_frames beside the references)",
-}
-GUARD_COLUMNS = {
-    "flagged: n, %": "utterances that the guard at decoding doubts, and their share of all",
-    "MER kept %": "error rate of the others",
-    "MER flagged %": "error rate of the flagged ones",
-}
-
-Rows = Sequence[Tuple[str, Result]]
-
-
-def text_tables(rows: Rows, routes: Sequence[Route]) -> str:
-    """All tables of transcripts, as they are printed."""
-    parts = {f"Error rates, route {routes[0]}": table(MAIN_COLUMNS, rows, _main_cells)}
-    if len(routes) > 1:
-        columns = ["set", *(f"{route.name} %" for route in routes)]
-        parts["Error rate under every route"] = table(columns, rows, _route_cells)
-    columns = ["set", "utts", *(f"{name} rule: n, %" for name in DEFINITIONS), *NON_SPEECH_COLUMNS]
-    parts["Hallucination"] = table(columns, rows, _hallucination_cells)
-    guarded = [(name, result) for name, result in rows if result.flagged is not None]
-    if guarded:
-        parts["Guard"] = table(["set", "utts", *GUARD_COLUMNS], guarded, _guard_cells)
-    return "\n".join(f"### {heading}\n\n{part}" for heading, part in parts.items())
-
-
-def text_footnotes(routes: Sequence[Route], guarded: bool, notes: Sequence[str]) -> str:
-    """A definition of every column of `text_tables`, the routes with their versions, and what else is to be said."""
-    listed = ", ".join(str(route) for route in routes)
-    columns = {
-        **MAIN_COLUMNS,
-        "routes": f"{listed}; each is applied to references and hypotheses alike. The first one is that of the other "
-        "tables, the alignments and the page of the worst utterances. speechio makes a token of each letter in a line "
-        "with Han characters, as that leaderboard does",
-        **{f"{name} rule": f"hallucinated: {DESCRIPTIONS[name].rstrip('.')}" for name in DEFINITIONS},
-        "n, %": "such utterances and their share. Loops are looked for without any route, which may hide them",
-        **NON_SPEECH_COLUMNS,
-        **(GUARD_COLUMNS if guarded else {}),
-    }
-    return footnotes(columns, [INTERVALS, *notes])
-
-
-def phone_table(rows: Rows) -> str:
-    """The only table of phones or characters."""
-    return table(PHONE_COLUMNS, rows, _phone_cells)
-
-
-def phone_footnotes(notes: Sequence[str]) -> str:
-    return footnotes(PHONE_COLUMNS, [INTERVALS, *notes])
-
-
-def footnotes(columns: Dict[str, str], sentences: Iterable[str]) -> str:
-    """One item a column that needs a definition, and one a sentence."""
-    items = [f"**{name}**: {definition}." for name, definition in columns.items() if definition]
-    return "".join(f"- {item}\n" for item in [*items, *sentences])
-
-
-def table(columns: Iterable[str], rows: Rows, cells) -> str:
-    """A markdown table; `cells(result)` are those after the name of the set."""
-    return markdown([list(columns), *([name.replace("|", "\\|"), *cells(result)] for name, result in rows)])
+from espnet_llmasr.metrics.hallucination import CharsPerMinute
+from espnet_llmasr.metrics.intervals import wilson_interval
 
 
 def markdown(rows: Sequence[Sequence[str]], left: int = 1) -> str:
-    """A table; the first row is its head, all columns but the first ones are numbers."""
+    """A table. The first row is the head; the first `left` columns are text, the others numbers."""
     head, *body = rows
     lines = [head, ["---"] * left + ["---:"] * (len(head) - left), *body]
     return "".join("| " + " | ".join(line) + " |\n" for line in lines)
 
 
-def _main_cells(result: Result) -> List[str]:
-    score = result.main
-    rates = [_rate(score, part) for part in ("all", "han", "words")]
-    return [str(len(score)), *rates, *_shared_cells(result), str(len(score.fallbacks))]
+def escape_bars(text: str) -> str:
+    """For a cell whose text comes from a user: a bar would end it."""
+    return text.replace("|", "\\|")
 
 
-def _phone_cells(result: Result) -> List[str]:
-    return [str(len(result.main)), _rate(result.main, "all"), *_shared_cells(result)]
+def bullets(notes: Iterable[str]) -> str:
+    """A list of all notes that are not empty."""
+    return "".join(f"- {note}\n" for note in notes if note)
 
 
-def _shared_cells(result: Result) -> List[str]:
-    score = result.main
-    edits = "/".join(map(str, score.total()))
-    empty, missing = str(score.empty_hypotheses), str(len(result.missing))
-    return [edits, share_cell(score.sentence_errors, len(score)), empty, missing]
+def percent(rate: float, digits: int = 2) -> str:
+    """0.0712 -> "7.12"."""
+    return f"{100 * rate:.{digits}f}"
 
 
-def _route_cells(result: Result) -> List[str]:
-    return [_rate(score, "all") for score in result.scores]
+def interval(bounds: Tuple[float, float], digits: int = 2) -> str:
+    """Bounds in percent in brackets; "(-)" where they are not known (NaN)."""
+    return "(-)" if math.isnan(bounds[0]) else "({}-{})".format(*(percent(bound, digits) for bound in bounds))
 
 
-def _hallucination_cells(result: Result) -> List[str]:
-    hits = [_counted(result.hits(name), len(result.main)) for name in DEFINITIONS]
-    silent, pace = len(result.non_speech), result.chars_per_minute
-    non_empty = _counted(result.non_empty, silent) if silent else "-"
-    return [str(len(result.main)), *hits, str(silent), non_empty, "-" if pace is None else pace_cell(pace, 1)]
+def share_cell(hits: int, total: int, digits: int = 2) -> str:
+    """Percent with its 95 % interval (Wilson), "66.67 (20.77-93.85)"; "-" of none."""
+    return f"{percent(hits / total, digits)} {interval(wilson_interval(hits, total), digits)}" if total else "-"
 
 
-def _guard_cells(result: Result) -> List[str]:
-    flagged, total = int(result.flagged.sum()), len(result.flagged)
-    rates = [_percent_of(result.total_where(chosen)) for chosen in (~result.flagged, result.flagged)]
-    return [str(total), _counted(flagged, total), *rates]
+def count_cell(hits: int, total: int) -> str:
+    """The number and its share: "2, 66.67 (20.77-93.85)"; "-" of none."""
+    return f"{hits}, {share_cell(hits, total)}" if total else "-"
 
 
-def _rate(score: SetScore, part: str) -> str:
-    """Rate and interval; "-" for a script that the references do not have (insertions of it count in the MER)."""
-    counts = score.total(part)
-    if not counts.reference_length:
-        return "-"
-    return f"{percent(counts.rate)} {_brackets(score.interval(part))}"
-
-
-def _percent_of(counts: Counts) -> str:
-    return percent(counts.rate) if counts.reference_length else "-"
-
-
-def pace_cell(pace: Pace, digits: int) -> str:
+def pace_cell(pace: CharsPerMinute, digits: int) -> str:
     """Characters a minute with so many decimals, and their interval."""
     rate, low, high = (f"{number:.{digits}f}" for number in (pace.rate, *pace.interval))
     return f"{rate} (-)" if math.isnan(pace.interval[0]) else f"{rate} ({low}-{high})"
 
 
-def _counted(hits: int, total: int) -> str:
-    return f"{hits}, {share_cell(hits, total)}"
-
-
-def share_cell(hits: int, total: int) -> str:
-    """Percent of utterances with their interval; "-" of none."""
-    return f"{percent(hits / total)} {_brackets(wilson_interval(hits, total))}" if total else "-"
-
-
-def _brackets(interval: Tuple[float, float]) -> str:
-    return "(-)" if math.isnan(interval[0]) else "({}-{})".format(*map(percent, interval))
-
-
-def percent(rate: float) -> str:
-    return f"{100 * rate:.2f}"
-
-
-def bullets(notes: Iterable[str]) -> str:
-    """A Markdown list of what is not empty."""
-    return "".join(f"- {note}\n" for note in notes if note)
+def p_value(p: float) -> str:
+    return f"{p:.2f}" if p >= 0.1 else f"{p:.3f}" if p >= 0.001 else f"{p:.4f}"

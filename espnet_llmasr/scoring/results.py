@@ -6,10 +6,10 @@ from typing import Dict, Iterable, List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from espnet_llmasr.scoring.sidecar import Beside
+from espnet_llmasr.scoring.sidecar import Sidecar
 from espnet_llmasr.scoring.test_sets import TestSet
-from espnet_llmasr.metrics.error_rate import Counts, SetScore, details
-from espnet_llmasr.metrics.hallucination import DEFINITIONS, Pace, chars_per_minute, judge
+from espnet_llmasr.metrics.error_rate import Counts, SetCounts, details
+from espnet_llmasr.metrics.hallucination import DEFINITIONS, CharsPerMinute, chars_per_minute, judge
 from espnet_llmasr.metrics.intervals import wilson_interval
 from espnet_llmasr.text.routes import Route, make_route
 
@@ -17,7 +17,7 @@ PART_NAMES = {"all": "mer", "han": "cer_han", "words": "wer_words", "letters": "
 
 
 @dataclass
-class Result:
+class SetResult:
     """One set, or several taken together.
 
     `scores`: one a route, the main one first. `verdicts`: for every utterance, in the order of the scores, the names
@@ -25,16 +25,16 @@ class Result:
     which nothing is said, and its seconds (None: unknown). `flagged`: (utterances,) bool, or None without a guard.
     """
 
-    scores: List[SetScore]
+    scores: List[SetCounts]
     missing: List[str]
     verdicts: List[Tuple[str, ...]]
     non_speech: List[Tuple[int, Optional[float]]]
     flagged: Optional[np.ndarray]
 
-    def __add__(self, other: "Result") -> "Result":
+    def __add__(self, other: "SetResult") -> "SetResult":
         """Both as one; the guard's part is None if either lacks it."""
         both = self.flagged is not None and other.flagged is not None
-        return Result(
+        return SetResult(
             [mine + theirs for mine, theirs in zip(self.scores, other.scores)],
             self.missing + other.missing,
             self.verdicts + other.verdicts,
@@ -43,7 +43,7 @@ class Result:
         )
 
     @property
-    def main(self) -> SetScore:
+    def main(self) -> SetCounts:
         return self.scores[0]
 
     def hits(self, definition: str) -> int:
@@ -56,7 +56,7 @@ class Result:
         return sum(characters > 0 for characters, _ in self.non_speech)
 
     @property
-    def chars_per_minute(self) -> Optional[Pace]:
+    def chars_per_minute(self) -> Optional[CharsPerMinute]:
         """Over all audio in which nothing is said; None without such audio or without its length."""
         if not self.non_speech or any(seconds is None for _, seconds in self.non_speech):
             return None
@@ -67,7 +67,7 @@ class Result:
         return Counts(*self.main.counts[chosen, 0].sum(axis=0).tolist())
 
 
-def analyse(test_set: TestSet, beside: Beside, routes: Sequence[Route]) -> Result:
+def analyse(test_set: TestSet, sidecar: Sidecar, routes: Sequence[Route]) -> SetResult:
     """Scores under every route; hallucinations under the first one, but loops in the tokens as they are.
 
     A normaliser may hide a loop, as whisper's does with "ha ha ha".
@@ -76,15 +76,15 @@ def analyse(test_set: TestSet, beside: Beside, routes: Sequence[Route]) -> Resul
     plain = scores["none"] if "none" in scores else test_set.score(make_route("none"))
     main = scores[routes[0].name]
     tokens = zip(main.references, main.hypotheses, plain.references, plain.hypotheses)
-    return Result(
+    return SetResult(
         scores=list(scores.values()),
         missing=test_set.missing,
         verdicts=[_verdict(*sides) for sides in tokens],
         non_speech=[
-            (len("".join(test_set.hypotheses[uid].split())), beside.seconds and beside.seconds[uid])
+            (len("".join(test_set.hypotheses[uid].split())), sidecar.seconds and sidecar.seconds[uid])
             for uid in test_set.non_speech
         ],
-        flagged=None if beside.flagged is None else np.array([uid in beside.flagged for uid in main.ids]),
+        flagged=None if sidecar.flagged is None else np.array([uid in sidecar.flagged for uid in main.ids]),
     )
 
 
@@ -98,7 +98,7 @@ def _verdict(
     return names
 
 
-def utterances(title: str, test_set: TestSet, beside: Beside, result: Result, route: str) -> List[Dict]:
+def utterances(title: str, test_set: TestSet, sidecar: Sidecar, result: SetResult, route: str) -> List[Dict]:
     """Everything that is known about every utterance, ready for JSON."""
     return [
         {
@@ -109,8 +109,8 @@ def utterances(title: str, test_set: TestSet, beside: Beside, result: Result, ro
             "hypothesis": test_set.hypotheses[row["id"]],
             **row,
             "hallucinations": list(verdict),
-            "audio": beside.audio.get(row["id"]),
-            "confidence": (beside.confidence or {}).get(row["id"]),
+            "audio": sidecar.audio.get(row["id"]),
+            "confidence": (sidecar.confidence or {}).get(row["id"]),
         }
         for row, verdict in zip(details(result.main), result.verdicts)
     ]
@@ -122,7 +122,7 @@ def page_row(row: Dict) -> Dict:
     return {**row, "counts": counts, "rate": counts.rate}
 
 
-def as_json(result: Result, routes: Sequence[Route]) -> Dict:
+def as_json(result: SetResult, routes: Sequence[Route]) -> Dict:
     """Counts, rates and intervals; null where there is no such number."""
     hallucination = {name: share(result.hits(name), len(result.main)) for name in DEFINITIONS}
     return {
@@ -135,7 +135,7 @@ def as_json(result: Result, routes: Sequence[Route]) -> Dict:
     }
 
 
-def errors_as_json(score: SetScore, route: str) -> Dict:
+def errors_as_json(score: SetCounts, route: str) -> Dict:
     """Errors under one route."""
     parts = {name: _rate_as_json(score.total(part), score.interval(part)) for part, name in PART_NAMES.items()}
     return {
@@ -147,7 +147,7 @@ def errors_as_json(score: SetScore, route: str) -> Dict:
     }
 
 
-def _non_speech_as_json(result: Result) -> Dict:
+def _non_speech_as_json(result: SetResult) -> Dict:
     pace = result.chars_per_minute
     return {
         "non_empty": share(result.non_empty, len(result.non_speech)),
@@ -156,7 +156,7 @@ def _non_speech_as_json(result: Result) -> Dict:
     }
 
 
-def _guard_as_json(result: Result) -> Dict:
+def _guard_as_json(result: SetResult) -> Dict:
     return {
         "flagged": share(int(result.flagged.sum()), len(result.flagged)),
         "mer_of_kept": _rate_as_json(result.total_where(~result.flagged)),

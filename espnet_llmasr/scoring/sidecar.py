@@ -1,19 +1,19 @@
-"""What lies beside the texts of a test set: the audio's places and lengths, and what the guard thinks of them."""
+"""Tables beside the texts of a test set: places and lengths of the audio, confidences and flags of the guard."""
 
 import math
 from pathlib import Path
 from typing import Callable, Collection, Dict, List, NamedTuple, Optional
 
-from espnet_llmasr.scoring.test_sets import TestSet, named, read_table
+from espnet_llmasr.scoring.test_sets import TestSet, list_names, read_table
 
 FRAME_S = 0.01
 
 
-class Beside(NamedTuple):
+class Sidecar(NamedTuple):
     """Tables by utterance; None where there is no such file.
 
-    `audio`: entries of wav.scp. `seconds`: lengths of the audio in which nothing is said. `confidence`: in [0, 1].
-    `flagged`: the reasons of those utterances that the guard doubts.
+    `audio`: entries of wav.scp. `seconds`: lengths of the audio without speech. `confidence`: in [0, 1].
+    `flagged`: the reasons for which the guard flagged an utterance.
     """
 
     audio: Dict[str, str]
@@ -22,7 +22,7 @@ class Beside(NamedTuple):
     flagged: Optional[Dict[str, str]]
 
 
-def read_beside(ref_dir: Path, hyp_dir: Path, test_set: TestSet, problems: List[str]) -> Beside:
+def read_sidecar(ref_dir: Path, hyp_dir: Path, test_set: TestSet, problems: List[str]) -> Sidecar:
     """<ref_dir>/<set>/{wav.scp,utt2dur,utt2num_frames} and <hyp_dir>/<set>/{confidence,flagged}, as far as they exist.
 
     Adds to `problems`: numbers that are none or out of range, utterances without a number, and numbers or flags of
@@ -31,7 +31,7 @@ def read_beside(ref_dir: Path, hyp_dir: Path, test_set: TestSet, problems: List[
     ref, hyp = ref_dir / test_set.name, hyp_dir / test_set.name
     flagged = read_table(hyp / "flagged", problems) if (hyp / "flagged").is_file() else None
     _check_known(hyp / "flagged", flagged or {}, test_set, problems)
-    return Beside(
+    return Sidecar(
         audio=(read_table(ref / "wav.scp", problems) if (ref / "wav.scp").is_file() else None) or {},
         seconds=_read_seconds(ref, test_set, problems),
         confidence=_read_confidence(hyp / "confidence", test_set, problems),
@@ -62,7 +62,7 @@ def _read_confidence(path: Path, test_set: TestSet, problems: List[str]) -> Opti
 def _check_known(path: Path, uids: Collection[str], test_set: TestSet, problems: List[str]) -> None:
     unknown = set(uids) - test_set.references.keys()
     if unknown and test_set.references:  # else the references are what is wrong
-        problems.append(f"{path}: {named(unknown)} of {len(uids)} ids are of no utterance in this set")
+        problems.append(f"{path}: {list_names(unknown)} of {len(uids)} ids are of no utterance in this set")
 
 
 def _read_numbers(
@@ -77,7 +77,7 @@ def _read_numbers(
     missing = [uid for uid in uids if uid not in table]
     for cases, problem in ((wrong, f"have no number {what}"), (missing, "are not in it")):
         if cases:
-            problems.append(f"{path}: {named(cases)} of {len(uids)} utterances {problem}")
+            problems.append(f"{path}: {list_names(cases)} of {len(uids)} utterances {problem}")
     return numbers
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Dict, Iterable, List, NamedTuple, Optional, Tuple
 
 from espnet_llmasr.files import write_all_atomically
-from espnet_llmasr.metrics.error_rate import SetScore, check_ids, score_tokens_of
+from espnet_llmasr.metrics.error_rate import SetCounts, check_ids, score_tokens_of
 from espnet_llmasr.text.normalize import score_tokens
 from espnet_llmasr.text.routes import Route, tokens_of
 
@@ -32,7 +32,7 @@ class TestSet(NamedTuple):
         """The utterances in whose reference nothing is said."""
         return [uid for uid in self.ids if not score_tokens(self.references[uid])]
 
-    def score(self, route: Route) -> SetScore:
+    def score(self, route: Route) -> SetCounts:
         """Scores after a normaliser route."""
         return score_tokens_of((uid, *tokens_of(route, self.references[uid], self.hypotheses[uid])) for uid in self.ids)
 
@@ -53,14 +53,14 @@ def set_names(ref_dir: Path, hyp_dir: Path, file: str = "text") -> Tuple[List[st
     if (ref_dir / file).is_file():
         if have & decoded:
             raise ValueError(
-                f"{ref_dir} has {file} itself and {hyp_dir} the sets {named(have & decoded)}: name the sets, or . for "
-                f"{file} itself"
+                f"{ref_dir} has {file} itself and {hyp_dir} the sets {list_names(have & decoded)}: name the sets, "
+                f"or . for {file} itself"
             )
         return ["."], [], []
     if not have & decoded:
         raise ValueError(
-            f"no set is in both folders: {ref_dir} has {named(have)}, {hyp_dir} has {named(decoded)}; expected "
-            f"<set>/{file} or {file} in both"
+            f"no set is in both folders: {ref_dir} has {list_names(have)}, {hyp_dir} has {list_names(decoded)}; "
+            f"expected <set>/{file} or {file} in both"
         )
     return sorted(have & decoded), sorted(have - decoded), sorted(decoded - have)
 
@@ -139,7 +139,7 @@ def read_table(path: Path, problems: List[str]) -> Optional[Dict[str, str]]:
             twice[key] = None
         table.setdefault(key, value)
     if twice:
-        problems.append(f"{path}: ids must be unique, but {named(twice)} occur more than once")
+        problems.append(f"{path}: ids must be unique, but {list_names(twice)} occur more than once")
     return table
 
 
@@ -174,7 +174,7 @@ def first_of(names: Iterable[str], most: int = 5) -> str:
     return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
 
 
-def named(names: Iterable[str]) -> str:
+def list_names(names: Iterable[str]) -> str:
     """ "3 (a, b, c)"; "none"."""
     names = sorted(names)
     return f"{len(names)} ({first_of(names)})" if names else "none"

@@ -58,6 +58,28 @@ DATA_TYPES[r"audio_\d+$"] = dict(
 )
 
 
+class BaseConfig(argparse.Action):
+    """--base_config FILE...: options in YAML that several trainings share; --config and the command line replace them.
+
+    The last file that has a key gives its value, dictionaries as a whole. The files' names are not saved with the
+    options, so a training goes on with the same values from other files.
+    """
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        known = {action.dest for action in parser._actions}
+        for path in values:
+            try:
+                options = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+            except (OSError, yaml.YAMLError) as error:
+                parser.error(f"{option_string} {path} cannot be read as YAML: {' '.join(str(error).split())}")
+            if not isinstance(options, dict):
+                parser.error(f"{option_string} {path} has no keys, expected options such as encoder_conf")
+            unknown = [key for key in options if key not in known]
+            if unknown:
+                parser.error(f"{option_string} {path} has '{unknown[0]}', which is no option of this command")
+            parser.set_defaults(**options)  # the parser reads its arguments twice, --config goes in between
+
+
 class SpeechTask(AbsTask):
     """Base of our tasks; a subclass adds its arguments, its preprocessor and its model."""
 
@@ -68,6 +90,15 @@ class SpeechTask(AbsTask):
     @classmethod
     def add_task_arguments(cls, parser) -> None:
         group = parser.add_argument_group("Task related")
+        group.add_argument(
+            "--base_config",
+            action=BaseConfig,
+            nargs="+",
+            dest=argparse.SUPPRESS,
+            default=argparse.SUPPRESS,
+            metavar="FILE",
+            help="YAML files with options that --config may replace",
+        )
         group.add_argument(
             "--max_frames", type=int, default=20000, help="most padded feature frames per batch and rank"
         )

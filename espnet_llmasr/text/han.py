@@ -4,16 +4,17 @@ import gzip
 import unicodedata
 from functools import lru_cache
 from pathlib import Path
-from typing import Callable, Dict, FrozenSet, List, Sequence, Tuple
+from typing import Callable, Dict, FrozenSet, Iterator, List, Sequence, Tuple
 
 TABLES = Path(__file__).with_name("tables")
 Phones = Tuple[str, ...]
 
 
-def read_gz(name: str) -> List[List[str]]:
+def read_gz(name: str) -> Iterator[List[str]]:
     """Rows of a gzipped TSV under tables/."""
     with gzip.open(TABLES / name, "rt", encoding="utf-8", newline="\n") as lines:
-        return [line.rstrip("\n").split("\t") for line in lines]
+        for line in lines:
+            yield line.rstrip("\n").split("\t")
 
 
 @lru_cache(None)

@@ -24,8 +24,7 @@ from espnet_llmasr.asr.modules import is_frozen
 from espnet_llmasr.asr.weights import read_state
 from espnet_llmasr.files import JsonLines, atomic_path, read_scp
 from espnet_llmasr.metrics.accessible_information import EstimatorConfig, pool
-from espnet_llmasr.metrics.cka import layer_cka
-from espnet_llmasr.metrics.encoder_metrics import METRICS, set_metrics, utterance_metrics
+from espnet_llmasr.metrics.encoder_metrics import METRICS, set_metrics
 from espnet_llmasr.train.batches import read_num_frames
 from espnet_llmasr.train.fixed_set import FixedSet
 from espnet_llmasr.train.speech_batches import speech_batches
@@ -159,18 +158,14 @@ class DriftChecks:
         device = next(self.model.encoder.parameters()).device
         speech = ((speech.to(device), lengths.to(device)) for _, speech, lengths in batches)
         fixed_set = FixedSet(speech, self.model.frontend, self.model.normalize)
-        config, scores, rows, pooled = EstimatorConfig.for_utterances(len(self.wavs)), [], [], []
+        config, pooled = EstimatorConfig.for_utterances(len(self.wavs)), []
         with evaluating(self.model.encoder) as encoder:
-            for layers, references in zip(fixed_set.utterances(encoder), fixed_set.utterances(self._start())):
-                scores.append(layer_cka(layers, references))
-                rows.append(utterance_metrics(layers[-1]))
-                pooled.append(pool(layers[-1], config.pooling).cpu())
-        values = {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}
+            each = lambda output: pooled.append(pool(output, config.pooling).cpu())
+            result = fixed_set.compare(encoder, self._start(), each)
         if self.targets is not None:
             ids = [uid for uids, _, _ in batches for uid in uids]
-            values |= set_metrics(torch.stack(pooled), *self.targets.rows(ids), config)
-        cka_layers = torch.stack(scores).mean(0).tolist()
-        return Drift(epoch, cka_layers[-1], cka_layers, values)
+            result.values |= set_metrics(torch.stack(pooled), *self.targets.rows(ids), config)
+        return Drift(epoch, result.cka_layers[-1], result.cka_layers, result.values)
 
     def _start(self) -> nn.Module:
         """The starting encoder, beside the present one."""

@@ -3,7 +3,9 @@
 B batch, N samples, L encoder frames of an utterance, D encoder width.
 """
 
-from typing import Iterable, Iterator, List, Optional, Tuple
+from dataclasses import dataclass
+from itertools import repeat
+from typing import Callable, Dict, Iterable, Iterator, List, Optional, Tuple
 
 import torch
 from espnet2.asr.frontend.abs_frontend import AbsFrontend
@@ -11,8 +13,18 @@ from espnet2.layers.abs_normalize import AbsNormalize
 from torch import Tensor, nn
 
 from espnet_llmasr.asr.features import extract_features
+from espnet_llmasr.metrics.cka import layer_cka
+from espnet_llmasr.metrics.encoder_metrics import utterance_metrics
 
 Layers = List[Tensor]  # the output (L, D) of every block for one utterance
+
+
+@dataclass
+class ProbeResult:
+    """Means over utterances: CKA of every block to the reference (none without one), metrics of the output by name."""
+
+    cka_layers: List[float]
+    values: Dict[str, float]
 
 
 class FixedSet:
@@ -36,6 +48,25 @@ class FixedSet:
             for row, length in enumerate(encoder.output_lengths(lengths).tolist()):
                 yield [output[row, :length] for output in outputs]
 
+    @torch.no_grad()
+    def compare(
+        self, encoder: nn.Module, reference: Optional[nn.Module], each: Callable[[Tensor], None] = lambda output: None
+    ) -> ProbeResult:
+        """One forward pass of both encoders; `each` is called with the output (L, D) of every utterance."""
+        scores, rows = [], []
+        others = self.utterances(reference) if reference is not None else repeat(None)
+        for layers, references in zip(self.utterances(encoder), others):
+            scores += [] if references is None else [layer_cka(layers, references).tolist()]
+            rows.append(utterance_metrics(layers[-1]))
+            each(layers[-1])
+        values = {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}
+        return ProbeResult(mean_layers(scores) if scores else [], values)
+
     def num_frames(self, encoder: nn.Module) -> int:
         """Encoder frames in the whole set."""
         return sum(int(encoder.output_lengths(lengths).sum()) for _, lengths in self.feats)
+
+
+def mean_layers(scores: List[List[float]]) -> List[float]:
+    """The mean over utterances of each layer."""
+    return torch.tensor(scores).mean(0).tolist()

@@ -16,6 +16,7 @@ from espnet2.torch_utils.recursive_op import recursive_average
 from espnet2.train import trainer as espnet_trainer
 from espnet2.utils.build_dataclass import build_dataclass
 
+from espnet_llmasr.espnet_versions import load_checkpoint
 from espnet_llmasr.train import checkpoints
 from espnet_llmasr.train.flops_log import EpochFlops
 
@@ -57,6 +58,22 @@ class ExactTrainer(espnet_trainer.Trainer):
         if first:
             checkpoints.finish(output_dir, trainer_options.max_epoch)
         synchronize(distributed_option)
+
+    @staticmethod
+    def resume(checkpoint, model, reporter, optimizers, schedulers, scaler, ngpu=0, strict=True) -> None:
+        """As ESPnet's, from a checkpoint.pth of any supported ESPnet. Raises ValueError for one that is broken."""
+        device = f"cuda:{torch.cuda.current_device()}" if ngpu > 0 else "cpu"
+        try:
+            states = load_checkpoint(checkpoint, map_location=device)
+        except ValueError as error:
+            raise ValueError(f"{error}: remove it to train from the first epoch again") from error
+        model.load_state_dict(states["model"], strict=strict)
+        reporter.load_state_dict(states["reporter"])
+        parts = [*zip(optimizers, states["optimizers"]), *zip(schedulers, states["schedulers"])]
+        for part, state in [*parts, (scaler, states["scaler"])]:
+            if part is not None and state is not None:
+                part.load_state_dict(state)
+        logging.info("going on with epoch %d from %s", reporter.get_epoch() + 1, checkpoint)
 
     @classmethod
     def train_one_epoch(

@@ -10,10 +10,11 @@ import pytest
 import soundfile
 import torch
 from scipy.signal import resample_poly
+from torch.utils._device import _device_constructors
 
-from espnet_llmasr.asr.fbank import KaldiFbank
+from espnet_llmasr.asr.fbank import KaldiFbank, mel_triangles
 
-FSDD = Path(os.environ.get("FSDD") or Path(__file__).parents[3] / "shared" / "fsdd")
+FSDD = Path(os.environ.get("FSDD", ""))
 
 
 def kaldi(waveform, fs):
@@ -63,6 +64,36 @@ def test_equals_kaldi_native_fbank(fs, source):
         assert length == len(expected) == KaldiFbank(fs).frame_lengths(len(wave))
         error, audible = (row[:length] - expected).abs(), expected > expected.amax(1, keepdim=True) - 17
         assert error[audible].max() < 1e-3 and error.max() < 3e-2 and (error > 1e-3).float().mean() < 1e-3
+
+
+@pytest.fixture()
+def hidden_linspace(monkeypatch):
+    """As after transformers' from_pretrained: `with torch.device(...)` moves a stand-in for linspace, not linspace."""
+    linspace = torch.linspace
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "linspace", lambda *args, **kwargs: linspace(*args, **kwargs))
+        _device_constructors.cache_clear()
+        assert torch.linspace in _device_constructors()
+    yield
+    _device_constructors.cache_clear()
+
+
+def test_a_model_without_memory_has_filters_even_where_linspace_stays_on_the_cpu(hidden_linspace):
+    with torch.device("meta"):
+        assert torch.linspace(0, 1, 3).device.type == "cpu"
+        assert KaldiFbank(16000).mel.device.type == "meta"
+
+
+@pytest.mark.parametrize("fs, fft_size, n_mels", [(8000, 256, 80), (16000, 512, 80), (16000, 512, 23)])
+def test_filters_are_triangles_to_the_last_bit(fs, fft_size, n_mels, hidden_linspace):
+    low, high = (1127.0 * math.log(1.0 + hertz / 700.0) for hertz in (20.0, fs / 2))
+    corner = torch.linspace(low, high, n_mels + 2, dtype=torch.float64).tolist()
+    mel = (1127.0 * (1.0 + torch.arange(fft_size // 2, dtype=torch.float64) * fs / fft_size / 700.0).log()).tolist()
+    expected = [
+        [max(min((m - a) / (b - a), (c - m) / (c - b)), 0.0) for a, b, c in zip(corner, corner[1:], corner[2:])]
+        for m in mel
+    ]
+    assert mel_triangles(fs, fft_size, n_mels).equal(torch.tensor(expected, dtype=torch.float64).float())
 
 
 @pytest.mark.parametrize("extra", [0, 1, 79, 80, 81, 159, 160])

@@ -38,7 +38,7 @@ def head(ctc_head, corpus, tmp_path_factory):
 
 def test_calibration_is_the_quantile_of_the_true_transcripts(head, corpus, tmp_path):
     saved = json.loads((head / "guard.json").read_text())
-    options = [*files(head), "--data_dir", str(corpus / "valid"), "--hyp", str(corpus / "valid" / "text")]
+    options = [*files(head), "--data_dir", str(corpus / "valid"), "--hyp_dir", str(corpus / "valid")]
     verify_transcripts.main([*options, "--output_dir", str(tmp_path)])
     confidences = sorted(float(value) for value in read_scp(tmp_path / "confidence").values())
     assert saved["utterances"] == 4 and saved["doubt"] == pytest.approx(confidences[0], abs=1e-6)
@@ -141,18 +141,24 @@ def test_transcripts_of_other_utterances(command, head, corpus, tmp_path, change
     texts = read_scp(corpus / "valid" / "text")
     change(texts)
     write_scp(tmp_path / "text", texts)
-    options = ["--data_dir", corpus / "valid", "--hyp", tmp_path / "text", "--output_dir", tmp_path / "out"]
+    options = ["--data_dir", corpus / "valid", "--hyp_dir", tmp_path]
     assert message in last_line(command(verify_transcripts, *files(head), *options))
-    assert not (tmp_path / "out").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["text"]
+
+
+def test_results_come_beside_the_transcripts(head, corpus, tmp_path):
+    write_scp(tmp_path / "text", read_scp(corpus / "valid" / "text"))
+    verify_transcripts.main([*files(head), "--data_dir", str(corpus / "valid"), "--hyp_dir", str(tmp_path)])
+    assert {path.name for path in tmp_path.iterdir()} == {"text", "confidence", "flagged", "words.jsonl"}
 
 
 def test_no_utterances(command, head, tmp_path):
     for name in ("wav.scp", "text"):
         (tmp_path / name).touch()
-    options = ["--data_dir", tmp_path, "--hyp", tmp_path / "text", "--output_dir", tmp_path / "out"]
+    options = ["--data_dir", tmp_path, "--hyp_dir", tmp_path]
     message = f"{tmp_path}/wav.scp is empty: run the data stage (2)"
     assert last_line(command(verify_transcripts, *files(head), *options)).endswith(message)
-    assert not (tmp_path / "out").exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["text", "wav.scp"]
 
 
 def test_tokens_of_no_known_labels(command, phone_options, corpus, tmp_path):

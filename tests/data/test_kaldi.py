@@ -15,8 +15,8 @@ def test_every_table_is_joined(data_dir):
     (data / "text_pron").write_text("a-2 said\n")
     read = list(read_complete(data))
     assert [utterance.id for utterance in read] == ["a-1", "a-2", "b-1", "b-2"]
-    assert read[1] == Utterance("a-2", "/a2.wav", "text 2", "a", "en", duration=1.5, spoken="said")
-    assert [utterance.spoken for utterance in read] == ["", "said", "", ""]
+    assert read[1] == Utterance("a-2", "/a2.wav", "text 2", "a", "en", duration=1.5, pronunciation_text="said")
+    assert [utterance.pronunciation_text for utterance in read] == ["", "said", "", ""]
     assert list(read_utterances(data, data)) == read
 
 

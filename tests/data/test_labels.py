@@ -153,7 +153,7 @@ def test_a_token_list_of_another_unit_is_refused(data, capsys):
     data.add("a")
     data.run()
     assert data.exit_code("--unit", "char") == 1
-    assert "another unit" in capsys.readouterr().err
+    assert "is this the token list of phones?" in capsys.readouterr().err
     data.tokens.write_text("<blank>\n<unk>\na\n")
     assert data.exit_code() == 1
     error = capsys.readouterr().err

@@ -72,7 +72,7 @@ def test_one_line_if_all_is_well(good, cut, problems):
         ("utt2dur", b"0.500", b"nan", "utt2dur:1: no positive number of seconds: nan"),
         ("utt2dur", b"a_1-2 0.750\n", b"", "text:2: this id is not in utt2dur: a_1-2"),
         ("text", b"a_1b-1", b"a_1b-2", "text:3: this id is not in utt2spk: a_1b-2"),
-        ("spk2utt", b"a_1-1 a_1-2", b"a_1-2 a_1-1", "spk2utt:1: not the inverse of utt2spk from a_1-1 on"),
+        ("spk2utt", b"a_1-1 a_1-2", b"a_1-2 a_1-1", "spk2utt:1: not the inverse of utt2spk, from a_1-1 on"),
         ("spk2utt", b"a_1b-1\n", b"a_1b-1 a_1b-2\n", "spk2utt:2: not the inverse of utt2spk, which lacks a_1b-2"),
         ("utt2spk", b" a_1\n", b" a_3\n", "utt2spk:2: sorted by utterance, the speakers must be sorted, too: a_1-2"),
         ("utt2spk", b"a_1b\n", b"a_1b", "utt2spk:3: the last line has no end"),

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 
-<<<<<<< HEAD:tests/guard/test_evaluation.py
 from espnet_llmasr.data.sounds import KINDS
 from espnet_llmasr.files import read_scp
 from espnet_llmasr.guard.evaluation import (
@@ -18,13 +17,6 @@ from espnet_llmasr.guard.evaluation import (
     page,
     share_below,
 )
-=======
-from espnet_llmasr.files import read_scp
-from espnet_llmasr.guard.replaced import half_replaced, noise_like, others
-from espnet_llmasr.guard.report import Case, figures, table
-from espnet_llmasr.guard.trial import Trial
-from espnet_llmasr.data.sounds import KINDS
->>>>>>> data:tests/guard/test_trial.py
 from espnet_llmasr.train.speech_batches import read_audio
 
 

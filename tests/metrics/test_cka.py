@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from espnet_llmasr.metrics.cka import MAX_FRAMES, PooledCKA, feature_cka, gram_cka, linear_cka, utterance_cka
+from espnet_llmasr.metrics.cka import feature_cka, gram_cka, layer_cka, linear_cka, utterance_cka
 
 
 def frames(length, width, seed=0):
@@ -76,35 +76,11 @@ def test_symmetric_and_float64_from_any_input():
     assert half.dtype == torch.float64 and not half.requires_grad
 
 
-def test_pooled_frames_equal_one_long_utterance():
-    pairs = [related(length, 8, 12, seed=length) for length in (1, 30, 7, 200)]
-    pooled = PooledCKA()
-    for a, b in pairs:
-        pooled.update(a + 1000, b)
-    together = [torch.cat(side) for side in zip(*pairs)]
-    assert pooled.value().item() == pytest.approx(equation_12(*together), abs=1e-10)
-    assert pooled.scatter.shape == (20, 20) and pooled.count == 238
-
-
-def test_frames_in_one_go_equal_many_updates():
-    a, b = related(2 * MAX_FRAMES + 300, 8, 12)
-    a += 1000
-    at_once, streamed = PooledCKA(), PooledCKA()
-    at_once.update(a, b)
-    for start in range(0, len(a), 77):
-        streamed.update(a[start : start + 77].numpy(), b[start : start + 77])
-    assert at_once.count == streamed.count == len(a)
-    assert at_once.value().item() == pytest.approx(linear_cka(a, b).item(), abs=1e-10)
-    assert streamed.value().item() == pytest.approx(linear_cka(a, b).item(), abs=1e-10)
-    with pytest.raises(ValueError, match="widths 12 and 8 after 8 and 12"):
-        streamed.update(b, a)
-
-
-def test_an_update_leaves_the_frames_alone():
-    a, b = related(20, 8, 12)
-    before = a.clone(), b.clone()
-    PooledCKA().update(a, b)
-    assert torch.equal(a, before[0]) and torch.equal(b, before[1])
+def test_every_layer():
+    layers, others = zip(*(related(30, 8, width, seed=width) for width in (4, 12)))
+    assert layer_cka(layers, others).tolist() == [linear_cka(*pair).item() for pair in zip(layers, others)]
+    with pytest.raises(ValueError, match="CKA of 2 layers to 1, another depth"):
+        layer_cka(layers, others[:1])
 
 
 def test_equation_10_over_mean_frames():
@@ -122,16 +98,9 @@ def test_equation_10_over_mean_frames():
 @pytest.mark.parametrize("constant", [torch.full((20, 6), 0.1), torch.zeros(20, 6)])
 def test_constant_representations_are_defined(constant):
     varying = frames(20, 4)
-    for form in (linear_cka, gram_cka, feature_cka, pooled_in_two):
+    for form in (linear_cka, gram_cka, feature_cka):
         assert form(constant, varying) == form(varying, constant) == 0
         assert form(constant, constant[:, :3] * 3) == 1
-
-
-def pooled_in_two(a, b):
-    pooled = PooledCKA()
-    pooled.update(a[:7], b[:7])
-    pooled.update(a[7:], b[7:])
-    return pooled.value()
 
 
 def test_a_single_frame_is_constant():
@@ -142,7 +111,7 @@ def test_a_single_frame_is_constant():
 def test_divergence_is_loud(bad):
     a, b = related(20, 4, 4)
     b[3, 2] = bad
-    for form in (linear_cka, gram_cka, feature_cka, pooled_in_two):
+    for form in (linear_cka, gram_cka, feature_cka):
         with pytest.raises(ValueError, match="diverged"):
             form(a, b)
 
@@ -151,5 +120,3 @@ def test_divergence_is_loud(bad):
 def test_other_frames_are_refused(a, b):
     with pytest.raises(ValueError, match="same frames"):
         linear_cka(torch.zeros(a), torch.zeros(b))
-    with pytest.raises(ValueError, match="no frame"):
-        PooledCKA().value()

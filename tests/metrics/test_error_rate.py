@@ -9,7 +9,7 @@ import pytest
 from espnet_llmasr.metrics.error_rate import (
     PARTS,
     Counts,
-    SetScore,
+    SetCounts,
     TokenLines,
     align,
     check_ids,
@@ -177,7 +177,7 @@ def test_sets_add_up():
     both_letters = both_letters + score(*MIXED[1:])
     assert both.counts.tolist() == score(*MIXED).counts.tolist() and both.ids == ["u0", "u0", "u1"]
     assert both_letters.total("letters") == score(*MIXED).total("letters")
-    assert (SetScore() + score(*MIXED)).total() == score(*MIXED).total()
+    assert (SetCounts() + score(*MIXED)).total() == score(*MIXED).total()
 
 
 def test_empty_set_and_fallbacks():

@@ -1,15 +1,9 @@
 """Copies of the mini recipe: as it lies in the repository, and with everything run (by a stand-in for Python)."""
 
-import importlib.util
 import shutil
-from pathlib import Path
 
 import pytest
-
-_spec = importlib.util.spec_from_file_location("recipe", Path(__file__).with_name("recipe.py"))
-_module = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(_module)
-Recipe = _module.Recipe
+from recipe import Recipe
 
 
 @pytest.fixture

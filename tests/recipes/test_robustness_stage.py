@@ -22,12 +22,12 @@ def test_the_suite_is_transcribed_without_and_with_the_guard(made):
     assert "--guard_dir exp/joint_sft/robustness/flag/nonspeech" in table
     assert "--redecode_dir exp/joint_sft/robustness/redecode/nonspeech" in table
     (comparison,) = made.calls("compare")
-    assert "--hyp exp/joint_sft/robustness/redecode --hyp_other exp/joint_sft/decode test_zh" in comparison
+    assert "--hyp_dir exp/joint_sft/robustness/redecode --other_hyp_dir exp/joint_sft/decode test_zh" in comparison
     page = (made.dir / "ROBUSTNESS.md").read_text()
     assert page == (
         "# Robustness of joint_sft/latest.pth\n\n## Clips without speech\n\nu1 x\n"
         "\n## The guard on replaced audio\n\nu1 x\n"
-        "\n## What is in doubt decoded again\n\nu1 x\n"
+        "\n## Doubtful transcripts decoded again\n\nu1 x\n"
     )
     assert f"Robustness: {made.dir / 'ROBUSTNESS.md'}" in output
 

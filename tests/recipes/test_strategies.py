@@ -55,7 +55,7 @@ def test_joint_only_starts_from_the_llm_and_is_decoded_without_a_pretrained_enco
     assert code == 0, output
     (joint,) = recipe.calls("joint_sft ")[:1]
     assert value_of(joint, "--init_param") == "exp/llm/llm.pth::llm"
-    assert not recipe.calls("phone_inference") and not recipe.calls("swap_table")
+    assert not recipe.calls("phoneme_ctc_inference") and not recipe.calls("swap_table")
 
 
 def test_the_ctc_head_of_joint_only_starts_from_nothing_pretrained(recipe):
@@ -70,7 +70,7 @@ def test_characters_are_another_experiment(recipe):
     assert code == 0, output
     assert {value_of(line, "--unit") for line in recipe.calls("format_data")} == {"char"}
     assert {value_of(line, "--output_dir").split("/")[0] for line in recipe.calls("_train ")} == {"exp_char"}
-    assert "dump_char/train/wav.scp" in recipe.calls("phone_train")[0]
+    assert "dump_char/train/wav.scp" in recipe.calls("phoneme_ctc_train")[0]
 
 
 def test_without_joint_sft_the_model_of_ia_sft_is_decoded_and_its_encoder_gets_the_head(recipe):
@@ -85,7 +85,7 @@ def test_ia_sft_after_the_pretraining_follows_a_plan(recipe):
     code, output = recipe.run("--ia_sft_epochs", 30, "--stop_stage", 8)
     assert code == 0, output
     assert "side by side" not in output and value_of(recipe.calls(".watch ")[0], "--replay") == "true"
-    (plan,), (training,) = recipe.calls("plan_ia_sft"), recipe.calls("exp/ia_sft ")
+    (plan,), (training,) = recipe.calls("make_swap_schedule"), recipe.calls("exp/ia_sft ")
     assert value_of(plan, "--epochs") == "30"
     assert value_of(training, "--swap_schedule") == value_of(plan, "--schedule") == "exp/ia_sft_swaps.jsonl"
     assert value_of(training, "--max_epoch") == "30" and value_of(training, "--final_epochs") == "none"
@@ -109,7 +109,8 @@ def test_the_last_training_gets_what_is_left_of_the_budget(recipe, strategy, sta
     (plan,) = recipe.calls("bin.flops ")
     words = shlex.split(plan)
     assert (words[words.index("--spent") + 1 :] if spent else []) == spent and ("--spent" in words) == bool(spent)
-    assert value_of(plan, "--budget") == "3e14" and value_of(plan, "--plan") == f"conf/{stage}.yaml"
+    assert value_of(plan, "--budget") == "3e14"
+    assert f"--plan conf/training.yaml conf/encoder.yaml conf/{stage}.yaml " in plan
     assert (" --options=--max_frames 1000 " in plan) == (stage == "joint_sft")
     training = next(line for line in recipe.calls("_train ") if f"/{stage} " in line)
     assert training.endswith(
@@ -133,7 +134,7 @@ def test_a_schedule_of_the_user_is_followed_and_stays(recipe):
     schedule = "earlier/ia_sft/swaps.jsonl"
     code, output = recipe.run("--ia_sft_epochs", 30, "--stop_stage", 8, "--swap_schedule", schedule)
     assert code == 0, output
-    assert not recipe.calls("plan_ia_sft") and (recipe.dir / schedule).read_text() == "precious"
+    assert not recipe.calls("make_swap_schedule") and (recipe.dir / schedule).read_text() == "precious"
     assert value_of(recipe.calls("exp/ia_sft ")[0], "--swap_schedule") == schedule
 
 
@@ -195,3 +196,24 @@ def test_a_strategy_leaves_the_pages_of_the_normal_run_alone_and_links_the_pretr
     assert pages == {name: (made.dir / name).read_text() for name in pages}
     assert all((made.dir / "exp_no_ia_sft" / name).is_file() for name in pages)
     assert (made.dir / "exp_no_ia_sft/pretrain").resolve() == (made.dir / "exp/pretrain").resolve()
+
+
+def test_a_new_strategy_is_a_new_entry(recipe):
+    """No alignment to newer encoders, characters, and the LLM untouched by joint training: nobody's strategy, but runnable."""
+    conf, strategies = recipe.dir / "conf", (recipe.dir / "conf/strategies.yaml").read_text()
+    shutil.copytree(conf.resolve(), recipe.dir / "own_conf")
+    conf.unlink()
+    (recipe.dir / "own_conf").rename(conf)
+    entry = "mine: {trainings: [pretrain, align, joint_sft], unit: char, expdir: models}"
+    (conf / "strategies.yaml").write_text(f"{strategies}\n{entry}\n")
+    options = "--strategy mine --stop_stage 12 --skip_stages 10 --guard off --flops_budget 3e14"
+    code, output = recipe.run(*options.split())
+    assert code == 0, output
+    trained = [TRAININGS.search(line)[1] for line in recipe.calls("_train ")]
+    assert trained == ["models/pretrain", "models/align", "models/joint_sft"] and "side by side" not in output
+    assert "--replay" not in recipe.calls(".watch ")[0]
+    assert value_of(recipe.calls("models/joint_sft ")[0], "--init_param") == "models/align/latest.pth"
+    assert "--spent models/pretrain models/align" in recipe.calls("bin.flops ")[0]
+    assert {value_of(line, "--unit") for line in recipe.calls("format_data")} == {"char"}
+    assert all("models/joint_sft/latest.pth" in line for line in recipe.calls("llm_asr_inference"))
+    assert output.rstrip().endswith(f"Results: {recipe.dir / 'models/RESULTS.md'}")

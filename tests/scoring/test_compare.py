@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from espnet_llmasr.bin import compare
-from espnet_llmasr.bin.compare import round_up, sentence, system_names
 from espnet_llmasr.metrics.significance import Comparison
+from espnet_llmasr.scoring.compare import round_up, sentence, system_names
 
 
 def write(path, lines):
@@ -31,7 +31,7 @@ def root(tmp_path):
 
 
 def run(root, *options, route="none"):
-    folders = ["--ref", root / "ref", "--hyp", root / "new/dec", "--hyp_other", root / "old/dec"]
+    folders = ["--ref_dir", root / "ref", "--hyp_dir", root / "new/dec", "--other_hyp_dir", root / "old/dec"]
     compare.main([*map(str, folders), "--route", route, *map(str, options)])
 
 
@@ -74,7 +74,7 @@ def test_relative_difference_is_that_of_the_errors_of_the_other(root, capsys):
 
 
 def test_exchanged_systems_give_the_same_sentence(root, capsys):
-    run(root, "mixed", "--hyp", root / "old/dec", "--hyp_other", root / "new/dec")
+    run(root, "mixed", "--hyp_dir", root / "old/dec", "--other_hyp_dir", root / "new/dec")
     out = capsys.readouterr().out.splitlines()
     assert out[0].startswith("- mixed: new is better than old by 15.00 points (") and out[0].endswith("; 14 would do.")
     assert cells(out[4])[3:5] == ["15.00", "0.00"] and cells(out[4])[5].startswith("-15.00 (-")
@@ -106,7 +106,16 @@ def test_page(root, monkeypatch, capsys):
 def test_single_folders(tmp_path, capsys):
     for folder, text in (("ref", "a b"), ("x", "a c"), ("y", "a b")):
         write(tmp_path / folder / "text", [f"{number} {text}" for number in range(9)])
-    folders = ["--ref", tmp_path / "ref", "--hyp", tmp_path / "x", "--hyp_other", tmp_path / "y", "--route", "none"]
+    folders = [
+        "--ref_dir",
+        tmp_path / "ref",
+        "--hyp_dir",
+        tmp_path / "x",
+        "--other_hyp_dir",
+        tmp_path / "y",
+        "--route",
+        "none",
+    ]
     compare.main(list(map(str, folders)))
     assert capsys.readouterr().out.startswith("- ref: y is better than x by 50.00 points (")
 
@@ -122,7 +131,16 @@ def test_single_folders(tmp_path, capsys):
 )
 def test_bad_input_is_one_line_and_writes_nothing(root, command, file, lines, message):
     write(root / file, lines)
-    options = ["--ref", root / "ref", "--hyp", root / "new/dec", "--hyp_other", root / "old/dec", "--route", "none"]
+    options = [
+        "--ref_dir",
+        root / "ref",
+        "--hyp_dir",
+        root / "new/dec",
+        "--other_hyp_dir",
+        root / "old/dec",
+        "--route",
+        "none",
+    ]
     done = command(compare, *options, "--out", root / "out.json", "--page", root / "out.html")
     assert done.code == 1 and message in done.err and done.err.count("\n") == 1
     assert done.err.count(message) == 1 and not list(root.glob("out.*"))
@@ -130,16 +148,16 @@ def test_bad_input_is_one_line_and_writes_nothing(root, command, file, lines, me
 
 def test_bad_folders(root, command):
     def fails(**changes):
-        folders = {"ref": root / "ref", "hyp": root / "new/dec", "hyp_other": root / "old/dec", **changes}
+        folders = {"ref_dir": root / "ref", "hyp_dir": root / "new/dec", "other_hyp_dir": root / "old/dec", **changes}
         done = command(compare, *[x for name, path in folders.items() for x in (f"--{name}", path)], "--route", "none")
         assert done.code == 1 and done.err.count("\n") == 1
         return done.err
 
-    assert "give the folders of two systems" in fails(hyp_other=root / "new/../new/dec")
-    assert "nosuch" in fails(hyp_other=root / "nosuch")
+    assert "give the folders of two systems" in fails(other_hyp_dir=root / "new/../new/dec")
+    assert "nosuch" in fails(other_hyp_dir=root / "nosuch")
     write(root / "third/apart/text", ["a b"])
     write(root / "ref/apart/text", ["a b"])
-    assert "none in common" in fails(hyp_other=root / "third")
+    assert "none in common" in fails(other_hyp_dir=root / "third")
 
 
 @pytest.mark.parametrize(
@@ -191,7 +209,7 @@ def test_sets_that_are_not_everywhere_are_named(root, capsys):
     [
         (["--out", "x", "--page", "x"], "x is the file of another result"),
         (["--out", "ref/mixed/text"], "text has the name of an input"),
-        (["--hyp", "ref"], "is the file of the references: a set compared with itself has no errors"),
+        (["--hyp_dir", "ref"], "is the file of the references: a set compared with itself has no errors"),
         (["../ref/mixed"], "a set is a folder below"),
     ],
 )

@@ -25,7 +25,7 @@ def write(path, lines):
 
 
 def run(root, *options, routes="none"):
-    score.main(["--ref", str(root / "dump"), "--hyp", str(root / "dec"), "--routes", routes, *options])
+    score.main(["--ref_dir", str(root / "dump"), "--hyp_dir", str(root / "dec"), "--routes", routes, *options])
 
 
 def rows(path):
@@ -49,7 +49,7 @@ def table(text, heading):
 def fake_routes(monkeypatch, **normalizers):
     made = {"none": Route("none", "1", lambda text, lang: text)}
     made |= {name: Route(name, "7, lib 2.0", normalize) for name, normalize in normalizers.items()}
-    monkeypatch.setattr(score, "make_route", made.__getitem__)
+    monkeypatch.setattr("espnet_llmasr.scoring.score.make_route", made.__getitem__)
 
 
 def test_error_table_with_the_sum_of_both_sets(dirs, capsys):
@@ -115,7 +115,7 @@ def test_sets_of_both_folders_and_those_of_one_side(dirs, capsys, caplog):
 
 
 def test_a_text_in_the_folder_itself(dirs):
-    run_in = ["--ref", str(dirs / "dump/test"), "--hyp", str(dirs / "dec/test"), "--routes", "none"]
+    run_in = ["--ref_dir", str(dirs / "dump/test"), "--hyp_dir", str(dirs / "dec/test"), "--routes", "none"]
     score.main(run_in)
     assert list(figures(dirs, "test/scores.json")["sets"]) == ["test"]
     assert len(rows(dirs / "dec/test/alignments.jsonl")) == 3 and (dirs / "dec/test/worst.html").exists()
@@ -200,7 +200,7 @@ def test_nothing_but_non_speech(dirs, capsys):
 
 def test_missing_as_empty_is_shown(dirs, capsys):
     write(dirs / "dec/test/text", ["a 今天 meeting", "c 你好"])
-    run(dirs, "zh", "test", "--missing_as_empty", "true")
+    run(dirs, "zh", "test", "--missing_as_empty")
     found = table(capsys.readouterr().out, "Error rates, route none (1)")
     assert [found["test"][column] for column in (4, 6, 7)] == ["5/0/2/0", "1", "1"] and found["all"][7] == "1"
     assert figures(dirs)["sets"]["test"]["missing_counted_as_empty"] == ["b"]

@@ -22,7 +22,7 @@ def write(path, lines, encoding="utf-8"):
 def error_of(dirs, capsys, *options, routes="none"):
     """What is printed; nothing may have changed."""
     before = {path: path.read_bytes() for path in dirs.rglob("*") if path.is_file()}
-    argv = ["--ref", str(dirs / "dump"), "--hyp", str(dirs / "dec"), "--routes", routes, *options]
+    argv = ["--ref_dir", str(dirs / "dump"), "--hyp_dir", str(dirs / "dec"), "--routes", routes, *options]
     with pytest.raises(SystemExit) as stopped:
         run_command(lambda: score.main(argv))
     printed = capsys.readouterr()
@@ -34,7 +34,7 @@ def error_of(dirs, capsys, *options, routes="none"):
 @pytest.mark.parametrize(
     "hypotheses, message",
     [
-        (["a 今天", "b x"], "dec/two/text: 1 references have no hypothesis (c) (--missing_as_empty true counts"),
+        (["a 今天", "b x"], "dec/two/text: 1 references have no hypothesis (c) (--missing_as_empty counts"),
         (["a x", "b x", "c x", "d x", "e x"], "dec/two/text: 2 hypotheses have no reference (d, e)\n"),
         ([], "3 references have no hypothesis (a, b, c)"),
         (["a x", "b x", "b y", "c x", "c y", "c z"], "dec/two/text: ids must be unique, but 2 (b, c) occur more"),
@@ -47,7 +47,7 @@ def test_hypotheses_that_do_not_fit(dirs, capsys, hypotheses, message):
 
 def test_an_unknown_utterance_is_refused_with_missing_as_empty_too(dirs, capsys):
     write(dirs / "dec/two/text", ["x x"])
-    error = error_of(dirs, capsys, "--missing_as_empty", "true")
+    error = error_of(dirs, capsys, "--missing_as_empty")
     assert error == "dec/two/text: 1 hypotheses have no reference (x)\n"
 
 
@@ -77,7 +77,7 @@ def test_wrong_encodings(dirs, capsys, content, message):
 
 def test_a_byte_order_mark_and_windows_line_ends_are_no_mistake(dirs):
     (dirs / "dec/two/text").write_bytes("\ufeffa 今天\r\nb hello\r\n\r\nc 你好\r\n".encode("utf-8"))
-    score.main(["--ref", str(dirs / "dump"), "--hyp", str(dirs / "dec"), "--routes", "none", "two"])
+    score.main(["--ref_dir", str(dirs / "dump"), "--hyp_dir", str(dirs / "dec"), "--routes", "none", "two"])
 
 
 def test_no_references(dirs, capsys):
@@ -131,11 +131,11 @@ def test_no_common_set_no_folder_and_the_same_folder(dirs, capsys):
     (dirs / "dec/two").rename(dirs / "dec/twee")
     error = error_of(dirs, capsys)
     assert "no set is in both folders: dump has 2 (one, two), dec has 2 (een, twee); expected <set>/text" in error
-    error = error_of(dirs, capsys, "--hyp", str(dirs / "dec/een"))
+    error = error_of(dirs, capsys, "--hyp_dir", str(dirs / "dec/een"))
     assert "dump has 2 (one, two), dec/een has none; expected" in error
-    assert "dec/text does not exist" in error_of(dirs, capsys, "--ref", str(dirs / "dump/one"))
-    assert "no folder nosuch" in error_of(dirs, capsys, "--hyp", str(dirs / "nosuch"))
-    assert "are both dump: a set compared with itself" in error_of(dirs, capsys, "--hyp", str(dirs / "dump"))
+    assert "dec/text does not exist" in error_of(dirs, capsys, "--ref_dir", str(dirs / "dump/one"))
+    assert "no folder nosuch" in error_of(dirs, capsys, "--hyp_dir", str(dirs / "nosuch"))
+    assert "are both dump: a set compared with itself" in error_of(dirs, capsys, "--hyp_dir", str(dirs / "dump"))
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,6 @@ def test_no_common_set_no_folder_and_the_same_folder(dirs, capsys):
         (["--routes", "none,papers"], "unknown normaliser route 'papers'"),
         (["--routes", ","], "no route is named"),
         (["--beam", "3"], "--beam"),
-        (["--missing_as_empty", "yes"], "invalid choice: 'yes'"),
     ],
 )
 def test_wrong_options(dirs, capsys, options, message):

@@ -28,9 +28,9 @@ def test_the_context_holds_the_text_with_each_token_one_to_three_times(task):
     for _ in range(20):
         ids, labels = task.example()
         target, place = labels[labels != IGNORE_ID].tolist()[:-1], task.prompt.ids.index(-1)
-        heard = ids[place : len(ids) - len(target) - 1 - (len(task.prompt.ids) - place - 1)].tolist()
-        assert len(target) <= len(heard) <= 3 * len(target)
-        assert [t for n, t in enumerate(heard) if n == 0 or t != heard[n - 1]] == [
+        repeated = ids[place : len(ids) - len(target) - 1 - (len(task.prompt.ids) - place - 1)].tolist()
+        assert len(target) <= len(repeated) <= 3 * len(target)
+        assert [t for n, t in enumerate(repeated) if n == 0 or t != repeated[n - 1]] == [
             t for n, t in enumerate(target) if n == 0 or t != target[n - 1]
         ]
 

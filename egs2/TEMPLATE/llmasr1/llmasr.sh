@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# shellcheck disable=SC1091,SC2034,SC2086,SC2154  # options are found by name; $python, *_cmd, *_args are lists of words
+# shellcheck disable=SC2034  # some options are found by their names only
 # From a corpus to scored transcripts: phoneme CTC pretraining, alignment, IA-SFT with encoder swaps, joint SFT.
 # Run from a recipe's folder (egs2/<recipe>/llmasr1); run.sh there holds the recipe's options.
 set -eo pipefail
@@ -36,12 +36,16 @@ stats_utts=100000       # utterances for the feature statistics
 dumpdir=                # checked data (empty: dump; dump_char for the strategy char)
 expdir=                 # models and logs (empty: exp; exp_<strategy> for another strategy than ia_sft)
 # Strategy
-strategy=ia_sft         # ia_sft, no_swap, no_ia_sft, no_joint, char, joint_only or efin (README, Strategies)
+strategy=ia_sft         # an entry of conf/strategies.yaml (README, Strategies)
 base_exp=               # whose stats, llm and pretrain are taken (empty: of exp; strategies ia_sft, char: of <expdir>)
 ia_sft_epochs=          # epochs of stage 8, which then follows the pretraining, on swaps planned from its stored epochs
 flops_budget=           # of all trainings together, such as 3e14; the last one gets as many epochs as fit
 seed=                   # of all trainings (empty: as in their configurations)
-# Models: a configuration for each stage, and options that override it, for example --align_args "--max_epoch 5"
+# Models: a configuration for each stage, and options that override it, for example --align_args "--max_epoch 5"; words
+# with blanks stand in quotes: --align_args "--system 'You write what is spoken.'". Options given again are appended to
+# those of run.sh; options of run.sh for a stage count only with its configuration there, not with another --align_conf.
+training_conf=conf/training.yaml  # what all trainings share; a key of a stage's own configuration replaces it
+encoder_conf=conf/encoder.yaml    # the encoder of all trainings
 llm=                    # hub name or directory of a chat LLM; empty: as llm_conf says
 llm_conf=conf/llm.yaml
 pretrain_conf=conf/pretrain.yaml
@@ -78,15 +82,26 @@ log_link=               # for internal use: makes this a link to the log of the 
 . ./cmd.sh
 . ./db.sh
 . utils/launch.sh
-. utils/decode.sh
 . utils/strategy.sh
-. utils/observe.sh
+. utils/evaluate.sh
 set -u
 
+wanted() {  # STAGE: it is in the range and not left out
+    [ "$1" -ge "$stage" ] && [ "$1" -le "$stop_stage" ] && [[ " $skip_stages " != *" $1 "* ]]
+}
+
+at_stage() {  # STAGE SENTENCE
+    wanted "$1" || return 1
+    log "Stage $1: $2"
+    inputs=() job="stage $1" length=''
+}
+
 train() {  # NAME COMMAND LABELS [OPTION]...: trains with <NAME>_conf and <NAME>_args in <expdir>/<NAME>
-    local dir command=$2 labels=$3 conf=$1_conf args=$1_args split data options=()
+    local dir command=$2 labels=$3 conf=$1_conf args=$1_args split data last_words options=()
     dir=$(dir_of "$1")
     shift 3
+    need_conf training_conf
+    need_conf encoder_conf
     need_conf "$conf"
     for split in train valid; do
         data=${split}_set
@@ -102,10 +117,13 @@ train() {  # NAME COMMAND LABELS [OPTION]...: trains with <NAME>_conf and <NAME>
         options+=("--${split}_shape_file" "$data/utt2num_frames")
     done
     need "$base_exp/stats/feats_stats.npz" 3
+    words_of "$args"
+    read -ra last_words <<<"$length"
     launch "$cuda_cmd --gpu $ngpu" "$dir/finished" "$dir/train.log" \
-        $train_python -m "espnet_llmasr.bin.$command" --config "${!conf}" --output_dir "$dir" --resume true \
-        $device_options --frontend_conf "fs=$fs" --normalize_conf "stats_file=$base_exp/stats/feats_stats.npz" \
-        "${options[@]}" "$@" ${seed:+--seed "$seed"} ${!args} $length
+        "${train_python[@]}" -m "espnet_llmasr.bin.$command" --base_config "$training_conf" "$encoder_conf" \
+        --config "${!conf}" --output_dir "$dir" --resume true \
+        "${device_options[@]}" --frontend_conf "fs=$fs" --normalize_conf "stats_file=$base_exp/stats/feats_stats.npz" \
+        "${options[@]}" "$@" ${seed:+--seed "$seed"} "${words[@]}" "${last_words[@]}"
 }
 
 train_llm() {  # NAME [OPTION]...
@@ -114,20 +132,37 @@ train_llm() {  # NAME [OPTION]...
         --llm_tokenizer "$base_exp/llm/tokenizer.json" "${@:2}"
 }
 
-repeat() {  # FILE: the option that repeats the swaps recorded there, if that is asked for
+repeat_swaps() {  # FILE: with --swap_schedule, sets `repeated` to the option that repeats the swaps recorded in FILE
+    repeated=()
     [ -n "$swap_schedule" ] || return 0
     [ -e "$1" ] || die "no file $1: --swap_schedule takes exp/ia_sft/swaps.jsonl with exp/align/swaps.jsonl beside"
-    echo "--swap_schedule $1"
+    repeated=(--swap_schedule "$1")
 }
 
-beside() {  # NAME FIRST LAST: adds a job for those of these stages that are wanted
-    local number first='' last link=$expdir/$1.log
+need_encoder() {  # one that is published, or a watcher or a pretraining from which one may still come
+    if compgen -G "$encoder_dir/encoder.*.pth" >/dev/null; then return; fi
+    if wanted 6; then
+        [ "$beside" = false ] || ! wanted 8 || [ -n "$swap_schedule" ] || need_pretraining_to_come
+        return
+    fi
+    if wanted 5 || [ -e "$base_exp/pretrain/config.yaml" ]; then [ -e "$base_exp/pretrain/finished" ] || return 0; fi
+    die "no encoder in $encoder_dir: run stages 5 and 6 first, or together with this one (--stage 5 --stop_stage 8)"
+}
+
+need_pretraining_to_come() {  # a watcher that begins after it sees the last encoder only
+    [ -e "$encoder_dir/cka.jsonl" ] || [ ! -e "$base_exp/pretrain/finished" ] ||
+        die "$base_exp/pretrain has ended unwatched, IA-SFT beside it would get the last encoder and no swaps: give" \
+            "--ia_sft_epochs N if its epochs are stored (keep_nbest_models), another --base_exp, or --strategy no_swap"
+}
+
+add_job() {  # NAME FIRST LAST: adds a job for those of these stages that are wanted
+    local number first='' last='' link=$expdir/$1.log
     for ((number = $2; number <= $3; number++)); do
         if wanted "$number"; then first=${first:-$number} last=$number; fi
     done
     [ -n "$first" ] || return 0
     rm -f "$link"
-    jobs+=(--job "$1" "$link" "$(printf '%q ' "$0" ${given[@]+"${given[@]}"} --stage "$first" --stop_stage "$last" \
+    jobs+=(--job "$1" "$link" "$(printf '%q ' "$0" "${given[@]}" --stage "$first" --stop_stage "$last" \
         --nthreads "$parallel_nthreads" --log_link "$link")")
 }
 
@@ -143,53 +178,64 @@ done
 [ "$stage" -ge 1 ] && [ "$stage" -le "$stop_stage" ] && [ "$stop_stage" -le 14 ] ||
     die "--stage $stage --stop_stage $stop_stage is no range, allowed is 1 <= stage <= stop_stage <= 14"
 
-jobs=() length=''
+for option in local_data_opts pretrain_args watch_args align_args ia_sft_args joint_sft_args ctc_head_args decode_args \
+    benchmark_args; do
+    words_of "$option"  # a quote that is not closed ends the run here
+done
+
+jobs=() length=''  # length: options that replace a training's number of epochs
 export OMP_NUM_THREADS=$nthreads
 tokens=$dumpdir/phones.txt
 encoder_dir=${encoder_dir:-$expdir/encoders}
 decode_dir=$expdir/$inference_exp/decode phone_dir=$base_exp/pretrain/decode
 witness=(--ctc_train_config "$expdir/ctc_head/config.yaml" --ctc_model_file "$expdir/ctc_head/latest.pth")
-train_python=$python device_options="--ngpu $ngpu"
+robust_dir=$expdir/$inference_exp/robustness
+train_python=("$python") device_options=(--ngpu "$ngpu") train_device=cpu
+[ "$ngpu" = 0 ] || train_device=cuda
 if [ "$ngpu" -gt 1 ]; then  # one process a GPU; each sees one
-    train_python="$python -m torch.distributed.run --standalone --nproc_per_node $ngpu"
-    device_options="--ngpu 1 --multiprocessing_distributed false"
+    train_python+=(-m torch.distributed.run --standalone --nproc_per_node "$ngpu")
+    device_options=(--ngpu 1 --multiprocessing_distributed false)
 fi
 inference_cmd=$decode_cmd device=cpu
 if [ "$gpu_inference" = true ]; then inference_cmd="$cuda_cmd --gpu 1" device=cuda; fi
 
 if at_stage 1 "Data: make data/{$train_set,$valid_set,$cka_set} and the test sets ${test_sets:-of local/data.sh}"; then
-    python=$python supervise local/data.sh $local_data_opts
+    words_of local_data_opts
+    python=$python supervise local/data.sh "${words[@]}"
 fi
 if [ -z "${test_sets// /}" ]; then
     need_file data/test_sets "run stage 1 first, or name folders in data with --test_sets"
     test_sets=$(xargs <data/test_sets)
 fi
+read -ra tests <<<"$test_sets"
 
 if at_stage 2 "Check the audio ($audio_check), make the labels (unit: $unit)"; then
     need "data/$train_set/text" 1
-    for set in $(printf '%s\n' $train_set $valid_set $cka_set $test_sets | awk '!seen[$0]++'); do
+    need_conf encoder_conf
+    mapfile -t sets < <(printf '%s\n' "$train_set" "$valid_set" "$cka_set" "${tests[@]}" | awk '!seen[$0]++')
+    for set in "${sets[@]}"; do
         need "data/$set/wav.scp" 1
         need "data/$set/text" 1
-        kind=--test
-        [[ " $train_set $valid_set $cka_set " != *" $set "* ]] || kind=
+        is_test=--test  # a test set keeps all its utterances
+        [[ " $train_set $valid_set $cka_set " != *" $set "* ]] || is_test=
         launch "$train_cmd" "$dumpdir/$set/wav.scp" "$dumpdir/log/$set.log" \
-            $python -m espnet_llmasr.bin.format_data --data "data/$set" --out "$dumpdir/$set" --tokens "$tokens" \
+            "$python" -m espnet_llmasr.bin.format_data --data "data/$set" --out "$dumpdir/$set" --tokens "$tokens" \
             --unit "$unit" --inventory "$inventory" --token_text "data/$train_set/text" --fs "$fs" \
-            --audio_check "$audio_check" \
-            --min_duration "$min_duration" --max_duration "$max_duration" $kind --nj "$nj"
+            --audio_check "$audio_check" --encoder_config "$encoder_conf" \
+            --min_duration "$min_duration" --max_duration "$max_duration" ${is_test:+"$is_test"} --nj "$nj"
         grep -hE 'WARNING|kept' "$dumpdir/log/$set.log" | cut -d ' ' -f 3- || true
     done
     if [ "$num_splits" -gt 1 ]; then
         need "$dumpdir/$train_set/utt2num_frames" 2
         launch "$train_cmd" "$dumpdir/$train_set/splits$num_splits/stats.json" "$dumpdir/log/splits.log" \
-            $python -m espnet_llmasr.bin.split_data --data_dir "$dumpdir/$train_set" --num_splits "$num_splits"
+            "$python" -m espnet_llmasr.bin.split_data --data_dir "$dumpdir/$train_set" --num_splits "$num_splits"
     fi
 fi
 
 if at_stage 3 "Statistics of the features of $train_set"; then
     need "$dumpdir/$train_set/wav.scp" 2
     launch "$train_cmd" "$base_exp/stats/feats_stats.npz" "$base_exp/stats/stats.log" \
-        $python -m espnet_llmasr.bin.compute_stats --data_dir "$dumpdir/$train_set" \
+        "$python" -m espnet_llmasr.bin.compute_stats --data_dir "$dumpdir/$train_set" \
         --output "$base_exp/stats/feats_stats.npz" --fs "$fs" --max_utterances "$stats_utts"
 fi
 
@@ -197,20 +243,20 @@ if at_stage 4 "Prepare the LLM ${llm:-of $llm_conf}"; then
     need_conf llm_conf
     need "$dumpdir/$train_set/text" 2
     launch "$train_cmd --num-threads $nthreads" "$base_exp/llm/llm.pth" "$base_exp/llm/prepare.log" \
-        $python -m espnet_llmasr.bin.prepare_llm --config "$llm_conf" --output_dir "$base_exp/llm" \
+        "$python" -m espnet_llmasr.bin.prepare_llm --config "$llm_conf" --output_dir "$base_exp/llm" \
         --text "$dumpdir/$train_set/text" ${llm:+--llm "$llm"}
 fi
 
 if [ -z "$log_link" ] && { wanted 7 || wanted 8; }; then need_encoder; fi
-if [ -z "$log_link" ] && [ "$beside" = true ]; then  # pretraining | watcher | alignment, IA-SFT: this script again, for each
-    beside pretraining 5 5
-    beside watcher 6 6
-    beside fine_tuning 7 8
-    if [ ${#jobs[@]} -gt 4 ]; then
+if [ -z "$log_link" ] && [ "$beside" = true ]; then  # this script again for each of three jobs
+    add_job pretraining 5 5
+    add_job watcher 6 6
+    add_job fine_tuning 7 8
+    if [ ${#jobs[@]} -gt 4 ]; then  # more than one job
         log "Stages 5, 6 and 7-8 run side by side, as far as they are wanted; their logs: $expdir/*.log"
         mkdir -p "$expdir"
         ! wanted 5 || mkdir -p "$base_exp/pretrain"
-        supervise $python -m espnet_llmasr.bin.run_parallel "${jobs[@]}"
+        supervise "$python" -m espnet_llmasr.bin.run_parallel "${jobs[@]}"
         skip_stages+=" 5 6 7 8"
     fi
 fi
@@ -219,7 +265,7 @@ if at_stage 5 "Pretrain the encoder with CR-CTC on ${unit}s"; then
     need "$tokens" 2
     [ -e "$base_exp/pretrain/latest.pth" ] || [ ! -e "$encoder_dir/cka.jsonl" ] ||
         die "$encoder_dir is from another pretraining: remove it, or choose another --encoder_dir"
-    train pretrain phone_train phones --token_list "$tokens"
+    train pretrain phoneme_ctc_train phones --token_list "$tokens"
 fi
 
 if at_stage 6 "Watch the pretraining: publish an encoder when its CKA to the last one falls below the threshold"; then
@@ -227,24 +273,26 @@ if at_stage 6 "Watch the pretraining: publish an encoder when its CKA to the las
     need "$dumpdir/$cka_set/wav.scp" 2
     [ -d "$base_exp/pretrain" ] || need "$base_exp/pretrain/config.yaml" 5
     if [ "$beside" = true ]; then inputs+=("$base_exp/pretrain/finished"); else need "$base_exp/pretrain/finished" 5; fi
+    words_of watch_args
     launch "$train_cmd" "$encoder_dir/final" "$encoder_dir/watch.log" \
-        $python -m espnet_llmasr.bin.watch --config "$watch_conf" --pretrain_dir "$base_exp/pretrain" $replay \
-        --data_dir "$dumpdir/$cka_set" --encoder_dir "$encoder_dir" $watch_args
+        "$python" -m espnet_llmasr.bin.watch --config "$watch_conf" --pretrain_dir "$base_exp/pretrain" \
+        --data_dir "$dumpdir/$cka_set" --encoder_dir "$encoder_dir" ${replay:+--replay true} \
+        "${words[@]}"
 fi
 
 if at_stage 7 "Align: train the adaptor on the first published encoder"; then
-    repeated=$(repeat "$(dirname "$(dirname "$swap_schedule")")/align/swaps.jsonl")
+    repeat_swaps "$(dirname "$(dirname "$swap_schedule")")/align/swaps.jsonl"
     inputs+=("$(compgen -G "$encoder_dir/encoder.*.pth" | LC_ALL=C sort | head -n 1 || true)")
-    train_llm align --init_param "$base_exp/llm/llm.pth::llm" --encoder_dir "$encoder_dir" $repeated
+    train_llm align --init_param "$base_exp/llm/llm.pth::llm" --encoder_dir "$encoder_dir" "${repeated[@]}"
 fi
 
 if at_stage 8 "IA-SFT: train adaptor and LLM while newer encoders are swapped in"; then
     need "$expdir/align/latest.pth" 7
     length=$(length_of ia_sft)
     plan_ia_sft "$length"
-    repeated=$(repeat "$swap_schedule")
+    repeat_swaps "$swap_schedule"
     inputs+=("$encoder_dir/final")
-    train_llm ia_sft --init_param "$expdir/align/latest.pth" --encoder_dir "$encoder_dir" $repeated
+    train_llm ia_sft --init_param "$expdir/align/latest.pth" --encoder_dir "$encoder_dir" "${repeated[@]}"
 fi
 
 if at_stage 9 "Joint SFT: train encoder, adaptor and LLM, starting from $joint_from"; then
@@ -258,42 +306,75 @@ if at_stage 10 "Fit the CTC head to the encoder of $last, calibrate the guard"; 
     need "$tokens" 2
     need "$expdir/$last/latest.pth" "$last_stage"
     heads=()
-    if [ "$strategy" != joint_only ]; then
+    if [ "$pretrains" = true ]; then
         need "$base_exp/pretrain/latest.pth" 5
         heads=("$base_exp/pretrain/latest.pth:ctc_head:ctc_head")
     fi
-    train ctc_head phone_train phones --token_list "$tokens" --freeze_param encoder --init_param \
-        "$expdir/$last/latest.pth:encoder:encoder" ${heads[@]+"${heads[@]}"}
+    train ctc_head phoneme_ctc_train phones --token_list "$tokens" --freeze_param encoder --init_param \
+        "$expdir/$last/latest.pth:encoder:encoder" "${heads[@]}"
     need "$expdir/ctc_head/latest.pth" 10
     launch "$cuda_cmd --gpu $((ngpu > 0))" "$expdir/ctc_head/guard.json" "$expdir/ctc_head/guard.log" \
-        $python -m espnet_llmasr.bin.calibrate_guard "${witness[@]}" --data_dir "$dumpdir/$valid_set" \
-        --device "$([ "$ngpu" = 0 ] && echo cpu || echo cuda)"
+        "$python" -m espnet_llmasr.bin.calibrate_guard "${witness[@]}" --data_dir "$dumpdir/$valid_set" \
+        --device "$train_device"
     grep -h flagged "$expdir/ctc_head/guard.log" | cut -d ' ' -f 4- || true
 fi
 
 if at_stage 11 "Decode $test_sets with $inference_exp/$inference_model, ${unit}s with the pretrained encoder"; then
     need_model
-    [ "$strategy" = joint_only ] || need "$base_exp/pretrain/latest.pth" 5
-    for set in $test_sets; do
+    [ "$pretrains" = false ] || need "$base_exp/pretrain/latest.pth" 5
+    for set in "${tests[@]}"; do
         need "$dumpdir/$set/wav.scp" 2
         transcribe "$dumpdir/$set" "$decode_dir/$set"
-        [ "$strategy" != joint_only ] || continue
-        dir=$phone_dir/$set
-        launch "$inference_cmd" "$dir/phones" "$dir/phones.log" \
-            $python -m espnet_llmasr.bin.phoneme_ctc_inference --ctc_train_config "$base_exp/pretrain/config.yaml" \
-            --ctc_model_file "$base_exp/pretrain/latest.pth" --data_dir "$dumpdir/$set" --output_dir "$dir" \
-            --device "$device"
+        if [ "$pretrains" = true ]; then transcribe_phones "$dumpdir/$set" "$phone_dir/$set"; fi
     done
 fi
 
 if at_stage 12 "Score: error rates under every normaliser route, hallucination, the worst utterances"; then
-    . utils/score.sh
+    need_transcripts
+    if [ "$pretrains" = true ]; then
+        for set in "${tests[@]}"; do need "$phone_dir/$set/phones" 11; done
+    fi
+    score_all
+    results_page >"$results"
+    cat "$results"
+    show_example "${tests[-1]}"
+    printf '\nWorst utterances: %s\nResults: %s\n' "$decode_dir/worst.html" "$(realpath "$results")"
 fi
 
 if at_stage 13 "Robustness: $nonspeech_clips clips without speech and replaced audio, with and without the guard"; then
-    . utils/robustness.sh
+    need "$expdir/ctc_head/guard.json" 10
+    need_transcripts  # a missing one is named before hours of decoding
+    if [ "$nonspeech_clips" -gt 0 ]; then
+        inputs=()
+        transcribe_nonspeech
+    fi
+    inputs=()
+    need "$expdir/ctc_head/guard.json" 10
+    need_model
+    need_transcripts
+    launch "$inference_cmd" "$robust_dir/replaced.md" "$robust_dir/replaced.log" \
+        "$python" -m espnet_llmasr.bin.measure_guard "${witness[@]}" --ref_dir "$dumpdir" --hyp_dir "$decode_dir" \
+        --out "$robust_dir/replaced" --device "$device" "${tests[@]}"
+    for set in "${tests[@]}"; do
+        need "$dumpdir/$set/wav.scp" 2
+        transcribe "$dumpdir/$set" "$robust_dir/redecode/$set" --guard redecode
+    done
+    robustness_page >"$robust_dir/page.md"
+    page=$(dirname "$results")/ROBUSTNESS.md
+    mv "$robust_dir/page.md" "$page"
+    cat "$page"
+    printf '\nRobustness: %s\n' "$(realpath "$page")"
+    [ "$nonspeech_clips" = 0 ] || printf 'Transcripts of the clips: %s\n' "$robust_dir/off/worst.html"
 fi
 
 if at_stage 14 "Observe: NSE, PAI, CSAI and CKA of all stored encoders, figures, one page"; then
-    observe
+    need "$expdir/$last/latest.pth" "$last_stage"
+    make_targets "$valid_set"
+    if [ "$base_exp" != "$expdir" ] && [ "$pretrains" = true ]; then
+        ln -sfnr "$base_exp/pretrain" "$expdir/pretrain"  # its page shows the pretraining that it shares
+    fi
+    "$python" -m espnet_llmasr.bin.measure_encoders --exp "$expdir" --data_dir "$dumpdir/$valid_set" \
+        --targets "$targets" --num_utterances 1000 --out "$expdir/observe" --label "$strategy"
+    "$python" -m espnet_llmasr.bin.report --expdir "$expdir" --out "$expdir/report.html"
+    printf '\nFigures: %s\nReport: %s\n' "$(realpath -m "$expdir/observe")" "$(realpath -m "$expdir/report.html")"
 fi

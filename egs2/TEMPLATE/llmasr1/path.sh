@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Sourced: where the commands are. In an ESPnet checkout its Python and launchers are taken, elsewhere our own.
+# Sourced: where the commands are. In an ESPnet checkout its Python and launchers are taken, elsewhere $VENV or .venv.
 export LC_ALL=C.UTF-8 PYTHONIOENCODING=UTF-8
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 export PATH=$PWD/utils:$PATH
@@ -8,8 +8,8 @@ if [ -f ../../../tools/activate_python.sh ]; then
     # shellcheck disable=SC1091
     . ../../../tools/activate_python.sh
     export PATH=$PWD/../../../tools/kaldi/egs/wsj/s5/utils:$PATH
-elif [ -d ../../../.venv/bin ]; then
-    PATH=$(cd ../../../.venv/bin && pwd):$PATH
+elif [ -d "${VENV:-../../../.venv}/bin" ]; then
+    PATH=$(cd "${VENV:-../../../.venv}/bin" && pwd):$PATH
 fi
 if [ -d ../../../espnet_llmasr ] && ! python3 -c 'import espnet_llmasr' 2>/dev/null; then  # not installed
     PYTHONPATH=$(cd ../../.. && pwd)${PYTHONPATH:+:$PYTHONPATH}

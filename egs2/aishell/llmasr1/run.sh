@@ -14,4 +14,4 @@ exec ./llmasr.sh \
     --ia_sft_args "$short --scheduler_conf total_steps=80000" \
     --joint_sft_args "$short --scheduler_conf total_steps=40000" \
     --ctc_head_args "--num_iters_per_epoch 320 --scheduler_conf total_steps=400 --scheduler_conf warmup_steps=40" \
-    "$@"
+    -- "$@"

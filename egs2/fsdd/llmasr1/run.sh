@@ -14,4 +14,4 @@ exec ./llmasr.sh \
     --pretrain_args "--max_epoch 30 --scheduler_conf total_steps=3000 --model_conf cr_warmup_batches=1000" \
     --watch_args "--start_step 700" \
     --joint_sft_args "--max_epoch 14 --scheduler_conf total_steps=1400" \
-    "$@"
+    -- "$@"

@@ -14,4 +14,4 @@ exec ./llmasr.sh \
     --ia_sft_args "$short --scheduler_conf total_steps=200000" \
     --joint_sft_args "$short --scheduler_conf total_steps=100000" \
     --ctc_head_args "--num_iters_per_epoch 800 --scheduler_conf total_steps=1000 --scheduler_conf warmup_steps=100" \
-    "$@"
+    -- "$@"

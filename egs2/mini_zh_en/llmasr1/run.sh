@@ -11,4 +11,4 @@ exec ./llmasr.sh \
     --max_duration 8 \
     --nthreads 2 \
     --inference_nj 2 \
-    "$@"
+    -- "$@"

@@ -12,4 +12,4 @@ exec ./llmasr.sh \
     --gpu_inference true \
     --inference_nj 8 \
     --benchmark_conf conf/benchmark.yaml \
-    "$@"
+    -- "$@"

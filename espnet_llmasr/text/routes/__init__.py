@@ -1,24 +1,25 @@
-"""Normaliser routes: what is done to a reference and to its hypothesis, alike, before errors are counted.
+"""Normaliser routes: how a reference and its hypothesis are rewritten, alike, before errors are counted.
 
-A route is named and versioned, since an error rate means nothing without it. After every route come the same tokens
-(`text.normalize.score_tokens`: lower case, no punctuation, a Han character or a word each).
+Every route has a name and a version, since an error rate means nothing without them. After every route the text is
+split into the same tokens (`text.normalize.score_tokens`: lower case, no punctuation, a Han character or a word each).
 
-    none      nothing else
-    paper     WeTextProcessing as shipped: numbers written out, filler words and erhua dropped, simplified characters
-    sure      Mandarin numbers as digits (WeTextProcessing's inverse normalisation), as SURE-EVAL's Mandarin CER
-    speechio  as the SpeechIO leaderboard: numbers written out, fillers and erhua dropped
-    whisper   OpenAI's normalisers of the Whisper paper: English contractions, spelling and numbers; symbols elsewhere
+A route is one file of this folder. It holds `DESCRIPTION` (one line), `PACKAGES` (what pip must install) and
+`make() -> Route`; commands, messages and the table of docs/scoring.md find it by its file name.
 """
 
 import re
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from types import ModuleType
 from typing import Callable, List, Tuple
 
 from espnet_llmasr.text.normalize import HAN, score_tokens
 
-ROUTES = ("none", "paper", "sure", "speechio", "whisper")
+ROUTES = tuple(sorted(path.stem for path in Path(__file__).parent.glob("[a-z]*.py")))
+MAIN_ROUTE = "paper"
+"""The default: published rates (Table 1 of arXiv 2604.08003, NIM4-ASR) are under it, and "300" equals 三百."""
 _HAS_HAN = re.compile(f"[{HAN}]").search
 _HAS_WORD = re.compile(r"[^\W_]").search
 
@@ -38,21 +39,28 @@ class Route:
         return f"{self.name} ({self.version})"
 
 
+def route_module(name: str) -> ModuleType:
+    """The file of a route.
+
+    Raises:
+        ValueError: there is no such route.
+    """
+    if name not in ROUTES:
+        raise ValueError(f"unknown normaliser route '{name}': choose of {', '.join(ROUTES)}")
+    return import_module(f"espnet_llmasr.text.routes.{name}")
+
+
 def make_route(name: str) -> Route:
-    """The route of that name; each is a module `text.routes.<name>` with a function `make() -> Route`.
+    """The route of that name.
 
     Raises:
         ValueError: unknown name, or a library that the route needs is not installed.
     """
-    if name not in ROUTES:
-        raise ValueError(f"unknown normaliser route '{name}': choose of {', '.join(ROUTES)}")
-    if name == "none":
-        return Route("none", "1", lambda text, lang: text)
-    return import_module(f"espnet_llmasr.text.routes.{name}").make()
+    return route_module(name).make()
 
 
 def installed(package: str, route: str) -> str:
-    """Version of a library behind a route.
+    """Version of a library that a route needs.
 
     Raises:
         ValueError: it is not installed.
@@ -61,8 +69,8 @@ def installed(package: str, route: str) -> str:
         return version(package)
     except PackageNotFoundError as error:
         raise ValueError(
-            f"the route '{route}' needs {package}, which is not installed: pip install WeTextProcessing "
-            "whisper-normalizer (all routes), or take the route none, which needs neither"
+            f"the route '{route}' needs {package}, which is not installed: pip install "
+            f"{' '.join(route_module(route).PACKAGES)}, or choose --routes none"
         ) from error
 
 

@@ -23,6 +23,8 @@ from espnet_llmasr.text import wetext
 from espnet_llmasr.text.normalize import HAN
 from espnet_llmasr.text.routes import Route, installed
 
+DESCRIPTION = "WeTextProcessing as shipped: numbers as words, no filler words, no erhua, simplified characters"
+PACKAGES = ("WeTextProcessing",)
 OUR_VERSION = "1"
 
 MARKS = r"',?!;:()\"\u2013\u2014\u201c\u201d\u2026\-"  # characters of a class

@@ -25,6 +25,8 @@ from espnet_llmasr.text.normalize import score_tokens, to_half_width
 from espnet_llmasr.text.routes import Route, installed
 from espnet_llmasr.text.routes.whisper import MEMO
 
+DESCRIPTION = "as the SpeechIO leaderboard: numbers as words, no fillers, no erhua; Mandarin lines by letter"
+PACKAGES = ("WeTextProcessing", "whisper-normalizer")
 OUR_VERSION = "1"
 INTERJECTIONS = frozenset("ach ah eee eh er ew ha hee hm hmm hmmm huh hum mm mmm oh oof uh uhh um".split())
 # Words that keep their 儿, from textnorm_zh.py; in the order of their code points.
@@ -68,9 +70,7 @@ _DECIMALS = re.compile("point(?: (?:oh|zero|one|two|three|four|five|six|seven|ei
 
 def make() -> Route:
     """Raises ValueError if WeTextProcessing or whisper-normalizer is not installed."""
-    libraries = ", ".join(
-        f"{name} {installed(name, 'speechio')}" for name in ("WeTextProcessing", "whisper-normalizer")
-    )
+    libraries = ", ".join(f"{name} {installed(name, 'speechio')}" for name in PACKAGES)
     english = _english_normalizer()
 
     def normalize(text: str, lang: str) -> str:

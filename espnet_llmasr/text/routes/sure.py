@@ -26,6 +26,8 @@ from espnet_llmasr.text import wetext
 from espnet_llmasr.text.normalize import HAN
 from espnet_llmasr.text.routes import Route, installed
 
+DESCRIPTION = "WeTextProcessing's inverse normalisation: Mandarin numbers as digits, as in SURE-EVAL's Mandarin CER"
+PACKAGES = ("WeTextProcessing",)
 OUR_VERSION = "1"
 
 _WORDS = {"%": " percent ", "$": " dollar ", "€": " euro ", "+": "正", "-": "负"}

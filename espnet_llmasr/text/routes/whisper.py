@@ -21,8 +21,9 @@ from typing import Callable
 from espnet_llmasr.text.normalize import to_half_width
 from espnet_llmasr.text.routes import Route, installed
 
+DESCRIPTION = "OpenAI's normalisers of the Whisper paper: English contractions, spelling, numbers; symbols elsewhere"
+PACKAGES = ("whisper-normalizer",)
 OUR_VERSION = "1"
-PACKAGE = "whisper-normalizer"
 MEMO = 1 << 16
 _MOST_DIGITS = 4000  # Python reads no longer integer, and the normaliser asserts that it did
 _LONG_NUMBER = re.compile(rf"\d{{{_MOST_DIGITS}}}(?=\d)")
@@ -41,13 +42,13 @@ _NAMES = {
 
 def make() -> Route:
     """Raises ValueError if whisper-normalizer is not installed."""
-    library = installed(PACKAGE, "whisper")
+    library = installed(PACKAGES[0], "whisper")
     english, other = english_normalizer(), import_module("whisper_normalizer.basic").BasicTextNormalizer()
 
     def normalize(text: str, lang: str) -> str:
         return english(text) if lang == "en" else other(to_half_width(text))
 
-    return Route("whisper", f"{OUR_VERSION}, {PACKAGE} {library}", normalize)
+    return Route("whisper", f"{OUR_VERSION}, {PACKAGES[0]} {library}", normalize)
 
 
 @lru_cache(None)

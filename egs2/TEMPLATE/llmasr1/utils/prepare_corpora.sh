@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# shellcheck disable=SC1091,SC2034,SC2086,SC2154  # options are found by name; *_cmd and options are lists of words
-# Stage 1 of a recipe whose corpora stand in local/corpora.yaml: says what is here and what is missing, prepares every part
-# in parallel jobs, keeps all test sets out of the training data, and makes data/{train,valid,cka} and a folder for each
-# test set, named in data/test_sets. What is done is not done again.
+# shellcheck source-path=SCRIPTDIR/..
+# Stage 1 of a recipe whose corpora are named in local/corpora.yaml: lists the present and the missing ones, prepares
+# every part in parallel jobs, keeps all test sets out of the training data, and makes data/{train,valid,cka} and a folder
+# for each test set, named in data/test_sets. Finished parts are skipped.
 set -euo pipefail
 
 # Options (of local/data.sh; from run.sh give them as --local_data_opts "--nj 32")
@@ -30,7 +30,7 @@ names() {  # LIST: the prepared parts of a list
 dirs() { names "$1" | sed "s:^:$parts/:"; }
 
 combine() {  # OUT [OPTION]... DIR...
-    launch "$train_cmd" "$1/text" "$logs/$(tr / _ <<<"$1").log" $python "$local/combine_data.py" "$@"
+    launch "$train_cmd" "$1/text" "$logs/$(tr / _ <<<"$1").log" "$python" "$local/combine_data.py" "$@"
 }
 
 for option in nj valid_utts cka_utts; do
@@ -41,14 +41,15 @@ done
 [[ $exclude_text =~ ^(true|false)$ ]] || die "--exclude_text is '$exclude_text', allowed are true and false"
 
 mkdir -p data
-$python "$local/plan_corpora.py" "$mixture" --jobs data/jobs.tsv
+"$python" "$local/plan_corpora.py" "$mixture" --jobs data/jobs.tsv
 
 while IFS=$'\t' read -r _ name corpus part src options <&3; do
     inputs=()
     need_file "$src" "correct db.sh"
+    read -ra words <<<"$options"
     launch "$train_cmd JOB=1:$nj" "$parts/.$name/$nj" "$logs/$name.JOB.log" \
-        $python "$local/prepare.py" "$corpus" "$src" "$part" "$parts/.$name/JOB" \
-        --prefix "$corpus" --text_style "$text_style" --shard "JOB/$nj" $options
+        "$python" "$local/prepare.py" "$corpus" "$src" "$part" "$parts/.$name/JOB" \
+        --prefix "$corpus" --text_style "$text_style" --shard "JOB/$nj" "${words[@]}"
     inputs=("$parts/.$name/$nj/stats.json")
     mapfile -t shards < <(seq -f "$parts/.$name/%.0f" "$nj")
     combine "$parts/$name" "${shards[@]}"
@@ -57,14 +58,15 @@ done 3<data/jobs.tsv
 mapfile -t train < <(dirs train)
 mapfile -t valid < <(dirs valid)
 mapfile -t tests < <(dirs test)
+mapfile -t test_sets < <(names test)
 held_out=("${train[@]}")  # validates where no development set is here
 [ ${#valid[@]} = 0 ] || held_out=("${valid[@]}")
-inputs=("${train[@]/%//stats.json}" ${valid[@]+"${valid[@]/%//stats.json}"} "${tests[@]/%//stats.json}")
+inputs=("${train[@]/%//stats.json}" "${valid[@]/%//stats.json}" "${tests[@]/%//stats.json}")
 strict=()
 [ "$exclude_text" = false ] || strict=(--exclude_text)
 launch "$train_cmd JOB=1:$nj" "data/overlap/$nj" "$logs/overlap.JOB.log" \
-    $python "$local/check_overlap.py" --train "${train[@]}" ${valid[@]+"${valid[@]}"} --test "${tests[@]}" \
-    --audio "$fingerprints" ${strict[@]+"${strict[@]}"} --shard "JOB/$nj" --out data/overlap/JOB
+    "$python" "$local/check_overlap.py" --train "${train[@]}" "${valid[@]}" --test "${tests[@]}" \
+    --audio "$fingerprints" "${strict[@]}" --shard "JOB/$nj" --out data/overlap/JOB
 mapfile -t shards < <(seq -f "data/overlap/%.0f/exclude.txt" "$nj")  # an earlier run may have had more
 LC_ALL=C sort -u "${shards[@]}" >data/exclude.txt
 log "$(wc -l <data/exclude.txt) utterances that are also in a test set are left out, see data/overlap/*/overlaps.tsv"
@@ -74,12 +76,12 @@ combine data/valid --utts "$valid_utts" --exclude data/exclude.txt "${held_out[@
 cut -d ' ' -f 1 data/valid/text | LC_ALL=C sort -u - data/exclude.txt >data/not_to_train.txt
 combine data/train --exclude data/not_to_train.txt "${train[@]}"
 combine data/cka --utts "$cka_utts" data/valid
-for name in $(names test); do
+for name in "${test_sets[@]}"; do
     inputs=("$parts/$name/stats.json")
     combine "data/$name" "$parts/$name"
 done
-for set in train valid cka $(names test); do
-    $python "$local/check_data.py" "data/$set"
+for set in train valid cka "${test_sets[@]}"; do
+    "$python" "$local/check_data.py" "data/$set"
 done
 names test >data/test_sets.new
 mv data/test_sets.new data/test_sets

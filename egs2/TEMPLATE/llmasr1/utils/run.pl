@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs a command on this machine, once or for each JOB of a range, with the calling convention of Kaldi's launchers
-# (so that queue.pl, slurm.pl and ssh.pl can take its place; it bears their ending but is bash):
+# Runs a command on this machine, once or for each JOB of a range. A bash script in spite of its name: cmd.sh names the
+# launchers of Kaldi (run.pl, queue.pl, slurm.pl, ssh.pl), and an ESPnet checkout has Kaldi's own run.pl first in PATH.
 #   run.pl [--max-jobs-run n] [--gpu n] [--mem size] [--num-threads n] [JOB=1:n] LOG COMMAND...
 set -u
 max_jobs=1000 name='' first=1 last=1

@@ -1,13 +1,12 @@
-"""A made-up experiment for the report, small files written by hand, and a reader of the page."""
+"""A made-up experiment for the report: small files written by hand; and a reader of the page."""
 
 import json
-from datetime import timedelta
 from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
+import pytest
 import soundfile
-import torch
 import yaml
 
 from espnet_llmasr.bin import score
@@ -61,7 +60,11 @@ OBSERVATION = {
 }
 NONSPEECH = "| kind | clips | chars/min |\n| --- | ---: | ---: |\n| hum \\| buzz | 150 | 1665 ! |\n\nNobody speaks.\n"
 REPLACED = "300 utterances\n\n| what is flagged | threshold 0.0589 |\n| --- | --- |\n| false alarms | 4.7 (2.8-7.7) |\n"
-REDECODED = "\n## What is in doubt decoded again\n\n- one: redecode is better.\n"
+REDECODED = "- one: redecode is better.\n"
+SWAPS_MD = (
+    "| pretraining step | used in |\n| --- | --- |\n| 8 | IA-SFT from epoch 2 |\n\nEncoder swaps during IA-SFT: 1\n"
+)
+BENCHMARK = "## Table 1: CER\n\n|  | Ours |\n| --- | ---: |\n| **Mandarin** |  |\n| AISHELL-1 test | 4.56 |\n"
 
 
 def make(root: Path) -> Path:
@@ -70,8 +73,7 @@ def make(root: Path) -> Path:
     training(exp, "pretrain", RESULTS, accum_grad=2, token_list=["<blank>", "<unk>", "a", "b"])
     (exp / "pretrain/flops.jsonl").write_text("".join(flops_line(epoch, 2**40) for epoch in (1, 2, 3)))
     training(exp, "align", RESUMED, encoder_dir="exp/encoders", max_epoch=2)
-    checkpoint(exp / "align/checkpoint.pth")
-    training(exp, "ia_sft", RESULTS, max_epoch=200)
+    training(exp, "ia_sft", RESULTS, finished=False, max_epoch=200)
     training(exp, "joint_sft", "", finished=False)
     lines(exp / "encoders/cka.jsonl", CHECKS)
     (exp / "encoders/watch.yaml").write_text("threshold: 0.975\n")
@@ -84,7 +86,9 @@ def make(root: Path) -> Path:
     robust.mkdir()
     (robust / "nonspeech.md").write_text(NONSPEECH)
     (robust / "replaced.md").write_text(REPLACED)
-    (exp.parent / "ROBUSTNESS.md").write_text(f"# Robustness\n\n{REPLACED}{REDECODED}")
+    (robust / "redecode.md").write_text(REDECODED)
+    (exp / "joint_sft/decode/swaps.md").write_text(SWAPS_MD)
+    (exp / "joint_sft/decode/benchmark.md").write_text(BENCHMARK)
     return exp
 
 
@@ -104,16 +108,6 @@ def training(exp: Path, name: str, log: str, finished=True, **config) -> None:
     (folder / "train.log").write_text(log)
     if finished:
         (folder / "finished").write_text('{"max_epoch": 3}\n')
-
-
-def checkpoint(path: Path, epochs: int = 2) -> None:
-    """The reporter's state as ESPnet saves it, beside a weight."""
-    train = lambda number: {  # noqa: E731
-        **{"loss": np.float64(1.25 / number), "lr": np.float32(0.5), "time": timedelta(seconds=90)},
-        "total_count": 10 * number,
-    }
-    stats = {number: {"train": train(number), "valid": {"loss": 1.0625}} for number in range(1, epochs + 1)}
-    torch.save({"model": {"w": torch.zeros(3)}, "reporter": {"stats": stats, "epoch": epochs}}, path)
 
 
 def flops_line(epoch: int, flops: int) -> str:
@@ -139,7 +133,7 @@ def decode(exp: Path) -> None:
     (exp.parent / "audio/u2.wav").unlink()
     table(hyp / "one/confidence", {"u1": 0.9, "u2": 0.125, "u3": 0.01, "u4": 1.0})
     table(hyp / "one/flagged", {"u2": "unsupported", "u1": "loop"})
-    score.main(["--ref", str(ref), "--hyp", str(hyp), "--routes", "none", "one", "two"])
+    score.main(["--ref_dir", str(ref), "--hyp_dir", str(hyp), "--routes", "none", "one", "two"])
 
 
 def table(path: Path, rows) -> None:
@@ -186,3 +180,15 @@ class Page(HTMLParser):
 
     def attributes(self, tag):
         return [has for name, has in self.elements if name == tag]
+
+
+@pytest.fixture(scope="session")
+def exp(tmp_path_factory):
+    """The experiment, not to be changed."""
+    return make(tmp_path_factory.mktemp("report"))
+
+
+@pytest.fixture(scope="session")
+def parse():
+    """HTML -> Page."""
+    return Page

@@ -1,0 +1,60 @@
+"""What differs between the two supported ESPnets: 202511 (Python 3.11) and 202611 (Python 3.12 and 3.13).
+
+- checkpoint.pth: the reporter's state has numpy numbers and timedeltas with 202511, which 202611 refuses to load. It
+  has floats and {"__timedelta_seconds__": seconds} with 202611, which 202511 would keep as they are.
+- The package `espnet`: ESPnet1 with 202511, the table of espnet.load() with 202611.
+"""
+
+import struct
+from datetime import timedelta
+from pickle import UnpicklingError
+from typing import Any
+
+import espnet
+import numpy as np
+import torch
+
+from espnet_llmasr.files import PathLike
+
+SECONDS = "__timedelta_seconds__"
+# Besides plain numbers a reporter's state of 202511 holds only these; nothing here can run code.
+REPORTER_TYPES = [
+    timedelta,
+    np.dtype,
+    np.float64(0).__reduce__()[0],
+    *{type(np.dtype(kind)) for kind in ("f4", "f8", "i4", "i8")},
+]
+
+
+def load_checkpoint(path: PathLike, **options) -> dict:
+    """The states in a checkpoint.pth of either ESPnet; the reporter's numbers come as floats, ints and timedeltas.
+
+    Args:
+        options: of torch.load, such as map_location.
+
+    Raises:
+        ValueError: the file is broken, is not a checkpoint.pth, or holds objects other than tensors and numbers.
+    """
+    try:
+        with torch.serialization.safe_globals(REPORTER_TYPES):
+            states = torch.load(path, weights_only=True, **options)
+        reporter = states["reporter"]
+        stats = {
+            epoch: {part: {name: plain(value) for name, value in values.items()} for part, values in parts.items()}
+            for epoch, parts in reporter["stats"].items()
+        }
+    except (RuntimeError, EOFError, UnpicklingError, LookupError, TypeError, AttributeError, struct.error) as error:
+        raise ValueError(f"{path} is broken or is no training's checkpoint ({type(error).__name__})") from error
+    return {**states, "reporter": {**reporter, "stats": stats}}
+
+
+def plain(value: Any) -> Any:
+    """A reporter's value as both ESPnets take it: numpy numbers and 202611's seconds are replaced."""
+    if isinstance(value, dict):
+        return timedelta(seconds=value[SECONDS])
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def add_loadable_task(name: str, module: str, class_name: str) -> None:
+    """espnet.load(tag, task=name) builds `module`.`class_name`; 202511 has no espnet.load(), there it does nothing."""
+    getattr(espnet, "TASKS", {})[name] = (module, class_name)

@@ -1,0 +1,93 @@
+"""Transcripts of clips without speech, counted by kind of clip, without and with the guard."""
+
+from pathlib import Path
+from typing import Dict, List, NamedTuple, Optional
+
+from espnet_llmasr.files import read_scp
+from espnet_llmasr.metrics.hallucination import ALARM_CHARS_PER_MINUTE, DESCRIPTIONS, CharsPerMinute
+from espnet_llmasr.metrics.hallucination import chars_per_minute, judge
+from espnet_llmasr.scoring.markdown import markdown, pace_cell, share_cell
+from espnet_llmasr.scoring.sidecar import read_sidecar
+from espnet_llmasr.scoring.test_sets import check_set, refuse
+from espnet_llmasr.text.normalize import score_tokens
+from espnet_llmasr.text.routes import make_route
+
+COLUMNS = ("non-empty % (95 %)", "loops % (95 %)", "chars/min (95 %)")
+FOOTNOTE = (
+    "Nobody says anything in these clips, so every word is made up. Loops: {loop} Chars/min: characters without blanks "
+    "a minute of audio; ! marks more than {alarm}, an alarm in other test suites. Guard: flagged ones count as none. "
+    "Redecode: what is in doubt is decoded again, and all count, flagged or not. Route {route}. Intervals "
+    "of shares are Wilson's, of chars/min from bootstrap samples of the clips.\n"
+)
+
+
+class Decoding(NamedTuple):
+    """id -> transcript and id -> duration of every clip."""
+
+    texts: Dict[str, str]
+    seconds: Dict[str, float]
+
+
+class ClipCounts(NamedTuple):
+    """Transcripts of some clips."""
+
+    clips: int
+    non_empty: int
+    loops: int
+    pace: CharsPerMinute
+
+
+def count_clips(texts: Dict[str, str], seconds: Dict[str, float]) -> ClipCounts:
+    """id -> transcript and id -> duration of the same clips."""
+    return ClipCounts(
+        clips=len(texts),
+        non_empty=sum(map(bool, texts.values())),
+        loops=sum("loop" in judge([], score_tokens(text)) for text in texts.values()),
+        pace=chars_per_minute([len("".join(text.split())) for text in texts.values()], [seconds[uid] for uid in texts]),
+    )
+
+
+def read_decoding(data_dir: Path, hyp_dir: Path, discard_flagged: bool) -> Decoding:
+    """The transcripts of a decoding of the suite; with `discard_flagged` those that the guard flagged become empty.
+
+    Raises:
+        ValueError: all problems of the tables, or references that are not empty.
+    """
+    problems: List[str] = []
+    test_set = check_set(data_dir, hyp_dir, ".", problems)
+    sidecar = read_sidecar(data_dir, hyp_dir, test_set, problems)
+    refuse(problems)
+    if len(test_set.non_speech) < len(test_set.references) or sidecar.seconds is None:
+        raise ValueError(
+            f"{data_dir} is no suite of bin.make_nonspeech: empty references and utt2num_frames are expected"
+        )
+    flagged = (sidecar.flagged or {}) if discard_flagged else {}
+    texts = {uid: "" if uid in flagged else text for uid, text in test_set.hypotheses.items()}
+    return Decoding(texts, sidecar.seconds)
+
+
+def cells(counts: ClipCounts) -> List[str]:
+    """In the order of COLUMNS."""
+    alarm = " !" if counts.pace.rate > ALARM_CHARS_PER_MINUTE else ""
+    shares = [share_cell(hits, counts.clips) for hits in (counts.non_empty, counts.loops)]
+    return [*shares, pace_cell(counts.pace, 0) + alarm]
+
+
+def table(kind_of: Dict[str, str], decodings: Dict[str, Decoding]) -> str:
+    """`kind_of`: id -> kind of clip. `decodings`: words before the names of its columns -> decoding."""
+    rows = [["kind", "clips", *(f"{mode}{name}" for mode in decodings for name in COLUMNS)]]
+    for kind in [*sorted(set(kind_of.values())), "all"]:
+        ids = [uid for uid, clip_kind in kind_of.items() if kind in (clip_kind, "all")]
+        counts = [count_clips({uid: texts[uid] for uid in ids}, seconds) for texts, seconds in decodings.values()]
+        rows.append([kind, str(len(ids)), *(cell for of_decoding in counts for cell in cells(of_decoding))])
+    return markdown(rows)
+
+
+def nonspeech_page(
+    data_dir: Path, hyp_dir: Path, guard_dir: Optional[Path] = None, redecode_dir: Optional[Path] = None
+) -> str:
+    """The table with its footnote, in Markdown; the options are those of bin.nonspeech_table."""
+    folders = {"": hyp_dir, "guard: ": guard_dir, "redecode: ": redecode_dir}
+    decodings = {mode: read_decoding(data_dir, path, mode == "guard: ") for mode, path in folders.items() if path}
+    footnote = FOOTNOTE.format(loop=DESCRIPTIONS["loop"], alarm=ALARM_CHARS_PER_MINUTE, route=make_route("none"))
+    return f"{table(read_scp(data_dir / 'utt2spk'), decodings)}\n{footnote}"
