@@ -29,8 +29,7 @@ def get_parser() -> Parser:
     add("--fs", type=at_least(MIN_FS), default=16000, help="sample rate in Hz; others are converted on reading")
     checks = "decode: compressed and float audio as a whole; header: headers only; utt2dur: trust that, open nothing"
     add("--audio_check", choices=AUDIO_CHECKS, default="decode", help=checks)
-    encoder = "YAML file with encoder and encoder_conf (default: FireRedASR's Conformer)"
-    add("--encoder_config", type=Path, help=encoder)
+    add("--encoder_config", type=Path, help="YAML file with encoder and encoder_conf; else FireRedASR's Conformer")
     add("--min_duration", type=float, default=0.1, help="in seconds")
     add("--max_duration", type=float, default=30.0, help="in seconds")
     add("--nj", type=at_least(1), default=1, help="processes")

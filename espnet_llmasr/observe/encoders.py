@@ -52,7 +52,7 @@ def find_encoder(spec: str) -> Source:
     if any(folder.glob("encoder.*.pth")) or (folder / "reference.pth").is_file():
         return Source(CheckpointEncoder, folder, (_config_of_store(folder), _published(folder, weights)))
     raise ValueError(
-        f"{folder} holds no encoder: expected config.yaml (phone_train, llm_asr_train or ESPnet's asr_train), "
+        f"{folder} holds no encoder: expected config.yaml (phoneme_ctc_train, llm_asr_train or ESPnet's asr_train), "
         "encoder.<step>.pth of an encoder store, or config.json of a Hugging Face speech model"
     )
 
@@ -80,7 +80,7 @@ def _opener_for(config: Path) -> Callable[..., SpeechEncoder]:
         return CheckpointEncoder
     if STOCK_KEYS <= keys:
         return ESPnetEncoder
-    raise ValueError(f"{config} is of another task: expected that of phone_train, llm_asr_train or ESPnet's asr_train")
+    raise ValueError(f"{config} is of another task: expected that of phoneme_ctc_train, llm_asr_train or ESPnet's asr_train")
 
 
 def _weights_in(folder: Path, weights: Optional[str]) -> Path:

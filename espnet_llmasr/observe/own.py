@@ -18,7 +18,7 @@ from espnet_llmasr.tasks.speech_task import SpeechTask
 
 
 class CheckpointEncoder:
-    """The encoder, and the adaptor if there is one, of phone_train, llm_asr_train or an encoder store.
+    """The encoder, and the adaptor if there is one, of phoneme_ctc_train, llm_asr_train or an encoder store.
 
     Args:
         config: config.yaml of the training (of the pretraining, for a published encoder).

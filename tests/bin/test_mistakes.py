@@ -6,7 +6,7 @@ import signal
 
 import pytest
 from espnet_llmasr.bin import compute_stats, format_data, llm_asr_inference, llm_asr_train, prepare_llm
-from espnet_llmasr.bin import phoneme_ctc_train as phone_train
+from espnet_llmasr.bin import phoneme_ctc_train
 
 
 def last_line(done):
@@ -31,7 +31,7 @@ def last_line(done):
 )
 def test_options_of_a_training(command, phone_options, changes, message, monkeypatch, tmp_path):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    assert message in last_line(command(phone_train, *phone_options(tmp_path / "out", **changes)))
+    assert message in last_line(command(phoneme_ctc_train, *phone_options(tmp_path / "out", **changes)))
 
 
 def test_options_of_the_adaptor(command, llm_options, tmp_path):
@@ -41,7 +41,7 @@ def test_options_of_the_adaptor(command, llm_options, tmp_path):
 
 def test_a_configuration_that_is_no_yaml(command, tmp_path):
     (tmp_path / "conf.yaml").write_text("max_epoch: [1\n")
-    assert "conf.yaml" in last_line(command(phone_train, "--config", tmp_path / "conf.yaml"))
+    assert "conf.yaml" in last_line(command(phoneme_ctc_train, "--config", tmp_path / "conf.yaml"))
 
 
 @pytest.mark.parametrize(

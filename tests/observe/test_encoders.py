@@ -126,7 +126,7 @@ def test_what_is_no_encoder(own, tiny_llm, tmp_path, stock):
     (tmp_path / "broken" / "latest.pth").write_bytes(b"torn")
     for spec, message in (
         (tmp_path / "absent", "no encoder at .*absent"),
-        (tmp_path, "is of another task: expected that of phone_train"),
+        (tmp_path, "is of another task: expected that of phoneme_ctc_train"),
         (exp, "holds no encoder: expected config.yaml"),
         (tiny_llm, "holds no speech encoder that can be opened"),
         (f"{exp}/joint_sft:9epoch.pth", "has no 9epoch.pth: append one of its weights, :1epoch.pth :latest.pth"),
