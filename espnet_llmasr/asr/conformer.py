@@ -13,7 +13,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from espnet_llmasr.asr.depthwise_conv import DepthwiseConv1d
 from espnet_llmasr.asr.encoder import Encoder
 from espnet_llmasr.asr.modules import valid_frames
 from espnet_llmasr.audio import Windows
@@ -130,7 +129,9 @@ class Convolution(nn.Module):
         super().__init__()
         self.pre_layer_norm = nn.LayerNorm(size)
         self.pointwise_conv1 = nn.Conv1d(size, 4 * size, 1, bias=False)
-        self.depthwise_conv = DepthwiseConv1d(2 * size, kernel_size)
+        self.depthwise_conv = nn.Conv1d(
+            2 * size, 2 * size, kernel_size, padding=kernel_size // 2, groups=2 * size, bias=False
+        )
         self.batch_norm = nn.LayerNorm(2 * size)
         self.pointwise_conv2 = nn.Conv1d(2 * size, size, 1, bias=False)
         self.dropout = nn.Dropout(dropout_rate)

@@ -1,5 +1,8 @@
 """Small helpers for tensors and modules that several models share."""
 
+from contextlib import contextmanager
+from typing import Iterable, Iterator, List
+
 from torch import Tensor, arange, nn
 
 
@@ -16,3 +19,22 @@ def is_frozen(module: nn.Module) -> bool:
 def is_trained(module: nn.Module) -> bool:
     """True if any parameter of the module is trained."""
     return any(parameter.requires_grad for parameter in module.parameters())
+
+
+@contextmanager
+def outputs_of(blocks: Iterable[nn.Module]) -> Iterator[List[Tensor]]:
+    """Collects the frames (B, S, D) that the blocks return while the context is open."""
+    outputs: List[Tensor] = []
+    hooks = [block.register_forward_hook(lambda _, __, output: outputs.append(frames_of(output))) for block in blocks]
+    try:
+        yield outputs
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def frames_of(output) -> Tensor:
+    """The frames (B, S, D) in what a block returns: with position embeddings and masks in nested tuples beside them."""
+    while isinstance(output, tuple):
+        output = output[0]
+    return output

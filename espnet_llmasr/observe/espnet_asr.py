@@ -5,8 +5,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from espnet_llmasr.asr.espnet_encoder import REFUSALS, blocks_of, frames_of, outputs_of
+from espnet_llmasr.asr.espnet_encoder import REFUSALS, blocks_of
 from espnet_llmasr.asr.fbank import parse_rate
+from espnet_llmasr.asr.modules import frames_of, outputs_of
 from espnet_llmasr.observe.frames import Frames
 
 

@@ -1,13 +1,13 @@
 """A Hugging Face speech encoder: its inputs by name, and the valid frames of its layers."""
 
 import inspect
-from contextlib import contextmanager
-from typing import Dict, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Dict, List, NamedTuple, Optional, Tuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from espnet_llmasr.asr.modules import outputs_of
 from espnet_llmasr.observe.extractor import Extractor, sound
 from espnet_llmasr.observe.frames import Frames
 
@@ -166,7 +166,7 @@ class HuggingFaceEncoder:
             NoFrames: the encoder returns no frames.
             ValueError: the blocks process the sound in pieces.
         """
-        with _outputs_of(self._blocks) as blocks:
+        with outputs_of(self._blocks) as blocks:
             output = self.encoder(**inputs, output_hidden_states=True)
         frames = [output] if isinstance(output, Tensor) else [getattr(output, name, None) for name in FRAMES]
         last = next(filter(torch.is_tensor, frames), None)
@@ -222,22 +222,6 @@ def _blocks_of(encoder: nn.Module) -> List[nn.Module]:
     """The blocks of an encoder: its list of modules with the most parameters."""
     lists = (part for part in encoder.modules() if isinstance(part, nn.ModuleList))
     return list(max(lists, key=lambda blocks: sum(weight.numel() for weight in blocks.parameters()), default=()))
-
-
-@contextmanager
-def _outputs_of(blocks: List[nn.Module]) -> Iterator[List[Tensor]]:
-    """Collects the outputs of blocks, of tuples the first part."""
-    outputs: List[Tensor] = []
-
-    def collect(block, inputs, output):
-        outputs.append(output[0] if isinstance(output, tuple) else output)
-
-    hooks = [block.register_forward_hook(collect) for block in blocks]
-    try:
-        yield outputs
-    finally:
-        for hook in hooks:
-            hook.remove()
 
 
 def first_line(error: Exception) -> str:

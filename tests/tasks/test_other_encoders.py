@@ -124,7 +124,7 @@ def test_probe_and_watcher(case, head, valid, corpus, tmp_path):
     options = dict(pretrain_dir=head, data_dir=corpus / "valid", encoder_dir=tmp_path, start_step=2, poll_s=0.05)
     watch.main([str(part) for name, value in options.items() for part in (f"--{name}", value)])
     (check,) = map(json.loads, (tmp_path / "cka.jsonl").read_text().splitlines())
-    assert EncoderStore(tmp_path).final_step() == check["step"] == 4 and 0 <= check["values"]["nse"] <= 1
+    assert EncoderStore(tmp_path).final_step() == check["step"] == 4 and 0 <= check["nse"] <= 1
 
 
 def test_swaps_and_observation_of_an_alignment(case, head, valid, llm_options, tmp_path):
