@@ -1,4 +1,4 @@
-"""What all commands share: a parser that exits with 1 and one clear line, and the wrapper that prints user errors."""
+"""Shared by all commands: a parser that exits with 1 and one clear line, and the wrapper that prints user errors."""
 
 import argparse
 import logging
@@ -66,7 +66,7 @@ def at_least(minimum: int) -> Callable[[str], int]:
 
 
 def device(value: str) -> str:
-    """An argument type: a device that is there."""
+    """An argument type: a device that this machine has."""
     import torch  # slow, and most commands do without
 
     if value != "cpu" and not (value.startswith("cuda") and torch.cuda.is_available()):
@@ -75,7 +75,7 @@ def device(value: str) -> str:
 
 
 def command_name() -> str:
-    """The command that runs: phone_train for .../bin/phone_train.py."""
+    """The command that runs: score for .../bin/score.py."""
     return Path(sys.argv[0]).name.removesuffix(".py")
 
 

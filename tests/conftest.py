@@ -258,13 +258,13 @@ def forked():
 @pytest.fixture()
 def command(monkeypatch, capfd):
     """(module, arguments) -> exit code and standard error of `python -m module arguments`, run in this process."""
-    from espnet_llmasr import cli as _cli
+    from espnet_llmasr import cli
 
     def run(module, *arguments):
         monkeypatch.setattr("sys.argv", [module.__file__, *map(str, arguments)])
         capfd.readouterr()
         with pytest.raises(SystemExit) as exit_:
-            _cli.run(module.main)
+            cli.run(module.main)
         return SimpleNamespace(code=exit_.value.code, err=capfd.readouterr().err)
 
     return run

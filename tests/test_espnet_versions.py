@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from espnet_llmasr.bin import phone_train
+from espnet_llmasr.bin import phoneme_ctc_train
 from espnet_llmasr.espnet_versions import load_checkpoint
 from espnet_llmasr.register import register
 from espnet_llmasr.tasks.phoneme_ctc import PhonemeCTCTask
@@ -93,7 +93,7 @@ def test_resuming_from_a_broken_checkpoint_is_one_line(command, phone_options, t
     out, options = tmp_path / "out", phone_options(tmp_path / "out", max_epoch=2)
     PhonemeCTCTask.main(cmd=[*options, "--max_epoch=1"])
     (out / "checkpoint.pth").write_bytes((out / "checkpoint.pth").read_bytes()[:-200])
-    done = command(phone_train, *options, "--resume=true")
+    done = command(phoneme_ctc_train, *options, "--resume=true")
     last = done.err.strip().splitlines()[-1]
     assert done.code == 1 and "checkpoint.pth is broken" in last and "remove it" in last and "Traceback" not in done.err
 

@@ -107,7 +107,7 @@ class _Adapter(Encoder):
         return [layer.masked_fill(~valid[..., None], 0.0) for layer in layers] + [frames]
 
     def _mask_by_length(self, module: nn.Module, inputs: Tuple[Tensor], output: Tuple[Tensor, Tensor]):
-        """The mask (B, 1, S) behind the subsampling; that of ESPnet 202511 has frames that reach into the padding."""
+        """The mask (B, 1, S) behind the subsampling; the mask that ESPnet itself makes may reach into the padding."""
         return output if self._valid is None else (output[0], self._valid[:, None])
 
     def _zero_padding(self, module: nn.Module, inputs: Tuple[Tensor]) -> Tuple[Tensor]:

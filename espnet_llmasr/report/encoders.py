@@ -42,8 +42,9 @@ def swaps(expdir: Path, stages: Sequence[Stage]) -> List[Dict]:
 def _threshold(path: Path) -> Optional[float]:
     """From the watcher's settings; None without them."""
     with made_by(path, "stage 6"):
-        found = yaml.safe_load(path.read_text(encoding="utf-8")).get("threshold") if path.is_file() else None
-        return None if found is None else float(found)
+        settings = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        threshold = settings.get("threshold")
+        return None if threshold is None else float(threshold)
 
 
 def metrics(expdir: Path) -> List[Dict]:

@@ -97,8 +97,8 @@ def _read_set(folder: Path, rate: float) -> List[Row]:
 def _marked(row: Row, reason: Optional[str], rate: float) -> Row:
     marks = [f"hallucinated: {name}" for name in row["hallucinations"]]
     marks += [] if reason is None else [f"flagged: {reason}"]
-    found = {"rules": row["hallucinations"], "hallucinations": marks, "flagged": reason is not None}
-    return {**row, **found, "set_rate": rate}
+    kinds = {"rules": row["hallucinations"], "hallucinations": marks, "flagged": reason is not None}
+    return {**row, **kinds, "set_rate": rate}
 
 
 class Player:

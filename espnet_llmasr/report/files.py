@@ -3,7 +3,7 @@
 import json
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Dict, Iterator, List
+from typing import Any, Dict, Iterator, List, Tuple
 
 import yaml
 
@@ -54,8 +54,8 @@ def json_lines(path: Path) -> List[Dict]:
     return rows
 
 
-def log_table(path: Path, hidden: tuple = ()) -> str:
-    """A JSON-lines log as a Markdown table: one column a key (dictionaries: one a key inside) but those `hidden`."""
+def log_table(path: Path, hidden: Tuple[str, ...] = ()) -> str:
+    """A JSON-lines log as a Markdown table, a column for every key (also inside dictionaries) except those `hidden`."""
     rows = [_flat(row) for row in json_lines(path)]
     columns = [name for name in dict.fromkeys(name for row in rows for name in row) if name not in hidden]
     cells = [[_cell(row.get(name)) for name in columns] for row in rows]
@@ -80,6 +80,6 @@ def _cell(value: Any) -> str:
 
 
 def recipe_path(expdir: Path, name: str) -> Path:
-    """A path that a command wrote down. It ran in the recipe's folder, where `expdir` lies; the report may not."""
+    """A path in a configuration or log: relative to the recipe's folder, which holds `expdir`, if it exists there."""
     own = expdir.absolute().parent / name
     return own if own.exists() else Path(name)

@@ -113,7 +113,7 @@ def _sizes(sizes: Dict[str, Any], depth: str, width: str) -> str:
 def _scored(expdir: Path) -> Pairs:
     for folder in decodings(expdir)[:1]:
         with made_by(folder / "scores.json", SCORER):
-            found = read_scores(folder)
-            tested = (f"{name} ({result['utterances']} utterances)" for name, result in found["sets"].items())
-            return [("tested on", ", ".join(tested)), ("scored by the route", found["routes"][0])]
+            figures = read_scores(folder)
+            tested = (f"{name} ({result['utterances']} utterances)" for name, result in figures["sets"].items())
+            return [("tested on", ", ".join(tested)), ("scored by the route", figures["routes"][0])]
     return []

@@ -72,7 +72,7 @@ class ScoredCell(NamedTuple):
 
 @dataclass
 class System:
-    """A column of the tables: percent by label; for one scored here also what it was scored from."""
+    """A column of the tables: percent by label; of a system scored here also the counts (`scored`)."""
 
     name: str
     size: str
@@ -91,7 +91,7 @@ class System:
         """95 % interval in percent of the mean over the cells that were scored, at least one.
 
         The cells are independent, so the distances of their rates to the ends of their intervals are added as squares,
-        each end by itself (MOVER; Zou and Donner, 2008). Of one cell it is the cell's. (nan, nan) if a cell has none.
+        each end by itself (MOVER; Zou and Donner, 2008). A single cell keeps its own. (nan, nan) if a cell has none.
         """
         scored = [label for label in labels if label in self.scored]
         rates = [float(self.rates[label]) for label in scored]
@@ -205,15 +205,15 @@ def score_system(system: System, cells: Sequence[Cell], ref_dir: Path, hyp_dir: 
         ValueError: no set in both folders, hypotheses that do not fit (all of all sets), references without a token.
     """
     problems: List[str] = []
-    found: Dict[Cell, TestSet] = {}
+    test_sets: Dict[Cell, TestSet] = {}
     for cell in cells:
         lacking = [folder for folder in (ref_dir, hyp_dir) if not (folder / cell.set / "text").is_file()]
         if lacking:
             system.absent[cell.label] = f"no {'references' if lacking[0] == ref_dir else 'hypotheses'} in {lacking[0]}"
         else:
-            found[cell] = check_set(ref_dir, hyp_dir, cell.set, problems)
+            test_sets[cell] = check_set(ref_dir, hyp_dir, cell.set, problems)
     refuse(problems)
-    for cell, test_set in found.items():
+    for cell, test_set in test_sets.items():
         score = test_set.score(route)
         total = score.total()
         if not total.reference_length:

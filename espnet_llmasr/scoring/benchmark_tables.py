@@ -57,7 +57,7 @@ def table_1(cells: Sequence[Cell], systems: Sequence[System]) -> str:
 
 
 def _common_mean(system: System, other: System) -> str:
-    """The other's mean over the cells of the first; "-" if it lacks one of them."""
+    """The mean of `other` over the cells of `system`; "-" if `other` lacks a cell."""
     labels = list(system.rates)
     return rounded(mean(other.rates, labels)) if all(label in other.rates for label in labels) else "-"
 

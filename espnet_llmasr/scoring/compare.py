@@ -192,7 +192,7 @@ def report(compared: Dict[str, Dict[str, Comparison]], a: str, b: str, route: st
 
 
 def as_json(result: Comparison) -> Dict:
-    """All figures; null where there is no such number."""
+    """All figures; unknown numbers are null."""
     figures = {**result._asdict(), "ties": result.ties}
     return {
         name: list(map(finite, value)) if isinstance(value, tuple) else finite(value) for name, value in figures.items()
@@ -200,7 +200,7 @@ def as_json(result: Comparison) -> Dict:
 
 
 def differing_page(pairs: Sequence[PairedSet], names: Sequence[str], route: str, folder: Path) -> str:
-    """The utterances on which the systems differ most, first those on which the first one is better."""
+    """The utterances on which the systems differ most, first those on which the first system is better."""
     differing = []
     for pair in pairs:
         columns = [
@@ -212,6 +212,6 @@ def differing_page(pairs: Sequence[PairedSet], names: Sequence[str], route: str,
     for better, sign in zip(names, (1, -1)):
         gains = [(sign * (b["counts"].errors - a["counts"].errors), (a, b)) for a, b in differing]
         gains = sorted((gain for gain in gains if gain[0] > 0), key=lambda gain: -gain[0])
-        rows = [{**row, "rank": rank} for rank, (_, both) in enumerate(gains[:PAGE_ROWS], 1) for row in both]
+        rows = [{**row, "rank": rank} for rank, (_, pair) in enumerate(gains[:PAGE_ROWS], 1) for row in pair]
         sections.append((f"{better} makes fewer errors ({len(rows) // 2} of {len(gains)} utterances)", rows))
     return render(f"{names[0]} and {names[1]}: where they differ most", sections, [f"Route {route}."], folder)

@@ -48,8 +48,8 @@ def view(row: dict, player: Dict[str, Optional[str]]) -> dict:
     entry of wav.scp or None), `confidence` (or None). `player`: `src` and `preload` of the sound, and a `note`.
     """
     percent = "∞ %" if row["rate"] == float("inf") else f"{100 * row['rate']:.2f} %"
-    made = {"counts": Counts(*row["counts"]), "percent": percent, "columns": list(columns(row["alignment"]))}
-    return {"rank": None, **row, **made, "player": player}
+    shown = {"counts": Counts(*row["counts"]), "percent": percent, "columns": list(columns(row["alignment"]))}
+    return {"rank": None, **row, **shown, "player": player}
 
 
 def columns(alignment: Sequence[Pair]) -> Iterator[Tuple[str, Optional[str], Optional[str], bool]]:

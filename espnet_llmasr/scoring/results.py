@@ -1,4 +1,4 @@
-"""What scoring finds out about a test set: errors under every route, hallucinations, and what the guard has flagged."""
+"""Results of a test set: errors under every route, hallucinations, transcripts without speech, flags of the guard."""
 
 import math
 from dataclasses import dataclass
@@ -20,9 +20,9 @@ PART_NAMES = {"all": "mer", "han": "cer_han", "words": "wer_words", "letters": "
 class SetResult:
     """One set, or several taken together.
 
-    `scores`: one a route, the main one first. `verdicts`: for every utterance, in the order of the scores, the names
-    of the definitions by which it is hallucinated. `non_speech`: characters that were put out for each utterance in
-    which nothing is said, and its seconds (None: unknown). `flagged`: (utterances,) bool, or None without a guard.
+    `scores`: by route, the main route first. `verdicts`: for every utterance, in the order of the scores, the names of
+    the definitions by which it is hallucinated. `non_speech`: for every utterance without speech the characters of its
+    hypothesis, and its seconds (None: unknown). `flagged`: (utterances,) bool, or None without a guard.
     """
 
     scores: List[SetCounts]
@@ -32,14 +32,14 @@ class SetResult:
     flagged: Optional[np.ndarray]
 
     def __add__(self, other: "SetResult") -> "SetResult":
-        """Both as one; the guard's part is None if either lacks it."""
-        both = self.flagged is not None and other.flagged is not None
+        """The utterances of two results together; `flagged` is None unless both have it."""
+        guarded = self.flagged is not None and other.flagged is not None
         return SetResult(
-            [mine + theirs for mine, theirs in zip(self.scores, other.scores)],
+            [first + second for first, second in zip(self.scores, other.scores)],
             self.missing + other.missing,
             self.verdicts + other.verdicts,
             self.non_speech + other.non_speech,
-            np.concatenate([self.flagged, other.flagged]) if both else None,
+            np.concatenate([self.flagged, other.flagged]) if guarded else None,
         )
 
     @property
@@ -52,12 +52,12 @@ class SetResult:
 
     @property
     def non_empty(self) -> int:
-        """Utterances in which nothing is said and for which something was put out."""
+        """Utterances without speech that have a hypothesis."""
         return sum(characters > 0 for characters, _ in self.non_speech)
 
     @property
     def chars_per_minute(self) -> Optional[CharsPerMinute]:
-        """Over all audio in which nothing is said; None without such audio or without its length."""
+        """Over all audio without speech; None without such audio or without its length."""
         if not self.non_speech or any(seconds is None for _, seconds in self.non_speech):
             return None
         return chars_per_minute(*zip(*self.non_speech))
@@ -99,7 +99,7 @@ def _verdict(
 
 
 def utterances(title: str, test_set: TestSet, sidecar: Sidecar, result: SetResult, route: str) -> List[Dict]:
-    """Everything that is known about every utterance, ready for JSON."""
+    """All figures and texts of every utterance, ready for JSON."""
     return [
         {
             "id": row["id"],
@@ -117,13 +117,13 @@ def utterances(title: str, test_set: TestSet, sidecar: Sidecar, result: SetResul
 
 
 def page_row(row: Dict) -> Dict:
-    """One of `utterances` as `_page.render` takes it: with its counts in one piece, and their rate."""
+    """A row of `utterances` as `scoring.html.render` takes it: with `counts` (Counts) and their `rate`."""
     counts = Counts(*(row[name] for name in Counts._fields))
     return {**row, "counts": counts, "rate": counts.rate}
 
 
 def as_json(result: SetResult, routes: Sequence[Route]) -> Dict:
-    """Counts, rates and intervals; null where there is no such number."""
+    """Counts, rates and intervals; unknown numbers are null."""
     hallucination = {name: share(result.hits(name), len(result.main)) for name in DEFINITIONS}
     return {
         "utterances": len(result.main),

@@ -67,7 +67,7 @@ def text_tables(rows: Rows, routes: Sequence[Route]) -> str:
 
 
 def text_footnotes(routes: Sequence[Route], guarded: bool, notes: Sequence[str]) -> str:
-    """A definition of every column of `text_tables`, the routes with their versions, and what else is to be said."""
+    """A definition of every column of `text_tables`, the routes with their versions, and further notes."""
     listed = ", ".join(str(route) for route in routes)
     columns = {
         **MAIN_COLUMNS,

@@ -1,4 +1,4 @@
-"""References and hypotheses of test sets, read strictly: what does not fit is named and counted, never dropped."""
+"""References and hypotheses of test sets, read strictly: every misfit is named and counted, never dropped."""
 
 import os
 from pathlib import Path
@@ -29,7 +29,7 @@ class TestSet(NamedTuple):
 
     @property
     def non_speech(self) -> List[str]:
-        """The utterances in whose reference nothing is said."""
+        """The utterances without speech: their references have no token."""
         return [uid for uid in self.ids if not score_tokens(self.references[uid])]
 
     def score(self, route: Route) -> SetCounts:
@@ -79,7 +79,7 @@ def clean_names(names: Iterable[str]) -> List[str]:
 
 
 def title_of_all(names: Iterable[str]) -> str:
-    """What the row of all utterances together is called; a set may be called "all", too."""
+    """The title of the row of all utterances together; a set may be called "all", too."""
     return "all sets" if "all" in names else "all"
 
 
@@ -87,8 +87,8 @@ def read_set(ref_dir: Path, hyp_dir: Path, name: str, missing_as_empty: bool = F
     """<ref_dir>/<name>/text and <hyp_dir>/<name>/text; with `missing_as_empty` an absent hypothesis is an empty one.
 
     Raises:
-        ValueError: a file is missing or not UTF-8, ids occur twice or on one side only, there are no references. All
-            problems of both files stand in the message.
+        ValueError: a file is missing or not UTF-8, ids occur twice or on one side only, there are no references. The
+            message has all problems of both files.
     """
     problems: List[str] = []
     test_set = check_set(ref_dir, hyp_dir, name, problems, missing_as_empty, file)
@@ -99,7 +99,7 @@ def read_set(ref_dir: Path, hyp_dir: Path, name: str, missing_as_empty: bool = F
 def check_set(
     ref_dir: Path, hyp_dir: Path, name: str, problems: List[str], missing_as_empty: bool = False, file: str = "text"
 ) -> TestSet:
-    """As `read_set`, but adds what is wrong to `problems`, so that those of several sets can be told at once."""
+    """As `read_set`, but adds every problem to `problems`, so that those of several sets are reported together."""
     paths = [folder / name / file for folder in (ref_dir, hyp_dir)]
     if all(path.is_file() for path in paths) and paths[0].samefile(paths[1]):
         problems.append(f"{paths[1]} is the file of the references: a set compared with itself has no errors")
@@ -119,7 +119,7 @@ def check_set(
 
 
 def read_table(path: Path, problems: List[str]) -> Optional[Dict[str, str]]:
-    """A Kaldi table; adds to `problems` what `files.read_scp` raises at the first of: encoding, ids that occur twice.
+    """A Kaldi table; adds to `problems` all that `files.read_scp` would raise: encoding, ids that occur twice.
 
     None where the file is missing or is no UTF-8 text.
     """
@@ -193,7 +193,7 @@ def write_results(files: Iterable[Tuple[Path, str]]) -> None:
     """Writes all (path, content) or, if one cannot be written, none.
 
     Raises:
-        ValueError: a file would replace one that is read, or another result.
+        ValueError: a file has the name of an input, or is the file of another result.
     """
     contents: Dict[Path, str] = {}
     for path, content in files:

@@ -1,6 +1,5 @@
 """The LLM-ASR model: independence of batch mates, where the loss falls, what stays frozen."""
 
-from copy import deepcopy
 
 import pytest
 import torch

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from espnet_llmasr.bin import plan_swaps, watch
-from espnet_llmasr.bin import make_swap_schedule as plan_ia_sft
+from espnet_llmasr.bin import make_swap_schedule
 from espnet_llmasr.tasks.phoneme_ctc import PhonemeCTCTask
 from espnet_llmasr.encoder_swap import watcher
 from espnet_llmasr.train.checkpoints import FINISHED
@@ -114,11 +114,11 @@ def test_a_replay_that_was_interrupted_goes_on(pretrained, corpus, tmp_path, mon
 def test_schedule_of_an_ia_sft_on_the_replayed_encoders(pretrained, corpus, tmp_path, command):
     store, schedule = tmp_path / "store", tmp_path / "swaps.jsonl"
     made = ("--encoder_dir", store, "--schedule", schedule, "--epochs", 9)
-    assert "has no last encoder yet" in command(plan_ia_sft, *made).err
+    assert "has no last encoder yet" in command(make_swap_schedule, *made).err
     replay(pretrained, corpus, store, threshold=1.0)
-    plan_ia_sft.main([*map(str, made), "--final_epochs", "2"])
+    make_swap_schedule.main([*map(str, made), "--final_epochs", "2"])
     assert [swap.epoch for swap in swap_log(schedule).read()] == [4, 6, 8] and swap_log(schedule).read()[-1].final
-    plan_ia_sft.main([*map(str, made)])
+    make_swap_schedule.main([*map(str, made)])
     assert swap_log(schedule).read()[-1].epoch == 7  # a third of the epochs on the last encoder
 
 
@@ -127,13 +127,13 @@ def test_an_ia_sft_that_has_begun_is_not_planned_otherwise(pretrained, corpus, t
     store, schedule, training = (tmp_path / name for name in ("store", "swaps.jsonl", "ia_sft"))
     replay(pretrained, corpus, store, threshold=1.0)
     plan = lambda epochs: ["--encoder_dir", store, "--schedule", schedule, "--ia_sft_dir", training, "--epochs", epochs]
-    assert command(plan_ia_sft, *plan(9)).code == 0
+    assert command(make_swap_schedule, *plan(9)).code == 0
     training.mkdir()
     (training / "swaps.jsonl").write_text("".join(schedule.read_text().splitlines(keepends=True)[:1]))
     (training / "swaps.decided").write_text(f"{swap_log(schedule).read()[0].epoch}\n")
     before = schedule.read_text()
-    assert command(plan_ia_sft, *plan(9)).code == 0
-    done = command(plan_ia_sft, *plan(30))
+    assert command(make_swap_schedule, *plan(9)).code == 0
+    done = command(make_swap_schedule, *plan(30))
     assert done.code == 1 and "give as many epochs as before" in done.err and done.err.count("\n") == 1
     assert schedule.read_text() == before
 

@@ -8,7 +8,7 @@ import torch
 
 from espnet_llmasr.bin import make_targets
 from espnet_llmasr.bin import measure_encoders as measure_encoders
-from espnet_llmasr.observe import measure as measuring
+from espnet_llmasr.observe import measure
 from espnet_llmasr.observe import plot_style
 from espnet_llmasr.tasks.llm_asr import LLMASRTask
 from espnet_llmasr.tasks.phoneme_ctc import PhonemeCTCTask
@@ -76,7 +76,7 @@ def test_an_experiment_is_measured_once(exp, options, tmp_path, monkeypatch):
     def refuse(*args, **kwargs):
         raise AssertionError("measured again")
 
-    monkeypatch.setattr(measuring, "measure", refuse)
+    monkeypatch.setattr(measure, "measure", refuse)
     measure_encoders.main(options("--exp", exp))
     measure_encoders.main(options("--model", f"again={exp}/joint_sft:1epoch.pth"))
     assert rows(tmp_path)[:2] == first and rows(tmp_path)[2]["pai"] == first[1]["pai"]
@@ -104,7 +104,7 @@ def test_nothing_of_a_broken_measurement_stays(exp, options, tmp_path, monkeypat
     def refuse(*args):
         raise ValueError("no audio")
 
-    monkeypatch.setattr(measuring, "read_audio", refuse)
+    monkeypatch.setattr(measure, "read_audio", refuse)
     with pytest.raises(ValueError, match="train_0: no audio"):
         measure_encoders.main(options("--exp", exp))
     assert not (tmp_path / "out").exists()

@@ -2,7 +2,7 @@
 
 import pytest
 from espnet_llmasr.bin import score
-from espnet_llmasr.cli import run as run_command
+from espnet_llmasr.cli import run
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def error_of(dirs, capsys, *options, routes="none"):
     before = {path: path.read_bytes() for path in dirs.rglob("*") if path.is_file()}
     argv = ["--ref_dir", str(dirs / "dump"), "--hyp_dir", str(dirs / "dec"), "--routes", routes, *options]
     with pytest.raises(SystemExit) as stopped:
-        run_command(lambda: score.main(argv))
+        run(lambda: score.main(argv))
     printed = capsys.readouterr()
     assert stopped.value.code == 1 and printed.err.count("\n") == 1 and printed.out == ""
     assert {path: path.read_bytes() for path in dirs.rglob("*") if path.is_file()} == before

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from espnet_llmasr.bin import split_data
-from espnet_llmasr.bin import phoneme_ctc_train as phone_train
+from espnet_llmasr.bin import phoneme_ctc_train
 from espnet_llmasr.tasks.phoneme_ctc import PhonemeCTCTask
 from espnet_llmasr.train.trainer import ExactTrainer
 
@@ -109,9 +109,9 @@ def test_killed_and_resumed(split_options, forked, update, tmp_path):
 
 def test_lists_made_anew_are_noticed(command, corpus, split_options, tmp_path):
     PhonemeCTCTask.main(cmd=split_options(tmp_path / "out", max_epoch=1))
-    assert command(phone_train, *split_options(tmp_path / "out", max_epoch=1)).code == 0
+    assert command(phoneme_ctc_train, *split_options(tmp_path / "out", max_epoch=1)).code == 0
     os.utime(tmp_path / "out" / "finished", (1, 1))
-    done = command(phone_train, *split_options(tmp_path / "out", max_epoch=1))
+    done = command(phoneme_ctc_train, *split_options(tmp_path / "out", max_epoch=1))
     assert done.code == 1 and "was trained before" in done.err and "utt2num_frames was made" in done.err
 
 

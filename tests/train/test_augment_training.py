@@ -10,7 +10,7 @@ import torch
 from espnet2.train.distributed_utils import DistributedOption
 
 from espnet_llmasr.bin import llm_asr_train
-from espnet_llmasr.bin import phoneme_ctc_train as phone_train
+from espnet_llmasr.bin import phoneme_ctc_train
 from espnet_llmasr.tasks.llm_asr import LLMASRTask
 from espnet_llmasr.tasks.phoneme_ctc import PhonemeCTCTask
 from espnet_llmasr.train.trainer import ExactTrainer
@@ -136,10 +136,10 @@ def test_killed_and_resumed_with_other_processes(phone_options, forked, tmp_path
 # ---- mistakes ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("module", [phone_train, llm_asr_train])
+@pytest.mark.parametrize("module", [phoneme_ctc_train, llm_asr_train])
 def test_mistakes_end_in_one_line_before_anything_is_trained(command, phone_options, llm_options, module, tmp_path):
     (tmp_path / "empty").mkdir()
-    options = phone_options if module is phone_train else llm_options
+    options = phone_options if module is phoneme_ctc_train else llm_options
     for conf, message in (
         (dict(noise_prob=0.2, noise=f"{tmp_path}/empty"), "empty has no audio files"),
         (dict(noise_prob=0.2, noise=f"{tmp_path}/gone"), "gone' is neither a folder of audio files nor one of babble"),
@@ -159,12 +159,12 @@ def test_a_damaged_noise_file_is_named(command, phone_options, num_workers, tmp_
     soundfile.write(tmp_path / "noise" / "a.wav", np.full(90000, np.nan, dtype=np.float32), 16000, subtype="FLOAT")
     conf = dict(noise_prob=1.0, noise=f"{tmp_path}/noise")
     done = command(
-        phone_train, *phone_options(tmp_path / "out", augment_conf=conf, max_frames=700, num_workers=num_workers)
+        phoneme_ctc_train, *phone_options(tmp_path / "out", augment_conf=conf, max_frames=700, num_workers=num_workers)
     )
     last = done.err.strip().splitlines()[-1]
     assert done.code == 1 and "a.wav" in last and "nan_samples: repair or remove the file" in last
 
 
 def test_an_utterance_over_the_budget_at_its_slowest(command, phone_options, tmp_path):
-    done = command(phone_train, *phone_options(tmp_path / "out", max_frames=210, augment_conf=dict(speed=[0.9])))
+    done = command(phoneme_ctc_train, *phone_options(tmp_path / "out", max_frames=210, augment_conf=dict(speed=[0.9])))
     assert "has 232 frames, the budget is max_frames=210" in done.err.strip().splitlines()[-1]
