@@ -54,9 +54,8 @@ class SwapRule:
 
     def __post_init__(self):
         if not 0 < self.threshold <= 1:
-            raise ValueError(
-                f"the CKA threshold is {self.threshold}, allowed is 0 < threshold <= 1 (the paper takes 0.975)"
-            )
+            allowed = "allowed is 0 < threshold <= 1 (the paper takes 0.975)"
+            raise ValueError(f"the CKA threshold is {self.threshold}, {allowed}")
 
 
 def action_for(step: int, rule: SwapRule, cka: Optional[float], ended: bool) -> Optional[str]:

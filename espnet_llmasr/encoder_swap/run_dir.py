@@ -51,11 +51,10 @@ class PretrainingDir:
             ValueError: the epoch has no fixed length.
         """
         config = self.config()
-        if not config["num_iters_per_epoch"]:
-            raise ValueError(
-                f"{self.directory}/config.yaml has no num_iters_per_epoch: CKA intervals need a fixed epoch"
-            )
-        return -(-config["num_iters_per_epoch"] // config["accum_grad"])
+        batches, config_file = config["num_iters_per_epoch"], self.directory / "config.yaml"
+        if not batches:
+            raise ValueError(f"{config_file} has no num_iters_per_epoch: CKA intervals need a fixed epoch")
+        return -(-batches // config["accum_grad"])
 
     def newest(self, after: int = 0) -> Optional[Tuple[int, State, State]]:
         """The epoch that latest.pth points to, its encoder and CTC head; None while not above `after`, or not whole."""

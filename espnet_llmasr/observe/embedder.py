@@ -45,19 +45,15 @@ class TextEmbedder:
             ValueError: a text without a token.
         """
         rows = [self.tokenizer(text)["input_ids"] for text in texts]
-        order = sorted(range(len(rows)), key=lambda number: len(rows[number]))
-        vectors = {}
+        order, vectors = sorted(range(len(rows)), key=lambda number: len(rows[number])), {}
         for first in range(0, len(order), self.batch_size):
             numbers = order[first : first + self.batch_size]
-            vectors.update(zip(numbers, self._last([rows[number] for number in numbers])))
+            ids, lengths = _padded([rows[number] for number in numbers])
+            inputs = dict(input_ids=ids, attention_mask=valid_frames(lengths, ids.shape[1]).long())
+            inputs = {name: value.to(self.device) for name, value in inputs.items()}
+            hidden = self.model(**inputs).last_hidden_state
+            vectors.update(zip(numbers, hidden[torch.arange(len(numbers)), lengths - 1].float().cpu()))
         return nn.functional.normalize(torch.stack([vectors[number] for number in range(len(rows))]), dim=1)
-
-    def _last(self, rows: List[List[int]]) -> Tensor:
-        """Outputs (B, E) at the last of the tokens of each row."""
-        ids, lengths = _padded(rows)
-        mask = valid_frames(lengths, ids.shape[1])
-        hidden = self.model(input_ids=ids.to(self.device), attention_mask=mask.long().to(self.device)).last_hidden_state
-        return hidden[torch.arange(len(rows)), lengths - 1].float().cpu()
 
     @torch.no_grad()
     def input_mean(self, texts: List[str]) -> Tensor:
@@ -83,12 +79,12 @@ def _padded(rows: List[List[int]]) -> Tuple[Tensor, Tensor]:
 def _open(name: str, dtype: torch.dtype) -> Tuple[nn.Module, object]:
     """The model without its output head, and the tokenizer."""
     directory = Path(name)
-    if (directory / "llm.pth").is_file():
-        llm = build_llm(directory / "config.json")
-        path = directory / "llm.pth"
-        load_state(llm, read_state(path, lazy=True), path, directory / "config.json")
+    weights, config = directory / "llm.pth", directory / "config.json"
+    if weights.is_file():
+        llm = build_llm(config)
+        load_state(llm, read_state(weights, lazy=True), weights, config)
         return llm.base_model.to(dtype), load_tokenizer(directory / "tokenizer.json")
-    if (directory.is_dir() or name.startswith((".", "/"))) and not (directory / "config.json").is_file():
+    if (directory.is_dir() or name.startswith((".", "/"))) and not config.is_file():
         raise ValueError(
             f"{name} has no config.json: give the directory of a text model, exp/llm (stage 4), or a name on the hub"
         )

@@ -8,7 +8,7 @@ import inspect
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Dict, List
+from typing import Dict
 
 import torch
 import transformers
@@ -45,7 +45,7 @@ def open_hugging_face(directory: Path, device: str = "cpu") -> HuggingFaceEncode
             encoder = HuggingFaceEncoder(part.to(device), extractor, options, device)
         except Exception as error:  # and so may a part of the model
             reasons.append(f"{type(part).__name__}: {first_line(error)}")
-            if _inputs_of(part)[0] == name and not isinstance(error, NoFrames):
+            if name == next(iter(inspect.signature(part.forward).parameters)) and not isinstance(error, NoFrames):
                 break  # the inputs of its parts are not known
         else:
             check_weights(directory, [key for key in missing if key.startswith(f"{path}." if path else "")])
@@ -76,19 +76,16 @@ def _takes_only(part: nn.Module, name: str) -> bool:
     """True if a part takes `name` (or one of SOUND) first and none of OTHERS, and has no decoder."""
     if not isinstance(part, PreTrainedModel) or hasattr(part, "decoder"):
         return False
-    first, *others = _inputs_of(part)
+    first, *others = inspect.signature(part.forward).parameters
     return first in (name, *SOUND) and not any(other.startswith(OTHERS) for other in others)
-
-
-def _inputs_of(part: nn.Module) -> List[str]:
-    return list(inspect.signature(part.forward).parameters)
 
 
 def _options_of(config: type) -> Dict[str, object]:
     """The options with which the processor of a model family calls the feature extractor; none without a processor."""
-    if find_spec(_module_of(config, "processing")) is None:
+    module = _module_of(config, "processing")
+    if find_spec(module) is None:
         return {}
-    kinds = vars(import_module(_module_of(config, "processing"))).values()
+    kinds = vars(import_module(module)).values()
     processors = (kind for kind in kinds if isinstance(kind, type) and issubclass(kind, ProcessorMixin))
     return next((kind.audio_kwargs for kind in processors if hasattr(kind, "audio_kwargs")), {})
 

@@ -1,6 +1,10 @@
-"""A Hugging Face speech encoder: its inputs by name, and the valid frames of its layers."""
+"""A Hugging Face speech encoder: the features of its extractor, its inputs by name, the valid frames of its layers.
+
+N samples, L encoder frames, D encoder width.
+"""
 
 import inspect
+import math
 from typing import Dict, List, NamedTuple, Optional, Tuple
 
 import torch
@@ -8,16 +12,125 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from espnet_llmasr.asr.modules import outputs_of
-from espnet_llmasr.observe.extractor import Extractor, sound
 from espnet_llmasr.observe.frames import Frames
 
+# Seconds of trial sounds, odd numbers since some extractors and encoders round lengths.
+RULER = (1.0307, 20.614)  # give the rate of features
+UNIT_TRIALS = (0.5571, 0.9173, 1.0307, 1.3103, 1.4947, 1.7213, 2.2901)  # show a multiple to which lengths are rounded
+TRIALS = (1.0307, 2.0614, 1.3103, 1.7213, 2.2901)  # show how the frames of every layer grow
+GROWTH = (1.5, 2.5)  # allowed ratio of frames when the sound becomes twice as long
+CUT_S = 0.03  # largest difference between the sound and its features, besides rounding
+MIN_S = 0.1  # extractors standardise over time
+ALONE = {"end_on_pause": False}  # options that stop an extractor from adding audio (PocketTTS adds a pause)
 MASKS = ("attention_mask", "input_features_mask", "padding_mask")  # 1 for the utterance, 0 for padding
 ASKED = ("input_features_mask", "audio_mel_mask", "feature_lens")  # inputs for which the extractor must return a mask
-MIN_S = 0.1
-TRIALS = (1.0307, 2.0614, 1.3103, 1.7213, 2.2901)  # seconds of trial sounds; odd, since some encoders round lengths
-GROWTH = (1.5, 2.5)  # allowed ratio of frames when the sound becomes twice as long
 MULTIPLES = (1, 2, 4, 8, 16)  # some encoders need a multiple of so many frames of features
 FRAMES = ("last_hidden_state", "latents")  # names of an encoder's output
+
+
+class Features(NamedTuple):
+    """The output of a feature extractor for one utterance.
+
+    Attributes:
+        values: features or a waveform, first axis 1; more if the extractor splits the utterance into pieces.
+        mask: (1, length of values, or one more or less), true for the utterance, false for padding; None without one.
+        lengths: (1,) samples of the utterance; None if the extractor does not return them.
+    """
+
+    values: Tensor
+    mask: Optional[Tensor]
+    lengths: Optional[Tensor]
+
+    def size(self) -> int:
+        """Features or samples that belong to the utterance; grows with its length at a constant rate."""
+        counts = self.lengths if self.mask is None else self.mask
+        return self.values.numel() if counts is None else int(counts.sum())
+
+
+class Extractor:
+    """Calls a feature extractor, and checks that it neither cuts the sound nor pads it without a mask.
+
+    Args:
+        options: for the extractor's call; options that it does not have are left out.
+
+    Attributes:
+        name: the extractor's key for its features or waveform.
+        rate: sample rate in Hz.
+        time: the axis of `values` that grows with the sound; None if the extractor pads every sound to `most`.
+        most: samples to which every sound is padded (Whisper's 30 s); else None.
+        unit: a waveform is padded to a multiple of so many samples; 1 without padding.
+
+    Raises:
+        Exception: of any kind, if the extractor does not take sound.
+        ValueError: the output has one size for all sounds, and the extractor does not tell to which length it pads.
+    """
+
+    def __init__(self, extractor, options: Dict[str, object]):
+        self.extractor, self.name, self.rate = extractor, extractor.model_input_names[0], int(extractor.sampling_rate)
+        known = inspect.signature(extractor.__call__).parameters
+        options = {**ALONE, **options, "sampling_rate": self.rate, "return_tensors": "pt"}
+        self._options = {name: value for name, value in options.items() if name in known}
+        short, long = ruler = [self._call(sound(seconds, self.rate)) for seconds in RULER]
+        shapes = zip(short[self.name].shape, long[self.name].shape)
+        self.time = next((axis for axis, (first, second) in enumerate(shapes) if first != second), None)
+        self.most = getattr(extractor, "n_samples", None) if self.time is None else None
+        if self.time is None and self.most is None:
+            raise ValueError("the feature extractor makes as much of one second of sound as of twenty")
+        masks = (name for name in short if "mask" in name and all(self._fits(name, outputs) for outputs in ruler))
+        self._mask = next(masks, "")
+        self._sizes = [self._features(outputs).size() for outputs in ruler]
+        self._waveform = self.time is not None and short[self.name].size(self.time) > self.rate / 2
+        self.unit = self._find_unit() if self._waveform else 1
+
+    def __call__(self, samples: Tensor) -> Features:
+        """samples (N,) float32 in [-1, 1] -> their features.
+
+        Raises:
+            ValueError: the extractor cut or split the samples, or padded them without a mask.
+        """
+        features = self._features(self._call(samples))
+        if features.mask is not None or self.most is None:
+            self._check_complete(len(samples), features)
+        return features
+
+    def padded_length(self, samples: int) -> Optional[int]:
+        """The length to which so many samples are padded; None if only the mask shows it."""
+        return self.most or (-(-samples // self.unit) * self.unit if self.unit > 1 else None)
+
+    def _call(self, samples: Tensor) -> Dict[str, Tensor]:
+        return self.extractor([samples.numpy()], **self._options)
+
+    def _fits(self, name: str, outputs: Dict[str, Tensor]) -> bool:
+        """True if a mask is as long as the values, or one longer or shorter."""
+        sizes = outputs[self.name].shape if self.time is None else [outputs[self.name].size(self.time)]
+        return any(abs(outputs[name].size(-1) - size) <= 1 for size in sizes)
+
+    def _features(self, outputs: Dict[str, Tensor]) -> Features:
+        return Features(outputs[self.name], outputs.get(self._mask), outputs.get("chunk_sample_lengths"))
+
+    def _find_unit(self) -> int:
+        """The common divisor of all lengths of waveforms, if padding to it explains these lengths; else 1."""
+        sounds = [sound(seconds, self.rate) for seconds in UNIT_TRIALS]
+        sizes = [self._call(samples)[self.name].size(self.time) for samples in sounds]
+        unit = math.gcd(*sizes)
+        return unit if sizes == [-(-len(samples) // unit) * unit for samples in sounds] else 1
+
+    def _check_complete(self, samples: int, features: Features) -> None:
+        """A waveform must have so many samples; features may differ by the rounding at both ends of the ruler."""
+        seconds, pieces = samples / self.rate, len(features.values)
+        if self._waveform:
+            size, padded = features.values.size(self.time), self.padded_length(samples)
+            size = size if features.mask is None or size == padded else int(features.mask.sum())
+            covered, complete = size / self.rate, size in (samples, padded)
+        else:
+            step = (RULER[1] - RULER[0]) / (self._sizes[1] - self._sizes[0])
+            covered = RULER[0] + step * (features.size() - self._sizes[0])
+            complete = abs(covered - seconds) <= CUT_S + step * (1 + seconds / RULER[1])
+        if pieces > 1 or not complete:
+            raise ValueError(
+                f"the feature extractor makes {covered:.2f} s of {seconds:.2f} s of audio"
+                f"{f' in {pieces} pieces' if pieces > 1 else ''}: leave longer or shorter ones out"
+            )
 
 
 class NoFrames(ValueError):
@@ -25,11 +138,9 @@ class NoFrames(ValueError):
 
 
 class Inputs(NamedTuple):
-    """The inputs of an encoder.
+    """The inputs of an encoder by its argument names, and the lengths of the utterance and with padding.
 
-    Attributes:
-        named: by the argument names of the encoder.
-        valid, whole: length of the utterance, and with padding, in frames or samples; valid is None if unknown.
+    Lengths are in frames or samples; `valid` is None if unknown.
     """
 
     named: Dict[str, object]
@@ -50,8 +161,8 @@ class HuggingFaceEncoder:
           features use the silence that follows, as Whisper does; Audio Flamingo 3 and Qwen-Omni mask it themselves; for
           Qwen2-Audio it is masked here, as in the whole model.
 
-    Attributes:
-        rate: sample rate in Hz.
+    Args:
+        options: for the call of the extractor.
 
     Raises:
         Exception: of any kind, if the extractor or the encoder does not take sound, or if twice the sound does not
@@ -59,13 +170,14 @@ class HuggingFaceEncoder:
     """
 
     def __init__(self, encoder: nn.Module, extractor, options: Dict[str, object], device: str):
-        """options: for the call of the extractor."""
         self.encoder, self.device = encoder, device
         self._takes = list(inspect.signature(encoder.forward).parameters)
         masked = {} if set(self._takes).isdisjoint(ASKED) else {"return_attention_mask": True}
         self._extractor = Extractor(extractor, {**options, **masked})
         self.rate = self._extractor.rate
-        self._blocks = _blocks_of(encoder)
+        # an encoder's blocks are its list of modules with the most parameters
+        lists = [part for part in encoder.modules() if isinstance(part, nn.ModuleList)]
+        self._blocks = list(max(lists, key=lambda part: sum(p.numel() for p in part.parameters()), default=()))
         self._tokens = sum(name.endswith("class_embedding") for name, _ in encoder.named_parameters())
         encoder.config.tie_last_hidden_states = False  # else the encoder's output replaces the last block's
         trials = self._trials()
@@ -79,7 +191,7 @@ class HuggingFaceEncoder:
     def __call__(self, samples: Tensor) -> Frames:
         """Raises ValueError for audio that is too long, shorter than MIN_S, or refused by the encoder."""
         seconds, most = len(samples) / self.rate, self._extractor.most
-        if len(samples) < MIN_S * self.rate:  # extractors standardise over time
+        if seconds < MIN_S:
             raise ValueError(
                 f"{len(samples)} samples are less than the {MIN_S:g} s that this encoder needs: leave the utterance out"
             )
@@ -92,8 +204,9 @@ class HuggingFaceEncoder:
             inputs = self._inputs(samples)
             return Frames(self._valid(inputs, self._layers(inputs.named)))
         except RuntimeError as error:
+            reason = first_line(error)
             raise ValueError(
-                f"this encoder refuses {seconds:.3f} s of audio ({first_line(error)}): leave it out if short"
+                f"this encoder refuses {seconds:.3f} s of audio ({reason}): leave it out if short"
             ) from error
 
     @torch.no_grad()
@@ -118,7 +231,8 @@ class HuggingFaceEncoder:
         values, mask, lengths = self._extractor(samples)
         valid, whole = len(samples), self._extractor.padded_length(len(samples))
         if whole is None:
-            values, mask, valid, whole = self._without_padding(values, mask)
+            values, mask, valid = self._without_padding(values, mask)
+            whole = values.size(self._extractor.time)
         inputs = {"chunk_sample_lengths": lengths, "mask": None}
         if mask is not None:
             inputs.update(dict.fromkeys(MASKS, mask), audio_mel_mask=~mask.bool(), feature_lens=mask.sum(1))
@@ -132,12 +246,12 @@ class HuggingFaceEncoder:
 
     def _without_padding(
         self, values: Tensor, mask: Optional[Tensor]
-    ) -> Tuple[Tensor, Optional[Tensor], Optional[int], int]:
-        """Cuts off padding, then pads to the multiple that the encoder needs: values, mask, valid and whole length."""
+    ) -> Tuple[Tensor, Optional[Tensor], Optional[int]]:
+        """Cuts off padding, then pads to the multiple that the encoder needs: values, mask and valid length."""
         time = self._extractor.time
         if mask is not None and not mask.all():
             if mask.size(1) != values.size(time) or not (time == 1 or values.size(1) == 1):
-                return values, mask, None, values.size(time)
+                return values, mask, None
             frames = mask[0].nonzero().squeeze(1)
             values, mask = values.index_select(time, frames), mask[:, frames]
         valid = values.size(time)
@@ -145,7 +259,7 @@ class HuggingFaceEncoder:
             more = -valid % self._multiple
             mask = torch.ones(1, valid, dtype=torch.long) if mask is None else mask
             values, mask = F.pad(values, (0, 0, 0, more)), F.pad(mask, (0, more))
-        return values, mask, valid, values.size(time)
+        return values, mask, valid
 
     def _attention_mask(self, samples: int) -> Optional[Tensor]:
         """For Qwen2-Audio: hides the silence that follows; (1, 1, L, L), added to the attention scores."""
@@ -157,10 +271,9 @@ class HuggingFaceEncoder:
         return mask
 
     def _layers(self, inputs: Dict[str, Tensor]) -> List[Tensor]:
-        """The hidden states of all layers, and the output (one of FRAMES).
+        """The hidden states of all layers (else the outputs of the blocks), and the output (one of FRAMES).
 
-        The hidden states of an encoder that does not return them are the outputs of its blocks. Class tokens, which
-        come first, are left out.
+        Class tokens, which come first, are left out.
 
         Raises:
             NoFrames: the encoder returns no frames.
@@ -218,10 +331,9 @@ def _growing_axis(short: Tensor, long: Tensor) -> int:
     raise ValueError(f"{short.size(-2)} frames of one second of sound, {long.size(-2)} of two")
 
 
-def _blocks_of(encoder: nn.Module) -> List[nn.Module]:
-    """The blocks of an encoder: its list of modules with the most parameters."""
-    lists = (part for part in encoder.modules() if isinstance(part, nn.ModuleList))
-    return list(max(lists, key=lambda blocks: sum(weight.numel() for weight in blocks.parameters()), default=()))
+def sound(seconds: float, rate: int) -> Tensor:
+    """Samples (N,) for a trial."""
+    return torch.linspace(-1, 1, round(seconds * rate))
 
 
 def first_line(error: Exception) -> str:

@@ -44,6 +44,7 @@ def phone_shares(phones: Mapping[str, List[str]]) -> Tuple[Tensor, List[str]]:
     counts = [Counter(phone for phone in row if phone != UNKNOWN) for row in phones.values()]
     tokens = sorted(set().union(*counts)) if counts else []
     shares = torch.tensor([[row[token] for token in tokens] for row in counts], dtype=torch.float64)
+    shares = shares.view(len(counts), len(tokens))  # also without utterances
     return shares / shares.sum(dim=1, keepdim=True).clamp(min=1), tokens
 
 
@@ -67,16 +68,16 @@ def make_targets(
         ValueError: no utterance has phones, or a text model cannot be used.
     """
     shares, tokens = phone_shares(phones)
-    numbers = [number for number, row in enumerate(shares) if row.any()]
-    if not numbers:
+    kept = shares.any(dim=1)
+    ids = [uid for uid, has_phones in zip(texts, kept.tolist()) if has_phones]
+    if not ids:
         raise ValueError(f"{data_dir}/text has no transcript with phones: nothing to measure against")
-    if len(numbers) < len(texts):
-        logging.warning("%d of %d utterances have no phones: left out", len(texts) - len(numbers), len(texts))
-    ids = [list(texts)[number] for number in numbers]
+    if len(ids) < len(texts):
+        logging.warning("%d of %d utterances have no phones: left out", len(texts) - len(ids), len(texts))
     transcripts, llm = [texts[uid] for uid in ids], text_embeddings or embedder
     model = TextEmbedder(embedder, device, batch_size)
     semantic = model.last_token(transcripts)
     if llm != embedder:
         model = TextEmbedder(llm, device, batch_size)
     made = dict(embedder=embedder, text_embeddings=llm, phones=tokens, data_dir=str(data_dir))
-    return Targets(ids, shares[numbers], semantic, model.input_mean(transcripts), made)
+    return Targets(ids, shares[kept], semantic, model.input_mean(transcripts), made)

@@ -7,7 +7,7 @@ B utterances, L frames, D encoder width, E width of a text embedding, M metrics 
 
 import logging
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence
 
@@ -82,7 +82,14 @@ def measure(
     """
     (phonetic, semantic), text = targets.rows(entries), targets.text_rows(entries)
     projected(phonetic, phonetic, semantic, config)  # too few utterances: an error before hours of work, not after
-    rows = [_summarise_utterance(uid, entry, encoder, config.pooling, reference) for uid, entry in entries.items()]
+    rows = []
+    for uid, entry in entries.items():
+        try:
+            frames = encoder(torch.from_numpy(read_audio(uid, entry, encoder.rate)))
+            other = reference and reference(torch.from_numpy(read_audio(uid, entry, reference.rate)))
+            rows.append(summarise(frames, config.pooling, other))
+        except ValueError as error:
+            raise ValueError(str(error) if uid in str(error) else f"{uid}: {error}") from error
     u, columns = torch.stack([row.pooled for row in rows]), torch.stack([row.metrics for row in rows]).unbind(1)
     values, layers = {}, {}
     for name, column in zip(UTTERANCE_METRICS, columns):  # (B, layers)
@@ -103,33 +110,12 @@ def measure(
     )
 
 
-def _summarise_utterance(
-    uid: str, entry: str, encoder: SpeechEncoder, pooling: str, reference: Optional[SpeechEncoder]
-) -> Summary:
-    """Reads, encodes and pools one utterance; errors name it."""
-    try:
-        frames = encoder(torch.from_numpy(read_audio(uid, entry, encoder.rate)))
-        other = reference and reference(torch.from_numpy(read_audio(uid, entry, reference.rate)))
-        return summarise(frames, pooling, other)
-    except ValueError as error:
-        raise ValueError(str(error) if uid in str(error) else f"{uid}: {error}") from error
-
-
 def choose(ids: Iterable[str], most: Optional[int]) -> List[str]:
     """`most` ids (None: all) spread evenly over their sorted list, so that no speaker or language goes missing."""
     ids = sorted(ids)
     if most is None or most >= len(ids):
         return ids
     return [ids[number] for number in np.linspace(0, len(ids) - 1, most).round().astype(int).tolist()]
-
-
-def read_entries(data_dir: Path, targets: Targets, num_utterances: Optional[int]) -> Dict[str, str]:
-    """id -> entry of wav.scp of the utterances to be measured."""
-    wavs = read_scp(data_dir / "wav.scp")
-    ids = choose(set(wavs) & set(targets.ids), num_utterances)
-    if len(wavs) > len(targets.ids):
-        logging.warning("%d of %d utterances have targets: the others are left out", len(targets.ids), len(wavs))
-    return {uid: wavs[uid] for uid in ids}
 
 
 def measure_all(
@@ -152,8 +138,10 @@ def measure_all(
         raise ValueError(f"--model {name}=...: this name is taken, names must differ")
     sources = [find_encoder(checkpoint.spec) for checkpoint in checkpoints]
     other = find_encoder(reference) if reference else None
-    targets = Targets.load(targets_file)
-    entries = read_entries(data_dir, targets, num_utterances)
+    targets, wavs = Targets.load(targets_file), read_scp(data_dir / "wav.scp")
+    if len(wavs) > len(targets.ids):
+        logging.warning("%d of %d utterances have targets: the others are left out", len(targets.ids), len(wavs))
+    entries = {uid: wavs[uid] for uid in choose(set(wavs) & set(targets.ids), num_utterances)}
     if not entries:
         raise ValueError(f"no utterance of {data_dir} has targets in {targets_file}: make them from that folder")
     files = [targets_file, data_dir / "wav.scp", *(other.files if other else ())]
@@ -167,4 +155,4 @@ def measure_all(
             row = Observation(**place, set=data_dir.name, **numbers, reference=reference, fingerprint=mark)
             values = ", ".join(f"{metric.label} {row.values[key]:.3f}" for key, metric in METRICS.items())
             logging.info("%s: %s", row.name, values)
-        log.put(row.renamed(**place))
+        log.put(replace(row, **place))  # IA-SFT uses encoders that were measured in the pretraining

@@ -7,6 +7,7 @@ loading processes nor a restart changes them, and an utterance that comes again 
 import hashlib
 import math
 from fractions import Fraction
+from functools import lru_cache
 from typing import Callable, Dict, Iterator, List, Mapping, Sequence, Tuple, Union
 
 import numpy as np
@@ -52,12 +53,17 @@ class Augmentation:
         snr_db: Tuple[float, float] = (10.0, 5.0),
         max_pad_s: float = 1.0,
     ):
-        self.rate, self.windows = frontend.fs, frontend.windows
-        self.output_lengths = output_lengths
+        self.rate, self.windows, self.output_lengths = frontend.fs, frontend.windows, output_lengths
         self.seed, self.frames_needed = seed, frames_needed
         self.speeds = [_speed(factor) for factor in _as_list(speed)]
         self.noise_prob = _number("noise_prob", noise_prob, 0.0, 1.0)
-        self.snr_db = _snr(snr_db)
+        if not isinstance(snr_db, (list, tuple)) or len(snr_db) != 2:
+            raise ValueError(f"--augment_conf has snr_db={snr_db!r}, expected mean and standard deviation: [10.0, 5.0]")
+        mean, deviation = snr_db
+        self.snr_db = (
+            _number("mean of snr_db", mean, -100.0, 100.0),
+            _number("deviation of snr_db", deviation, 0.0, 50.0),
+        )
         self.max_pad_s = _number("max_pad_s", max_pad_s, 0.0, 10.0)
         names = _as_list(noise)
         if bool(names) != (self.noise_prob > 0):
@@ -100,12 +106,12 @@ class Augmentation:
         slowest = min([Fraction(1), *self.speeds])
         padding = 2 * math.ceil(self.max_pad_s * self.rate) if self.sources else 0
 
+        @lru_cache(None)
         def most(count: int) -> int:
             samples = self.windows.size + count * self.windows.shift - 1  # one more would be another frame
             return self.windows.count(_ceil_div(samples, slowest) + padding)
 
-        most_of = {count: most(count) for count in set(frames.values())}
-        return {uid: most_of[count] for uid, count in frames.items()}
+        return {uid: most(count) for uid, count in frames.items()}
 
 
 def power(samples: np.ndarray) -> float:
@@ -176,12 +182,6 @@ def _speed(factor: float) -> Fraction:
     if abs(hundredths - 100 * factor) > 1e-6:
         raise ValueError(f"--augment_conf has speed {factor}, allowed are steps of 0.01, such as 0.9 or 1.05")
     return Fraction(hundredths, 100)
-
-
-def _snr(values: object) -> Tuple[float, float]:
-    if not isinstance(values, (list, tuple)) or len(values) != 2:
-        raise ValueError(f"--augment_conf has snr_db={values!r}, expected mean and standard deviation: [10.0, 5.0]")
-    return _number("mean of snr_db", values[0], -100.0, 100.0), _number("deviation of snr_db", values[1], 0.0, 50.0)
 
 
 def _number(name: str, value: object, least: float, most: float) -> float:

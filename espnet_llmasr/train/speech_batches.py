@@ -69,10 +69,6 @@ def speech_batches(
 
 
 def shard(ids: List[str], spec: str) -> List[str]:
-    """Part "i/n" of a list: every n-th id, from the i-th (i starts at 1).
-
-    Raises:
-        ValueError: the specification does not have that form.
-    """
+    """Part "i/n" of a list: every n-th id, from the i-th (i starts at 1). Raises ValueError for another form."""
     number, total = parse_shard(spec)
     return ids[number - 1 :: total]

@@ -8,9 +8,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.container import ErrorbarContainer
 
 from espnet_llmasr.observe import figures, plot_style
-from espnet_llmasr.observe.figures import Series, differing, lines_of, pairs_of
+from espnet_llmasr.observe.figures import Series, differing, draw_all, lines_of, pairs_of
 from espnet_llmasr.observe.observations import FILE, Observation, ObservationLog, code, fingerprint, read_observations
-from espnet_llmasr.observe.save_figures import draw_all
 
 STEPS = (("pretrain", (10, 40)), ("ia_sft", (0, 30)), ("joint_sft", (0, 20)))
 

@@ -20,7 +20,7 @@ from espnet_llmasr.encoder_swap.store import EncoderStore
 from espnet_llmasr.encoder_swap.trainer import swap_log
 from espnet_llmasr.files import read_scp
 from espnet_llmasr.guard.verifier import CTCVerifier
-from espnet_llmasr.observe.own import CheckpointEncoder
+from espnet_llmasr.observe.encoders import CheckpointEncoder
 from espnet_llmasr.tasks.llm_asr import LLMASRTask
 from espnet_llmasr.tasks.phoneme_ctc import PhonemeCTCTask
 from espnet_llmasr.text.inventories import read_tokens
