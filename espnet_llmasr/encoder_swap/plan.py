@@ -104,8 +104,7 @@ class Plan:
 def steps_to_replay(pretraining: PretrainingDir, updates: int, start_step: Optional[int]) -> List[int]:
     """The stored steps from the start step on; by default from a quarter of the pretraining, as in the paper.
 
-    Raises:
-        ValueError: fewer than two are stored, or one in between is missing, which a live watcher would see.
+    Raises ValueError if fewer than two are stored, or one in between is missing, which a live watcher would see.
     """
     total = pretraining.config()["max_epoch"]
     start = total * updates // 4 if start_step is None else start_step
@@ -131,8 +130,7 @@ def ia_sft_schedule(published: Sequence[int], epochs: int, final_epochs: int) ->
     Args:
         published: ascending steps; the first is the alignment's, the last the end of the pretraining.
 
-    Raises:
-        ValueError: not 1 <= final_epochs <= epochs.
+    Raises ValueError unless 1 <= final_epochs <= epochs.
     """
     if not 1 <= final_epochs <= epochs:
         raise ValueError(f"IA-SFT of {epochs} epochs with {final_epochs} final ones: allowed is 1 <= final <= epochs")

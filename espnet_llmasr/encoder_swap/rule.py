@@ -45,8 +45,7 @@ class SwapRule:
         threshold: publish when CKA to the reference falls below it.
         start_step: the first reference is taken from this update on.
 
-    Raises:
-        ValueError: a threshold outside its range.
+    Raises ValueError for a threshold outside its range.
     """
 
     threshold: float = 0.975

@@ -47,8 +47,7 @@ class PretrainingDir:
     def updates_per_epoch(self) -> int:
         """Optimizer updates in one epoch, from the saved configuration.
 
-        Raises:
-            ValueError: the epoch has no fixed length.
+        Raises ValueError if the epoch has no fixed length.
         """
         config = self.config()
         batches, config_file = config["num_iters_per_epoch"], self.directory / "config.yaml"
@@ -72,11 +71,7 @@ class PretrainingDir:
         return sorted(int(name.group(1)) for name in names if name)
 
     def load(self, epoch: int) -> Tuple[State, State]:
-        """Encoder and CTC head of a stored epoch.
-
-        Raises:
-            ValueError: the file is broken.
-        """
+        """Encoder and CTC head of a stored epoch. Raises ValueError if the file is broken."""
         path = self.directory / f"{epoch}epoch.pth"
         if not is_whole(path):
             raise ValueError(f"{path} is missing or broken: remove it, or wait until the training has written it")

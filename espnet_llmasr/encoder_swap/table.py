@@ -30,8 +30,7 @@ def _uses(check: CKACheck, swaps: Sequence[Swap]) -> str:
 def swap_table(encoder_dir: Path, ia_sft_dir: Path) -> str:
     """Table 5: a row for each reference or published encoder, with the trainings that used it.
 
-    Raises:
-        ValueError: there is no cka.jsonl.
+    Raises ValueError if there is no cka.jsonl.
     """
     log, swaps = cka_log(encoder_dir), swap_log(ia_sft_dir / "swaps.jsonl").read()
     if not log.path.exists():

@@ -112,8 +112,7 @@ class SwapMixin:
     def swap_encoder(cls, model, epoch: int, options) -> List[Swap]:
         """Loads the encoder that is due; returns all swaps up to now.
 
-        Raises:
-            ValueError: the encoder is being trained, or the file is missing or broken.
+        Raises ValueError if the encoder is being trained, or the file is missing or broken.
         """
         if not is_frozen(model.encoder):
             raise ValueError("swaps need a frozen encoder: give --freeze_param encoder, or leave out --encoder_dir")
@@ -155,8 +154,7 @@ class SwapMixin:
 def scheduled_swap(schedule: PathLike, epoch: int, current: int) -> Optional[Swap]:
     """The recorded swap of `epoch`, if there was one.
 
-    Raises:
-        ValueError: the schedule does not fit the encoder in the model.
+    Raises ValueError if the schedule does not fit the encoder in the model.
     """
     due = next((swap for swap in swap_log(schedule).read() if swap.epoch == epoch), None)
     if due is None and current == 0:
@@ -189,8 +187,7 @@ def poll_store(store: EncoderStore, epoch: int, current: int, past: List[Swap], 
 def load_encoder(model, store: EncoderStore, step: int) -> None:
     """Replaces every tensor of model.encoder by those of `step` and notes the step in the buffer `swap_step`.
 
-    Raises:
-        ValueError: the file is broken or has other tensors than the encoder; the model then stays as it is.
+    Raises ValueError if the file is broken or has other tensors than the encoder; the model then stays as it is.
     """
     new, present = store.load(step), model.encoder.state_dict()
     for name in {**present, **new}:

@@ -104,8 +104,7 @@ class TensorBoardLog:
 
     The points of an earlier watcher are purged and shown again, so that the curves are always those of cka.jsonl.
 
-    Raises:
-        ValueError: the package tensorboard is missing.
+    Raises ValueError if the package tensorboard is missing.
     """
 
     def __init__(self, directory: Path):

@@ -27,8 +27,7 @@ class EstimatorConfig:
         ridge: lambda, added to the diagonal of the joint covariance, whose diagonal is 1 before.
         pooling: "mean_std" as in the paper, or "mean".
 
-    Raises:
-        ValueError: a value that is not allowed.
+    Raises ValueError for a value that is not allowed.
     """
 
     num_components: int = 16

@@ -53,8 +53,7 @@ def set_metrics(
         phonetic: (B, V) counts of phones, each row divided by its sum by the caller.
         semantic: (B, E) text embeddings of the last token, each row of L2 norm 1 by the caller.
 
-    Raises:
-        ValueError: differing or too few utterances, too many components, NaN, a singular covariance.
+    Raises ValueError for differing or too few utterances, too many components, NaN, a singular covariance.
     """
     return _of_projections(*projected(u, phonetic, semantic, config), config.ridge)
 

@@ -43,8 +43,7 @@ def bootstrap_interval(
     so many utterances are insertions on empty references that a resample may have no token. The order of the
     utterances does not matter.
 
-    Raises:
-        ValueError: negative or non-finite numbers.
+    Raises ValueError for negative or non-finite numbers.
     """
     rows = as_counts(errors, lengths)
     total_errors, total_length = rows.sum(axis=1)

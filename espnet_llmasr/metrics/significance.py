@@ -51,8 +51,7 @@ def compare(
     Utterances without tokens on any side are left out; less than two others, or none with reference tokens, give nan
     and p = 1.
 
-    Raises:
-        ValueError: arrays of different lengths, negative or non-finite numbers.
+    Raises ValueError for arrays of different lengths, negative or non-finite numbers.
     """
     a, b, n = as_counts(errors_a, errors_b, lengths)
     wins = dict(wins_a=int(np.count_nonzero(a < b)), wins_b=int(np.count_nonzero(b < a)))

@@ -41,8 +41,7 @@ class CheckpointEncoder:
         config: config.yaml of the training (of the pretraining, for a published encoder).
         weights: <n>epoch.pth, or encoder.<step>.pth.
 
-    Raises:
-        ValueError: the weights are broken, or not of this encoder.
+    Raises ValueError if the weights are broken, or not of this encoder.
     """
 
     def __init__(self, config: Path, weights: Path, device: str = "cpu"):
@@ -82,8 +81,7 @@ class ESPnetEncoder:
     Only the output is measured for an encoder without a list of blocks, with blocks of another frame rate than its
     output, or with streaming (its blocks process the audio in pieces).
 
-    Raises:
-        ValueError: the weights do not fit the configuration, or the model takes features instead of audio.
+    Raises ValueError if the weights do not fit the configuration, or the model takes features instead of audio.
     """
 
     def __init__(self, config: Path, weights: Path, device: str = "cpu"):
@@ -126,8 +124,7 @@ class Source(NamedTuple):
 def find_encoder(spec: str) -> Source:
     """The encoder that PATH[:WEIGHTS] names; it is not yet opened.
 
-    Raises:
-        ValueError: there is none; the message lists what is expected.
+    Raises ValueError if there is none; the message lists what is expected.
     """
     folder, weights = _split(spec)
     config = folder / "config.yaml"

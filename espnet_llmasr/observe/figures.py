@@ -76,8 +76,7 @@ def check_options(compare: Sequence[str], pairs: Sequence[str]) -> None:
 def draw_all(out: Path, label: str, compare: Sequence[str], pairs: Sequence[str], exp: Optional[Path]) -> List[Path]:
     """Draws and saves every figure that has data and logs what the others lack. Returns the files.
 
-    Raises:
-        ValueError: no observations in `out` or in a folder of --compare, or a wrong --pair.
+    Raises ValueError for no observations in `out` or in a folder of --compare, or a wrong --pair.
     """
     series = [Series(label, read_observations(out / FILE)), *map(_compared, compare)]
     if len({group.label for group in series}) < len(series):
@@ -121,8 +120,7 @@ def _watched(exp: Path):
 def pairs_of(series: Sequence[Series], given: Sequence[str]) -> List[Pair]:
     """The pairs that --pair names, else those of the experiments that have had a joint SFT.
 
-    Raises:
-        ValueError: a name that was not measured, or another form than LABEL=BEFORE,AFTER.
+    Raises ValueError for a name that was not measured, or another form than LABEL=BEFORE,AFTER.
     """
     rows: Dict[str, Observation] = {row.name: row for group in reversed(series) for row in group.rows}
     if not given:
@@ -131,9 +129,9 @@ def pairs_of(series: Sequence[Series], given: Sequence[str]) -> List[Pair]:
     pairs = []
     for spec in given:
         label, names = split_pair(spec)
-        missing = [name for name in names if name not in rows]
-        if missing:
-            raise ValueError(f"--pair {spec}: '{missing[0]}' was not measured; there are {', '.join(rows)}")
+        for name in names:
+            if name not in rows:
+                raise ValueError(f"--pair {spec}: '{name}' was not measured; there are {', '.join(rows)}")
         pairs.append(Pair(label, *(rows[name] for name in names)))
     return pairs
 

@@ -53,8 +53,7 @@ class Summary(NamedTuple):
 def summarise(frames: Frames, pooling: str, reference: Optional[Frames] = None) -> Summary:
     """Pools the frames of one utterance.
 
-    Raises:
-        ValueError: NaN, or a reference with another number of layers or frames.
+    Raises ValueError for NaN, or a reference with another number of layers or frames.
     """
     outputs = [*frames.layers, *([] if frames.adaptor is None else [frames.adaptor])]
     means = [output.double().mean(dim=0).float().cpu() for output in outputs]
@@ -130,8 +129,7 @@ def measure_all(
 ) -> None:
     """Measures all checkpoints that have changed since the last measurement; each result is written at once.
 
-    Raises:
-        ValueError: two checkpoints of one name, or as `measure`.
+    Raises ValueError for two checkpoints of one name, or as `measure`.
     """
     name, times = Counter(checkpoint.name for checkpoint in checkpoints).most_common(1)[0]
     if times > 1:

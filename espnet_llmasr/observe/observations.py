@@ -64,8 +64,7 @@ class ObservationLog:
 def read_observations(path: PathLike) -> List[Observation]:
     """All lines of a file of observations.
 
-    Raises:
-        ValueError: there is no such file, a line is something else, or a metric is missing (it is newer than the file).
+    Raises ValueError if there is no such file, a line is something else, or a metric is missing.
     """
     advice = "python -m espnet_llmasr.bin.measure_encoders"
     if not Path(path).is_file():

@@ -26,8 +26,7 @@ class Checkpoint:
 def checkpoints_of(exp: Path) -> List[Checkpoint]:
     """All stored encoders of the folder of an experiment (exp), each stage by its updates.
 
-    Raises:
-        ValueError: there is none.
+    Raises ValueError if there is none.
     """
     paths_of = {stage: _whole(_pretrained(exp) if stage == "pretrain" else _tuned(exp, stage)) for stage in STAGES}
     checkpoints = [
@@ -41,11 +40,7 @@ def checkpoints_of(exp: Path) -> List[Checkpoint]:
 
 
 def parse_model_spec(spec: str) -> Checkpoint:
-    """NAME=PATH[:WEIGHTS]. Its stage is the folder's name.
-
-    Raises:
-        ValueError: there is no NAME.
-    """
+    """NAME=PATH[:WEIGHTS]. Its stage is the folder's name. Raises ValueError if there is no NAME."""
     name, separator, path = spec.partition("=")
     if not (name and separator and path):
         raise ValueError(f"--model {spec}: expected NAME=PATH or NAME=PATH:WEIGHTS, such as whisper=/models/whisper")

@@ -37,8 +37,7 @@ class Augmentation:
         noise: a folder of audio files, a kind of `sounds.KINDS`, or a list of such, drawn with equal chances.
         snr_db: mean and standard deviation of the normal distribution of the signal-to-noise ratio.
         max_pad_s: silence of max_pad_s * Beta(1, 3) seconds is put before, and another after, the speech.
-    Raises:
-        ValueError: a value that is not possible, or noise that cannot be had.
+    Raises ValueError for a value that is not possible, or noise that cannot be had.
     """
 
     def __init__(

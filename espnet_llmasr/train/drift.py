@@ -113,8 +113,7 @@ class DriftChecks:
     def begin(self, epoch: int) -> None:
         """Keeps and measures the starting encoder before the first epoch.
 
-        Raises:
-            ValueError: a frozen encoder, or an unusable set.
+        Raises ValueError for a frozen encoder, or an unusable set.
         """
         if is_frozen(self.model.encoder):
             raise ValueError("--drift_data needs an encoder that is trained: omit it, or do not freeze the encoder")

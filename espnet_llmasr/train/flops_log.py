@@ -76,8 +76,7 @@ def record(output_dir: Path, line: Dict[str, int]) -> None:
 def read_flops(output_dir: PathLike) -> List[Dict[str, int]]:
     """The lines of all epochs of a training.
 
-    Raises:
-        ValueError: there is no such record, or epochs are missing in it.
+    Raises ValueError if there is no such record, or epochs are missing in it.
     """
     path = Path(output_dir) / FILE
     if not path.is_file():

@@ -12,8 +12,7 @@ Utterance = Dict[str, np.ndarray]
 class PhonePreprocessor:
     """Maps {"speech": (N,), "phones": "a b c"} to float32 samples and label ids.
 
-    Raises:
-        ValueError: a phone is not in the token list (the list belongs to another checkpoint or corpus).
+    Raises ValueError if a phone is not in the token list (the list belongs to another checkpoint or corpus).
     """
 
     def __init__(self, token_list: List[str]):
@@ -49,8 +48,7 @@ class PromptPreprocessor:
 def as_samples(uid: str, speech: np.ndarray) -> np.ndarray:
     """float32 mono samples (N,).
 
-    Raises:
-        ValueError: the audio is empty, has several channels, or holds NaN or infinity.
+    Raises ValueError if the audio is empty, has several channels, or holds NaN or infinity.
     """
     speech = np.asarray(speech, dtype=np.float32)
     if speech.ndim != 1 or speech.size == 0:

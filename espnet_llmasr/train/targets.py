@@ -53,7 +53,7 @@ class Targets:
                 raise ValueError(f"{len(self.ids)} ids, but {name} targets of shape {tuple(rows.shape)}")
 
     def rows(self, ids: Iterable[str]) -> Tuple[Tensor, Tensor]:
-        """phonetic (B', V) and semantic (B', E) of the given ids, in their order. Raises ValueError if one is missing."""
+        """phonetic (B', V) and semantic (B', E) of the given ids, in order. Raises ValueError if one is missing."""
         rows = self._numbers(ids)
         return self.phonetic[rows], self.semantic[rows]
 

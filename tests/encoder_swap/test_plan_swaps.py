@@ -6,14 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from espnet_llmasr.bin import plan_swaps, watch
-from espnet_llmasr.bin import make_swap_schedule
-from espnet_llmasr.tasks.phoneme_ctc import PhonemeCTCTask
+from espnet_llmasr.bin import make_swap_schedule, plan_swaps, watch
 from espnet_llmasr.encoder_swap import watcher
-from espnet_llmasr.train.checkpoints import FINISHED
+from espnet_llmasr.encoder_swap.rule import cka_log
 from espnet_llmasr.encoder_swap.store import EncoderStore
 from espnet_llmasr.encoder_swap.trainer import swap_log
-from espnet_llmasr.encoder_swap.rule import cka_log
+from espnet_llmasr.tasks.phoneme_ctc import PhonemeCTCTask
+from espnet_llmasr.train.checkpoints import FINISHED
 
 EPOCHS, UPDATES = 6, 2
 

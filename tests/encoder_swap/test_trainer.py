@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import nn
 
-from espnet_llmasr.train import checkpoints
 from espnet_llmasr.encoder_swap import trainer as swap
 from espnet_llmasr.encoder_swap.store import EncoderStore
 from espnet_llmasr.encoder_swap.trainer import Swap, is_last_epoch, load_encoder, next_swap, swap_log
+from espnet_llmasr.train import checkpoints
 
 # ---- decisions -----------------------------------------------------------------------------------------------------
 

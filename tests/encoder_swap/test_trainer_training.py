@@ -8,9 +8,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from espnet_llmasr.tasks.llm_asr import LLMASRTask
 from espnet_llmasr.encoder_swap.store import EncoderStore
 from espnet_llmasr.encoder_swap.trainer import swap_log
+from espnet_llmasr.tasks.llm_asr import LLMASRTask
 
 
 @pytest.fixture()

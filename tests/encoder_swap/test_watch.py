@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from espnet_llmasr.bin import swap_table, watch
-from espnet_llmasr.tasks.phoneme_ctc import PhonemeCTCTask
 from espnet_llmasr.encoder_swap.store import EncoderStore
 from espnet_llmasr.encoder_swap.trainer import Swap
+from espnet_llmasr.tasks.phoneme_ctc import PhonemeCTCTask
 
 
 @pytest.fixture(scope="module")

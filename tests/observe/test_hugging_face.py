@@ -6,8 +6,7 @@ import re
 import pytest
 import torch
 
-from espnet_llmasr.observe.hugging_face import open_hugging_face
-from espnet_llmasr.observe.hugging_face_encoder import Extractor
+from espnet_llmasr.observe.hugging_face import Extractor, open_hugging_face
 
 SIZES = dict(hidden_size=16, num_hidden_layers=3, num_attention_heads=2, intermediate_size=16)
 PAIRS = dict(d_model=16, encoder_layers=3, encoder_ffn_dim=16, encoder_attention_heads=2)

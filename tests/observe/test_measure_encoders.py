@@ -8,8 +8,7 @@ import torch
 
 from espnet_llmasr.bin import make_targets
 from espnet_llmasr.bin import measure_encoders as measure_encoders
-from espnet_llmasr.observe import measure
-from espnet_llmasr.observe import plot_style
+from espnet_llmasr.observe import measure, plot_style
 from espnet_llmasr.tasks.llm_asr import LLMASRTask
 from espnet_llmasr.tasks.phoneme_ctc import PhonemeCTCTask
 from espnet_llmasr.train.targets import Targets

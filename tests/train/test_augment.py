@@ -5,8 +5,8 @@ import pytest
 
 from espnet_llmasr.asr.fbank import KaldiFbank
 from espnet_llmasr.audio import Windows
-from espnet_llmasr.tasks.checks import build
 from espnet_llmasr.data import noise
+from espnet_llmasr.tasks.checks import build
 from espnet_llmasr.train.augment import Augmentation, mix, power
 
 FS = 16000

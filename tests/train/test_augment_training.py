@@ -9,8 +9,7 @@ import soundfile
 import torch
 from espnet2.train.distributed_utils import DistributedOption
 
-from espnet_llmasr.bin import llm_asr_train
-from espnet_llmasr.bin import phoneme_ctc_train
+from espnet_llmasr.bin import llm_asr_train, phoneme_ctc_train
 from espnet_llmasr.tasks.llm_asr import LLMASRTask
 from espnet_llmasr.tasks.phoneme_ctc import PhonemeCTCTask
 from espnet_llmasr.train.trainer import ExactTrainer
