@@ -54,9 +54,14 @@ def test_speeds_are_drawn_with_equal_chances():
     assert sum(counts.values()) == 900 and all(240 < count < 360 for count in counts.values())
 
 
+def fbank_frames(samples):
+    """Windows of 25 ms every 10 ms that fit."""
+    return len(range(0, samples - 399, 160))
+
+
 def frames(samples):
-    """Encoder frames by the windows that fit: 25 ms every 10 ms, then twice 3 every 2."""
-    count = len(range(0, samples - 399, 160))
+    """Encoder frames by the windows that fit: twice 3 feature frames every 2."""
+    count = fbank_frames(samples)
     for _ in range(2):
         count = len(range(0, count - 2, 2))
     return count
@@ -173,10 +178,6 @@ def test_off_by_default_and_an_empty_yaml():
     for conf in ({}, dict(speed=[], noise_prob=0.0, noise=[], snr_db=[10.0, 5.0], max_pad_s=1.0), dict(speed=None)):
         augment, speech = augmentation(**conf), tone(500)
         assert not augment.is_on and augment(0, "u", {"speech": speech})["speech"] is speech
-
-
-def fbank_frames(samples):
-    return len(range(0, samples - 399, 160))
 
 
 @pytest.mark.parametrize("conf", [dict(speed=[0.9, 1.1]), NIM4, dict(speed=[0.7, 1.0], **NIM4), dict(speed=[1.2])])

@@ -1,6 +1,5 @@
 """Augmentation in trainings: the frame budget, any number of processes, a kill and a resume, validation, mistakes."""
 
-import os
 import signal
 
 import numpy as np
@@ -105,7 +104,7 @@ def test_the_llm_task_augments_too(llm_options, tmp_path):
     assert all(len(samples) == -(-lengths[uid] * 10 // 9) for uid, samples in slow if uid in lengths)
 
 
-def test_killed_and_resumed_with_other_processes(phone_options, forked, tmp_path):
+def test_killed_and_resumed_with_other_processes(phone_options, forked, die_in, tmp_path):
     """Weights are those of a training never killed; both differ from one without augmentation."""
     conf = dict(max_epoch=3, resume=True, num_iters_per_epoch=5)
     whole, broken, plain = (
@@ -115,17 +114,8 @@ def test_killed_and_resumed_with_other_processes(phone_options, forked, tmp_path
     PhonemeCTCTask.main(cmd=whole)
     PhonemeCTCTask.main(cmd=plain)
 
-    def killed():
-        calls, update = [], ExactTrainer.update
-
-        def dying(*args):
-            calls.append(1)
-            return update(*args) if len(calls) < 8 else os.kill(os.getpid(), signal.SIGKILL)
-
-        ExactTrainer.update = dying
-        PhonemeCTCTask.main(cmd=broken)
-
-    assert forked(killed) == signal.SIGKILL
+    kill = ExactTrainer, "update", 8
+    assert forked(lambda: (die_in(*kill), PhonemeCTCTask.main(cmd=broken))) == signal.SIGKILL
     assert forked(lambda: PhonemeCTCTask.main(cmd=[*broken, "--num_workers=1"])) == 0
     one, two, other = (torch.load(tmp_path / n / "3epoch.pth", weights_only=True) for n in ("whole", "broken", "plain"))
     assert [name for name in one if not one[name].equal(two[name])] == []
@@ -157,9 +147,8 @@ def test_a_damaged_noise_file_is_named(command, phone_options, num_workers, tmp_
     (tmp_path / "noise").mkdir()
     soundfile.write(tmp_path / "noise" / "a.wav", np.full(90000, np.nan, dtype=np.float32), 16000, subtype="FLOAT")
     conf = dict(noise_prob=1.0, noise=f"{tmp_path}/noise")
-    done = command(
-        phoneme_ctc_train, *phone_options(tmp_path / "out", augment_conf=conf, max_frames=700, num_workers=num_workers)
-    )
+    options = phone_options(tmp_path / "out", augment_conf=conf, max_frames=700, num_workers=num_workers)
+    done = command(phoneme_ctc_train, *options)
     last = done.err.strip().splitlines()[-1]
     assert done.code == 1 and "a.wav" in last and "nan_samples: repair or remove the file" in last
 

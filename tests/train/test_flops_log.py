@@ -1,6 +1,5 @@
 """flops.jsonl: what an epoch has cost, in a training, on two ranks, and after a restart."""
 
-import json
 import logging
 from copy import deepcopy
 from types import SimpleNamespace
@@ -120,8 +119,8 @@ def test_an_unknown_model_is_trained_without_a_count(alignment, caplog, tmp_path
 def test_an_epoch_trained_again_replaces_its_line_and_later_ones(tmp_path):
     for epoch, cost in ((1, 10), (2, 20), (3, 30), (2, 21)):
         record(tmp_path, dict(epoch=epoch, flops=cost, batches=1))
-    assert [(line["epoch"], line["flops"]) for line in read_flops(tmp_path)] == [(1, 10), (2, 21)]
-    assert [path.name for path in tmp_path.iterdir()] == ["flops.jsonl"]
+    lines = '{"epoch": 1, "flops": 10, "batches": 1}\n{"epoch": 2, "flops": 21, "batches": 1}\n'
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"flops.jsonl": lines}
 
 
 @pytest.mark.parametrize(
@@ -138,8 +137,3 @@ def test_records_that_cannot_be_used(content, message, tmp_path):
         (tmp_path / "flops.jsonl").write_text(content + "\n")
     with pytest.raises(ValueError, match=message):
         read_flops(tmp_path)
-
-
-def test_the_record_is_lines_of_json(tmp_path):
-    record(tmp_path, dict(epoch=1, flops=2**70, batches=4))
-    assert json.loads((tmp_path / "flops.jsonl").read_text()) == {"epoch": 1, "flops": 2**70, "batches": 4}
