@@ -37,24 +37,16 @@ NUM_PERMUTATIONS = 20
 
 
 class Summary(NamedTuple):
-    """The values and vectors that are kept of one utterance.
+    """The values and vectors that are kept of one utterance."""
 
-    Attributes:
-        metrics: (M, layers). pooled: the output by `pool`. means: every layer's mean frame (D,), the adaptor's last.
-        cka: (layers,) to the reference encoder, or None.
-    """
-
-    metrics: Tensor
-    pooled: Tensor
-    means: List[Tensor]
-    cka: Optional[Tensor]
+    metrics: Tensor  # (M, layers)
+    pooled: Tensor  # the output by `pool`
+    means: List[Tensor]  # every layer's mean frame (D,), the adaptor's last
+    cka: Optional[Tensor]  # (layers,) to the reference encoder
 
 
 def summarise(frames: Frames, pooling: str, reference: Optional[Frames] = None) -> Summary:
-    """Pools the frames of one utterance.
-
-    Raises ValueError for NaN, or a reference with another number of layers or frames.
-    """
+    """Pools the frames of one utterance. Raises ValueError for NaN, or a reference with other layers or frames."""
     outputs = [*frames.layers, *([] if frames.adaptor is None else [frames.adaptor])]
     means = [output.double().mean(dim=0).float().cpu() for output in outputs]
     metrics = torch.tensor([list(utterance_metrics(layer).values()) for layer in frames.layers]).T
@@ -69,15 +61,10 @@ def measure(
     config: EstimatorConfig = EstimatorConfig(),
     reference: Optional[SpeechEncoder] = None,
 ) -> Dict[str, object]:
-    """All numbers of an `Observation`.
+    """All numbers of an `Observation` from `entries` (id -> entry of wav.scp).
 
-    Args:
-        entries: id -> entry of wav.scp.
-        targets: of these utterances at least.
-
-    Raises:
-        ValueError: audio that cannot be read or is not for this encoder (the utterance is named), or utterances
-            without targets, or too few of them.
+    Raises ValueError, with the utterance, for audio that cannot be read or is not for this encoder; and for utterances
+    without targets, or too few of them.
     """
     (phonetic, semantic), text = targets.rows(entries), targets.text_rows(entries)
     projected(phonetic, phonetic, semantic, config)  # too few utterances: an error before hours of work, not after

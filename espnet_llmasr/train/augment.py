@@ -58,11 +58,8 @@ class Augmentation:
         self.noise_prob = _number("noise_prob", noise_prob, 0.0, 1.0)
         if not isinstance(snr_db, (list, tuple)) or len(snr_db) != 2:
             raise ValueError(f"--augment_conf has snr_db={snr_db!r}, expected mean and standard deviation: [10.0, 5.0]")
-        mean, deviation = snr_db
-        self.snr_db = (
-            _number("mean of snr_db", mean, -100.0, 100.0),
-            _number("deviation of snr_db", deviation, 0.0, 50.0),
-        )
+        limits = (("mean of snr_db", -100.0, 100.0), ("deviation of snr_db", 0.0, 50.0))
+        self.snr_db = tuple(_number(name, value, *ends) for value, (name, *ends) in zip(snr_db, limits))
         self.max_pad_s = _number("max_pad_s", max_pad_s, 0.0, 10.0)
         names = _as_list(noise)
         if bool(names) != (self.noise_prob > 0):
