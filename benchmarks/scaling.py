@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """How many 95 % intervals of the scaling law hold the truth, on made data?
 
-python benchmarks/scaling.py [--data_sets 200]    (7 minutes of one core; prints a markdown table)
+python benchmarks/scaling.py [--data_sets 200]    (some 6 minutes of one core; prints a markdown table)
 """
 
 import argparse

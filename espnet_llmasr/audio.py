@@ -1,4 +1,4 @@
-"""Opens what an entry of wav.scp names: a file, a member of a tar, or a piece of either; any container of libsndfile.
+"""Reads an entry of wav.scp: a file, a member of a tar, or a piece of either, in any container of libsndfile.
 
     /data/a.flac                          wav, flac, mp3, opus, ogg, sph, ...
     /data/shard.tar:1536                  the member whose data begins at byte 1536 (kaldiio, omniio), in any container
@@ -14,10 +14,12 @@ import re
 import tarfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Optional, Tuple
+from typing import Iterator, Optional, Tuple
 
 import numpy as np
 import soundfile
+
+from espnet_llmasr.files import PathLike
 
 _SECONDS = r"\d+(?:\.\d+)?"
 _ENTRY = re.compile(
@@ -26,6 +28,7 @@ _ENTRY = re.compile(
 _MISSING_S = 0.1  # more than this missing at the end is damage
 _LAST_PAGE_S = 20.0  # no last page of Ogg is longer
 UNCOMPRESSED = ("WAV", "WAVEX", "AIFF", "NIST", "RAW")
+SUFFIXES = (".wav", ".flac", ".mp3", ".opus", ".ogg", ".sph", ".oga", ".aiff", ".aif", ".au", ".caf", ".w64")
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ class Windows:
 
 
 class AudioError(ValueError):
-    """Audio that cannot be used; `reason` is the word under which it is counted."""
+    """Audio that cannot be used; `reason` is the word that counts it."""
 
     def __init__(self, reason: str, entry: str):
         super().__init__(f"{entry}: {reason}")
@@ -51,20 +54,20 @@ class AudioError(ValueError):
 
 @dataclass(frozen=True)
 class Info:
-    """What the header of an entry says; `samples` (per channel) counts only the piece, if the entry names one."""
+    """The header of an entry; `samples` (per channel) counts only the piece, if the entry names one."""
 
     rate: int
     channels: int
     samples: int
     plain: bool
-    """Uncompressed PCM, whose samples cannot be damaged without the file being short."""
+    """Uncompressed PCM: damage shows in the size of the file, so the samples need not be read to find it."""
 
     @property
     def seconds(self) -> float:
         return self.samples / self.rate
 
     def samples_at(self, rate: int) -> int:
-        """How many samples `read` gives at this rate."""
+        """The number of samples that `read` returns at this rate."""
         return -(-self.samples * rate // self.rate)
 
 
@@ -91,6 +94,12 @@ class Entry:
     def __str__(self) -> str:
         offset = "" if self.offset is None else f":{self.offset}"
         return f"{self.path}{offset}" + ("" if self.end is None else f"#t={self.start:.3f},{self.end:.3f}")
+
+
+def find_files(folder: PathLike) -> Iterator[Path]:
+    """All audio files below a folder, in any order; links are followed."""
+    paths = (Path(root, name) for root, _, names in os.walk(folder, followlinks=True) for name in names)
+    return (path for path in paths if path.suffix.lower() in SUFFIXES)
 
 
 def info(entry: str) -> Info:

@@ -43,6 +43,8 @@ def load_checkpoint(path: PathLike, **options) -> dict:
             epoch: {part: {name: plain(value) for name, value in values.items()} for part, values in parts.items()}
             for epoch, parts in reporter["stats"].items()
         }
+    except torch.OutOfMemoryError:
+        raise  # a RuntimeError, but the file is whole
     except (RuntimeError, EOFError, UnpicklingError, LookupError, TypeError, AttributeError, struct.error) as error:
         raise ValueError(f"{path} is broken or is no training's checkpoint ({type(error).__name__})") from error
     return {**states, "reporter": {**reporter, "stats": stats}}

@@ -23,7 +23,10 @@ COMPONENTS = (
 
 
 def register() -> None:
-    """After this, --frontend kaldi_fbank, --encoder firered_conformer and --model cr_ctc work in any recipe, and llm_asr in espnet.load()."""
+    """After this, --frontend kaldi_fbank, --encoder firered_conformer and --model cr_ctc work in any recipe.
+
+    The task llm_asr becomes known to espnet.load(), where ESPnet has that.
+    """
     for choices, name, component, base in COMPONENTS:
         assert issubclass(component, base), component
         choices.classes[name] = component

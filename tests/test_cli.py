@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from espnet_llmasr.cli import Parser
+from espnet_llmasr.cli import Parser, one_line
 
 
 @pytest.fixture
@@ -53,3 +53,9 @@ def test_no_file(arguments, capsys):
     error = capsys.readouterr().err
     assert stopped.value.code == 1 and error.count("\n") == 1
     assert ("expected one argument" if arguments == ["--config"] else "No such file: none.yaml") in error
+
+
+def test_one_line():
+    assert one_line(ValueError("a\n  b")) == "a b"
+    worker = "Caught ValueError in DataLoader worker process 0.\nOriginal Traceback:\n  File\nValueError: u: bad: x\n"
+    assert one_line(ValueError(worker)) == "u: bad: x"

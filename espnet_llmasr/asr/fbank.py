@@ -7,7 +7,6 @@ Shapes: B batch, N samples, T windows, W samples per window, M mel bins.
 """
 
 import math
-from functools import lru_cache
 from typing import Tuple, Union
 
 import humanfriendly
@@ -25,7 +24,6 @@ LOW_HZ = 20.0
 ENERGY_FLOOR = torch.finfo(torch.float32).eps
 
 
-@lru_cache(16)  # stage 2 asks twice for every utterance
 def parse_rate(fs: Union[int, str]) -> int:
     """Sampling rate in Hz from 16000, "16000" or "16k"."""
     try:

@@ -15,14 +15,14 @@ from espnet_llmasr.cli import Parser, at_least, run
 from espnet_llmasr.files import replacing
 
 TABLES = ("wav.scp", "text", "phones", "utt2num_frames")
-MOST = 200  # files of each table that are written at once
+MAX_SPLITS = 200  # files of each table that are open at once
 
 
 def get_parser() -> Parser:
     """The options of this command."""
     parser = Parser(description="Deal a training set out into lists.")
     parser.add_argument("--data_dir", type=Path, required=True, help="dump/<set>, made by stage 2")
-    parser.add_argument("--num_splits", type=at_least(2), required=True, help=f"number of lists, at most {MOST}")
+    parser.add_argument("--num_splits", type=at_least(2), required=True, help=f"number of lists, at most {MAX_SPLITS}")
     return parser
 
 
@@ -39,14 +39,14 @@ def split(table: Path, out: Path, num_splits: int) -> int:
 
 
 def main(argv=None):
-    """Writes all lists beside their place and puts them there when they are complete.
+    """Writes all lists; a directory of an earlier run is replaced when they are complete.
 
     Raises:
         ValueError: fewer utterances than lists, or tables of different lengths.
     """
     args = get_parser().parse_args(argv)
-    if args.num_splits > MOST:
-        raise ValueError(f"--num_splits is {args.num_splits}, allowed are 2 to {MOST}")
+    if args.num_splits > MAX_SPLITS:
+        raise ValueError(f"--num_splits is {args.num_splits}, allowed are 2 to {MAX_SPLITS}")
     with replacing(args.data_dir / f"splits{args.num_splits}") as staged:
         lengths = {name: split(args.data_dir / name, staged / name, args.num_splits) for name in TABLES}
         if len(set(lengths.values())) > 1 or lengths["text"] < args.num_splits:

@@ -23,7 +23,7 @@ class Namer:
     """Ids that are unique among corpora, hold no blanks or slashes, and sort like their speakers (Kaldi's rule).
 
     A speaker becomes PREFIX_speaker without "-", an utterance that followed by "-": "-" sorts before all else that may
-    stand in an id, so the order of the utterances is also that of the speakers.
+    occur in an id, so the order of the utterances is also that of the speakers.
     """
 
     def __init__(self, prefix: str):
@@ -111,7 +111,7 @@ def seconds_of(utterance: Utterance, entry: str) -> float:
 
 
 def is_utf8(text: str) -> bool:
-    """False for lone surrogates, as which bytes of another encoding come (`readers.lines`)."""
+    """False for text with lone surrogates, to which `readers.lines` decodes bytes of another encoding."""
     if text.isascii():
         return True
     try:
@@ -122,5 +122,5 @@ def is_utf8(text: str) -> bool:
 
 
 def one_line(text: str) -> str:
-    """Tabs and line breaks would make other columns and lines."""
+    """The text without tabs and line breaks, which would make other columns and lines."""
     return text if text.isprintable() else " ".join(text.split())

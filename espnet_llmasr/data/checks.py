@@ -1,4 +1,4 @@
-"""What every utterance must pass, and the processes that check many of them in their order."""
+"""The checks that every utterance must pass, and the processes that check many utterances in their order."""
 
 import multiprocessing
 import os
@@ -20,7 +20,7 @@ CHUNK, CHUNKS_AHEAD = 64, 4  # utterances handed to a process at once; chunks th
 
 
 class Dropped(Exception):
-    """An utterance that cannot be used; `reason` is the word under which it is counted."""
+    """An utterance that cannot be used; `reason` is the word that counts it."""
 
     def __init__(self, reason: str):
         super().__init__(reason)
@@ -28,7 +28,7 @@ class Dropped(Exception):
 
 
 class Audio(NamedTuple):
-    """Samples at the wanted rate, and what has to be done to the audio on reading."""
+    """Number of samples at the wanted rate, and whether reading converts the rate or the channels."""
 
     samples: int
     resampled: bool = False
@@ -141,7 +141,7 @@ class Check:
 
 
 def is_near(measured_s: float, stated_s: float) -> bool:
-    """True but for audio that is not what its owner described: cut off, or with a header that misleads libsndfile."""
+    """False for audio of another length than its owner states: cut off, or with a header that misleads libsndfile."""
     return abs(measured_s - stated_s) <= max(0.25, 0.05 * stated_s)
 
 

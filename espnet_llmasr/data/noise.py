@@ -4,7 +4,6 @@ A source maps (number of samples, random numbers) to float32 samples (N,) of any
 """
 
 import logging
-import os
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Callable, Tuple
@@ -16,9 +15,6 @@ from espnet_llmasr import audio
 from espnet_llmasr.data.sounds import KINDS
 
 Source = Callable[[int, Generator], np.ndarray]
-
-SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".oga", ".sph", ".aiff", ".aif", ".au", ".caf", ".w64")
-
 
 def noise_source(name: str, rate: int) -> Source:
     """The generator of that name, or a folder of audio files.
@@ -36,8 +32,8 @@ def noise_source(name: str, rate: int) -> Source:
 class NoiseFolder:
     """A random piece of a random file; a file that is too short is looped.
 
-    Every file is as likely, however long it is. All headers are read at the start. A piece of an mp3 is found by
-    decoding what lies before it, so that long ones (10 minutes and more) are slow: cut or convert them.
+    Every file is as likely, however long it is. All headers are read at the start. To find a piece of an mp3, all that
+    precedes it is decoded: cut or convert mp3 files of 10 minutes and more.
     """
 
     def __init__(self, folder: str, rate: int):
@@ -67,10 +63,9 @@ def audio_files(folder: str) -> Tuple[Tuple[str, float], ...]:
     Raises:
         ValueError: there is none, or one that cannot be read.
     """
-    present = (Path(root, name) for root, _, names in os.walk(folder, followlinks=True) for name in names)
-    paths = sorted(str(path) for path in present if path.suffix.lower() in SUFFIXES)
+    paths = sorted(map(str, audio.find_files(folder)))
     if not paths:
-        raise ValueError(f"noise folder {folder} has no audio files ({' '.join(SUFFIXES)})")
+        raise ValueError(f"noise folder {folder} has no audio files ({' '.join(audio.SUFFIXES)})")
     try:
         files = tuple((path, audio.info(path).seconds) for path in paths)
     except audio.AudioError as error:

@@ -20,9 +20,9 @@ from espnet_llmasr.files import read_rows, replacing
 SYNTHETIC = ("white", "pink", "brown", "hum", "clicks", "music")
 SECONDS = 0.5, 8.0
 PEAK_DBFS = -60.0, -6.0
-VOICES = 24  # at any time; each lies 14 dB below the others together
+VOICES = 24  # at any time; each is 14 dB below the sum of the others
 PIECE_S = 0.1, 0.4  # shorter than most words, cut anywhere
-POOL, POOL_S = 200, 4.0  # utterances that the pieces come from, and what is read of each
+POOL, POOL_S = 200, 4.0  # utterances that the pieces come from; seconds read of each
 
 Sound = Callable[[int, Generator], np.ndarray]
 

@@ -1,6 +1,6 @@
 """Noise made from random numbers alone, quick enough for a data loader.
 
-Each function: N samples wanted, random numbers, rate in Hz -> float32 (N,). The level means nothing, the mix sets it.
+Each function: N samples wanted, random numbers, rate in Hz -> float32 (N,). The level is arbitrary: the mixer sets it.
 Stationary kinds are drawn as a spectrum and transformed once; babble and music are sums of short pitched sounds.
 """
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.random import Generator
 
 TABLE = 2048  # samples of one period of a pitched sound
-LOWEST_HZ = 20.0  # below, 1/f noise would be nothing but a drift
+LOWEST_HZ = 20.0  # below this, 1/f noise is only a drift
 NUM_SYLLABLES, NUM_TALKERS, SYLLABLE_SHIFT_S = 64, 6, 0.22
 SCALE = np.array([0, 2, 4, 5, 7, 9, 11])  # half tones of a major key
 NOTE_S = 0.8

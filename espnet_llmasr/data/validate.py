@@ -82,7 +82,7 @@ WRONG: Dict[str, Callable[[bytes], str]] = {
 
 
 def check_table(path: Path, report: Report) -> None:
-    """The form of each line, the order of the ids, and the values as far as they can be told alone."""
+    """The form of each line, the order of the ids, and each value by itself."""
     wrong, previous = WRONG.get(path.name, lambda value: ""), b""
     number, line = 0, b"\n"
     with open(path, "rb") as lines:
@@ -92,7 +92,7 @@ def check_table(path: Path, report: Report) -> None:
             if form:
                 report.add(where, form)
             if key <= previous and number > 1:
-                kind = "this id stands twice" if key == previous else "the order is not that of LC_ALL=C sort"
+                kind = "this id occurs twice" if key == previous else "the order is not that of LC_ALL=C sort"
                 report.add(where, kind, key.decode(errors="replace"))
             previous = key
             fault = not form and wrong(value)

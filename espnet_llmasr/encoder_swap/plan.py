@@ -1,4 +1,4 @@
-"""Which encoders a watcher would have published from stored checkpoints, and when IA-SFT would have taken them."""
+"""Replays a watcher on stored checkpoints, and schedules IA-SFT on the encoders that it would have published."""
 
 import statistics
 from collections import OrderedDict
@@ -18,7 +18,7 @@ MEMORY = 1 << 30  # bytes for encoder outputs that wait for their next compariso
 
 
 class StoredEncoders:
-    """CKA between any two epochs of a pretraining; every epoch goes through its encoder once if memory allows."""
+    """CKA between any two epochs of a pretraining; one forward pass per epoch if memory allows."""
 
     def __init__(self, probe: EncoderProbe, pretraining: PretrainingDir, updates: int):
         self.probe, self.pretraining, self.updates = probe, pretraining, updates
@@ -31,7 +31,7 @@ class StoredEncoders:
         return mean_layers([layer_cka(current, reference).tolist() for current, reference in pairs])
 
     def utterances(self, step: int) -> Iterable[Layers]:
-        """The outputs of the encoder of `step`: held in memory, or one batch at a time where two would not fit."""
+        """The outputs of the encoder of `step`: from memory, or batch by batch if the outputs of two do not fit."""
         if step in self.held:
             self.held.move_to_end(step)
             return self.held[step]
@@ -76,7 +76,7 @@ def replay(
 
 @dataclass
 class Plan:
-    """What a rule would have done; steps and distances in updates of the pretraining.
+    """The checks of a rule; steps and distances in updates of the pretraining.
 
     `first` initialises the alignment, every later encoder is a swap. `apart` are the distances between encoders;
     `longest_without` also counts the time from the first reference to the first encoder.
@@ -115,23 +115,23 @@ def steps_to_replay(pretraining: PretrainingDir, updates: int, start_step: Optio
     total = pretraining.config()["max_epoch"]
     start = total * updates // 4 if start_step is None else start_step
     first = max(-(-start // updates), 1)
-    found = [epoch for epoch in pretraining.stored() if epoch >= first]
+    stored = [epoch for epoch in pretraining.stored() if epoch >= first]
     wanted = len(range(first, total + 1))
-    missing = sorted(set(range(first, max([*found, first + 1]) + 1)) - set(found))
+    missing = sorted(set(range(first, max([*stored, first + 1]) + 1)) - set(stored))
     if missing:
         raise ValueError(
-            f"{pretraining.directory} keeps {len(found)} of the {wanted} epochs from step {start} on, "
+            f"{pretraining.directory} keeps {len(stored)} of the {wanted} epochs from step {start} on, "
             f"epoch {missing[0]} is missing: a plan needs every one, "
             f"train with --keep_nbest_models {total}, or give another --start_step"
         )
-    return [epoch * updates for epoch in found]
+    return [epoch * updates for epoch in stored]
 
 
 def ia_sft_schedule(published: Sequence[int], epochs: int, final_epochs: int) -> List[Swap]:
-    """IA-SFT of `epochs` epochs beside what is left of the pretraining after the first published encoder.
+    """IA-SFT of `epochs` epochs beside the rest of the pretraining after the first published encoder.
 
-    The epochs before the `final_epochs` last ones are spread evenly over these steps; an encoder comes at the first
-    epoch that starts at or after its step, the newest if several do, and the last one with the final epochs.
+    The epochs before the `final_epochs` last ones are spread evenly over these steps. An encoder is swapped in at the
+    first epoch that starts at or after its step (the newest of several), the last encoder at the final epochs.
 
     Args:
         published: ascending steps; the first is the alignment's, the last the end of the pretraining.
@@ -154,10 +154,10 @@ def ia_sft_schedule(published: Sequence[int], epochs: int, final_epochs: int) ->
 
 
 def check_followed(directory: Path, swaps: Sequence[Swap]) -> None:
-    """A training that goes on must have done until now what it would have done from its first epoch.
+    """The swaps of the training in `directory` must agree with the schedule `swaps`.
 
     Raises:
-        ValueError: in `directory` it has not.
+        ValueError: the training has taken other encoders in its epochs so far.
     """
     decided = directory / "swaps.decided"
     begun = int(decided.read_text()) if decided.exists() else 0

@@ -31,14 +31,14 @@ class EncoderProbe(FixedSet):
         self.encoder, self.head = model.encoder.eval(), model.ctc_head.eval()
 
     def encoder_of(self, state: State) -> nn.Module:
-        """An encoder of its own with these weights."""
+        """A new encoder with these weights."""
         encoder = deepcopy(self.encoder)
         encoder.load_state_dict(state)
         return encoder
 
     @torch.no_grad()
     def measure(self, encoder: State, head: Optional[State], reference: Optional[nn.Module]) -> ProbeResult:
-        """Everything of one encoder in one forward pass (and one of the reference, if there is one)."""
+        """All numbers of one encoder by one forward pass (and one of the reference, if any)."""
         self.encoder.load_state_dict(encoder)
         if head:
             self.head.load_state_dict(head)

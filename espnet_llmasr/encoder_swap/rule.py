@@ -60,7 +60,7 @@ class SwapRule:
 
 
 def action_for(step: int, rule: SwapRule, cka: Optional[float], ended: bool) -> Optional[str]:
-    """What to do with the encoder of `step`; pure. None before the start step (paper: before step 500k).
+    """The action for the encoder of `step`; pure. None before the start step (paper: before step 500k).
 
     Args:
         cka: to the reference, None while there is no reference.

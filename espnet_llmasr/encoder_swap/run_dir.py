@@ -1,4 +1,4 @@
-"""The files of a pretraining as others see them while it runs, and afterwards."""
+"""Reads the files of a pretraining while it runs, and afterwards."""
 
 import os
 import re
@@ -65,7 +65,7 @@ class PretrainingDir:
                 return None
             return int(name.group(1)), *encoder_and_head(self.directory / name.group())
         except (OSError, ValueError):
-            return None  # the link is made anew, older files are removed, a resumed training writes in place
+            return None  # ESPnet replaces the link, removes older files, and writes in place
 
     def stored(self) -> List[int]:
         """All epochs whose weights are there, ascending (whole or not)."""

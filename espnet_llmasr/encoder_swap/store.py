@@ -1,7 +1,7 @@
 """The bridge between pretraining and IA-SFT: a directory of immutable encoder files (DESIGN section 3).
 
 encoder.<step>.pth   the encoder's state dict after <step> pretraining updates
-final                the step of the last encoder there will be, written when pretraining has ended
+final                the step of the last encoder, written when pretraining has ended
 """
 
 import logging
@@ -26,7 +26,7 @@ class EncoderStore:
         self.directory = Path(directory)
 
     def path(self, step: int) -> Path:
-        """Where the encoder of `step` stands."""
+        """The file of the encoder of `step`."""
         return self.directory / f"encoder.{step:09d}.pth"
 
     def publish(self, step: int, state: State) -> Path:

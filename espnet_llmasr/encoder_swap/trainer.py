@@ -1,7 +1,7 @@
 """Hot-swapping the frozen encoder at epoch starts (Eq. 13; paper section 3.4 and appendix A.4).
 
-One epoch is one CKA interval. Rank 0 decides, all ranks load the same file, `swaps.jsonl` records what was loaded when;
-given back as --swap_schedule it repeats the run exactly.
+One epoch is one CKA interval. Rank 0 decides, all ranks load the same file, `swaps.jsonl` records the swaps; given
+back as --swap_schedule it repeats the run exactly.
 """
 
 import logging

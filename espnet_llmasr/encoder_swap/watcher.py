@@ -25,7 +25,7 @@ class Watcher:
 
     Args:
         probe: the fixed validation subset.
-        store: cka.jsonl stands in its folder; a watcher that is resumed knows only this log.
+        store: its folder holds cka.jsonl, the only state that a resumed watcher has.
         show: called with every check, those in the log first.
     """
 
@@ -42,7 +42,7 @@ class Watcher:
         self._resume()
 
     def _resume(self) -> None:
-        """Takes up the state of an earlier watcher, killed at any point: the log lists what it had done."""
+        """Restores the state of an earlier watcher, killed at any point, from the log."""
         checks = self.log.read()
         for check in checks:
             self.show(check)

@@ -6,7 +6,7 @@ from typing import Dict, List
 
 from espnet_llmasr.experiments.runs import cell_text, flops_text
 from espnet_llmasr.experiments.statistics import MOST_EXACT, Difference, MeanInterval, Statistics
-from espnet_llmasr.scoring.markdown import bullets, markdown
+from espnet_llmasr.scoring.markdown import bullets, markdown, p_value
 from espnet_llmasr.scoring.results import finite
 
 EQUAL = 0.05  # runs within this share of the baseline's compute are called equal
@@ -119,11 +119,10 @@ def difference_cell(mean: MeanInterval, decimals: int) -> str:
 
 
 def p_text(p: float) -> str:
-    """Two decimals, more for a small p."""
+    """A p value in a cell of the table."""
     if math.isnan(p):
         return "-"
-    digits = 2 if p >= 0.1 else 3 if p >= 0.001 else 4
-    return f"{p:.{digits}f}" if p >= SMALL_P else f"<{SMALL_P}"
+    return p_value(p) if p >= SMALL_P else f"<{SMALL_P}"
 
 
 def reading(row: Difference) -> str:

@@ -56,8 +56,8 @@ class EstimatorConfig:
 def pool(frames: Array, pooling: str = "mean_std") -> Tensor:
     """One vector for an utterance, from its valid frames (L, D): (2D,) means and standard deviations, or (D,) means.
 
-    The standard deviation is the biased one (divisor L), so that one frame has 0 and not NaN. Computed in float64; what
-    comes from float32 (or half) frames is returned in float32, so that `project` knows what is only their rounding.
+    The standard deviation is the biased one (divisor L), so that one frame has 0 and not NaN. Computed in float64, but
+    returned in float32 for float32 (or half) frames, so that `project` knows the size of their rounding errors.
     Raises ValueError for another pooling, for no frame, and for NaN or infinite values.
     """
     _check_pooling(pooling)
@@ -71,7 +71,7 @@ def project(x: Array, num_components: int, name: str = "x") -> Tensor:
 
     The score of largest size in each component is positive, so signs repeat. A component whose variance is only
     rounding of x (in the dtype of x) is 0 throughout: standardising it would blow up noise.
-    Raises ValueError if k is above min(B - 1, D), and for NaN or infinite values; `name` is what it calls x.
+    Raises ValueError if k is above min(B - 1, D), and for NaN or infinite values; `name` is for the messages.
     """
     rounding = 8 * torch.finfo(_floating(x).dtype).eps
     x = _matrix(x, name)
@@ -149,7 +149,7 @@ def _log_det(covariance: Tensor) -> float:
 
 
 def _left_singular(x: Tensor) -> Tuple[Tensor, Tensor]:
-    """Left singular vectors (B, min(B, D)) and singular values; what is wide is made square first, which is faster."""
+    """Left singular vectors (B, min(B, D)) and singular values; a wide matrix is made square first, which is faster."""
     square = torch.linalg.qr(x.T, mode="r").R.T if x.shape[1] > len(x) else x
     return torch.linalg.svd(square, full_matrices=False)[:2]
 

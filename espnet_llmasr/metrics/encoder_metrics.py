@@ -1,4 +1,4 @@
-"""The metrics of a speech encoder by name: what is measured, logged, drawn and reported follows from these tables.
+"""The metrics of a speech encoder by name. All measurements, logs, figures and reports follow these tables.
 
 A new metric is a function and a line in one of the two tables.  L valid frames of an utterance, D encoder width,
 B utterances, V phones, E width of the text embeddings, k principal components.

@@ -38,19 +38,19 @@ class TextEmbedder:
     def last_token(self, texts: List[str]) -> Tensor:
         """(B, E) float32, the output at the last token of each text, rows of length 1.
 
-        The tokenizer adds what it is made to add: Qwen3-Embedding's ends each text with its end token. Padding stands
-        on the right whatever the tokenizer's own habit, so neither positions nor causal attention see it.
+        The tokenizer adds its special tokens: Qwen3-Embedding's ends each text with the end token. Padding is always on
+        the right, so that it changes neither positions nor causal attention.
 
         Raises:
             ValueError: a text without a token.
         """
         rows = [self.tokenizer(text)["input_ids"] for text in texts]
         order = sorted(range(len(rows)), key=lambda number: len(rows[number]))
-        found = {}
+        vectors = {}
         for first in range(0, len(order), self.batch_size):
             numbers = order[first : first + self.batch_size]
-            found.update(zip(numbers, self._last([rows[number] for number in numbers])))
-        return nn.functional.normalize(torch.stack([found[number] for number in range(len(rows))]), dim=1)
+            vectors.update(zip(numbers, self._last([rows[number] for number in numbers])))
+        return nn.functional.normalize(torch.stack([vectors[number] for number in range(len(rows))]), dim=1)
 
     def _last(self, rows: List[List[int]]) -> Tensor:
         """Outputs (B, E) at the last of the tokens of each row."""
@@ -81,7 +81,7 @@ def _padded(rows: List[List[int]]) -> Tuple[Tensor, Tensor]:
 
 
 def _open(name: str, dtype: torch.dtype) -> Tuple[nn.Module, object]:
-    """The model below the head of words, and the tokenizer."""
+    """The model without its output head, and the tokenizer."""
     directory = Path(name)
     if (directory / "llm.pth").is_file():
         llm = build_llm(directory / "config.json")

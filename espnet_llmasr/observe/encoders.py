@@ -1,4 +1,4 @@
-"""Finds out what lies at a path and opens the encoder in it.
+"""Finds the kind of encoder at a path and opens it.
 
 PATH[:WEIGHTS] may be
     exp/joint_sft                  the folder of a training of ours (config.yaml): latest.pth
@@ -26,7 +26,7 @@ STOCK_KEYS = {"encoder", "ctc_conf", "token_list"}
 
 @dataclass(frozen=True)
 class Source:
-    """An encoder that was found: who opens it, in which folder it lies, and the files that it is made of."""
+    """An encoder that is not yet opened: its opener, its folder and its files."""
 
     opener: Callable[..., SpeechEncoder]
     folder: Path
@@ -41,7 +41,7 @@ def find_encoder(spec: str) -> Source:
     """The encoder that PATH[:WEIGHTS] names; it is not yet opened.
 
     Raises:
-        ValueError: there is none; the message says what was expected.
+        ValueError: there is none; the message lists what is expected.
     """
     folder, weights = _split(spec)
     if (folder / "config.yaml").is_file():
@@ -73,29 +73,30 @@ def _split(spec: str) -> Tuple[Path, Optional[str]]:
 
 
 def _opener_for(config: Path) -> Callable[..., SpeechEncoder]:
-    """Who opens the model of a config.yaml: the task that wrote it is told by its own options."""
+    """The opener for the model of a config.yaml; options show which task wrote it."""
     options = yaml.safe_load(config.read_text(encoding="utf-8"))
     keys = set(options) if isinstance(options, dict) else set()
     if keys & OWN_KEYS:
         return CheckpointEncoder
     if STOCK_KEYS <= keys:
         return ESPnetEncoder
-    raise ValueError(f"{config} is of another task: expected that of phoneme_ctc_train, llm_asr_train or ESPnet's asr_train")
+    tasks = "phoneme_ctc_train, llm_asr_train or ESPnet's asr_train"
+    raise ValueError(f"{config} is of another task: expected that of {tasks}")
 
 
 def _weights_in(folder: Path, weights: Optional[str]) -> Path:
-    """The weights asked for; without a name latest.pth, or the only ones that there are."""
-    found = sorted(path.name for path in folder.glob("*.pth") if path.name != "checkpoint.pth")
+    """The weights of this name; without a name latest.pth, or the only ones in the folder."""
+    names = sorted(path.name for path in folder.glob("*.pth") if path.name != "checkpoint.pth")
     if weights is None:
-        weights = "latest.pth" if "latest.pth" in found else found[0] if len(found) == 1 else None
-    if weights not in found:
+        weights = "latest.pth" if "latest.pth" in names else names[0] if len(names) == 1 else None
+    if weights not in names:
         asked = "no latest.pth" if weights is None else f"no {weights}"
-        raise ValueError(f"{folder} has {asked}: append one of its weights, :{' :'.join(found) or '(none there)'}")
+        raise ValueError(f"{folder} has {asked}: append one of its weights, :{' :'.join(names) or '(none there)'}")
     return folder / weights
 
 
 def _published(folder: Path, weights: Optional[str]) -> Path:
-    """The encoder of a store asked for; without a name the newest one."""
+    """The encoder of this name in a store; without a name the newest one."""
     store = EncoderStore(folder)
     if weights is None and store.newest() is None:
         raise ValueError(f"{folder} has no whole encoder.<step>.pth yet: append :reference.pth, or wait for one")

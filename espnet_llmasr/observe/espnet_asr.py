@@ -12,10 +12,10 @@ from espnet_llmasr.observe.frames import Frames
 
 
 class ESPnetEncoder:
-    """The encoder of an ESPnet ASR model; its blocks' outputs are caught by forward hooks.
+    """The encoder of an ESPnet ASR model; forward hooks collect the outputs of its blocks.
 
-    An encoder without a list of blocks, or whose blocks have another frame rate than its output, shows its output only,
-    and so does a streaming one: its blocks see pieces of the audio, and all of it where it is short.
+    Only the output is measured for an encoder without a list of blocks, with blocks of another frame rate than its
+    output, or with streaming (its blocks process the audio in pieces).
 
     Raises:
         ValueError: the weights do not fit the configuration, or the model takes features instead of audio.

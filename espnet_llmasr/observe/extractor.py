@@ -1,4 +1,4 @@
-"""A feature extractor of Hugging Face: what it makes of one utterance, and whether that is the utterance alone."""
+"""A Hugging Face feature extractor: its features of one utterance, and a check that they cover the whole utterance."""
 
 import inspect
 import math
@@ -7,20 +7,21 @@ from typing import Dict, NamedTuple, Optional
 import torch
 from torch import Tensor
 
-RULER = (1.0307, 20.614)  # seconds of sound that give its rate; odd, since some make round numbers only
-# Seconds of sound that show which numbers of samples are round.
+# Seconds of two sounds that give the feature rate; odd numbers, since some extractors round lengths.
+RULER = (1.0307, 20.614)
+# Seconds of sounds that show to which multiple an extractor rounds lengths.
 TRIALS = (0.5571, 0.9173, 1.0307, 1.3103, 1.4947, 1.7213, 2.2901)
-ALONE = {"end_on_pause": False}  # options without which it would add something (PocketTTS's a pause)
-CUT_S = 0.03  # by so much, and what it rounds, may what it makes differ from the sound
+ALONE = {"end_on_pause": False}  # options that stop an extractor from adding audio (PocketTTS adds a pause)
+CUT_S = 0.03  # largest difference between the sound and its features, besides rounding
 
 
 class Features(NamedTuple):
-    """What a feature extractor makes of one utterance.
+    """The output of a feature extractor for one utterance.
 
     Attributes:
-        values: features or a waveform, first axis 1 (more are the pieces into which it split the utterance).
-        mask: (1, their length or one more or less), true for what is of the utterance; None if it makes none.
-        lengths: (1,) samples, where it tells them; else None.
+        values: features or a waveform, first axis 1; more if the extractor splits the utterance into pieces.
+        mask: (1, length of values, or one more or less), true for the utterance, false for padding; None without one.
+        lengths: (1,) samples of the utterance; None if the extractor does not return them.
     """
 
     values: Tensor
@@ -28,58 +29,58 @@ class Features(NamedTuple):
     lengths: Optional[Tensor]
 
     def size(self) -> int:
-        """How much of it is of the utterance: grows at a constant rate."""
-        told = self.lengths if self.mask is None else self.mask
-        return self.values.numel() if told is None else int(told.sum())
+        """Features or samples that belong to the utterance; grows with its length at a constant rate."""
+        counts = self.lengths if self.mask is None else self.mask
+        return self.values.numel() if counts is None else int(counts.sum())
 
 
 class Extractor:
-    """Calls a feature extractor, and checks that it neither cuts the sound nor fills it up without telling.
+    """Calls a feature extractor, and checks that it neither cuts the sound nor pads it without a mask.
 
     Attributes:
-        name: what it calls its features or the waveform.
-        rate: samples a second that it hears.
-        time: the axis of what it makes that grows with the sound; None if it fills up all sound to `most`.
-        most: samples to which it fills up any sound (Whisper's 30 s); else None.
-        unit: samples to whole numbers of which it fills up a waveform; else 1.
+        name: the extractor's key for its features or waveform.
+        rate: sample rate in Hz.
+        time: the axis of `values` that grows with the sound; None if the extractor pads every sound to `most`.
+        most: samples to which every sound is padded (Whisper's 30 s); else None.
+        unit: a waveform is padded to a multiple of so many samples; 1 without padding.
 
     Raises:
-        Exception: of any kind, if it is none of sound.
-        ValueError: it makes as much of any sound, and does not tell of how much.
+        Exception: of any kind, if the extractor does not take sound.
+        ValueError: the output has one size for all sounds, and the extractor does not tell to which length it pads.
     """
 
     def __init__(self, extractor, options: Dict[str, object]):
-        """options: with which to call it; those that it does not have are left out."""
+        """options: for the extractor's call; options that it does not have are left out."""
         self.extractor, self.name, self.rate = extractor, extractor.model_input_names[0], int(extractor.sampling_rate)
         known = inspect.signature(extractor.__call__).parameters
         options = {**ALONE, **options, "sampling_rate": self.rate, "return_tensors": "pt"}
         self._options = {name: value for name, value in options.items() if name in known}
-        one, two = ruler = [self._call(sound(seconds, self.rate)) for seconds in RULER]
-        shapes = zip(one[self.name].shape, two[self.name].shape)
+        short, long = ruler = [self._call(sound(seconds, self.rate)) for seconds in RULER]
+        shapes = zip(short[self.name].shape, long[self.name].shape)
         self.time = next((axis for axis, (first, second) in enumerate(shapes) if first != second), None)
         self.most = getattr(extractor, "n_samples", None) if self.time is None else None
         if self.time is None and self.most is None:
             raise ValueError("the feature extractor makes as much of one second of sound as of twenty")
         self._mask = next(
-            (name for name in one if "mask" in name and all(self._fits(name, made) for made in ruler)), ""
+            (name for name in short if "mask" in name and all(self._fits(name, outputs) for outputs in ruler)), ""
         )
-        self._sizes = [self._made(made).size() for made in ruler]
-        self._waveform = self.time is not None and one[self.name].size(self.time) > self.rate / 2
+        self._sizes = [self._features(outputs).size() for outputs in ruler]
+        self._waveform = self.time is not None and short[self.name].size(self.time) > self.rate / 2
         self.unit = self._find_unit() if self._waveform else 1
 
     def __call__(self, samples: Tensor) -> Features:
-        """samples (N,) float32 in [-1, 1] -> what it makes of them.
+        """samples (N,) float32 in [-1, 1] -> their features.
 
         Raises:
-            ValueError: it cut or split them, or filled them up and does not tell.
+            ValueError: the extractor cut or split the samples, or padded them without a mask.
         """
-        made = self._made(self._call(samples))
-        if made.mask is not None or self.most is None:
-            self._check_heard(len(samples), made)
-        return made
+        features = self._features(self._call(samples))
+        if features.mask is not None or self.most is None:
+            self._check_complete(len(samples), features)
+        return features
 
-    def filled_up(self, samples: int) -> Optional[int]:
-        """To how many it fills up so many samples; None if only the mask tells."""
+    def padded_length(self, samples: int) -> Optional[int]:
+        """The length to which so many samples are padded; None if only the mask shows it."""
         if self.most is not None:
             return self.most
         return -(-samples // self.unit) * self.unit if self.unit > 1 else None
@@ -87,36 +88,36 @@ class Extractor:
     def _call(self, samples: Tensor) -> Dict[str, Tensor]:
         return self.extractor([samples.numpy()], **self._options)
 
-    def _fits(self, name: str, made: Dict[str, Tensor]) -> bool:
-        """Whether a mask is as long as the values, or one longer or shorter."""
-        sizes = made[self.name].shape if self.time is None else [made[self.name].size(self.time)]
-        return any(abs(made[name].size(-1) - size) <= 1 for size in sizes)
+    def _fits(self, name: str, outputs: Dict[str, Tensor]) -> bool:
+        """True if a mask is as long as the values, or one longer or shorter."""
+        sizes = outputs[self.name].shape if self.time is None else [outputs[self.name].size(self.time)]
+        return any(abs(outputs[name].size(-1) - size) <= 1 for size in sizes)
 
-    def _made(self, made: Dict[str, Tensor]) -> Features:
-        return Features(made[self.name], made.get(self._mask), made.get("chunk_sample_lengths"))
+    def _features(self, outputs: Dict[str, Tensor]) -> Features:
+        return Features(outputs[self.name], outputs.get(self._mask), outputs.get("chunk_sample_lengths"))
 
     def _find_unit(self) -> int:
-        """What all lengths of waveforms have in common, if that is why they are not those of the sounds."""
+        """The common divisor of all lengths of waveforms, if padding to it explains these lengths; else 1."""
         sounds = [sound(seconds, self.rate) for seconds in TRIALS]
         sizes = [self._call(samples)[self.name].size(self.time) for samples in sounds]
         unit = math.gcd(*sizes)
         return unit if sizes == [-(-len(samples) // unit) * unit for samples in sounds] else 1
 
-    def _check_heard(self, samples: int, made: Features) -> None:
-        """A waveform must be of so many samples; the rate of features may be wrong by what the ruler's ends round."""
+    def _check_complete(self, samples: int, features: Features) -> None:
+        """A waveform must have so many samples; features may differ by the rounding at both ends of the ruler."""
         seconds = samples / self.rate
         if self._waveform:
-            size = made.values.size(self.time)
-            size = size if made.mask is None or size == self.filled_up(samples) else int(made.mask.sum())
-            heard, right = size / self.rate, size in (samples, self.filled_up(samples))
+            size = features.values.size(self.time)
+            size = size if features.mask is None or size == self.padded_length(samples) else int(features.mask.sum())
+            covered, complete = size / self.rate, size in (samples, self.padded_length(samples))
         else:
             step = (RULER[1] - RULER[0]) / (self._sizes[1] - self._sizes[0])
-            heard = RULER[0] + step * (made.size() - self._sizes[0])
-            right = abs(heard - seconds) <= CUT_S + step * (1 + seconds / RULER[1])
-        if len(made.values) > 1 or not right:
-            pieces = f" in {len(made.values)} pieces" if len(made.values) > 1 else ""
+            covered = RULER[0] + step * (features.size() - self._sizes[0])
+            complete = abs(covered - seconds) <= CUT_S + step * (1 + seconds / RULER[1])
+        if len(features.values) > 1 or not complete:
+            pieces = f" in {len(features.values)} pieces" if len(features.values) > 1 else ""
             raise ValueError(
-                f"the feature extractor makes {heard:.2f} s of {seconds:.2f} s of audio{pieces}: "
+                f"the feature extractor makes {covered:.2f} s of {seconds:.2f} s of audio{pieces}: "
                 "leave longer or shorter ones out"
             )
 

@@ -26,7 +26,7 @@ class Series(NamedTuple):
     rows: List[Observation]
 
     def stage(self, stage: str) -> List[Observation]:
-        """Those of a stage of the recipe by its updates."""
+        """The observations of a stage of the recipe, by updates."""
         return sorted((row for row in self.rows if row.stage == stage and row.step is not None), key=lambda r: r.step)
 
     def others(self) -> List[Observation]:
@@ -105,7 +105,7 @@ def lines_of(series: Sequence[Series]) -> List[Line]:
 
 
 def differing(series: Sequence[Series]) -> str:
-    """What makes the figures of these series incomparable: other sets, numbers of utterances or estimators; else ""."""
+    """The sets, numbers of utterances or estimators in which these series differ; "" if they are comparable."""
     for name in ("set", "utterances", "estimator"):
         values = {str(getattr(row, name)) for group in series for row in group.rows}
         if len(values) > 1:
@@ -134,7 +134,8 @@ def _bars(axis, rows: Sequence[Observation], metric: str, offset: float, side: i
     """The bars of one side with their values; the spread over utterances, or the bias as a line across."""
     places, heights = [number + offset for number in range(len(rows))], [row.values[metric] for row in rows]
     label = ("before joint training", "after joint training")[side]
-    axis.bar(places, heights, 0.36, color=plot_style.colour(side), hatch=("", "//")[side], edgecolor="white", label=label)
+    look = dict(color=plot_style.colour(side), hatch=("", "//")[side], edgecolor="white")
+    axis.bar(places, heights, 0.36, label=label, **look)
     tops = heights
     if metric in UTTERANCE_METRICS:
         spread = [row.values[f"{metric}_std"] for row in rows]
@@ -177,7 +178,8 @@ def _path(axis, series: Series, metric: str, number: int, longest) -> None:
         if last and stage != "ia_sft":
             _line(axis, [last, points[0]], metric, linewidth=0.8, linestyle=":", **style)
         steps = dict(drawstyle="steps-post") if stage == "ia_sft" else {}
-        _line(axis, points, metric, marker=plot_style.marker(number), markersize=4.5, label=series.label, **steps, **style)
+        marks = dict(marker=plot_style.marker(number), markersize=4.5)
+        _line(axis, points, metric, label=series.label, **marks, **steps, **style)
         if metric in UTTERANCE_METRICS:
             spread = [1.96 * row.values[f"{metric}_std"] / math.sqrt(row.utterances) for _, row in points]
             places, values = zip(*((x, row.values[metric]) for x, row in points))
@@ -227,7 +229,7 @@ def layers(lines: Sequence[Line]):
 
 
 def reference_cka(checks: Sequence[CKACheck], threshold: float):
-    """Figure 5: CKA of the pretrained encoder to the reference over pretraining updates, and what it triggered."""
+    """Figure 5: CKA of the pretrained encoder to the reference over pretraining updates, and the published encoders."""
     figure, (axis,) = plot_style.new_figure(1, 8.5, 4.5)
     references = sorted({check.reference_step for check in checks if check.cka is not None})
     for number, step in enumerate(references):
@@ -244,7 +246,8 @@ def reference_cka(checks: Sequence[CKACheck], threshold: float):
         points = [(check.step, check.cka) for check in checks if check.action == action and check.cka is not None]
         if points:
             axis.scatter(*zip(*points), marker=shape, s=60, color="black", zorder=3, label=label)
-    axis.axhline(threshold, color=plot_style.COLOURS[3], linewidth=1.5, linestyle="-.", label=f"threshold {threshold:g}")
+    level = dict(color=plot_style.COLOURS[3], linewidth=1.5, linestyle="-.")
+    axis.axhline(threshold, label=f"threshold {threshold:g}", **level)
     axis.set(xlabel="pretraining updates", ylabel="CKA to the reference encoder")
     axis.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     plot_style.legend_below(figure, [axis], 2)

@@ -1,7 +1,7 @@
-"""What is looked at in a speech encoder: the valid frames of every layer, for one utterance at a time.
+"""The measured output of a speech encoder: the valid frames of every layer, for one utterance at a time.
 
-One at a time, because a batch is padded, and many encoders let the padding in: wav2vec 2.0's group norm and ESPnet's
-convolutions see it. So an utterance's frames never depend on its mates.
+One at a time, because a batch is padded, and padding changes the frames of many encoders (wav2vec 2.0's group norm,
+ESPnet's convolutions).
 
 N samples, L encoder frames, D encoder width, L' speech tokens, E LLM width.
 """
@@ -15,9 +15,9 @@ class Frames(NamedTuple):
     """Valid frames of one utterance, on the encoder's device.
 
     Attributes:
-        layers: (L, D) for every layer, the first one first. The last is the encoder's output as its user gets it, that
-            is, after a final layer norm where the encoder has one.
-        adaptor: (L', E), what the LLM reads; None where there is no adaptor.
+        layers: (L, D) for every layer, the first one first. The last is the encoder's output, after a final layer norm
+            where the encoder has one.
+        adaptor: (L', E), the speech tokens of the LLM; None where there is no adaptor.
     """
 
     layers: List[Tensor]
@@ -25,7 +25,7 @@ class Frames(NamedTuple):
 
 
 class SpeechEncoder(Protocol):
-    """A frozen encoder in eval mode. `rate` is the sample rate in Hz that it hears."""
+    """A frozen encoder in eval mode. `rate` is its sample rate in Hz."""
 
     rate: int
 

@@ -1,7 +1,7 @@
-"""A speech encoder in a Hugging Face directory: the outermost part of its model that makes frames of sound.
+"""Finds the speech encoder in a Hugging Face directory: the outermost part of its model that turns sound into frames.
 
-It is not looked up by name, but tried: a part of the model is the encoder if it takes what the feature extractor
-makes, and nothing of a decoder, and gives back frames that grow with the sound.
+The encoder is found by trial, not by name. A part of the model is the encoder if its inputs are the outputs of the
+feature extractor and none of a decoder, and if its output has frames whose number grows with the sound.
 """
 
 import inspect
@@ -19,20 +19,20 @@ from espnet_llmasr.observe.hugging_face_encoder import HuggingFaceEncoder, NoFra
 from espnet_llmasr.observe.pretrained import check_weights, load_model
 
 SOUND = ("audio_mel", "hidden_states")  # other names of an encoder's first input
-OTHERS = ("labels", "decoder", "pixel")  # how inputs for a loss, a decoder or the eye begin
+OTHERS = ("labels", "decoder", "pixel")  # prefixes of inputs for a loss, a decoder or images
 
 
 def open_hugging_face(directory: Path, device: str = "cpu") -> HuggingFaceEncoder:
     """The speech encoder in a directory that `save_pretrained` wrote (model and feature extractor), alone or as a part.
 
     Raises:
-        ValueError: it holds no feature extractor of audio, no part that is an encoder for what that makes, or weights
-            that are broken or do not hold all of the encoder.
+        ValueError: there is no feature extractor of audio, no part of the model is an encoder for its features, or the
+            weights are broken or incomplete.
     """
     try:
         extractor = AutoFeatureExtractor.from_pretrained(directory, trust_remote_code=False)
         model, missing = load_model(directory, torch.float32, _class_of(directory))
-    except Exception as error:  # what a directory from elsewhere may end in is not known
+    except Exception as error:  # files from elsewhere may raise anything
         raise ValueError(
             f"{directory} holds no speech encoder that can be opened ({first_line(error)}): "
             "expected config.json, preprocessor_config.json and weights, as save_pretrained writes them"
@@ -43,25 +43,25 @@ def open_hugging_face(directory: Path, device: str = "cpu") -> HuggingFaceEncode
             continue
         try:
             encoder = HuggingFaceEncoder(part.to(device), extractor, options, device)
-        except Exception as error:  # nor in what a part of it does
+        except Exception as error:  # and so may a part of the model
             reasons.append(f"{type(part).__name__}: {first_line(error)}")
             if _inputs_of(part)[0] == name and not isinstance(error, NoFrames):
-                break  # what the parts of it hear is not known
+                break  # the inputs of its parts are not known
         else:
             check_weights(directory, [key for key in missing if key.startswith(f"{path}." if path else "")])
             return encoder
     reason = reasons[0] if reasons else f"none takes {name} alone"
     raise ValueError(
-        f"{directory}: no part of {type(model).__name__} makes frames of what preprocessor_config.json makes of sound "
-        f"({reason}): it is of another model, or this one is no speech encoder, or takes more than that"
+        f"{directory}: no part of {type(model).__name__} makes frames from the features of preprocessor_config.json "
+        f"({reason}): this file is of another model, or the model is no speech encoder, or needs other inputs, too"
     )
 
 
 def _class_of(directory: Path) -> type:
     """The class that config.json names: AutoModel leaves parts out (SpeechT5's convolutions) or adds a decoder.
 
-    Where it names none that is known, AutoModel's, or the last one of its configuration: the Qwen2.5-Omni released is
-    a "Qwen2_5OmniModel".
+    If that class is unknown (the released Qwen2.5-Omni is a "Qwen2_5OmniModel"), AutoModel's class, or the last class
+    of the configuration.
     """
     config = AutoConfig.from_pretrained(directory, trust_remote_code=False)
     name = str((config.architectures or [""])[0])
@@ -73,7 +73,7 @@ def _class_of(directory: Path) -> type:
 
 
 def _takes_only(part: nn.Module, name: str) -> bool:
-    """Whether a part of a model takes `name`, or sound by another name, nothing of OTHERS, and has no decoder."""
+    """True if a part takes `name` (or one of SOUND) first and none of OTHERS, and has no decoder."""
     if not isinstance(part, PreTrainedModel) or hasattr(part, "decoder"):
         return False
     first, *others = _inputs_of(part)
@@ -85,7 +85,7 @@ def _inputs_of(part: nn.Module) -> List[str]:
 
 
 def _options_of(config: type) -> Dict[str, object]:
-    """With which the processor of a model's family calls the feature extractor; none if it has no processor."""
+    """The options with which the processor of a model family calls the feature extractor; none without a processor."""
     if find_spec(_module_of(config, "processing")) is None:
         return {}
     kinds = vars(import_module(_module_of(config, "processing"))).values()
@@ -94,5 +94,5 @@ def _options_of(config: type) -> Dict[str, object]:
 
 
 def _module_of(config: type, kind: str) -> str:
-    """Where transformers has the code of a kind (modeling, processing) of a configuration's family."""
+    """The module of transformers with the code of a kind (modeling, processing) for a model family."""
     return config.__module__.replace(".configuration_", f".{kind}_")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Dict, Iterable, List, Optional
 
 from espnet_llmasr.files import JsonLines, PathLike
+from espnet_llmasr.metrics.encoder_metrics import METRICS
 
 FILE = "observations.jsonl"
 
@@ -72,11 +73,15 @@ def read_observations(path: PathLike) -> List[Observation]:
     """All lines of a file of observations.
 
     Raises:
-        ValueError: there is no such file, or a line is something else.
+        ValueError: there is no such file, a line is something else, or a metric is missing (it is newer than the file).
     """
+    advice = "python -m espnet_llmasr.bin.measure_encoders"
     if not Path(path).is_file():
-        raise ValueError(f"{path} does not exist: make it with python -m espnet_llmasr.bin.measure_encoders")
-    return JsonLines(path, Observation).read()
+        raise ValueError(f"{path} does not exist: make it with {advice}")
+    rows = JsonLines(path, Observation).read()
+    for name, row in ((name, row) for row in rows for name in METRICS if name not in row.values):
+        raise ValueError(f"{path}: '{row.name}' has no {name}: measure it again with {advice}, or remove the line")
+    return rows
 
 
 def fingerprint(files: Iterable[Path], *conditions: object) -> str:

@@ -1,4 +1,4 @@
-"""Weights from outside: refused where they are broken, and where a part is missing, which would be random."""
+"""Reads weights from outside; refuses broken and incomplete ones, since missing weights would be random."""
 
 import re
 import struct
@@ -14,7 +14,7 @@ from torch import nn
 from transformers import AutoModel, PreTrainedModel
 from transformers.utils import logging
 
-NOT_LOOKED_AT = re.compile(r"masked_spec_embed|num_batches_tracked|(^|\.)pooler\.")  # for training, or beyond frames
+NOT_NEEDED = re.compile(r"masked_spec_embed|num_batches_tracked|(^|\.)pooler\.")  # for training, or after the frames
 
 
 def load_model(name: Union[str, Path], dtype: torch.dtype, kind=AutoModel) -> Tuple[nn.Module, List[str]]:
@@ -26,14 +26,14 @@ def load_model(name: Union[str, Path], dtype: torch.dtype, kind=AutoModel) -> Tu
     """
     try:
         with _quiet():
-            model, found = _loader(kind)(name, dtype=dtype, output_loading_info=True)
+            model, info = _loader(kind)(name, dtype=dtype, output_loading_info=True)
     except (SafetensorError, RuntimeError, UnpicklingError, EOFError, struct.error) as error:
         raise ValueError(f"the weights in {name} are broken or do not fit its config.json: {error}") from error
-    return model, sorted(found["missing_keys"])
+    return model, sorted(info["missing_keys"])
 
 
 def _loader(kind: type) -> Callable:
-    """from_pretrained, not the class's own: Qwen2.5-Omni's wants its speakers' voices too, and no loading info."""
+    """The general from_pretrained: Qwen2.5-Omni's own needs the voices of its speakers and gives no loading info."""
     if issubclass(kind, PreTrainedModel):
         return partial(PreTrainedModel.from_pretrained.__func__, kind)
     return kind.from_pretrained
@@ -41,7 +41,7 @@ def _loader(kind: type) -> Callable:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without transformers' bars and its table of missing weights, which `check_weights` tells of in one line."""
+    """Without transformers' progress bars and table of missing weights; `check_weights` names them in one line."""
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
@@ -55,7 +55,7 @@ def _quiet() -> Iterator[None]:
 
 def check_weights(name: Union[str, Path], missing: List[str]) -> None:
     """Raises ValueError if weights that matter are among the missing ones, of which transformers only warns."""
-    lacking = [key for key in missing if not NOT_LOOKED_AT.search(key)]
+    lacking = [key for key in missing if not NOT_NEEDED.search(key)]
     if lacking:
         raise ValueError(
             f"the weights in {name} lack {lacking[0]} ({len(lacking)} in all) of what its config.json names"

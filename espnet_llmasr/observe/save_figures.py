@@ -31,12 +31,12 @@ def draw_all(out: Path, label: str, compare: Sequence[str], pairs: Sequence[str]
         raise ValueError("--label and --compare give two series one label: choose another")
     if differing(series):
         logging.warning("not comparable: the observations were made with %s", differing(series))
-    joint, lines = pairs_of(series, pairs), lines_of(series)
+    ends, lines = pairs_of(series, pairs), lines_of(series)
     on_path = [group for group in series if any(map(group.stage, figures.STAGE_NAMES))]
     files: List[Path] = []
     with plot_style.style():
         for name, lacking, drawn in (
-            ("figure_1", "an encoder before and after joint SFT (or --pair)", joint and figures.before_and_after(joint)),
+            ("figure_1", "an encoder before and after joint SFT (or --pair)", ends and figures.before_and_after(ends)),
             ("figure_3", "encoders of the recipe's stages (--exp)", on_path and figures.trajectory(on_path)),
             ("figure_4", "any observation", lines and figures.layers(lines)),
             ("figure_5", "exp/encoders/cka.jsonl with a reference (--exp)", exp and _watched(exp)),

@@ -53,7 +53,7 @@ def parse_model_spec(spec: str) -> Checkpoint:
 
 
 def _pretrained(exp: Path) -> Dict[int, Path]:
-    """Encoders by pretraining updates: kept epochs, and what the watcher stored."""
+    """Encoders by pretraining updates: kept epochs, and the files of the watcher."""
     store, paths = EncoderStore(exp / "encoders"), _kept(exp / "pretrain")
     for check in cka_log(store.directory).read():
         if check.action == "reference":

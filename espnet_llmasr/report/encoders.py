@@ -5,12 +5,13 @@ from typing import Dict, List, Optional, Sequence
 
 import yaml
 
+from espnet_llmasr.metrics.encoder_metrics import UTTERANCE_METRICS
 from espnet_llmasr.report.charts import figure_file, line_chart
 from espnet_llmasr.report.files import json_lines, log_table, made_by, recipe_path
 from espnet_llmasr.report.stages import Stage
 
 STEP = "pretraining update"
-HIDDEN = ("choices num_components", "choices ridge", "choices pooling", "fingerprint", "reference")
+HIDDEN = ("estimator num_components", "estimator ridge", "estimator pooling", "fingerprint", "reference")
 NO_CKA = "No cka.jsonl: stage 6 (the watcher) measures CKA while stage 5 trains."
 NO_SWAPS = "No swaps.jsonl: stage 8 swaps encoders."
 NO_METRICS = "No observe/observations.jsonl: stage 14 measures NSE, PAI, CSAI and CKA of all stored encoders."
@@ -24,10 +25,11 @@ def swaps(expdir: Path, stages: Sequence[Stage]) -> List[Dict]:
     log, blocks = folder / "cka.jsonl", []
     with made_by(log, "stage 6"):
         checks = json_lines(log)
-        cka, nse = ([(row["step"], row.get(name)) for row in checks] for name in ("cka", "nse"))
+        curves = {"cka": "CKA", **{key: metric.name for key, metric in UTTERANCE_METRICS.items()}}
+        (cka, *metrics) = ({name: [(row["step"], row.get(key)) for row in checks]} for key, name in curves.items())
         charts = [
-            line_chart("CKA to the reference", {"CKA": cka}, (STEP, "CKA"), _threshold(folder / "watch.yaml")),
-            line_chart("NSE of the encoder", {"NSE": nse}, (STEP, "NSE")),
+            line_chart("CKA to the reference", cka, (STEP, "CKA"), _threshold(folder / "watch.yaml")),
+            *(line_chart(f"{name} of the encoder", curve, (STEP, name)) for curve in metrics for name in curve),
         ]
         table = log_table(log) or NO_CKA
     for path in sorted(expdir.glob("*/decode/swaps.md")):

@@ -159,7 +159,7 @@ class Characters:
             raise ValueError(f"a character list must begin with {BLANK} {UNKNOWN} and hold each token once")
         longer = [token for token in tokens if len(token) != 1 and token not in special]
         if longer:
-            raise ValueError(f"'{longer[0]}' is not one character: is this the token list of another unit?")
+            raise ValueError(f"'{longer[0]}' is not one character: is this the token list of phones?")
         self._tokens = list(tokens)
         self._known = frozenset(tokens)
 

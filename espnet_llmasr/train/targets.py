@@ -1,4 +1,4 @@
-"""What PAI and CSAI measure an encoder against (section 3.2 of arXiv 2604.08003): phones and meaning per utterance.
+"""The targets of PAI and CSAI (section 3.2 of arXiv 2604.08003): phones and meaning of every utterance.
 
 B utterances, V phones of the list, E width of the text embedder. Made by `bin.make_targets`, kept in one .npz file.
 """
@@ -18,7 +18,7 @@ from torch import Tensor
 from espnet_llmasr.files import PathLike, atomic_path
 
 ADVICE = "make them with python -m espnet_llmasr.bin.make_targets"
-DAMAGE = (KeyError, TypeError, ValueError, EOFError, NotImplementedError)  # what numpy says of a file that is not whole
+DAMAGE = (KeyError, TypeError, ValueError, EOFError, NotImplementedError)  # numpy's errors for a damaged file
 DAMAGE += (zipfile.BadZipFile, zlib.error, tokenize.TokenError)
 
 
@@ -109,4 +109,4 @@ class Targets:
             ids, made = arrays.pop("ids").tolist(), json.loads(str(arrays.pop("made")))
             return cls(ids, **{name: torch.from_numpy(rows) for name, rows in arrays.items()}, made=made)
         except DAMAGE as error:
-            raise ValueError(f"{path} is no whole file of targets ({error}): {ADVICE}") from error
+            raise ValueError(f"{path} is damaged or no file of targets ({error}): {ADVICE}") from error

@@ -1,4 +1,4 @@
-"""The exact trainer: ESPnet's loop over epochs with our step and our checkpoints; what several ranks share."""
+"""The exact trainer: ESPnet's loop over epochs with our step and our checkpoints; helpers for several ranks."""
 
 import logging
 import time

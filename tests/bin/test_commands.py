@@ -15,7 +15,6 @@ from espnet_llmasr import bin as commands
 from espnet_llmasr.asr.fbank import KaldiFbank
 from espnet_llmasr.asr.llm import build_llm, load_tokenizer
 from espnet_llmasr.bin import compute_stats, llm_asr_inference, phoneme_ctc_inference, prepare_llm
-from espnet_llmasr.cli import one_line
 from espnet_llmasr.files import read_scp
 from espnet_llmasr.tasks.phoneme_ctc import PhonemeCTCTask
 from espnet_llmasr.text.prompt import Prompt
@@ -38,12 +37,6 @@ def test_as_a_real_process():
     wrong = [sys.executable, "-m", "espnet_llmasr.bin.run_parallel", "--bogus"]
     done = subprocess.run(wrong, capture_output=True, text=True)
     assert done.returncode == 1 and done.stderr.count("\n") == 1 and "run_parallel" in done.stderr
-
-
-def test_one_line():
-    assert one_line(ValueError("a\n  b")) == "a b"
-    worker = "Caught ValueError in DataLoader worker process 0.\nOriginal Traceback:\n  File\nValueError: u: bad: x\n"
-    assert one_line(ValueError(worker)) == "u: bad: x"
 
 
 # ---- decoding ------------------------------------------------------------------------------------------------------

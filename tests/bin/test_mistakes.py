@@ -1,10 +1,7 @@
-"""Mistakes in options and files that end in one clear line, not in a traceback or a wait for ever."""
-
-import json
-import os
-import signal
+"""Mistakes in options and files that end in one clear line, not in a traceback."""
 
 import pytest
+
 from espnet_llmasr.bin import compute_stats, format_data, llm_asr_inference, llm_asr_train, prepare_llm
 from espnet_llmasr.bin import phoneme_ctc_train
 
@@ -61,34 +58,8 @@ def test_values_out_of_range(command, module, arguments, message, tmp_path, monk
     assert list(tmp_path.iterdir()) == []
 
 
-def killed(utterance):
-    """What the kernel does to a process when memory runs out."""
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
 def test_values_in_a_configuration_are_checked_like_options(command, tmp_path):
     (tmp_path / "conf.yaml").write_text("beam_size: 0\n")
     options = ["--llm_asr_train_config", "c", "--llm_asr_model_file", "m", "--data_dir", "d", "--output_dir", "o"]
     done = command(llm_asr_inference, "--config", tmp_path / "conf.yaml", *options)
     assert "--beam_size: 0 is no whole number of at least 1" in last_line(done)
-
-
-def test_a_killed_process_of_data_preparation_ends_it():
-    with pytest.raises(ValueError, match="one of --nj 2 processes was killed"):
-        list(format_data.check_all(killed, list(range(1000)), 2))
-
-
-def test_a_recording_cut_off_in_its_middle(data):
-    path = data.add("b")
-    data.add("a")
-    content = path.read_bytes()
-    path.write_bytes(content[: len(content) // 2])
-    assert data.run()["dropped"] == {"truncated_wav": 1}
-    path.write_bytes(content[:4] + b"\xff\xff\xff\xff" + content[8:])  # written to a pipe: no length
-    assert data.run()["dropped"] == {}
-
-
-def test_unicode_line_breaks_in_a_transcript(data):
-    data.add("a", text="你\u2028好")
-    assert data.run()["utts"] == 1 and data.table("text") == {"a": "你 好"}
-    assert json.loads((data.out / "stats.json").read_text())["dropped"] == {}

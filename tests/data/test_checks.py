@@ -7,6 +7,10 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
+from espnet_llmasr.data.checks import check_all
+
 CODE = """
 import itertools, time
 
@@ -39,3 +43,13 @@ def test_killed():
     for pid in left:
         os.kill(pid, signal.SIGKILL)
     assert left == []
+
+
+def killed(utterance):
+    """What the kernel does to a process when memory runs out."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_killed_process_of_data_preparation_ends_it():
+    with pytest.raises(ValueError, match="one of --nj 2 processes was killed"):
+        list(check_all(killed, list(range(1000)), 2))

@@ -1,5 +1,6 @@
 """bin.format_data: tables, drops, token lists, options, and what happens to an earlier dump."""
 
+import json
 import subprocess
 import sys
 
@@ -261,3 +262,9 @@ def test_language_chooses_the_readings(data):
     (data.dir / "utt2lang").write_text("a yue\n")
     data.run("--inventory", "zh_en_yue")
     assert data.table("phones")["a"].split() == Phonemizer("zh_en_yue")("你好", "yue") != Phonemizer()("你好")
+
+
+def test_unicode_line_breaks_in_a_transcript(data):
+    data.add("a", text="你\u2028好")
+    assert data.run()["utts"] == 1 and data.table("text") == {"a": "你 好"}
+    assert json.loads((data.out / "stats.json").read_text())["dropped"] == {}

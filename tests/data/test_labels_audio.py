@@ -126,3 +126,13 @@ def test_audio_that_is_not_as_long_as_its_owner_says_is_dropped(data, check):
     (data.dir / "utt2dur").write_text("a 2.2\nb 3.0\nc 10.6\n")
     assert data.run("--audio_check", check)["dropped"] == {"other_duration": 2}
     assert data.table("dropped.txt") == {"b": "other_duration", "c": "other_duration"}
+
+
+def test_a_recording_cut_off_in_its_middle(data):
+    path = data.add("b")
+    data.add("a")
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    assert data.run()["dropped"] == {"truncated_wav": 1}
+    path.write_bytes(content[:4] + b"\xff\xff\xff\xff" + content[8:])  # written to a pipe: no length
+    assert data.run()["dropped"] == {}

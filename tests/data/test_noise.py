@@ -150,7 +150,7 @@ def test_every_file_is_as_likely_and_links_are_followed(folder, tmp_path):
 def test_headers_are_read_once(folder, monkeypatch):
     soundfile.write(folder / "a.wav", ramp(1), FS)
     noise_source(str(folder), FS)
-    monkeypatch.setattr(noise.os, "walk", None)
+    monkeypatch.setattr(noise.audio.os, "walk", None)
     noise_source(str(folder), FS)
 
 

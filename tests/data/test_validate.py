@@ -66,7 +66,7 @@ def test_one_line_if_all_is_well(good, cut, problems):
         ("text", b"some", b"\xff", "text:1: not UTF-8"),
         ("text", b"a_1-1 ", b"a_1-1\t", "text:1: expected an id, one blank and a value"),
         ("wav.scp", b"a_1-2", b"a_1-0", "wav.scp:2: the order is not that of LC_ALL=C sort: a_1-0"),
-        ("utt2spk", b"a_1-2", b"a_1-1", "utt2spk:2: this id stands twice: a_1-1"),
+        ("utt2spk", b"a_1-2", b"a_1-1", "utt2spk:2: this id occurs twice: a_1-1"),
         ("utt2lang", b" en", b" english", "utt2lang:1: the language must be zh, en, zh-en, yue or zh-DIALECT: english"),
         ("utt2dur", b"0.500", b"-1", "utt2dur:1: no positive number of seconds: -1"),
         ("utt2dur", b"0.500", b"nan", "utt2dur:1: no positive number of seconds: nan"),

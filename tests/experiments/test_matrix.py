@@ -61,7 +61,7 @@ name=${2#espnet_llmasr.bin.}
 echo "$name ${*:3}" >>tools
 value() { local name=$1; while shift; [ "$1" != "$name" ]; do :; done; echo "$2"; }
 case $name in
-    score) hyp=$(value --hyp "$@"); mkdir -p "$hyp"; cp scores.json "$hyp" ;;
+    score) hyp=$(value --hyp_dir "$@"); mkdir -p "$hyp"; cp scores.json "$hyp" ;;
     measure_encoders)
         out=$(value --out "$@"); mkdir -p "$out"; cp after.jsonl "$out/observations.jsonl"
         [[ "$*" != *before=* ]] || cat before.jsonl >>"$out/observations.jsonl" ;;

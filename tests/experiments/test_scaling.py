@@ -78,7 +78,7 @@ def test_the_spread_of_seeds_is_shared_by_budgets_and_its_means_are_t():
 
 
 def test_the_spread_of_seeds_is_itself_drawn():
-    """Squares of t-like draws: the sum of squared deviations over f - 2, where a plain bootstrap has it over f or more."""
+    """Mean square of t-like draws: the sum of squared deviations over f - 2; a plain bootstrap has it over N."""
     y, budgets = np.log(noisy(5, 0.1)[1]), np.repeat(np.arange(5), 5)
     centres = np.array([y[budgets == n].mean() for n in range(5)])[budgets]
     drawn = resample(y, budgets, 20_000, seed=0)

@@ -1,6 +1,7 @@
 """What the figures show: the numbers of the observations, at the places that the paper gives them."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -173,6 +174,9 @@ def test_a_log_replaces_by_name_and_keeps_the_order(tmp_path):
     rows = read_observations(tmp_path / FILE)
     assert [(line.name, line.values["nse"]) for line in rows] == [("a", 0.5), ("b", 0.8)]
     assert ObservationLog(tmp_path).find("f").name == "a" and ObservationLog(tmp_path).find("g") is None
+    ObservationLog(tmp_path).put(replace(row("c"), values={"nse": 0.5}))
+    with pytest.raises(ValueError, match="'c' has no pai: measure it again"):
+        read_observations(tmp_path / FILE)
     (tmp_path / FILE).write_text('{"name": "a"}\n')
     with pytest.raises(ValueError, match="line 1 is no Observation .*stage"):
         read_observations(tmp_path / FILE)

@@ -183,7 +183,7 @@ def outputs_of_blocks(part, encoder, audio) -> list:
         ("WhisperForConditionalGeneration", 30.5, "30.5 s of audio, this encoder takes 30 s"),
     ],
 )
-def test_extractors_that_cut_or_fill_up(name, build, seconds, message, samples, tmp_path):
+def test_extractors_that_cut_or_pad(name, build, seconds, message, samples, tmp_path):
     sizes, extractor, _, _ = MODELS[name]
     build(tmp_path, name, sizes, extractor)
     encoder = open_hugging_face(tmp_path)
@@ -214,14 +214,14 @@ def test_models_without_a_speech_encoder(build, tmp_path):
         build(tmp_path / name, name, sizes, extractor)
         found = refused(tmp_path / name)
         assert re.search(message, found), found
-        assert f"no part of {name} makes frames of what preprocessor_config.json makes of sound" in found
+        assert f"no part of {name} makes frames from the features of preprocessor_config.json" in found
 
 
-def test_what_is_filled_up_without_telling_is_refused_at_once(build, tmp_path, monkeypatch):
+def test_padding_without_a_length_is_refused_at_once(build, tmp_path, monkeypatch):
     build(tmp_path, "Wav2Vec2Model", {**SIZES, **CONVOLUTIONS}, ("Wav2Vec2", {}))
     call = Extractor.__call__
     monkeypatch.setattr(Extractor, "__call__", lambda *call_of: call(*call_of)._replace(mask=torch.tensor([[1, 0]])))
-    assert "fills up the last frames, and the encoder does not tell which" in refused(tmp_path)
+    assert "pads the last frames, and the encoder does not tell which" in refused(tmp_path)
 
 
 def test_only_the_encoder_needs_its_weights(build, samples, tmp_path, capfd):

@@ -6,9 +6,11 @@ import soundfile
 import torch
 
 from espnet_llmasr.metrics.accessible_information import EstimatorConfig, project
-from espnet_llmasr.metrics.encoder_metrics import set_metrics
+from espnet_llmasr.metrics.encoder_metrics import METRICS, UTTERANCE_METRICS, EncoderMetric, set_metrics
+from espnet_llmasr.observe.figures import Pair, before_and_after
 from espnet_llmasr.observe.frames import Frames
 from espnet_llmasr.observe.measure import choose, measure, summarise
+from espnet_llmasr.observe.observations import Observation
 from espnet_llmasr.train.targets import Targets
 
 COUNT = 14
@@ -74,6 +76,16 @@ def test_every_figure(data):
     against = [np.asarray(x, float) for f in map(other, _tensors(samples)) for x in f.layers]
     pairs = [np.mean([cka(row[n], against[2 * i + n]) for i, row in enumerate(seen)]) for n in range(2)]
     np.testing.assert_allclose(found["cka_reference"], pairs, rtol=1e-5)
+
+
+def test_a_new_metric_is_one_line_of_the_registry(data, monkeypatch):
+    for table in (UTTERANCE_METRICS, METRICS):
+        monkeypatch.setitem(table, "size", EncoderMetric(lambda frames: float(frames.shape[1]), "Size"))
+    numbers = measure(Known(), *data[::2], EstimatorConfig(num_components=3))
+    assert numbers["values"]["size"] == 6 and numbers["values"]["size_std"] == 0 and numbers["layers"]["size"] == [4, 6]
+    row = Observation("a", "x", None, "m", "set", **numbers)
+    titles = [axis.get_title() for axis in before_and_after([Pair("a", row, row)]).axes]
+    assert titles == ["NSE", "PAI (bits)", "CSAI (bits)", "Size"]
 
 
 def _tensors(samples):

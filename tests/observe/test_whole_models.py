@@ -86,7 +86,7 @@ def test_an_encoder_that_takes_whole_groups_of_frames(build, samples, tmp_path):
         mask = torch.nn.functional.pad(made.attention_mask, (0, more))
         frames = model.get_audio_features(features, mask).last_hidden_state[0]
         torch.testing.assert_close(encoder(audio).layers[-1], frames[: -(-int(mask.sum()) // 8)])
-    with pytest.raises(ValueError, match="hears it in pieces: leave longer ones out"):
+    with pytest.raises(ValueError, match="processes it in pieces: leave longer ones out"):
         encoder(samples(40.1))
 
 

@@ -199,7 +199,7 @@ def test_a_strategy_leaves_the_pages_of_the_normal_run_alone_and_links_the_pretr
 
 
 def test_a_new_strategy_is_a_new_entry(recipe):
-    """No alignment to newer encoders, characters, and the LLM untouched by joint training: nobody's strategy, but runnable."""
+    """No IA-SFT, with characters, and a folder of its own."""
     conf, strategies = recipe.dir / "conf", (recipe.dir / "conf/strategies.yaml").read_text()
     shutil.copytree(conf.resolve(), recipe.dir / "own_conf")
     conf.unlink()

@@ -92,7 +92,7 @@ def test_swaps_metrics_and_drift(page):
     assert observed["cka text"] == "0.2500 … 0.3750" and "fingerprint" not in observed
     head, *rows = page.tables["Drift of joint_sft"]
     assert [dict(zip(head, row))["csai"] for row in rows] == ["1.5000", "1.7500"] and rows[1][
-        head.index("danger")
+        head.index("warning")
     ] == "True"
 
 

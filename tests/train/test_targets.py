@@ -65,7 +65,7 @@ def test_files_that_are_no_targets(tmp_path):
         )
     )
     for name in ("other", "torn", "text", "bits", "newer"):
-        with pytest.raises(ValueError, match=f"{name}.npz is no whole file of targets"):
+        with pytest.raises(ValueError, match=f"{name}.npz is damaged or no file of targets"):
             Targets.load(tmp_path / f"{name}.npz")
     with pytest.raises(ValueError, match="must end in .npz"):
         targets().save(tmp_path / "t.bin")

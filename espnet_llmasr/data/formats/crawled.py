@@ -1,4 +1,4 @@
-"""What WenetSpeech-Yue and WenetSpeech-Chuan share: metadata without audio, for what the user has got of it.
+"""WenetSpeech-Yue and WenetSpeech-Chuan: metadata without audio, read for the recordings that the user has.
 
 SRC/audio holds, in any container that libsndfile reads, KEY.wav, the utterance itself, or the whole recording that it
 is a piece of: under the key without its times (gd0027722 of gd0027722_620270_624350), or under the last part of its
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Iterator, Mapping, Optional
 
 from espnet_llmasr import audio
-from espnet_llmasr.data.formats.generic import SUFFIXES, json_manifest
+from espnet_llmasr.data.formats.generic import json_manifest
 from espnet_llmasr.data.formats.source import Source
 from espnet_llmasr.data.utterance import Utterance
 
@@ -48,20 +48,21 @@ def crawled(source: Source, path: Path, fields: Mapping[str, str], min_confidenc
         if not source.is_mine(key):
             continue  # before its audio is looked for
         clip = first_audio(folder, key)
-        path = clip or find(_TIMES.sub("", key)) or find(link_name(link)) or str(folder / key)
+        entry = clip or find(_TIMES.sub("", key)) or find(link_name(link)) or str(folder / key)
         start, end = utterance.start, utterance.end
         try:
             if clip or end is None:
-                start, end = 0.0, audio.info(path).seconds
+                start, end = 0.0, audio.info(entry).seconds
         except audio.AudioError as error:
             source.drop(key, error.reason)
         else:
-            yield replace(utterance, audio=path, start=start, end=end)
+            yield replace(utterance, audio=entry, start=start, end=end)
 
 
 def first_audio(folder: Path, name: str) -> Optional[str]:
-    """folder/name with the first suffix under which there is a file; a list of all files would fill the memory."""
-    return next((f for f in (f"{folder}/{name}{suffix}" for suffix in SUFFIXES) if name and os.path.exists(f)), None)
+    """The first existing folder/name.suffix; a list of all files would fill the memory."""
+    paths = (f"{folder}/{name}{suffix}" for suffix in audio.SUFFIXES)
+    return next((path for path in paths if name and os.path.exists(path)), None)
 
 
 def link_name(link: str) -> str:

@@ -1,21 +1,22 @@
-"""Readers for published forms that are not corpus-specific: JSON lines with a field map, and a folder of audio with a
-transcript. They serve the corpora whose layout is not public, so whoever has them says which field is what.
+"""Two general forms: JSON lines whose fields have any names, and a folder of audio with a transcript.
+
+They are for corpora whose layout is not public: whoever has such a corpus names its fields with --set.
 """
 
 import os
 from pathlib import Path
 from typing import Dict, Iterator, Mapping, Optional, Tuple, Union
 
+from espnet_llmasr import audio
 from espnet_llmasr.data.formats.readers import json_lines, key_values
 from espnet_llmasr.data.formats.source import Source
 from espnet_llmasr.data.utterance import Utterance
 
-SUFFIXES = (".wav", ".flac", ".mp3", ".opus", ".ogg", ".sph")
 NEEDED = ("id", "audio", "text")
 
 
 def field(row: Mapping, names: str) -> object:
-    """The value of a field, None if it is not there: "a.b" is field b of object a, "a|b" the first of two that is."""
+    """The value of a field, None if the row lacks it: "a.b" is field b of object a; "a|b" is a, or b if a is missing."""
     for name in names.split("|"):
         value = row
         for part in name.split("."):
@@ -26,7 +27,7 @@ def field(row: Mapping, names: str) -> object:
 
 
 def field_names(row: Mapping, prefix: str = "") -> Iterator[str]:
-    """All names by which `field` finds a value that is no object."""
+    """The names, as `field` takes them, of all values that are not objects."""
     for name, value in row.items():
         if isinstance(value, dict):
             yield from field_names(value, f"{prefix}{name}.")
@@ -51,8 +52,8 @@ def json_manifest(
     """Utterances of a JSON lines file, also gzipped.
 
     Args:
-        fields: what is called how (see `field`): id, audio, text, and if there are any duration (seconds), speaker,
-            times ("620.270_624.350", seconds, of a piece of the audio) and confidence. An empty name is not used.
+        fields: id, audio, text -> their names (see `field`); optionally also duration (seconds), speaker, times (of a
+            piece of the audio, "620.270_624.350" in seconds) and confidence. An empty name is not used.
         root: the folder to which the audio paths are relative.
         min_confidence: objects with less confidence, or none, are dropped.
 
@@ -102,7 +103,7 @@ def times_of(times: Optional[str]) -> Tuple[Optional[float], Optional[float]]:
 def wav_folder(source: Source, folder: Path, transcript: Path, lang: str = "") -> Iterator[Utterance]:
     """Utterances of a transcript "id text" (a tab or blanks; the id may end in .wav) and audio anywhere under `folder`.
 
-    A line without audio is dropped as missing_wav (by the writer), audio without a line as no_text.
+    Audio without a line is dropped as no_text here; a line without audio is dropped as missing_wav in `canonical`.
 
     Raises:
         ValueError: two files have the same name.
@@ -118,15 +119,14 @@ def wav_folder(source: Source, folder: Path, transcript: Path, lang: str = "") -
 
 
 def strip_suffix(name: str) -> str:
-    return Path(name).stem if name.lower().endswith(SUFFIXES) else name
+    return Path(name).stem if name.lower().endswith(audio.SUFFIXES) else name
 
 
 def audio_files(folder: Path) -> Dict[str, Path]:
-    """{name without suffix: path} of all audio under a folder, also linked; for test sets, as it holds all names."""
-    found: Dict[str, Path] = {}
-    for path in sorted(Path(root, name) for root, _, names in os.walk(folder, followlinks=True) for name in names):
-        if path.suffix.lower() in SUFFIXES:
-            if path.stem in found:
-                raise ValueError(f"{found[path.stem]} and {path} have the same name: which is meant by '{path.stem}'?")
-            found[path.stem] = path
-    return found
+    """{name without suffix: path} of all audio below a folder. Holds all names in memory: for test sets only."""
+    paths: Dict[str, Path] = {}
+    for path in sorted(audio.find_files(folder)):
+        if path.stem in paths:
+            raise ValueError(f"{paths[path.stem]} and {path} have the same name: rename all but one")
+        paths[path.stem] = path
+    return paths

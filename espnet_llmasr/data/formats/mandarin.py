@@ -1,4 +1,4 @@
-"""What several Mandarin corpora share: Kaldi tables that belong together, and the language of a line."""
+"""For several Mandarin corpora: Kaldi tables that belong together, and the language of a line."""
 
 import re
 from pathlib import Path
@@ -22,8 +22,8 @@ def language_of(text: str) -> str:
 def joined(*tables: Path) -> Iterator[Tuple[str, List[Optional[str]]]]:
     """(id, its value in each table), None where a table lacks it.
 
-    The tables are read side by side: owners write them in the same order, so that little waits for its counterpart and
-    memory does not grow with the corpus; any other order is also right.
+    The tables are read side by side. Owners write them in the same order, so few rows wait for their counterparts and
+    memory stays flat; other orders give the same result in more memory.
 
     Raises:
         ValueError: a table holds an id twice.
@@ -38,7 +38,7 @@ def joined(*tables: Path) -> Iterator[Tuple[str, List[Optional[str]]]]:
                 continue
             row = waiting.setdefault(key, [None] * len(tables))
             if row[column] is not None:
-                raise ValueError(f"{tables[column]}: id '{key}' stands there twice")
+                raise ValueError(f"{tables[column]}: id '{key}' occurs twice")
             row[column] = value
             if None not in row:
                 yield key, waiting.pop(key)

@@ -1,4 +1,4 @@
-"""Readers of the containers that corpora come in; a broken line or member is dropped by name, not the whole file."""
+"""Text files, tables, JSON, tars and parquet files; a broken line or member is dropped by name, not the whole file."""
 
 import codecs
 import gzip
@@ -15,7 +15,7 @@ from espnet_llmasr.data.formats.source import Source
 def lines(path: Path) -> Iterator[str]:
     """Lines of a text file, also gzipped: without line ends (also \\r\\n) and BOM, without empty ones.
 
-    Bytes that are not UTF-8 come as lone surrogates, by which the writer knows the utterances to drop.
+    Bytes that are not UTF-8 become lone surrogates; `canonical` drops the utterances that hold any.
 
     Raises:
         ValueError: a gzip file is cut off or damaged.
@@ -98,7 +98,7 @@ def json_items(path: Path, prefix: str) -> Iterator[dict]:
 def tar_members(source: Source, path: Path) -> Iterator[Tuple[str, int, int]]:
     """(name, offset, size) of the files in an uncompressed tar.
 
-    Where it is cut off or damaged it ends; that is dropped as TAR/MEMBER, or TAR:OFFSET if not even the name is whole.
+    The first damage ends the tar. It is dropped as TAR/MEMBER, or as TAR:OFFSET if the name is damaged, too.
     """
     size, end = path.stat().st_size, 0
     try:
@@ -124,7 +124,7 @@ def read_at(path: Path, offset: int, size: int) -> bytes:
 
 
 class Shards:
-    """Copies audio that lies inside other files into one tar, as it is; gives entries of wav.scp."""
+    """Copies audio out of other files into one tar, byte for byte; returns entries of wav.scp."""
 
     def __init__(self, source: Source, name: str):
         source.audio_dir.mkdir(parents=True, exist_ok=True)
@@ -135,7 +135,7 @@ class Shards:
         member = tarfile.TarInfo(name)
         member.size = len(data)
         self.tar.addfile(member, io.BytesIO(data))
-        self.tar.fileobj.flush()  # the writer opens it at once
+        self.tar.fileobj.flush()  # `canonical` opens it at once
         self.tar.members.clear()
         padded = -(-len(data) // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
         return f"{self.final}:{self.tar.offset - padded}"
@@ -150,8 +150,8 @@ class Shards:
 def parquet(source: Source, files: Sequence[Path], columns: List[str], id_of, audio: str = "audio") -> Iterator[dict]:
     """Rows of parquet files; row[`audio`] becomes the wav.scp entry of a copy of the embedded bytes.
 
-    `id_of(row)` names the copy. Rows without bytes, and what follows damage in a file, are dropped by name; columns
-    that are not there come as None.
+    `id_of(row)` names the copy. Rows without bytes are dropped by name; damage drops the rest of the file. The value
+    of a missing column is None.
 
     Raises:
         ValueError: a file has no column `audio` with embedded bytes.

@@ -1,4 +1,4 @@
-"""What GigaSpeech and WenetSpeech share: long recordings, whose segments stand in one JSON file of many gigabytes."""
+"""GigaSpeech and WenetSpeech: long recordings, whose segments are listed in one JSON file of many gigabytes."""
 
 from pathlib import Path
 from typing import Iterator
@@ -9,7 +9,7 @@ from espnet_llmasr.data.utterance import Utterance, is_mistyped
 
 
 def segments(source: Source, manifest: Path, text: str) -> Iterator[Utterance]:
-    """Segments of the subset that is called like the part, in braces or not; one recording at a time is in memory.
+    """Segments of the subset named like the part, in braces or not; one recording at a time is in memory.
 
     `text` is the field of the transcript. A segment that lacks a field is dropped as missing_field, one whose field
     holds another kind of value as wrong_type.

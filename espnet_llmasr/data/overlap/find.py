@@ -4,8 +4,9 @@ import zlib
 from pathlib import Path
 from typing import Iterator, Sequence, Tuple
 
+from espnet_llmasr.data.kaldi import read_complete
 from espnet_llmasr.data.overlap.report import Report, sentence
-from espnet_llmasr.data.overlap.sets import FingerprintReader, TestSets, utterances
+from espnet_llmasr.data.overlap.sets import NEEDED, FingerprintReader, TestSets
 from espnet_llmasr.data.prepare import CORPORA
 from espnet_llmasr.data.utterance import Utterance
 from espnet_llmasr.data.writer import write_stats
@@ -32,7 +33,7 @@ def shard_of(train: Sequence[Path], shard: Tuple[int, int]) -> Iterator[Tuple[Pa
     """(directory, utterance) of the training utterances of shard i of n, dealt out by id."""
     number, total = shard
     for directory in train:
-        for utterance in utterances(directory):
+        for utterance in read_complete(directory, NEEDED):
             if zlib.crc32(utterance.id.encode()) % total == number - 1:
                 yield directory, utterance
 
@@ -52,7 +53,7 @@ def find_overlaps(
         exclude_text: also list, in exclude.txt, training utterances that share only the text.
         shard: (i, n), compare only part i of n of the training utterances.
     Raises:
-        ValueError: see `check_sets` and `sets.utterances`, or a test set is empty.
+        ValueError: see `check_sets` and `read_complete`, or a test set is empty.
     """
     check_sets(train, test)
     excluding = ("id", "audio", "text") if exclude_text else ("id", "audio")

@@ -9,7 +9,7 @@ RELATED = {"wsc_eval": "wenetspeech_chuan", "wsyue_eval": "wenetspeech_yue"}
 def published(key: str, corpora: Sequence[str]) -> Tuple[str, str]:
     """(corpus, id in it) of one of our ids, PREFIX_speaker-rest or PREFIX_rest; an unknown prefix stays in the id.
 
-    "-" and "_" are one, since an utterance without a speaker has none but "_".
+    "-" and "_" count as equal, because the id of an utterance without a speaker holds no "-".
 
     >>> published("wsc_eval_a-1", ("wsc_eval", "wsc"))
     ('wenetspeech_chuan', 'a_1')

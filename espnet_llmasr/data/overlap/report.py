@@ -15,7 +15,7 @@ KINDS = ("id", "audio", "text", "short")
 
 @dataclass
 class Shared:
-    """What a training set and a test set have in common in one way."""
+    """The utterances that a training set and a test set share, of one kind of overlap."""
 
     train_utts: int = 0
     train_seconds: float = 0.0

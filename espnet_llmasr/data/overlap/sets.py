@@ -15,6 +15,7 @@ from espnet_llmasr.data.overlap.ids import IdIndex
 from espnet_llmasr.data.overlap.text_index import TextIndex
 from espnet_llmasr.data.utterance import Utterance
 
+NEEDED = ("text", "utt2dur")  # tables of the directories that are compared, beside that of the audio
 NOTHING = np.zeros(0, np.float32)
 
 
@@ -26,17 +27,8 @@ class Overlap(NamedTuple):
     score: float
 
 
-def utterances(directory: Path) -> Iterator[Utterance]:
-    """In the order of the directory, with text, duration and audio.
-
-    Raises:
-        ValueError: a table is missing, is not UTF-8, or does not fit the others.
-    """
-    return read_complete(directory, ("text", "utt2dur"))
-
-
 class AudioKeys(NamedTuple):
-    """What a recording is found by."""
+    """The keys by which equal audio is found."""
 
     fingerprint: Fingerprint
     digest: bytes
@@ -78,7 +70,7 @@ class FingerprintReader:
 
 
 class TestSets:
-    """All utterances of the test sets by number, and how to find them by id, text and audio."""
+    """The utterances of the test sets by number; finds those that a training utterance overlaps by id, text or audio."""
 
     __test__ = False  # no test of pytest
 
@@ -94,7 +86,7 @@ class TestSets:
 
     def _read(self) -> Iterator[Optional[Fingerprint]]:
         for number, directory in enumerate(self.directories):
-            for utterance in utterances(directory):
+            for utterance in read_complete(directory, NEEDED):
                 self._ids.add(utterance.id, len(self.names))
                 self._with_sentence[self._texts.add(utterance.text)].append(len(self.names))
                 keys = self.reader and self.reader.read(directory, utterance, STEP)
@@ -106,7 +98,7 @@ class TestSets:
                 yield keys and keys.fingerprint
 
     def overlaps(self, directory: Path, utterance: Utterance, only_similar: bool) -> Iterator[Overlap]:
-        """All that a training utterance shares; its audio is compared unless `only_similar` and its text is unlike."""
+        """The overlaps of a training utterance. With `only_similar` the audio is compared only if the text is similar."""
         same_id = self._ids.find(utterance.id)
         if same_id:
             yield Overlap("id", same_id, 1.0)

@@ -9,13 +9,13 @@ from typing import Dict, Iterator, List, NamedTuple, Tuple
 
 from espnet_llmasr.text.normalize import is_han, score_tokens
 
-HAN_WEIGHT = 0.75  # 8 Han characters say as much as 6 words
-LONG = 6.0  # weight of a line that is rarely said twice by chance
+HAN_WEIGHT = 0.75  # 8 Han characters carry as much as 6 words
+LONG = 6.0  # a line of this weight rarely occurs twice by chance
 RUN = 10  # tokens in common that count
 GRAM = 8  # tokens looked up at once
 STRIDE = RUN - GRAM + 1  # each run of RUN tokens holds a GRAM that begins at a multiple of this
 COVERED = 0.5  # share of the shorter line
-COMMON = 16  # sentences that a GRAM proposes at most, or phrases that all have would cost time without end
+COMMON = 16  # sentences that a GRAM proposes at most: common phrases would cost too much time
 
 
 class TextMatch(NamedTuple):

@@ -54,7 +54,7 @@ def test_tables_in_any_order_but_no_id_twice(make, kespeech):
     (folder / "text").write_text("".join(reversed((folder / "text").read_text().splitlines(keepends=True))))
     assert make("kespeech", kespeech, "train_phase1").lines("text") == expected
     (folder / "utt2spk").write_text((folder / "utt2spk").read_text() + "9_x 9\n9_x 9\n")
-    with pytest.raises(ValueError, match="utt2spk: id '9_x' stands there twice"):
+    with pytest.raises(ValueError, match="utt2spk: id '9_x' occurs twice"):
         make("kespeech", kespeech, "train_phase1")
 
 

@@ -179,5 +179,5 @@ def test_wav_folder_with_tabs_blanks_suffixes_and_spare_audio(sound, write, tmp_
     ]
     assert source.log.getvalue() == "c no_text\n"
     sound(tmp_path / "wav" / "S2" / "a.wav")
-    with pytest.raises(ValueError, match="have the same name: which is meant by 'a'"):
+    with pytest.raises(ValueError, match="have the same name: rename all but one"):
         list(wav_folder(source, tmp_path / "wav", transcript))

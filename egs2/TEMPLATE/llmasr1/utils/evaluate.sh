@@ -60,8 +60,8 @@ score_all() {  # the tables of stage 12: transcripts, labels, encoder updates, t
     if [ -n "$benchmark_conf" ]; then
         need_conf benchmark_conf
         words_of benchmark_args
-        "$python" -m espnet_llmasr.bin.benchmark --config "$benchmark_conf" --ref_dir "$dumpdir" --hyp_dir "$decode_dir" \
-            "${words[@]}" >/dev/null
+        "$python" -m espnet_llmasr.bin.benchmark --config "$benchmark_conf" --ref_dir "$dumpdir" \
+            --hyp_dir "$decode_dir" "${words[@]}" >/dev/null
     fi
 }
 

@@ -1,7 +1,7 @@
 """espeak-ng through ctypes: text in, 16 kHz samples out. Library and voices come from PyPI (espeakng-loader).
 
-espeak keeps state between sentences (noise, flutter), so equal samples need an equal history: whoever wants
-repeatable audio starts a fresh process per fixed chunk of sentences, as mini_zh_en.py does.
+espeak keeps state between sentences (noise, flutter), so equal samples need an equal history. For repeatable audio
+start a fresh process per fixed chunk of sentences, as mini_zh_en.py does.
 """
 
 import ctypes
