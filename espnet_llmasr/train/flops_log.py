@@ -1,4 +1,4 @@
-"""FLOPs of each epoch of a training: `flops.jsonl`, one line {"epoch", "flops", "batches"} for each epoch.
+"""Records the FLOPs of each epoch of a training in `flops.jsonl`, one line {"epoch", "flops", "batches"} for each.
 
 FLOPs of all training batches of all ranks (asr/flops.py says what counts); validation is not counted.
 """
@@ -28,9 +28,9 @@ class FlopsLine:
 
 
 class EpochFlops:
-    """Notes the padded sizes of the batches that pass; their FLOPs are computed once, at the end of the epoch.
+    """Collects the padded sizes of an epoch's batches and computes their FLOPs once, at the end of the epoch.
 
-    Nothing is counted for a model with a part whose FLOPs are unknown; a warning says so, and the training goes on.
+    Where the formula does not fit the model, a warning is logged and nothing is counted; the training runs as usual.
     """
 
     def __init__(self, model: nn.Module):
@@ -40,7 +40,7 @@ class EpochFlops:
             logging.warning("no FLOPs are counted: they are not known for %s", unknown)
 
     def watch(self, iterator: Iterable[Tuple[List[str], Dict]]) -> Iterator[Tuple[List[str], Dict]]:
-        """The same batches (ids, tensors in main memory), each noted as it passes."""
+        """The same batches (ids, tensors in main memory), with a note of each batch's shape."""
         for uids, batch in iterator:
             if self.counts:
                 frames = self.model.frontend.frame_lengths(batch["speech_lengths"])
@@ -48,7 +48,7 @@ class EpochFlops:
             yield uids, batch
 
     def write(self, output_dir: Path, epoch: int, distributed_option) -> None:
-        """Puts the epoch's line into flops.jsonl; all ranks must call it, the first one writes."""
+        """Adds the epoch's line to flops.jsonl; all ranks must call it, rank 0 writes."""
         if not self.counts:
             return
         own = (sum(batch_flops(self.model, self.shapes).tolist()), len(self.shapes))  # beyond int64 at full size
@@ -68,13 +68,13 @@ def batch_flops(model: nn.Module, shapes: List[BatchShape]) -> np.ndarray:
 
 
 def record(output_dir: Path, line: Dict[str, int]) -> None:
-    """Adds the line of an epoch; lines of this epoch and later ones are from before a restart, and go."""
+    """Adds the line of an epoch; lines of this and later epochs come from before a restart and are removed."""
     log = JsonLines(output_dir / FILE, FlopsLine)
     log.write([*(old for old in log.read() if old.epoch < line["epoch"]), FlopsLine(**line)])
 
 
 def read_flops(output_dir: PathLike) -> List[Dict[str, int]]:
-    """The lines of all epochs of a training.
+    """The lines of all complete epochs of a training, in order.
 
     Raises ValueError if there is no such record, or epochs are missing in it.
     """
