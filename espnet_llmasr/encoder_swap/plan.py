@@ -135,9 +135,7 @@ def ia_sft_schedule(published: Sequence[int], epochs: int, final_epochs: int) ->
     if not 1 <= final_epochs <= epochs:
         raise ValueError(f"IA-SFT of {epochs} epochs with {final_epochs} final ones: allowed is 1 <= final <= epochs")
     (first, last), before = (published[0], published[-1]), epochs - final_epochs
-    due = {}
-    for step in published[1:-1]:
-        due[1 - (first - step) * before // (last - first)] = step  # rounded up
+    due = {1 - (first - step) * before // (last - first): step for step in published[1:-1]}  # rounded up
     due = {epoch: step for epoch, step in due.items() if epoch <= before}
     swaps, current = [], first
     for epoch, step in [*sorted(due.items()), (before + 1, last)]:

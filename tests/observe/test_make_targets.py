@@ -41,19 +41,13 @@ def by_hand(llm, rows):
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 5])
-def test_batched_is_single(llm, tiny_llm, batch_size):
-    tokenizer = load_tokenizer(tiny_llm / "tokenizer.json")
-    found = TextEmbedder(str(tiny_llm), batch_size=batch_size).last_token(TEXTS)
-    torch.testing.assert_close(found, by_hand(llm, [tokenizer(text)["input_ids"] for text in TEXTS]))
-
-
-@pytest.mark.parametrize("batch_size", [1, 5])
-def test_the_tokenizer_s_end_token_is_pooled_whatever_its_padding_side(llm, tiny_llm, left_padded, batch_size):
-    folder, end = left_padded
-    plain = load_tokenizer(tiny_llm / "tokenizer.json")
-    found = TextEmbedder(str(folder), batch_size=batch_size).last_token(TEXTS)
-    expected = by_hand(llm, [[*plain(text, add_special_tokens=False)["input_ids"], end] for text in TEXTS])
-    torch.testing.assert_close(found, expected)
+def test_the_last_or_end_token_is_pooled_whatever_the_batch_and_padding_side(llm, tiny_llm, left_padded, batch_size):
+    tokenizer, (folder, end) = load_tokenizer(tiny_llm / "tokenizer.json"), left_padded
+    rows = [tokenizer(text)["input_ids"] for text in TEXTS]
+    with_end = [[*tokenizer(text, add_special_tokens=False)["input_ids"], end] for text in TEXTS]
+    for model, ids in ((tiny_llm, rows), (folder, with_end)):
+        embeddings = TextEmbedder(str(model), batch_size=batch_size).last_token(TEXTS)
+        torch.testing.assert_close(embeddings, by_hand(llm, ids))
 
 
 def test_mean_of_input_embeddings_has_no_special_token(llm, tiny_llm, left_padded):
@@ -76,19 +70,14 @@ def test_models_that_would_give_noise(llm, tiny_llm, left_padded, whisper, tmp_p
         (own / "llm.pth").write_bytes(content) if isinstance(content, bytes) else torch.save(content, own / "llm.pth")
         with pytest.raises(ValueError, match=f"llm.pth {message}"):
             TextEmbedder(str(own))
+    for folder in (left_padded[0], whisper[0]):  # a model with the tokenizer of another
+        shutil.copytree(folder, tmp_path / "whisper", dirs_exist_ok=True)
     with pytest.raises(ValueError, match="is no text model of one stack, but of type 'whisper'"):
-        _copy(whisper[0], tmp_path / "whisper", left_padded[0])
+        TextEmbedder(str(tmp_path / "whisper"))
     sizes = dict(hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8, vocab_size=9)
     transformers.BertModel(transformers.BertConfig(**sizes)).save_pretrained(hub)
     with pytest.raises(ValueError, match="has no vocabulary: complete it with the files of its tokenizer"):
         TextEmbedder(str(hub))
-
-
-def _copy(model, folder, tokenizer):
-    """Opens a model with the tokenizer of another."""
-    shutil.copytree(tokenizer, folder)
-    shutil.copytree(model, folder, dirs_exist_ok=True)
-    TextEmbedder(str(folder))
 
 
 def test_shares_sum_to_one_and_unknown_is_left_out():

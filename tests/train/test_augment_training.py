@@ -54,13 +54,12 @@ def test_the_number_of_processes_changes_nothing(epochs, phone_options, num_work
 
 
 def test_every_pass_is_drawn_anew(phone_options, tmp_path):
-    """Also a second pass within an epoch: no utterance is heard twice the same."""
+    """Also a second pass within an epoch: no utterance comes twice the same."""
     conf = dict(augment_conf=dict(AUGMENT, noise_prob=1.0), num_iters_per_epoch=7)
     options = phone_options(tmp_path / "x", **conf)
     first, second = (rows(batches(PhonemeCTCTask, options, epoch)) for epoch in (1, 2))
-    heard = first + second
-    assert len(first) > 8 and len(heard) > 3 * 8  # of 8 utterances
-    assert len({(uid, samples.numpy().tobytes()) for uid, samples in heard}) == len(heard)
+    assert len(first) > 8 and len(first + second) > 3 * 8  # of 8 utterances
+    assert len({(uid, samples.numpy().tobytes()) for uid, samples in first + second}) == len(first + second)
 
 
 @pytest.mark.parametrize("mode", ["train", "valid"])
@@ -74,11 +73,8 @@ def test_off_and_validation_are_as_without(phone_options, mode, tmp_path):
 @pytest.mark.parametrize("conf", [dict(speed=[0.8, 1.25]), dict(AUGMENT, noise_prob=1.0, max_pad_s=0.5)])
 def test_the_frame_budget_is_exact(phone_options, conf, tmp_path):
     options = phone_options(tmp_path / "x", augment_conf=conf, max_frames=380, num_iters_per_epoch=40)
-    sizes = [
-        len(uids) * (1 + (int(batch["speech_lengths"].max()) - 400) // 160)
-        for uids, batch in batches(PhonemeCTCTask, options, 1)
-    ]
-    assert max(sizes) <= 380 and len(sizes) == 40
+    longest = [(len(uids), int(batch["speech_lengths"].max())) for uids, batch in batches(PhonemeCTCTask, options, 1)]
+    assert max(size * (1 + (samples - 400) // 160) for size, samples in longest) <= 380 and len(longest) == 40
 
 
 def test_labels_fit_after_any_speed(corpus, phone_options, tmp_path):
@@ -87,11 +83,8 @@ def test_labels_fit_after_any_speed(corpus, phone_options, tmp_path):
     frames = {row.split()[0]: ((int(row.split()[1]) - 3) // 2 - 2) // 2 + 1 for row in table}
     phones = tmp_path / "phones"
     phones.write_text("".join(f"{uid} {' '.join((['a1', 'b'] * count)[:count])}\n" for uid, count in frames.items()))
-    conf = dict(augment_conf=dict(speed=[0.9, 1.1]), num_iters_per_epoch=20)
-    options = [
-        f"{phones},phones,text" if option == f"{corpus}/train/phones,phones,text" else option
-        for option in phone_options(tmp_path / "x", **conf)
-    ]
+    options = phone_options(tmp_path / "x", augment_conf=dict(speed=[0.9, 1.1]), num_iters_per_epoch=20)
+    options[options.index(f"{corpus}/train/phones,phones,text")] = f"{phones},phones,text"
     plain = dict(rows(batches(PhonemeCTCTask, phone_options(tmp_path / "y", num_iters_per_epoch=9), 1)))
     ratios = [len(plain[uid]) / len(samples) for uid, samples in rows(batches(PhonemeCTCTask, options, 1))]
     assert {round(ratio, 2) for ratio in ratios} == {0.9, 1.0}
