@@ -11,20 +11,12 @@ from itertools import islice
 from typing import Callable, Iterable, Iterator, List, NamedTuple, Optional, Tuple
 
 from espnet_llmasr import audio
-from espnet_llmasr.data.utterance import Utterance
+from espnet_llmasr.data.utterance import Dropped, Utterance
 from espnet_llmasr.text.normalize import is_han, score_tokens
 from espnet_llmasr.text.phonemes import UNKNOWN, min_frames
 
 AUDIO_CHECKS = ("decode", "header", "utt2dur")
 CHUNK, CHUNKS_AHEAD = 64, 4  # utterances handed to a process at once; chunks that wait for each process
-
-
-class Dropped(Exception):
-    """An utterance that cannot be used; `reason` is the word that counts it."""
-
-    def __init__(self, reason: str):
-        super().__init__(reason)
-        self.reason = reason
 
 
 class Audio(NamedTuple):

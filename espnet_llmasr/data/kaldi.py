@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Dict, Iterator, Optional, Sequence, Tuple
 
-from espnet_llmasr.data.utterance import Utterance
+from espnet_llmasr.data.utterance import Utterance, Utterances
 from espnet_llmasr.files import BYTE_ORDER, lines_of, read_rows, read_scp, sorted_file
 
 TABLES = ("text", "utt2spk", "utt2lang", "utt2dur")  # have a line for each utterance, as the audio table has
@@ -111,7 +111,7 @@ def audio_table(data: Path) -> Path:
     return data / ("segments" if (data / "segments").exists() else "wav.scp")
 
 
-def read_utterances(data: Path, scratch: Path) -> Iterator[Utterance]:
+def read_utterances(data: Path, scratch: Path) -> Utterances:
     """All ids of wav.scp (or segments) and text in byte order; unsorted tables are sorted in the folder `scratch`.
 
     An utterance without audio or text has a `fault`.
@@ -127,7 +127,7 @@ def read_utterances(data: Path, scratch: Path) -> Iterator[Utterance]:
     return _join(data, tables, (audio_table(data).name, "text"), recordings)
 
 
-def read_complete(data: Path, needed: Sequence[str] = TABLES) -> Iterator[Utterance]:
+def read_complete(data: Path, needed: Sequence[str] = TABLES) -> Utterances:
     """The utterances of a directory made by local/prepare.py: sorted, and each in all of the `needed` tables.
 
     Raises:
@@ -150,7 +150,7 @@ def read_complete(data: Path, needed: Sequence[str] = TABLES) -> Iterator[Uttera
 
 def _join(
     data: Path, tables: Dict[str, Table], deciding: Sequence[str], recordings: Optional[SortedTable]
-) -> Iterator[Utterance]:
+) -> Utterances:
     """The utterances that one of the `deciding` tables has; those tables stay at its line while it is used."""
     source = audio_table(data).name
     while True:

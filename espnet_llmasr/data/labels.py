@@ -55,9 +55,7 @@ def format_data(data: Path, out: Path, labels: Labels, limits: Limits, audio_che
         ValueError: see `read_utterances`, `Labels.labelizer`, `DumpWriter` and `replacing`; or no utterance is left.
     """
     if not 0 <= limits.min_duration_s < limits.max_duration_s:
-        raise ValueError(
-            f"--min_duration {limits.min_duration_s} must be below --max_duration {limits.max_duration_s}"
-        )
+        raise ValueError(f"--min_duration {limits.min_duration_s} must be below --max_duration {limits.max_duration_s}")
     if audio_check == "utt2dur" and not (data / "utt2dur").exists():
         raise ValueError(f"--audio_check utt2dur: there is no {data / 'utt2dur'}: give --audio_check header")
     with replacing(out) as staged, TemporaryDirectory(dir=staged) as scratch:

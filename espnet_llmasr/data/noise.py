@@ -16,6 +16,7 @@ from espnet_llmasr.data.sounds import KINDS
 
 Source = Callable[[int, Generator], np.ndarray]
 
+
 def noise_source(name: str, rate: int) -> Source:
     """The generator of that name, or a folder of audio files.
 

@@ -78,9 +78,7 @@ class DataWriter:
         """Writes a row of every table; `duration`, `speaker` and `lang` must be set."""
         key, text, speaker, lang, duration, audio, pronunciation = utterance.id, *self._write
         if key == self._last:
-            raise ValueError(
-                f"two utterances are called {key}: the source holds it twice, or ids differ only in signs"
-            )
+            raise ValueError(f"two utterances are called {key}: the source holds it twice, or ids differ only in signs")
         self._last = key
         self.utts += 1
         self.seconds += utterance.duration

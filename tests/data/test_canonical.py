@@ -157,7 +157,7 @@ def test_recordings_with_one_name_are_refused(run, utterances, sound, tmp_path):
 
 
 def test_text_cannot_make_columns_and_lines(make, utterances, monkeypatch):
-    monkeypatch.setattr("espnet_llmasr.data.canonical.Transcript", lambda style: lambda text, lang: (text, text.upper()))
+    monkeypatch.setattr("espnet_llmasr.data.prepare.Transcript", lambda style: lambda text, lang: (text, text.upper()))
     src = utterances(("a", "one\ttwo\nthree\u2028four\x85five", {}))
     data = make("librispeech", src, "all")
     assert data.lines("text") == ["librispeech_a one two three four five"]

@@ -1,4 +1,4 @@
-"""MLS English: 44.7 K h of read audiobooks, 16 kHz. OpenSLR 94 (https://www.openslr.org/94), CC BY 4.0.
+"""MLS English: 44.7 K h of read audiobooks, 16 kHz. OpenSLR 94, CC BY 4.0.
 
 Layout: mls_english/{train,dev,test}/ with transcripts.txt ("16_10_000001<TAB>text") and audio/SPEAKER/BOOK/ID.flac;
 the smaller edition mls_english_opus has ID.opus. train/limited_supervision/ lists the utterances of the two small
@@ -9,11 +9,10 @@ transcripts.txt of train has 10.8 M lines and is streamed; audio that it does no
 """
 
 from pathlib import Path
-from typing import Iterator
 
 from espnet_llmasr.data.formats.readers import key_values, lines
 from espnet_llmasr.data.formats.source import Corpus, Source
-from espnet_llmasr.data.utterance import Utterance
+from espnet_llmasr.data.utterance import Utterance, Utterances
 
 PARTS = {
     "train": "44,659 h",
@@ -25,7 +24,7 @@ PARTS = {
 HANDLES = {"limited-9h": "9hr/handles.txt", "limited-1h": "1hr/*/handles.txt"}
 
 
-def read(source: Source) -> Iterator[Utterance]:
+def read(source: Source) -> Utterances:
     split = "train" if source.part in HANDLES else source.part
     folder = source.need(f"mls_english/{split}", f"mls_english_opus/{split}", split)
     suffix = audio_suffix(folder / "audio")
@@ -62,6 +61,4 @@ def audio_suffix(folder: Path) -> str:
     raise ValueError(f"{folder} holds no SPEAKER/BOOK/*.flac and no *.opus: unpack the whole archive")
 
 
-CORPUS = Corpus(
-    read, lang="en", parts=PARTS, tests=("dev", "test"), licence="CC BY 4.0", url="https://www.openslr.org/94"
-)
+CORPUS = Corpus(read, "en", PARTS, "CC BY 4.0", "https://www.openslr.org/94")

@@ -10,7 +10,7 @@ from typing import Dict, Iterator, Mapping, Optional, Tuple, Union
 from espnet_llmasr import audio
 from espnet_llmasr.data.formats.readers import json_lines, key_values
 from espnet_llmasr.data.formats.source import Source
-from espnet_llmasr.data.utterance import Utterance
+from espnet_llmasr.data.utterance import Utterance, Utterances
 
 NEEDED = ("id", "audio", "text")
 
@@ -48,7 +48,7 @@ def check_fields(path: Path, row: Mapping, fields: Mapping[str, str]) -> None:
 
 def json_manifest(
     source: Source, path: Path, fields: Mapping[str, str], root: Union[str, Path] = "", min_confidence: float = 0.0
-) -> Iterator[Utterance]:
+) -> Utterances:
     """Utterances of a JSON lines file, also gzipped.
 
     Args:
@@ -100,10 +100,10 @@ def times_of(times: Optional[str]) -> Tuple[Optional[float], Optional[float]]:
     return float(start), float(end)
 
 
-def wav_folder(source: Source, folder: Path, transcript: Path, lang: str = "") -> Iterator[Utterance]:
+def wav_folder(source: Source, folder: Path, transcript: Path, lang: str = "") -> Utterances:
     """Utterances of a transcript "id text" (a tab or blanks; the id may end in .wav) and audio anywhere under `folder`.
 
-    Audio without a line is dropped as no_text here; a line without audio is dropped as missing_wav in `canonical`.
+    Audio without a line is dropped as no_text here; a line without audio is dropped as missing_wav in data/prepare.py.
 
     Raises:
         ValueError: two files have the same name.

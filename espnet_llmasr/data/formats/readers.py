@@ -15,7 +15,7 @@ from espnet_llmasr.data.formats.source import Source
 def lines(path: Path) -> Iterator[str]:
     """Lines of a text file, also gzipped: without line ends (also \\r\\n) and BOM, without empty ones.
 
-    Bytes that are not UTF-8 become lone surrogates; `canonical` drops the utterances that hold any.
+    Bytes that are not UTF-8 become lone surrogates; data/prepare.py drops the utterances that hold any.
 
     Raises:
         ValueError: a gzip file is cut off or damaged.
@@ -135,7 +135,7 @@ class Shards:
         member = tarfile.TarInfo(name)
         member.size = len(data)
         self.tar.addfile(member, io.BytesIO(data))
-        self.tar.fileobj.flush()  # `canonical` opens it at once
+        self.tar.fileobj.flush()  # data/prepare.py opens it at once
         self.tar.members.clear()
         padded = -(-len(data) // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
         return f"{self.final}:{self.tar.offset - padded}"

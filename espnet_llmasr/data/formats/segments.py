@@ -1,14 +1,13 @@
 """GigaSpeech and WenetSpeech: long recordings, whose segments are listed in one JSON file of many gigabytes."""
 
 from pathlib import Path
-from typing import Iterator
 
 from espnet_llmasr.data.formats.readers import json_items
 from espnet_llmasr.data.formats.source import Source
-from espnet_llmasr.data.utterance import Utterance, is_mistyped
+from espnet_llmasr.data.utterance import Utterance, Utterances, is_mistyped
 
 
-def segments(source: Source, manifest: Path, text: str) -> Iterator[Utterance]:
+def segments(source: Source, manifest: Path, text: str) -> Utterances:
     """Segments of the subset named like the part, in braces or not; one recording at a time is in memory.
 
     `text` is the field of the transcript. A segment that lacks a field is dropped as missing_field, one whose field

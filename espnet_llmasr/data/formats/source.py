@@ -1,31 +1,39 @@
 """What a corpus reader is given and registers: the Source it reads from, and the Corpus entry for local/prepare.py --list.
 
 A reader is `read(source, **options)`, a generator of `Utterance`. What it cannot use it gives to
-`source.drop(id, reason)`; ids, paths and text are checked later (data/canonical.py), so a reader only reads. To let
+`source.drop(id, reason)`; ids, paths and text are checked later (data/prepare.py), so a reader only reads. To let
 parallel jobs (--shard) skip files, it goes through `source.share(files)`.
 """
 
 import glob
 import inspect
+import re
 import zlib
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import IO, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
-from espnet_llmasr.data.utterance import Utterance
+from espnet_llmasr.data.utterance import Utterances
+
+_TEST = re.compile(r"(^|[-_])(dev|test|val|validation)($|[-_])")
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """An entry of `prepare.py --list`. `parts`: name -> what it is; `tests`: the parts that are only tested on."""
+    """An entry of `prepare.py --list`. `parts`: name -> content; `benchmark`: no part is for training."""
 
-    read: Callable[..., Iterator[Utterance]]
+    read: Callable[..., Utterances]
     lang: str
     parts: Mapping[str, str]
     licence: str
     url: str
-    tests: Sequence[str] = ()
+    benchmark: bool = False
+
+    @property
+    def tests(self) -> List[str]:
+        """The parts that are only tested on: those named dev, test, val or validation, or all parts of a benchmark."""
+        return [part for part in self.parts if self.benchmark or _TEST.search(part)]
 
     def options(self) -> Dict[str, object]:
         """Options of the reader and their defaults."""

@@ -84,7 +84,9 @@ def summary(stats: dict, out: Path) -> Iterator[str]:
         yield sentence(row)
     for side in ("train", "test"):
         cells = [f"{stats[side]['utts']} utterances, {stats[side]['hours']:.2f} h"]
-        cells += [f"{name.replace('_', ' ')} {stats[side][name]}" for name in FingerprintReader.COUNTED if name in stats[side]]
+        cells += [
+            f"{name.replace('_', ' ')} {stats[side][name]}" for name in FingerprintReader.COUNTED if name in stats[side]
+        ]
         yield f"compared, {side}: {', '.join(cells)}"
     yield f"to leave out of training: {stats['excluded']['utts']} utterances, {stats['excluded']['hours']:.2f} h" + (
         f", listed in {out}/exclude.txt"
