@@ -9,7 +9,7 @@ have no text (no_text). A line without audio is missing_wav in the part of its s
 
 from collections import defaultdict
 
-from espnet_llmasr.data.formats.mandarin import archives
+from espnet_llmasr.data.formats.mandarin import missing
 from espnet_llmasr.data.formats.readers import key_values
 from espnet_llmasr.data.formats.source import Corpus, Source
 from espnet_llmasr.data.utterance import Utterance, Utterances
@@ -23,9 +23,7 @@ def read(source: Source) -> Utterances:
     transcript = source.need(f"data_aishell/{TRANSCRIPT}", TRANSCRIPT)
     wavs = transcript.parent.parent / "wav"
     if not (wavs / source.part).is_dir():
-        raise ValueError(
-            archives(wavs, "*.tar.gz", UNPACK) or f"{wavs} holds no {source.part}: is it all of AISHELL-1?"
-        )
+        raise missing(wavs, f"{source.part}: is it all of AISHELL-1?", "*.tar.gz", UNPACK)
     texts = defaultdict(dict)
     for name, text in key_values(transcript):
         texts[name[6:11]][name] = text  # BAC009S0002W0122 -> S0002

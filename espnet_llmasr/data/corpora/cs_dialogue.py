@@ -10,7 +10,7 @@ dropped (only_tags); the language is that of each line: zh, en or zh-en.
 
 import re
 
-from espnet_llmasr.data.formats.mandarin import archives, complete, language_of
+from espnet_llmasr.data.formats.mandarin import complete, language_of, missing
 from espnet_llmasr.data.formats.source import Corpus, Source
 from espnet_llmasr.data.utterance import Utterance, Utterances
 
@@ -19,15 +19,11 @@ _TAGS = re.compile(r"<[A-Z]+/?>|\*\*")
 
 
 def audio_root(data):
-    """Where the paths of wav.scp begin: data/, or data/short_wav/ if the archive was unpacked beside its pieces.
-
-    Raises:
-        ValueError: the archive is not unpacked.
-    """
+    """Where the paths of wav.scp begin: data/, or data/short_wav/ if the archive was unpacked beside its pieces."""
     for root in (data, data / "short_wav"):
         if (root / "short_wav" / "WAVE").is_dir():
             return root
-    raise ValueError(archives(data, "short_wav/short_wav.tar.gz*", UNPACK) or f"{data} holds no short_wav/WAVE")
+    raise missing(data, "short_wav/WAVE", "short_wav/short_wav.tar.gz*", UNPACK)
 
 
 def read(source: Source) -> Utterances:

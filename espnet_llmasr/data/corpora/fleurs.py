@@ -39,11 +39,7 @@ def read(source: Source) -> Utterances:
 
 
 def unpacked(source: Source, folder: Path) -> Path:
-    """The folder of the audio.
-
-    Raises:
-        ValueError: it is still packed, or not there.
-    """
+    """The folder of the audio. Raises ValueError if it is still packed, or not there."""
     archive = folder.with_name(f"{folder.name}.tar.gz")
     if not folder.is_dir() and archive.exists():
         raise ValueError(f"{archive} is still packed: tar -xzf {archive} -C {folder.parent}")

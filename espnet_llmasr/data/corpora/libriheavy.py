@@ -47,16 +47,8 @@ def utterance_of(cut: dict, root: Path) -> Utterance:
     """Raises KeyError, IndexError or TypeError where the cut lacks something."""
     spoken, recording = cut["supervisions"][0], cut["recording"]
     path = root.joinpath(*Path(recording["sources"][0]["source"]).parts[-4:])
-    start = cut["start"]
-    return Utterance(
-        cut["id"],
-        str(path),
-        spoken["custom"]["texts"][0],
-        str(spoken.get("speaker") or ""),
-        start=start,
-        end=start + cut["duration"],
-        recording=recording["id"],
-    )
+    times = dict(start=cut["start"], end=cut["start"] + cut["duration"], recording=recording["id"])
+    return Utterance(cut["id"], str(path), spoken["custom"]["texts"][0], str(spoken.get("speaker") or ""), **times)
 
 
 CORPUS = Corpus(

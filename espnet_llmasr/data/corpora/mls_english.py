@@ -48,15 +48,10 @@ def handles(folder: Path, part: str):
 
 
 def audio_suffix(folder: Path) -> str:
-    """.flac or .opus, whichever the first book holds; flac if it holds both.
-
-    Raises:
-        ValueError: there is no such audio.
-    """
+    """.flac or .opus, whichever the first book holds; flac if it holds both. Raises ValueError without such audio."""
     for book in folder.glob("*/*"):
-        there = {path.suffix for path in book.iterdir()}
         for suffix in (".flac", ".opus"):
-            if suffix in there:
+            if any(book.glob(f"*{suffix}")):
                 return suffix
     raise ValueError(f"{folder} holds no SPEAKER/BOOK/*.flac and no *.opus: unpack the whole archive")
 

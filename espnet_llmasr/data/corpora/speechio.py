@@ -34,11 +34,7 @@ def read(source: Source) -> Utterances:
 
 
 def rows(source, folder):
-    """(id, audio, text, speaker)
-
-    Raises:
-        ValueError: neither metadata.tsv nor trans.txt is there.
-    """
+    """(id, audio, text, speaker). Raises ValueError without metadata.tsv and trans.txt."""
     metadata, transcript = folder / "metadata.tsv", folder / "trans.txt"
     if metadata.exists():
         for row in table(source, metadata, columns=("AUDIO", "TEXT")):

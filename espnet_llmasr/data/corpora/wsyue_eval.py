@@ -11,7 +11,7 @@ UTF-8 or UTF-16, "" for a quote), which are joined; the other tiers hold speaker
 import re
 
 from espnet_llmasr.data.formats.generic import audio_files, strip_suffix
-from espnet_llmasr.data.formats.mandarin import archives
+from espnet_llmasr.data.formats.mandarin import missing
 from espnet_llmasr.data.formats.readers import lines
 from espnet_llmasr.data.formats.source import Corpus, Source
 from espnet_llmasr.data.utterance import Utterance, Utterances
@@ -28,7 +28,7 @@ def read(source: Source) -> Utterances:
     needed = [("wav", "wav_")] if source.part == "short" else [("wav", "wav_"), ("TextGrid",)]
     for names in needed:
         if not any((folder / name).is_dir() for name in names):
-            raise ValueError(archives(folder, "*.tar.gz", UNPACK) or f"{folder} holds no {names[0]}")
+            raise missing(folder, names[0], "*.tar.gz", UNPACK)
     texts = content(folder / "content.txt") if source.part == "short" else textgrids(folder / "TextGrid")
     wavs = audio_files(folder)
     for name, text in texts:

@@ -1,7 +1,4 @@
-"""Two general forms: JSON lines whose fields have any names, and a folder of audio with a transcript.
-
-They are for corpora whose layout is not public: whoever has such a corpus names its fields with --set.
-"""
+"""JSON lines whose fields have any names (the user gives them with --set), and a folder of audio with a transcript."""
 
 import os
 from pathlib import Path
@@ -56,7 +53,6 @@ def json_manifest(
             piece of the audio, "620.270_624.350" in seconds) and confidence. An empty name is not used.
         root: the folder to which the audio paths are relative.
         min_confidence: objects with less confidence, or none, are dropped.
-
     Raises:
         ValueError: the first object lacks a field.
     """
@@ -104,9 +100,7 @@ def wav_folder(source: Source, folder: Path, transcript: Path, lang: str = "") -
     """Utterances of a transcript "id text" (a tab or blanks; the id may end in .wav) and audio anywhere under `folder`.
 
     Audio without a line is dropped as no_text here; a line without audio is dropped as missing_wav in data/prepare.py.
-
-    Raises:
-        ValueError: two files have the same name.
+    Raises ValueError for two files of one name.
     """
     wavs = audio_files(folder)
     spare = dict.fromkeys(wavs)

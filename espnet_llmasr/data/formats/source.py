@@ -89,11 +89,7 @@ class Source:
         return zlib.crc32(utterance.encode("utf-8", "surrogatepass")) % total == number - 1
 
     def need(self, *names: str) -> Path:
-        """The first of these paths under the source that exists.
-
-        Raises:
-            ValueError: none does.
-        """
+        """The first of these paths under the source that exists. Raises ValueError if none does."""
         for name in names:
             if (self.path / name).exists():
                 return self.path / name
@@ -102,8 +98,7 @@ class Source:
     def find(self, *patterns: str) -> List[Path]:
         """All files of the first pattern that matches any, sorted; links are followed, hidden files are not seen.
 
-        Raises:
-            ValueError: none does.
+        Raises ValueError if none does.
         """
         for pattern in patterns:
             paths = sorted(self.path / name for name in glob.glob(pattern, root_dir=self.path, recursive=True))
