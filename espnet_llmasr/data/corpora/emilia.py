@@ -66,10 +66,5 @@ def joined(source, tar, name, described, mp3):
 
 
 PARTS = {"EN": "46.8 K h", "ZH": "49.9 K h", "YODAS-EN": "92.2 K h", "YODAS-ZH": "0.3 K h"}
-CORPUS = Corpus(
-    read,
-    "en, zh",
-    PARTS,
-    "CC BY-NC 4.0; YODAS parts CC BY 4.0",
-    "https://huggingface.co/datasets/amphion/Emilia-Dataset",
-)
+LICENCE = "CC BY-NC 4.0; YODAS parts CC BY 4.0"
+CORPUS = Corpus(read, "en, zh", PARTS, LICENCE, "https://huggingface.co/datasets/amphion/Emilia-Dataset")

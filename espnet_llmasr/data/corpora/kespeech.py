@@ -15,13 +15,8 @@ from espnet_llmasr.data.formats.readers import parquet
 from espnet_llmasr.data.formats.source import Corpus, Source
 from espnet_llmasr.data.utterance import Utterance, Utterances
 
-PARTS = {
-    "train_phase1": "training",
-    "train_phase2": "training",
-    "dev_phase1": "development",
-    "dev_phase2": "development",
-    "test": "19,723 utterances",
-}
+PARTS = {"train_phase1": "training", "train_phase2": "training"}
+PARTS |= {"dev_phase1": "development", "dev_phase2": "development", "test": "19,723 utterances"}
 TABLES = {"wav": "wav.scp", "text": "text", "speaker": "utt2spk", "dialect": "utt2subdialect"}
 SUBDIALECTS = "Beijing Ji-Lu Jiang-Huai Jiao-Liao Lan-Yin Northeastern Southwestern Zhongyuan".split()
 NOISE = "<SPOKEN_NOISE>"

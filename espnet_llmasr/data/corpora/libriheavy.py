@@ -17,16 +17,8 @@ from espnet_llmasr.data.formats.readers import json_lines
 from espnet_llmasr.data.formats.source import Corpus, Source
 from espnet_llmasr.data.utterance import Utterance, Utterances
 
-PARTS = {
-    "small": "509 h",
-    "medium": "some 4,500 h",
-    "large": "some 46,000 h",
-    "dev": "22 h",
-    "test_clean": "11 h",
-    "test_other": "11 h",
-    "test_clean_large": "108 h",
-    "test_other_large": "100 h",
-}
+PARTS = {"small": "509 h", "medium": "some 4,500 h", "large": "some 46,000 h", "dev": "22 h"}
+PARTS |= {"test_clean": "11 h", "test_other": "11 h", "test_clean_large": "108 h", "test_other_large": "100 h"}
 
 
 def read(source: Source, audio: str = "librilight") -> Utterances:
@@ -51,10 +43,5 @@ def utterance_of(cut: dict, root: Path) -> Utterance:
     return Utterance(cut["id"], str(path), spoken["custom"]["texts"][0], str(spoken.get("speaker") or ""), **times)
 
 
-CORPUS = Corpus(
-    read,
-    "en",
-    PARTS,
-    "Apache-2.0 (manifests), public domain (audio)",
-    "https://huggingface.co/datasets/pkufool/libriheavy",
-)
+LICENCE = "Apache-2.0 (manifests), public domain (audio)"
+CORPUS = Corpus(read, "en", PARTS, LICENCE, "https://huggingface.co/datasets/pkufool/libriheavy")

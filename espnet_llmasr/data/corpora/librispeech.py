@@ -9,15 +9,8 @@ from espnet_llmasr.data.formats.readers import key_values
 from espnet_llmasr.data.formats.source import Corpus, Source
 from espnet_llmasr.data.utterance import Utterance, Utterances
 
-PARTS = {
-    "train-clean-100": "100 h",
-    "train-clean-360": "364 h",
-    "train-other-500": "497 h",
-    "dev-clean": "5.4 h",
-    "dev-other": "5.1 h",
-    "test-clean": "5.4 h",
-    "test-other": "5.1 h",
-}
+PARTS = {"train-clean-100": "100 h", "train-clean-360": "364 h", "train-other-500": "497 h"}
+PARTS |= {"dev-clean": "5.4 h", "dev-other": "5.1 h", "test-clean": "5.4 h", "test-other": "5.1 h"}
 
 
 def read(source: Source) -> Utterances:

@@ -14,13 +14,8 @@ from espnet_llmasr.data.formats.readers import key_values, lines
 from espnet_llmasr.data.formats.source import Corpus, Source
 from espnet_llmasr.data.utterance import Utterance, Utterances
 
-PARTS = {
-    "train": "44,659 h",
-    "dev": "15.8 h",
-    "test": "15.6 h",
-    "limited-9h": "9 h of train",
-    "limited-1h": "1 h of train, none of it in limited-9h",
-}
+PARTS = {"train": "44,659 h", "dev": "15.8 h", "test": "15.6 h"}
+PARTS |= {"limited-9h": "9 h of train", "limited-1h": "1 h of train, none of it in limited-9h"}
 HANDLES = {"limited-9h": "9hr/handles.txt", "limited-1h": "1hr/*/handles.txt"}
 
 

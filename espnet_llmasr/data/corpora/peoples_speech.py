@@ -19,14 +19,8 @@ def read(source: Source) -> Utterances:
         yield Utterance(row["id"], row["audio"], row["text"] or "", duration=duration)
 
 
-PARTS = {
-    "clean": "CC BY",
-    "clean_sa": "CC BY-SA",
-    "dirty": "CC BY, noisier labels",
-    "dirty_sa": "CC BY-SA, noisier labels",
-    "validation": "development",
-    "test": "test",
-}
+PARTS = {"clean": "CC BY", "clean_sa": "CC BY-SA", "dirty": "CC BY, noisier labels"}
+PARTS |= {"dirty_sa": "CC BY-SA, noisier labels", "validation": "development", "test": "test"}
 CORPUS = Corpus(
     read, "en", PARTS, "CC BY 4.0, CC BY-SA 4.0", "https://huggingface.co/datasets/MLCommons/peoples_speech"
 )

@@ -23,10 +23,5 @@ def read(source: Source) -> Utterances:
         yield Utterance(name.removesuffix(".wav"), str(path.with_suffix("") / name), row["transcript"])
 
 
-CORPUS = Corpus(
-    read,
-    "en",
-    PARTS,
-    "Kensho's user agreement, not for commercial use",
-    "https://datasets.kensho.com/datasets/spgispeech",
-)
+LICENCE = "Kensho's user agreement, not for commercial use"
+CORPUS = Corpus(read, "en", PARTS, LICENCE, "https://datasets.kensho.com/datasets/spgispeech")

@@ -17,13 +17,6 @@ def read(source: Source) -> Utterances:
     return segments(source, source.need("WenetSpeech.json"), "text")
 
 
-PARTS = {
-    "L": "10 K h",
-    "M": "1 K h",
-    "S": "100 h",
-    "W": "2.4 K h, weak labels",
-    "dev": "20 h",
-    "test_net": "23 h",
-    "test_meeting": "15 h",
-}
+PARTS = {"L": "10 K h", "M": "1 K h", "S": "100 h", "W": "2.4 K h, weak labels"}
+PARTS |= {"dev": "20 h", "test_net": "23 h", "test_meeting": "15 h"}
 CORPUS = Corpus(read, "zh", PARTS, "CC BY 4.0, for research, on request", "https://wenet.org.cn/WenetSpeech")

@@ -15,10 +15,6 @@ from espnet_llmasr.data.formats.crawled import read
 from espnet_llmasr.data.formats.source import Corpus
 
 PARTS = {"train": "21.8 K h"}
-CORPUS = Corpus(
-    partial(read, id="key|utt|utt_id", text="rover_result|text", audio="meta_info.link|link"),
-    "yue",
-    PARTS,
-    "CC BY-NC 4.0",
-    "https://huggingface.co/datasets/ASLP-lab/WenetSpeech-Yue",
-)
+READ = partial(read, id="key|utt|utt_id", text="rover_result|text", audio="meta_info.link|link")
+LICENCE = "CC BY-NC 4.0"
+CORPUS = Corpus(READ, "yue", PARTS, LICENCE, "https://huggingface.co/datasets/ASLP-lab/WenetSpeech-Yue")

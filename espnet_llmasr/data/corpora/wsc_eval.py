@@ -23,11 +23,5 @@ def read(source: Source) -> Utterances:
 
 
 PARTS = {"easy": "6981 utterances", "hard": "1392 utterances"}
-CORPUS = Corpus(
-    read,
-    "zh-sichuan",
-    PARTS,
-    "see the dataset's page",
-    "https://huggingface.co/datasets/ASLP-lab/WSC-Eval",
-    benchmark=True,
-)
+LICENCE = "see the dataset's page"
+CORPUS = Corpus(read, "zh-sichuan", PARTS, LICENCE, "https://huggingface.co/datasets/ASLP-lab/WSC-Eval", benchmark=True)
