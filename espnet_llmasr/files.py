@@ -120,8 +120,7 @@ def read_scp(path: PathLike) -> Dict[str, str]:
     table: Dict[str, str] = {}
     for key, value in read_rows(path):
         if key in table:
-            first, second = lines_of(path, key)[:2]
-            raise ValueError(f"{path}: id '{key}' stands in line {first} and in line {second}: ids must be unique")
+            raise duplicate_id(path, key)
         table[key] = value
     return table
 
@@ -148,10 +147,11 @@ def read_rows(path: PathLike) -> Iterator[Tuple[str, str]]:
         raise ValueError(f"{path} is not UTF-8 text (after the line of '{key}'): convert it first") from error
 
 
-def lines_of(path: PathLike, key: str) -> List[int]:
-    """The numbers of the lines of a table that have this id, from 1."""
+def duplicate_id(path: PathLike, key: str) -> ValueError:
+    """The error that names the first two lines of a table that have this id."""
     with open(path, encoding="utf-8-sig", newline="\n") as lines:
-        return [number for number, line in enumerate(lines, 1) if line.split(maxsplit=1)[:1] == [key]]
+        first, second, *_ = (number for number, line in enumerate(lines, 1) if line.split(maxsplit=1)[:1] == [key])
+    return ValueError(f"{path}: id '{key}' stands in line {first} and in line {second}: ids must be unique")
 
 
 def count_rows(path: PathLike) -> int:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Dict, Iterator, Optional, Sequence, Tuple
 
 from espnet_llmasr.data.utterance import Utterance, Utterances
-from espnet_llmasr.files import BYTE_ORDER, lines_of, read_rows, read_scp, sorted_file
+from espnet_llmasr.files import BYTE_ORDER, duplicate_id, read_rows, read_scp, sorted_file
 
 TABLES = ("text", "utt2spk", "utt2lang", "utt2dur")  # have a line for each utterance, as the audio table has
 SPARSE = ("utt2spk", "utt2lang", "utt2dur", "text_pron")  # may lack some, or all, in a directory made elsewhere
@@ -21,11 +21,7 @@ _SECONDS = re.compile(r"\d+(\.\d+)?").fullmatch
 
 
 class Table:
-    """A sorted table that is read forwards, to the id asked for.
-
-    Raises:
-        ValueError: the file is missing or not UTF-8, or its ids do not ascend.
-    """
+    """A sorted table that is read forwards. Raises ValueError if it is missing or not UTF-8, or its ids do not ascend."""
 
     def __init__(self, path: Path):
         self.path, self._rows, self.key, self.value = path, read_rows(path), "", ""
@@ -90,8 +86,7 @@ def sorted_path(path: Path, scratch: Path) -> Path:
     previous = None
     for key, _ in read_rows(copy):
         if key == previous:
-            first, second = lines_of(path, key)[:2]
-            raise ValueError(f"{path}: id '{key}' stands in line {first} and in line {second}: ids must be unique")
+            raise duplicate_id(path, key)
         previous = key
     return copy
 
@@ -163,17 +158,9 @@ def _join(
             raise ValueError(f"{data / 'wav.scp'}: '{key}' is a command ({entry}): only plain paths are allowed")
         if not fault and values["text"] is None:
             fault = "no_text"
-        yield Utterance(
-            key,
-            entry,
-            values["text"] or "",
-            values.get("utt2spk") or "",
-            values.get("utt2lang") or "",
-            duration=_seconds(data, key, values.get("utt2dur")),
-            recording=recording,
-            pronunciation_text=values.get("text_pron") or "",
-            fault=fault,
-        )
+        text, speaker, lang, spoken = (values.get(name) or "" for name in ("text", "utt2spk", "utt2lang", "text_pron"))
+        more = dict(duration=_seconds(data, key, values.get("utt2dur")), recording=recording, fault=fault)
+        yield Utterance(key, entry, text, speaker, lang, pronunciation_text=spoken, **more)
         for name in deciding:
             if tables[name].key == key:
                 tables[name].step()

@@ -29,10 +29,9 @@ class Labels:
     training_text: Optional[Path] = None
 
     def labelizer(self, text: Path, scratch: Path):
-        """The function from text to labels; `text` is that of the set, `scratch` a folder for sorted copies.
+        """The function from text to labels; `text` is the table of the set, `scratch` a folder for sorted copies.
 
-        Raises:
-            ValueError: the token list exists and holds other tokens.
+        Raises ValueError if the token list exists and holds other tokens.
         """
         exists, is_char = self.tokens.exists(), self.unit == "char"
         if is_char and exists and not self.training_text:

@@ -15,5 +15,6 @@ from espnet_llmasr.data.formats.source import Corpus
 
 PARTS = {"train": "10 K h"}
 READ = partial(read, id="utt|utt_id|key", text="text|rover_result", audio="meta_info.link|link|filename|wav_utt_id")
-LICENCE = "see the dataset's page"
-CORPUS = Corpus(READ, "zh-sichuan", PARTS, LICENCE, "https://huggingface.co/datasets/ASLP-lab/WSC-Train")
+CORPUS = Corpus(
+    READ, "zh-sichuan", PARTS, "see the dataset's page", "https://huggingface.co/datasets/ASLP-lab/WSC-Train"
+)

@@ -16,5 +16,4 @@ from espnet_llmasr.data.formats.source import Corpus
 
 PARTS = {"train": "21.8 K h"}
 READ = partial(read, id="key|utt|utt_id", text="rover_result|text", audio="meta_info.link|link")
-LICENCE = "CC BY-NC 4.0"
-CORPUS = Corpus(READ, "yue", PARTS, LICENCE, "https://huggingface.co/datasets/ASLP-lab/WenetSpeech-Yue")
+CORPUS = Corpus(READ, "yue", PARTS, "CC BY-NC 4.0", "https://huggingface.co/datasets/ASLP-lab/WenetSpeech-Yue")
