@@ -70,8 +70,7 @@ class SortedTable:
 def sorted_path(path: Path, scratch: Path) -> Path:
     """`path` itself if its ids are unique and in byte order, otherwise a sorted copy in the folder `scratch`.
 
-    Raises:
-        ValueError: it is missing or not UTF-8, or an id occurs twice (both lines are named).
+    Raises ValueError if it is missing or not UTF-8, or an id occurs twice (both lines are named).
     """
     if not path.is_file():
         raise ValueError(f"{path} does not exist")
@@ -80,8 +79,12 @@ def sorted_path(path: Path, scratch: Path) -> Path:
     check = ["sort", "-c", "-u", "-s", "-b", "-k1,1", str(path)]
     if not marked and subprocess.run(check, env=BYTE_ORDER, stderr=subprocess.DEVNULL).returncode == 0:
         return path
-    copy = Path(tempfile.mkdtemp(dir=scratch)) / path.name
-    if not _sort_into(copy, path):
+    copy, in_order, previous = Path(tempfile.mkdtemp(dir=scratch)) / path.name, True, ""
+    with sorted_file(copy) as add:
+        for key, value in read_rows(path):
+            in_order, previous = in_order and previous <= key, key
+            add(f"{key} {value}\n")
+    if not in_order:
         logging.warning("%s is not sorted; the ids are sorted now", path)
     previous = None
     for key, _ in read_rows(copy):
@@ -89,16 +92,6 @@ def sorted_path(path: Path, scratch: Path) -> Path:
             raise duplicate_id(path, key)
         previous = key
     return copy
-
-
-def _sort_into(copy: Path, path: Path) -> bool:
-    """Writes the sorted copy; returns whether the ids were in order."""
-    in_order, previous = True, ""
-    with sorted_file(copy) as add:
-        for key, value in read_rows(path):
-            in_order, previous = in_order and previous <= key, key
-            add(f"{key} {value}\n")
-    return in_order
 
 
 def audio_table(data: Path) -> Path:
@@ -109,24 +102,19 @@ def audio_table(data: Path) -> Path:
 def read_utterances(data: Path, scratch: Path) -> Utterances:
     """All ids of wav.scp (or segments) and text in byte order; unsorted tables are sorted in the folder `scratch`.
 
-    An utterance without audio or text has a `fault`.
-
-    Raises:
-        ValueError: a missing table, a duplicate id, a command in place of a path, or a duration that is no number.
+    An utterance without audio or text has a `fault`. Raises ValueError for a missing table, a duplicate id, a command in
+    place of a path, or a duration that is no number.
     """
     paths = [audio_table(data), data / "text", *(data / name for name in SPARSE if (data / name).exists())]
     tables = {path.name: Table(sorted_path(path, scratch)) for path in paths}
-    recordings = None
-    if "segments" in tables:
-        recordings = SortedTable(sorted_path(data / "wav.scp", scratch))
+    recordings = SortedTable(sorted_path(data / "wav.scp", scratch)) if "segments" in tables else None
     return _join(data, tables, (audio_table(data).name, "text"), recordings)
 
 
 def read_complete(data: Path, needed: Sequence[str] = TABLES) -> Utterances:
     """The utterances of a directory made by local/prepare.py: sorted, and each in all of the `needed` tables.
 
-    Raises:
-        ValueError: a table is missing or not sorted, or lacks an utterance.
+    Raises ValueError if a table is missing or not sorted, or lacks an utterance.
     """
     source = audio_table(data).name
     names = [*needed, source, *(name for name in SPARSE if name not in needed and (data / name).exists())]

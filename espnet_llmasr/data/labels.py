@@ -14,19 +14,16 @@ from espnet_llmasr.text.phonemes import Characters, make_labelizer
 
 @dataclass(frozen=True)
 class Labels:
-    """The kind of labels and their list, which all sets share.
-
-    Args:
-        tokens: the token list; written from the first set that is labelled.
-        unit: phone or char.
-        inventory: the phones of `unit` phone.
-        training_text: where the characters of `unit` char come from; None: from `tokens`, or else from the first set.
-    """
+    """The kind of labels and their list, which all sets share."""
 
     tokens: Path
+    """The token list; written from the first set that is labelled."""
     unit: str
+    """phone or char"""
     inventory: str
+    """The phones of `unit` phone."""
     training_text: Optional[Path] = None
+    """The table that the characters of `unit` char come from; None: from `tokens`, or else from the first set."""
 
     def labelizer(self, text: Path, scratch: Path):
         """The function from text to labels; `text` is the table of the set, `scratch` a folder for sorted copies.
@@ -50,8 +47,7 @@ class Labels:
 def format_data(data: Path, out: Path, labels: Labels, limits: Limits, audio_check: str, nj: int = 1) -> dict:
     """Checks, filters and labels the utterances of `data` into the dump directory `out`; returns the statistics.
 
-    Raises:
-        ValueError: see `read_utterances`, `Labels.labelizer`, `DumpWriter` and `replacing`; or no utterance is left.
+    Raises ValueError: see `read_utterances`, `Labels.labelizer`, `DumpWriter` and `replacing`; or no utterance is left.
     """
     if not 0 <= limits.min_duration_s < limits.max_duration_s:
         raise ValueError(f"--min_duration {limits.min_duration_s} must be below --max_duration {limits.max_duration_s}")
