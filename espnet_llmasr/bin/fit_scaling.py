@@ -11,7 +11,7 @@ from typing import List, Optional
 
 from espnet_llmasr.cli import Parser, run
 from espnet_llmasr.experiments.runs import check_names, check_outputs, read_runs, strategies_of, values_of
-from espnet_llmasr.experiments.scaling_page import compare, draw, fit_all, page, select, to_json
+from espnet_llmasr.experiments.scaling import compare, draw, fit_all, page, select, to_json
 from espnet_llmasr.files import write_all_atomically
 from espnet_llmasr.observe.plot_style import require_matplotlib
 
@@ -38,9 +38,9 @@ def main(argv: Optional[List[str]] = None) -> None:
     check_names("--strategies", args.strategies or [], names, args.runs)
     table, notes = select(runs, args.value, list(dict.fromkeys(args.strategies or names)))
     fits = fit_all(table, args.value)
-    pairs = compare(fits)
-    text = page(fits, pairs, args.value, notes)
-    write_all_atomically({outputs["json"]: to_json(fits, pairs, args.value, notes), outputs["md"]: text})
+    savings = compare(fits)
+    text = page(fits, savings, args.value, notes)
+    write_all_atomically({outputs["json"]: to_json(fits, savings, args.value, notes), outputs["md"]: text})
     draw(fits, args.value, args.out)
     print(text, end="")
 

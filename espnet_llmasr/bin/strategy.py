@@ -1,6 +1,6 @@
 """Prints what a training strategy means for the stages of llmasr.sh, as shell assignments.
 
-    eval "$(python -m espnet_llmasr.bin.strategy efin --strategies conf/strategies.yaml)"
+eval "$(python -m espnet_llmasr.bin.strategy efin --strategies conf/strategies.yaml)"
 """
 
 import shlex

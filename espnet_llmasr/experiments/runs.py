@@ -105,8 +105,3 @@ def check_outputs(runs: Path, outputs: Iterable[Optional[Path]]) -> None:
 def flops_text(flops: float) -> str:
     """ "1.23e14"."""
     return f"{flops:.2e}".replace("e+", "e").replace("e0", "e")
-
-
-def cell_text(name: str) -> str:
-    """A name in the form that a Markdown table can hold."""
-    return " ".join(name.split()).replace("|", "\\|")

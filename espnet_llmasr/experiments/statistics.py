@@ -1,11 +1,11 @@
 """Strategies compared over seeds: means with t intervals, paired differences with two tests, FLOPs of the stages.
 
-Where values do not differ at all, as with no hallucination in any run, a t interval would have no width and claim
-certainty. Such a mean has no interval: (nan, nan) with `is_constant`.
+Equal values, as of no hallucination in any run, would give a t interval without width, which claims certainty. Their
+mean has no interval: (nan, nan) with `is_constant`.
 """
 
 import math
-from typing import Dict, List, NamedTuple, Sequence
+from typing import Dict, List, NamedTuple, Optional, Sequence
 
 import numpy as np
 from scipy import stats
@@ -13,11 +13,11 @@ from scipy import stats
 from espnet_llmasr.experiments.runs import Run, strategies_of, values_of
 from espnet_llmasr.metrics.intervals import Interval
 
-MOST_EXACT = 16
-"""Pairs up to which the sign-flip test takes all 2^n signs; beyond, it draws 2^16 of them at random."""
-ROUNDING = 1e-9
-"""Numbers that differ by a smaller share are equal."""
+MOST_EXACT = 16  # pairs up to which the sign-flip test takes all 2^n signs; of more it draws 2^16 at random
+ROUNDING = 1e-9  # numbers that differ by a smaller share are equal
 UNKNOWN = (math.nan, math.nan)
+Table = Dict[str, Dict[int, Run]]
+"""Strategy -> seed -> run."""
 
 
 class MeanInterval(NamedTuple):
@@ -25,9 +25,12 @@ class MeanInterval(NamedTuple):
 
     n: int
     mean: float
-    interval: Interval
-    is_constant: bool
-    """True for two or more numbers that are all equal."""
+    interval: Interval = UNKNOWN
+
+    @property
+    def is_constant(self) -> bool:
+        """True for two or more numbers that are all equal."""
+        return self.n >= 2 and math.isnan(self.interval[0])
 
 
 class Difference(NamedTuple):
@@ -66,18 +69,14 @@ class Statistics(NamedTuple):
     """Runs without a partner."""
 
 
-Table = Dict[str, Dict[int, Run]]
-"""Strategy -> seed -> run."""
-
-
 def mean_interval(values: Sequence[float]) -> MeanInterval:
     """Mean of (n,) values; t interval with n - 1 degrees of freedom, none for n < 2 and for equal values."""
     values = np.asarray(values, float)
     n, mean = len(values), float(values.mean()) if len(values) else math.nan
     if n < 2 or np.ptp(values) <= ROUNDING * np.abs(values).max():
-        return MeanInterval(n, mean, UNKNOWN, n >= 2)
+        return MeanInterval(n, mean)
     low, high = stats.ttest_1samp(values, 0).confidence_interval()
-    return MeanInterval(n, mean, (float(low), float(high)), False)
+    return MeanInterval(n, mean, (float(low), float(high)))
 
 
 def paired_difference(values: Sequence[float], baseline: Sequence[float]) -> Difference:
@@ -88,8 +87,9 @@ def paired_difference(values: Sequence[float], baseline: Sequence[float]) -> Dif
     differences[np.abs(differences) <= scale] = 0
     mean, p_signs = mean_interval(differences), sign_flip_p(differences)
     if mean.n < 2 or np.ptp(differences) <= scale:
-        mean = mean._replace(interval=UNKNOWN, is_constant=mean.n >= 2)
-        return Difference(mean, 1.0 if mean.n and not differences.any() else math.nan, p_signs)
+        return Difference(
+            mean._replace(interval=UNKNOWN), 1.0 if mean.n and not differences.any() else math.nan, p_signs
+        )
     return Difference(mean, float(stats.ttest_rel(values, baseline).pvalue), p_signs)
 
 
@@ -126,10 +126,20 @@ def holm(p_values: Sequence[float]) -> List[float]:
 def statistics_of(runs: Sequence[Run], baseline: str) -> Statistics:
     """Raises ValueError if a strategy has two runs of one seed."""
     table, values = by_seed(runs), values_of(runs)
+    numbers = {
+        name: {value: {seed: run.values.get(value) for seed, run in of_strategy.items()} for value in values}
+        for name, of_strategy in table.items()
+    }
+    means = {
+        name: {value: mean_interval([x for x in found.values() if x is not None]) for value, found in rows.items()}
+        for name, rows in numbers.items()
+    }
     others = [name for name in table if name != baseline]
-    means = {name: {value: mean_interval(_known(table[name], value)) for value in values} for name in table}
-    differences = {value: _compare(table, baseline, others, value) for value in values}
-    return Statistics(baseline, _compute(table, baseline), means, differences, _unpaired(table, baseline, others))
+    differences = {
+        value: compare_all({name: numbers[name][value] for name in others}, numbers[baseline][value])
+        for value in values
+    }
+    return Statistics(baseline, compute_of(table, baseline), means, differences, unpaired(table, baseline))
 
 
 def by_seed(runs: Sequence[Run]) -> Table:
@@ -145,11 +155,7 @@ def by_seed(runs: Sequence[Run]) -> Table:
     return table
 
 
-def _known(runs: Dict[int, Run], value: str) -> List[float]:
-    return [run.values[value] for run in runs.values() if run.values.get(value) is not None]
-
-
-def _compute(table: Table, baseline: str) -> Dict[str, Compute]:
+def compute_of(table: Table, baseline: str) -> Dict[str, Compute]:
     """FLOPs of every strategy; stages in the order of the file."""
     stages = list(dict.fromkeys(stage for runs in table.values() for run in runs.values() for stage in run.flops))
     totals = {name: [run.total for run in runs.values()] for name, runs in table.items()}
@@ -157,33 +163,33 @@ def _compute(table: Table, baseline: str) -> Dict[str, Compute]:
     result = {}
     for name, runs in table.items():
         deviation = max((total / expected - 1 for total in totals[name]), key=abs)
-        means = {stage: sum(run.flops.get(stage, 0) for run in runs.values()) / len(runs) for stage in stages}
-        present = {stage: mean for stage, mean in means.items() if any(stage in run.flops for run in runs.values())}
-        result[name] = Compute(len(runs), float(np.mean(totals[name])), float(deviation), present)
+        flops = {stage: [run.flops[stage] for run in runs.values() if stage in run.flops] for stage in stages}
+        means = {stage: sum(found) / len(runs) for stage, found in flops.items() if found}
+        result[name] = Compute(len(runs), float(np.mean(totals[name])), float(deviation), means)
     return result
 
 
-def _compare(table: Table, baseline: str, others: Sequence[str], value: str) -> Dict[str, Difference]:
-    """Pairs of the same seed; the p values of a value are corrected for all strategies compared in it."""
-    result = {}
-    for name in others:
-        seeds = [seed for seed in table[name] if seed in table[baseline]]
-        pairs = [(table[name][seed].values.get(value), table[baseline][seed].values.get(value)) for seed in seeds]
-        known = np.array([pair for pair in pairs if None not in pair], float).reshape(-1, 2)
-        result[name] = paired_difference(*known.T)
-    p_t, p_signs = (holm([getattr(row, p) for row in result.values()]) for p in ("p_t", "p_sign_flip"))
-    return {
-        name: row._replace(p_t_holm=t, p_sign_flip_holm=signs)
-        for (name, row), t, signs in zip(result.items(), p_t, p_signs)
-    }
+Numbers = Dict[int, Optional[float]]
+"""Seed -> value of the run."""
 
 
-def _unpaired(table: Table, baseline: str, others: Sequence[str]) -> List[str]:
+def compare_all(others: Dict[str, Numbers], baseline: Numbers) -> Dict[str, Difference]:
+    """Pairs of the same seed; the p values are corrected for all strategies."""
+    rows = {}
+    for name, numbers in others.items():
+        pairs = [(number, baseline.get(seed)) for seed, number in numbers.items()]
+        rows[name] = paired_difference(*np.array([p for p in pairs if None not in p], float).reshape(-1, 2).T)
+    p_t, p_signs = (holm([getattr(row, p) for row in rows.values()]) for p in ("p_t", "p_sign_flip"))
+    corrected = [row._replace(p_t_holm=t, p_sign_flip_holm=p) for row, t, p in zip(rows.values(), p_t, p_signs)]
+    return dict(zip(rows, corrected))
+
+
+def unpaired(table: Table, baseline: str) -> List[str]:
+    """A note on every strategy with seeds that the baseline lacks, or the other way round."""
     notes = []
-    for name in others:
+    for name in table:
         for present, missing in ((name, baseline), (baseline, name)):
-            seeds = sorted(table[present].keys() - table[missing].keys())
+            seeds = ", ".join(map(str, sorted(table[present].keys() - table[missing].keys())))
             if seeds:
-                listed = ", ".join(map(str, seeds))
-                notes.append(f"{missing} has no run of seed {listed}, so that of {present} is in no pair.")
+                notes.append(f"{missing} has no run of seed {seeds}, so that of {present} is in no pair.")
     return notes

@@ -1,16 +1,14 @@
 """The page of a comparison of strategies in Markdown and JSON: means, paired differences, FLOPs by stage."""
 
-import json
 import math
 from typing import Dict, List
 
-from espnet_llmasr.experiments.runs import cell_text, flops_text
+from espnet_llmasr.experiments.runs import flops_text
 from espnet_llmasr.experiments.statistics import MOST_EXACT, Difference, MeanInterval, Statistics
-from espnet_llmasr.scoring.markdown import bullets, markdown, p_value
-from espnet_llmasr.scoring.results import finite
+from espnet_llmasr.scoring.markdown import bullets, cell_text, markdown, p_value
+from espnet_llmasr.scoring.results import json_text
 
 EQUAL = 0.05  # runs within this share of the baseline's compute are called equal
-SMALL_P = 0.0001
 ERROR_RATES = ("MER", "CER", "WER", "PER")  # insertions may bring them above 100 %, as no share can be
 MEANS_NOTE = (
     "Mean over the runs (seeds), in brackets the 95 % t interval of it, with n - 1 degrees of freedom; n is the number "
@@ -35,16 +33,12 @@ DRAWN_NOTE = f"Of more than {MOST_EXACT} pairs, p (signs) takes {2**MOST_EXACT} 
 
 def page(figures: Statistics) -> str:
     """The three tables with what their columns mean, in markdown."""
-    notes = [MEANS_NOTE, compute_note(figures)]
-    parts = [f"## Means over seeds\n\n{means_table(figures)}\n{bullets(notes)}"]
+    parts = {"Means over seeds": f"{means_table(figures)}\n{bullets([MEANS_NOTE, compute_note(figures)])}"}
     if len(figures.means) > 1:
         notes = [PAIRS_NOTE.format(baseline=figures.baseline), *signs_notes(figures), *figures.notes]
-        title = f"## Differences to {figures.baseline}"
-        parts.append(f"{title}\n\n{differences_table(figures)}\n{bullets(notes)}")
-    parts.append(
-        f"## FLOPs by stage\n\n{stages_table(figures)}\n{bullets(['Means over the runs, and shares of all.'])}"
-    )
-    return "\n".join(parts)
+        parts[f"Differences to {figures.baseline}"] = f"{differences_table(figures)}\n{bullets(notes)}"
+    parts["FLOPs by stage"] = f"{stages_table(figures)}\n{bullets(['Means over the runs, and shares of all.'])}"
+    return "\n".join(f"## {title}\n\n{part}" for title, part in parts.items())
 
 
 def means_table(figures: Statistics) -> str:
@@ -63,10 +57,8 @@ def decimals_of(figures: Statistics) -> Dict[str, int]:
     """Value -> decimals: two for percent, else those that give the largest mean four digits."""
     result = {}
     for value in figures.differences:
-        sizes = [abs(means[value].mean) for means in figures.means.values() if means[value].n]
-        size = max(sizes, default=0)
-        digits = math.floor(math.log10(size)) if size else 0
-        result[value] = 2 if "%" in value else min(6, max(0, 3 - digits))
+        size = max((abs(means[value].mean) for means in figures.means.values() if means[value].n), default=0)
+        result[value] = 2 if "%" in value else min(6, max(0, 3 - math.floor(math.log10(size or 1))))
     return result
 
 
@@ -86,11 +78,8 @@ def mean_cell(value: str, mean: MeanInterval, decimals: int, runs: int) -> str:
 
 def compute_note(figures: Statistics) -> str:
     """Whether this is a comparison at equal compute."""
-    unequal = [
-        f"{name} ({100 * compute.deviation:+.1f} %)"
-        for name, compute in figures.compute.items()
-        if abs(compute.deviation) > EQUAL
-    ]
+    deviations = {name: 100 * compute.deviation for name, compute in figures.compute.items()}
+    unequal = [f"{name} ({size:+.1f} %)" for name, size in deviations.items() if abs(size) > 100 * EQUAL]
     far = f"more than {100 * EQUAL:g} % away from the mean compute of {figures.baseline}"
     if unequal:
         return f"**Not at equal compute**: runs are {far}: {', '.join(unequal)}."
@@ -103,8 +92,7 @@ def differences_table(figures: Statistics) -> str:
     rows = [["value", "strategy", "pairs", "difference (95 %)", "p (t)", "Holm", "p (signs)", "Holm", "reading"]]
     for value, compared in figures.differences.items():
         for name, row in compared.items():
-            p_values = (row.p_t, row.p_t_holm, row.p_sign_flip, row.p_sign_flip_holm)
-            shown = [p_text(p) for p in p_values]
+            shown = map(p_value, (row.p_t, row.p_t_holm, row.p_sign_flip, row.p_sign_flip_holm))
             cells = [str(row.mean.n), difference_cell(row.mean, decimals[value]), *shown, reading(row)]
             rows.append([cell_text(value), cell_text(name), *cells])
     return markdown(rows, left=2)
@@ -116,13 +104,6 @@ def difference_cell(mean: MeanInterval, decimals: int) -> str:
     low, high = mean.interval
     brackets = "(-)" if math.isnan(low) else f"({low:+.{decimals}f} to {high:+.{decimals}f})"
     return f"{round(mean.mean, decimals) + 0.0:+.{decimals}f} {brackets}"  # + 0.0: never -0.00
-
-
-def p_text(p: float) -> str:
-    """A p value in a cell of the table."""
-    if math.isnan(p):
-        return "-"
-    return p_value(p) if p >= SMALL_P else f"<{SMALL_P}"
 
 
 def reading(row: Difference) -> str:
@@ -166,23 +147,12 @@ def stages_table(figures: Statistics) -> str:
 
 
 def to_json(figures: Statistics) -> str:
-    """All figures; null where there is no such number."""
-    result = {
-        "baseline": figures.baseline,
-        "flops": {name: compute._asdict() for name, compute in figures.compute.items()},
-        "means": {name: {value: _mean(mean) for value, mean in means.items()} for name, means in figures.means.items()},
-        "differences": {
-            value: {name: {**_mean(row.mean), **_p_values(row)} for name, row in rows.items()}
-            for value, rows in figures.differences.items()
-        },
-        "notes": figures.notes,
+    """All figures; null for an unknown number."""
+    differences = {
+        value: {name: {**row.mean._asdict(), **dict(zip(row._fields[1:], row[1:]))} for name, row in rows.items()}
+        for value, rows in figures.differences.items()
     }
-    return json.dumps(result, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
-
-
-def _mean(mean: MeanInterval) -> Dict:
-    return {"n": mean.n, "mean": finite(mean.mean), "interval": list(map(finite, mean.interval))}
-
-
-def _p_values(row: Difference) -> Dict:
-    return {name: finite(getattr(row, name)) for name in ("p_t", "p_sign_flip", "p_t_holm", "p_sign_flip_holm")}
+    means = {name: {value: mean._asdict() for value, mean in means.items()} for name, means in figures.means.items()}
+    flops = {name: compute._asdict() for name, compute in figures.compute.items()}
+    rest = {"means": means, "differences": differences, "notes": figures.notes}
+    return json_text({"baseline": figures.baseline, "flops": flops, **rest})

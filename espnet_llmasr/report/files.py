@@ -7,7 +7,7 @@ from typing import Any, Dict, Iterator, List, Tuple
 
 import yaml
 
-from espnet_llmasr.scoring.markdown import escape_bars, markdown
+from espnet_llmasr.scoring.markdown import cell_text, markdown
 
 DAMAGE = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError, yaml.YAMLError)
 """Errors caused by a file that is cut off, or has another shape or other values inside."""
@@ -75,7 +75,7 @@ def _cell(value: Any) -> str:
     if isinstance(value, list):
         return " … ".join(map(_cell, [value[0], *value[1:][-1:]])) if value else "-"
     if isinstance(value, bool) or not isinstance(value, float):
-        return "-" if value is None else escape_bars(" ".join(str(value).split()))
+        return "-" if value is None else cell_text(str(value))
     return f"{value:.4f}"
 
 

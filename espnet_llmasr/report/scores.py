@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Dict, Iterable, List, Tuple
 
 from espnet_llmasr.report.files import made_by, read_json
-from espnet_llmasr.scoring.markdown import interval, percent
+from espnet_llmasr.scoring.markdown import rate_cell
 
 SCORER = "stage 12"
 PAGES = {"scores.md": "transcripts", "phone_scores.md": "labels of greedy CTC", "benchmark.md": "benchmarks"}
@@ -63,11 +63,7 @@ def headline(expdir: Path) -> List[Tuple[str, str]]:
             parts = {"MER": "mer", "CER zh": "cer_han", "WER en": "wer_words"}
             rates = {f"{name} %, {model}": route[part] for name, part in parts.items()}
             rates["hallucinated % (paper's rule)"] = result["hallucination"]["paper"]
-            return [(name, _rate(rate)) for name, rate in rates.items() if rate["rate"] is not None]
+            known = {name: rate for name, rate in rates.items() if rate["rate"] is not None}
+            bounds = [None if None in rate["interval"] else rate["interval"] for rate in known.values()]
+            return [(name, rate_cell(rate["rate"], ends)) for (name, rate), ends in zip(known.items(), bounds)]
     return []
-
-
-def _rate(figures: Dict) -> str:
-    """ "7.12 (4.72-10.21)" of {"rate", "interval"}."""
-    bounds = figures["interval"] or [None]
-    return percent(figures["rate"]) + ("" if None in bounds else f" {interval(bounds)}")

@@ -7,12 +7,11 @@ from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 from espnet_llmasr.metrics.error_rate import count_labels, score_tokens_of
 from espnet_llmasr.metrics.hallucination import DESCRIPTIONS
 from espnet_llmasr.scoring.html import render
-from espnet_llmasr.scoring.results import SetResult, analyse, as_json, errors_as_json, page_row, utterances
-from espnet_llmasr.scoring.score_tables import phone_footnotes, phone_table, text_footnotes, text_tables
+from espnet_llmasr.scoring.results import SetResult, analyse, as_json, errors_as_json, json_text, page_row, utterances
+from espnet_llmasr.scoring.score_tables import phone_tables, text_tables
 from espnet_llmasr.scoring.sidecar import Sidecar, read_sidecar
-from espnet_llmasr.scoring.test_sets import TestSet, check_set, clean_names, refuse, set_names, title_of_all
-from espnet_llmasr.scoring.test_sets import write_results
-from espnet_llmasr.text.routes import MAIN_ROUTE, ROUTES, Route, make_route
+from espnet_llmasr.scoring.test_sets import TestSet, check_set, clean_names, refuse, set_names, with_sum, write_results
+from espnet_llmasr.text.routes import MAIN_ROUTE, ROUTES, make_route
 
 UNITS = {"text": "text", "phone": "phones"}
 """Unit -> the file of a set that holds it."""
@@ -53,19 +52,33 @@ def score_sets(
     """
     if ref_dir.resolve() == hyp_dir.resolve():
         raise ValueError(f"--ref_dir and --hyp_dir are both {ref_dir}: a set compared with itself has no errors")
-    file = UNITS[unit]
+    file, prefix = UNITS[unit], "phone_" if unit == "phone" else ""
     names, only_ref, only_hyp = (clean_names(sets), [], []) if sets else set_names(ref_dir, hyp_dir, file)
     alone = [(only_ref, "only in the references"), (only_hyp, "only in the hypotheses")]
     notes = [f"Not scored, as {place}: {', '.join(names)}." for names, place in alone if names]
     scored = _read_all(ref_dir, hyp_dir, names, file, missing_as_empty)
-    options = {"ref": str(ref_dir), "hyp": str(hyp_dir), "missing_as_empty": missing_as_empty}
-    options.update({"only_in_ref": only_ref, "only_in_hyp": only_hyp})
+    figures = {"ref": str(ref_dir), "hyp": str(hyp_dir), "missing_as_empty": missing_as_empty}
+    figures.update({"only_in_ref": only_ref, "only_in_hyp": only_hyp})
     if unit == "phone":
-        tables, files = _score_labels(scored, notes, options, hyp_dir)
+        results = {title: _count_labels(texts) for title, texts, _ in scored}
+        (tables, footnotes), label = phone_tables(with_sum(results), notes), LABELS
+        figures.update(_by_set(results, _label_figures))
     else:
-        tables, files = _score_texts(scored, [make_route(name) for name in routes], notes, options, hyp_dir)
-    page = files[hyp_dir / ("phone_scores.md" if unit == "phone" else "scores.md")]
-    write_results([*files.items(), *([(out, page)] if out else [])])
+        made = [make_route(name) for name in routes]
+        results = {title: analyse(texts, sidecar, made) for title, texts, sidecar in scored}
+        (tables, footnotes), label = text_tables(with_sum(results), made, notes), str(made[0])
+        figures.update({"routes": list(map(str, made)), **_by_set(results, lambda result: as_json(result, made))})
+    rows = {entry.title: utterances(*entry, results[entry.title], label) for entry in scored}
+    page = f"{tables}\n{footnotes}"
+    files = [(hyp_dir / f"{prefix}scores.json", json_text(figures)), (hyp_dir / f"{prefix}scores.md", page)]
+    for title, texts, _ in scored:
+        folder = hyp_dir / texts.name
+        files.append((folder / f"{prefix}alignments.jsonl", _json_lines(rows[title])))
+        if unit == "text":
+            hallucinated = [row for row in rows[title] if row["hallucinations"]]
+            files.append((folder / "hallucinations.jsonl", _json_lines(hallucinated)))
+    files += [(hyp_dir / "worst.html", _worst_page(rows, label, hyp_dir))] if unit == "text" else []
+    write_results([*files, *([(out, page)] if out else [])])
     return tables, notes
 
 
@@ -79,42 +92,6 @@ def _read_all(ref_dir: Path, hyp_dir: Path, names: Sequence[str], file: str, mis
     is_missing = any(scored.texts.references.keys() - scored.texts.hypotheses.keys() for scored in sets)
     refuse(problems, MISSING_ADVICE if is_missing else "")
     return sets
-
-
-def _score_texts(
-    sets: Sequence[ScoredSet], routes: Sequence[Route], notes: Sequence[str], options: Dict, hyp_dir: Path
-) -> Tuple[str, Dict[Path, str]]:
-    """The tables, and path -> content of every result."""
-    results = [(title, analyse(texts, sidecar, routes)) for title, texts, sidecar in sets]
-    rows = {scored.title: utterances(*scored, result, str(routes[0])) for scored, (_, result) in zip(sets, results)}
-    files = {}
-    for title, texts, _ in sets:
-        folder = hyp_dir / texts.name
-        files[folder / "alignments.jsonl"] = _json_lines(rows[title])
-        hallucinated = [row for row in rows[title] if row["hallucinations"]]
-        files[folder / "hallucinations.jsonl"] = _json_lines(hallucinated)
-    figures = _by_set(results, lambda result: as_json(result, routes))
-    tables = text_tables(_with_all(results), routes)
-    guarded = any(sidecar.flagged is not None for _, _, sidecar in sets)
-    files[hyp_dir / "worst.html"] = _worst_page(rows, routes[0], hyp_dir)
-    files[hyp_dir / "scores.json"] = _as_text({**options, "routes": [str(route) for route in routes], **figures})
-    files[hyp_dir / "scores.md"] = f"{tables}\n{text_footnotes(routes, guarded, notes)}"
-    return tables, files
-
-
-def _score_labels(
-    sets: Sequence[ScoredSet], notes: Sequence[str], options: Dict, hyp_dir: Path
-) -> Tuple[str, Dict[Path, str]]:
-    """The same for labels: no routes, no hallucination."""
-    results = [(title, _count_labels(texts)) for title, texts, _ in sets]
-    files = {}
-    for scored, (_, result) in zip(sets, results):
-        rows = _json_lines(utterances(*scored, result, LABELS))
-        files[hyp_dir / scored.texts.name / "phone_alignments.jsonl"] = rows
-    tables = phone_table(_with_all(results))
-    files[hyp_dir / "phone_scores.json"] = _as_text({**options, **_by_set(results, _label_figures)})
-    files[hyp_dir / "phone_scores.md"] = f"{tables}\n{phone_footnotes(notes)}"
-    return tables, files
 
 
 def _count_labels(texts: TestSet) -> SetResult:
@@ -131,29 +108,20 @@ def _label_figures(result: SetResult) -> Dict:
     return {"utterances": len(result.main), "per": figures["mer"], **kept, **missing}
 
 
-def _with_all(results: List[Tuple[str, SetResult]]) -> List[Tuple[str, SetResult]]:
-    """Several sets are followed by all utterances taken together."""
-    if len(results) < 2:
-        return results
-    total = results[0][1]
-    for _, result in results[1:]:
-        total = total + result
-    return [*results, (title_of_all(name for name, _ in results), total)]
-
-
-def _by_set(results: List[Tuple[str, SetResult]], figures: Callable[[SetResult], Dict]) -> Dict:
+def _by_set(results: Dict[str, SetResult], figures: Callable[[SetResult], Dict]) -> Dict:
     """Figures of every set and, apart from them (a set may be called "all"), of all utterances taken together."""
-    return {"sets": {name: figures(result) for name, result in results}, "all": figures(_with_all(results)[-1][1])}
+    by_set = {name: figures(result) for name, result in with_sum(results).items()}
+    return {"sets": {name: by_set[name] for name in results}, "all": list(by_set.values())[-1]}
 
 
-def _worst_page(rows: Dict[str, List[Dict]], route: Route, folder: Path) -> str:
+def _worst_page(rows: Dict[str, List[Dict]], route: str, folder: Path) -> str:
     """The hallucinated utterances and, of every set, those with the most errors."""
     rows = {name: list(map(page_row, utts)) for name, utts in rows.items()}
     every = [row for utts in rows.values() for row in utts]
     sections = [_section("Hallucinated by any rule", [row for row in every if row["hallucinations"]])]
     for name, utts in rows.items():
         sections.append(_section(f"{name}, with errors", [row for row in utts if row["counts"].errors]))
-    notes = [f"Scored after the normaliser route {route}; the texts as given stand below every alignment."]
+    notes = [f"Scored after the normaliser route {route}; the texts as given are below every alignment."]
     notes += [f"Hallucinated by the {name} rule: {text}" for name, text in DESCRIPTIONS.items()]
     return render(f"Worst utterances of {', '.join(rows)}", sections, notes, folder)
 
@@ -166,7 +134,3 @@ def _section(title: str, rows: List[Dict]) -> Tuple[str, List[Dict]]:
 
 def _json_lines(rows: Sequence[Dict]) -> str:
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-
-
-def _as_text(figures: Dict) -> str:
-    return json.dumps(figures, ensure_ascii=False, indent=1, allow_nan=False) + "\n"

@@ -2,11 +2,10 @@
 
 from typing import Callable, Dict, Iterable, List, Sequence, Tuple
 
-from espnet_llmasr.metrics.error_rate import Counts, SetCounts
+from espnet_llmasr.metrics.error_rate import SetCounts
 from espnet_llmasr.metrics.hallucination import ALARM_CHARS_PER_MINUTE, DEFINITIONS, DESCRIPTIONS
 from espnet_llmasr.metrics.intervals import RESAMPLES
-from espnet_llmasr.scoring.markdown import bullets, count_cell, escape_bars, interval, markdown, pace_cell
-from espnet_llmasr.scoring.markdown import percent, share_cell
+from espnet_llmasr.scoring.markdown import bullets, cell_text, count_cell, markdown, pace_cell, rate_cell, share_cell
 from espnet_llmasr.scoring.results import SetResult
 from espnet_llmasr.text.routes import Route
 
@@ -33,8 +32,7 @@ PHONE_COLUMNS = {
     "utts": "utterances",
     "PER %": "errors (S + D + I) over the labels of the references, in greedy CTC output; both as they "
     "are, without any route",
-    **{name: MAIN_COLUMNS[name].replace("token", "label") for name in ("correct/S/D/I", "sentence error %")},
-    **{name: MAIN_COLUMNS[name].replace("token", "label") for name in ("empty", "missing")},
+    **{name: MAIN_COLUMNS[name].replace("token", "label") for name in list(MAIN_COLUMNS)[5:9]},
 }
 NON_SPEECH_COLUMNS = {
     "non-speech": "utterances in which nothing is said, as their references have no token",
@@ -49,98 +47,86 @@ GUARD_COLUMNS = {
     "MER flagged %": "error rate of the flagged ones",
 }
 
-Rows = Sequence[Tuple[str, SetResult]]
+Results = Dict[str, SetResult]
+"""Name of a set -> its result."""
 
 
-def text_tables(rows: Rows, routes: Sequence[Route]) -> str:
-    """All tables of transcripts, as they are printed."""
-    parts = {f"Error rates, route {routes[0]}": table(MAIN_COLUMNS, rows, _main_cells)}
+def text_tables(results: Results, routes: Sequence[Route], notes: Sequence[str]) -> Tuple[str, str]:
+    """All tables of transcripts; definitions of their columns, the routes with their versions, and further notes."""
+    parts = {f"Error rates, route {routes[0]}": table(MAIN_COLUMNS, results, _main_cells)}
     if len(routes) > 1:
         columns = ["set", *(f"{route.name} %" for route in routes)]
-        parts["Error rate under every route"] = table(columns, rows, _route_cells)
+        parts["Error rate under every route"] = table(columns, results, lambda result: [*map(_rate, result.scores)])
     columns = ["set", "utts", *(f"{name} rule: n, %" for name in DEFINITIONS), *NON_SPEECH_COLUMNS]
-    parts["Hallucination"] = table(columns, rows, _hallucination_cells)
-    guarded = [(name, result) for name, result in rows if result.flagged is not None]
+    parts["Hallucination"] = table(columns, results, _hallucination_cells)
+    guarded = {name: result for name, result in results.items() if result.flagged is not None}
     if guarded:
         parts["Guard"] = table(["set", "utts", *GUARD_COLUMNS], guarded, _guard_cells)
-    return "\n".join(f"### {heading}\n\n{part}" for heading, part in parts.items())
-
-
-def text_footnotes(routes: Sequence[Route], guarded: bool, notes: Sequence[str]) -> str:
-    """A definition of every column of `text_tables`, the routes with their versions, and further notes."""
-    listed = ", ".join(str(route) for route in routes)
-    columns = {
+    definitions = {
         **MAIN_COLUMNS,
-        "routes": f"{listed}; each is applied to references and hypotheses alike. The first one is that of the other "
-        "tables, the alignments and the page of the worst utterances. speechio makes a token of each letter in a line "
-        "with Han characters, as that leaderboard does",
+        "routes": f"{', '.join(map(str, routes))}; each is applied to references and hypotheses alike. The first one is "
+        "that of the other tables, the alignments and the page of the worst utterances. speechio makes a token of each "
+        "letter in a line with Han characters, as that leaderboard does",
         **{f"{name} rule": f"hallucinated: {DESCRIPTIONS[name].rstrip('.')}" for name in DEFINITIONS},
         "n, %": "such utterances and their share. Loops are looked for without any route, which may hide them",
         **NON_SPEECH_COLUMNS,
         **(GUARD_COLUMNS if guarded else {}),
     }
-    return footnotes(columns, [INTERVALS, *notes])
+    tables = "\n".join(f"### {heading}\n\n{part}" for heading, part in parts.items())
+    return tables, footnotes(definitions, notes)
 
 
-def phone_table(rows: Rows) -> str:
-    """The only table of phones or characters."""
-    return table(PHONE_COLUMNS, rows, _phone_cells)
+def phone_tables(results: Results, notes: Sequence[str]) -> Tuple[str, str]:
+    """The only table of phones or characters, and its footnotes."""
+    cells = table(PHONE_COLUMNS, results, lambda result: [_utts(result), _rate(result.main), *_edits(result)])
+    return cells, footnotes(PHONE_COLUMNS, notes)
 
 
-def phone_footnotes(notes: Sequence[str]) -> str:
-    return footnotes(PHONE_COLUMNS, [INTERVALS, *notes])
-
-
-def footnotes(columns: Dict[str, str], sentences: Iterable[str]) -> str:
-    """One item for each column that needs a definition, and one for each sentence."""
+def footnotes(columns: Dict[str, str], notes: Sequence[str]) -> str:
+    """One item for each column that needs a definition, and one for each note."""
     definitions = [f"**{name}**: {definition}." for name, definition in columns.items() if definition]
-    return bullets([*definitions, *sentences])
+    return bullets([*definitions, INTERVALS, *notes])
 
 
-def table(columns: Iterable[str], rows: Rows, cells: Callable[[SetResult], List[str]]) -> str:
+def table(columns: Iterable[str], results: Results, cells: Callable[[SetResult], List[str]]) -> str:
     """`cells(result)` are those after the name of the set."""
-    return markdown([list(columns), *([escape_bars(name), *cells(result)] for name, result in rows)])
+    return markdown([list(columns), *([cell_text(name), *cells(result)] for name, result in results.items())])
+
+
+def _utts(result: SetResult) -> str:
+    return str(len(result.main))
+
+
+def _edits(result: SetResult) -> List[str]:
+    score = result.main
+    counts = "/".join(map(str, score.total()))
+    return [
+        counts,
+        share_cell(score.sentence_errors, len(score)),
+        str(score.empty_hypotheses),
+        str(len(result.missing)),
+    ]
 
 
 def _main_cells(result: SetResult) -> List[str]:
-    score = result.main
-    rates = [_rate(score, part) for part in ("all", "han", "words")]
-    return [str(len(score)), *rates, *_shared_cells(result), str(len(score.fallbacks))]
-
-
-def _phone_cells(result: SetResult) -> List[str]:
-    return [str(len(result.main)), _rate(result.main, "all"), *_shared_cells(result)]
-
-
-def _shared_cells(result: SetResult) -> List[str]:
-    score = result.main
-    edits = "/".join(map(str, score.total()))
-    empty, missing = str(score.empty_hypotheses), str(len(result.missing))
-    return [edits, share_cell(score.sentence_errors, len(score)), empty, missing]
-
-
-def _route_cells(result: SetResult) -> List[str]:
-    return [_rate(score, "all") for score in result.scores]
+    rates = [_rate(result.main, part) for part in ("all", "han", "words")]
+    return [_utts(result), *rates, *_edits(result), str(len(result.main.fallbacks))]
 
 
 def _hallucination_cells(result: SetResult) -> List[str]:
     hits = [count_cell(result.hits(name), len(result.main)) for name in DEFINITIONS]
-    silent, pace = len(result.non_speech), result.chars_per_minute
-    non_empty = count_cell(result.non_empty, silent)
-    return [str(len(result.main)), *hits, str(silent), non_empty, "-" if pace is None else pace_cell(pace, 1)]
+    silent, pace = len(result.non_speech), pace_cell(result.chars_per_minute, 1)
+    return [_utts(result), *hits, str(silent), count_cell(result.non_empty, silent), pace]
 
 
 def _guard_cells(result: SetResult) -> List[str]:
-    flagged, total = int(result.flagged.sum()), len(result.flagged)
-    counts = [result.total_where(chosen) for chosen in (~result.flagged, result.flagged)]
-    return [str(total), count_cell(flagged, total), *map(_rate_alone, counts)]
+    flagged, total = result.flagged, len(result.flagged)
+    counts = [result.total_where(chosen) for chosen in (~flagged, flagged)]
+    rates = [rate_cell(count.rate) if count.reference_length else "-" for count in counts]
+    return [str(total), count_cell(int(flagged.sum()), total), *rates]
 
 
-def _rate_alone(counts: Counts) -> str:
-    return percent(counts.rate) if counts.reference_length else "-"
-
-
-def _rate(score: SetCounts, part: str) -> str:
+def _rate(score: SetCounts, part: str = "all") -> str:
     """Rate and interval; "-" for a script that the references do not have (insertions of it count in the MER)."""
     counts = score.total(part)
-    return f"{percent(counts.rate)} {interval(score.interval(part))}" if counts.reference_length else "-"
+    return rate_cell(counts.rate, score.interval(part)) if counts.reference_length else "-"

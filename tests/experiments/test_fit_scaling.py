@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from espnet_llmasr.bin import fit_scaling
-from espnet_llmasr.experiments import scaling_page
+from espnet_llmasr.experiments import scaling
 from espnet_llmasr.experiments.runs import read_runs
 from espnet_llmasr.observe import plot_style
 
@@ -17,7 +17,7 @@ LAWS = {"joint_only": (3.0, 0.5, 1.0), "efin": (3.0 / np.sqrt(2), 0.5, 1.0)}  # 
 
 @pytest.fixture(autouse=True)
 def few_resamples(monkeypatch):
-    monkeypatch.setattr(scaling_page, "RESAMPLES", 30)
+    monkeypatch.setattr(scaling, "RESAMPLES", 30)
 
 
 def rows_of(budgets=5, seeds=2, spread=0.01):
@@ -141,6 +141,6 @@ def test_matplotlib_is_missing(run, tmp_path, monkeypatch):
 def test_the_law_of_the_recorded_runs():
     """The figures in the README of egs2/fsdd."""
     runs = read_runs(Path(__file__).parents[2] / "egs2/fsdd/llmasr1/results/scaling.jsonl")
-    table, _ = scaling_page.select(runs, "MER %", ["efin"])
-    law = scaling_page.fit_all(table, "MER %")["efin"].law
+    table, _ = scaling.select(runs, "MER %", ["efin"])
+    law = scaling.fit_all(table, "MER %")["efin"].law
     assert (law.a, law.b, law.c, law.scale) == pytest.approx((5.9, 2.837, 1.345, 9.38e12), rel=2e-3)
