@@ -43,14 +43,12 @@ def json_lines(path: Path) -> List[Dict]:
     Raises:
         ValueError: a line that is no JSON object, with its number.
     """
-    lines = path.read_text(encoding="utf-8").split("\n") if path.is_file() else []
     rows = []
-    for number, line in enumerate(lines, 1):
-        if line.strip():
-            try:
-                rows.append(dict(json.loads(line)))
-            except (TypeError, ValueError) as error:
-                raise ValueError(f"{path}, line {number} is no JSON object ({error})") from error
+    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n") if path.is_file() else [], 1):
+        try:
+            rows += [dict(json.loads(line))] if line.strip() else []
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{path}, line {number} is no JSON object ({error})") from error
     return rows
 
 

@@ -1,7 +1,7 @@
 """Error rates, hallucination, benchmarks and robustness: the Markdown that stages 12 and 13 wrote, as it is."""
 
 from pathlib import Path
-from typing import Dict, Iterable, List, Tuple
+from typing import Dict, Iterable, List, Optional, Tuple
 
 from espnet_llmasr.report.files import made_by, read_json
 from espnet_llmasr.scoring.markdown import rate_cell
@@ -41,11 +41,11 @@ def scores(expdir: Path) -> List[Dict]:
 def robustness(expdir: Path) -> List[Dict]:
     """The tables of stage 13 for each model."""
     folders = sorted(expdir.glob("*/robustness"))
-    titles = [
-        (folder, file, f"{title} ({folder.parent.name})") for folder in folders for file, title in ROBUSTNESS.items()
+    pages = [
+        (folder / file, f"{title} ({folder.parent.name})") for folder in folders for file, title in ROBUSTNESS.items()
     ]
     note = "No robustness/*.md: stage 13 measures clips without speech and replaced audio."
-    return _pages((folder / file, title) for folder, file, title in titles) or [{"markdown": note}]
+    return _pages(pages) or [{"markdown": note}]
 
 
 def _pages(pages: Iterable[Tuple[Path, str]]) -> List[Dict]:
@@ -64,6 +64,9 @@ def headline(expdir: Path) -> List[Tuple[str, str]]:
             rates = {f"{name} %, {model}": route[part] for name, part in parts.items()}
             rates["hallucinated % (paper's rule)"] = result["hallucination"]["paper"]
             known = {name: rate for name, rate in rates.items() if rate["rate"] is not None}
-            bounds = [None if None in rate["interval"] else rate["interval"] for rate in known.values()]
-            return [(name, rate_cell(rate["rate"], ends)) for (name, rate), ends in zip(known.items(), bounds)]
+            return [(name, rate_cell(rate["rate"], _bounds(rate["interval"]))) for name, rate in known.items()]
     return []
+
+
+def _bounds(interval: List[Optional[float]]) -> Optional[List[float]]:
+    return None if None in interval else interval
