@@ -6,9 +6,18 @@ from typing import Dict, Iterator, List, Sequence
 from espnet_llmasr.metrics.error_rate import LETTERS
 from espnet_llmasr.metrics.hallucination import DESCRIPTIONS
 from espnet_llmasr.metrics.intervals import wilson_interval
-from espnet_llmasr.scoring.benchmark import Cell, System, labels_of
+from espnet_llmasr.scoring.benchmark import (
+    PAPER,
+    Cell,
+    System,
+    duel,
+    labels_of,
+    mean,
+    read_table,
+    read_table_1,
+    rounded,
+)
 from espnet_llmasr.scoring.markdown import bullets, markdown, percent
-from espnet_llmasr.scoring.published import PAPER, duel, mean, read_table, read_table_1, rounded
 
 PUBLISHED_NOTE = (
     f'Published: Tables 1 and 2 of arXiv 2604.08003v1 ({PAPER} is "Ours" there), with WeTextProcessing on both sides. '
