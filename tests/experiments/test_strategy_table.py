@@ -18,9 +18,8 @@ def runs():
     """Three strategies in another order than that of the table, five seeds."""
     names = ["char", "efin", "ia_sft"]
     rows = [row(name, seed, {"MER %": MER[name][seed], "PAI": 12.0 + seed}) for name in names for seed in range(5)]
-    for one in rows:
-        if one["strategy"] == "efin":
-            one["flops"] = {"pretrain": 2e14, "align": 2.1e14}
+    for line in rows[5:10]:
+        line["flops"] = {"pretrain": 2e14, "align": 2.1e14}
     return rows
 
 
@@ -30,16 +29,14 @@ def run(tmp_path, capsys):
 
     def run_(rows, *options):
         path = tmp_path / "runs.jsonl"
-        path.write_text("".join(json.dumps(one) + "\n" for one in rows))
+        path.write_text("".join(json.dumps(line) + "\n" for line in rows))
         capsys.readouterr()
         strategy_table.main(["--runs", str(path), *map(str, options)])
-        lines = capsys.readouterr().out.splitlines()
-        tables = "\n".join(lines).split("\n## ")
-        cells = [
-            [[cell.strip() for cell in line.strip("|").split("|")] for line in part.splitlines() if line[:1] == "|"]
-            for part in tables
-        ]
-        return cells, lines
+        out = capsys.readouterr().out
+        tables = [[line for line in part.splitlines() if line[:1] == "|"] for part in out.split("\n## ")]
+        return [
+            [[c.strip() for c in line.strip("|").split("|")] for line in table] for table in tables
+        ], out.splitlines()
 
     return run_
 
@@ -68,9 +65,9 @@ def test_paired_differences(run, runs):
 
 def test_holm_is_within_a_value(run):
     """0.1, 0.2, 0.3, 0.1 have t = 3.656, so p = 0.035; of three strategies that is 0.11, however many values."""
-    base, found = [4.0, 4.1, 4.2, 4.3], [0.1, 0.2, 0.3, 0.1]
+    base, moves = [4.0, 4.1, 4.2, 4.3], [0.1, 0.2, 0.3, 0.1]
     rows = [row("ia_sft", seed, {"a": base[seed], "b": 1.0 + seed % 2}) for seed in range(4)]
-    rows += [row("x", seed, {"a": base[seed] + found[seed], "b": 3.0}) for seed in range(4)]
+    rows += [row("x", seed, {"a": base[seed] + moves[seed], "b": 3.0}) for seed in range(4)]
     (_, pairs, _), _ = run(rows)
     assert pairs[2][4:6] == ["0.035", "0.035"] and pairs[2][-1] == "higher"
     for name in ("y", "z"):
@@ -89,31 +86,30 @@ def test_stages(run, runs):
 
 def test_unequal_compute_is_said(run, runs):
     runs[0]["flops"] = {"pretrain": 3e14}
-    for one in runs[5:10]:
-        one["flops"] = runs[-1]["flops"]
+    for line in runs[5:10]:
+        line["flops"] = runs[-1]["flops"]
     (means, _, _), lines = run(runs)
     assert means[3][-2:] == ["3.80e14", "-25.0 %"]  # the farthest run, not the mean of -5 %
     assert any("**Not at equal compute**" in line and line.endswith(": char (-25.0 %).") for line in lines)
 
 
-def test_rates_end_at_zero(run, runs):
-    """0, 0, 0, 0, 1: mean 0.2, deviation 0.447, so -0.355 to 0.755; only a rate is cut."""
-    for one in runs:
-        number = float(one["seed"] == 4 and one["strategy"] == "efin")
-        one["values"] = {"looped %": number, "CSAI": number}
+@pytest.mark.parametrize(
+    "size, values, cells",
+    [  # 0, 0, 0, 0, 1: mean 0.2, deviation 0.447, so -0.355 to 0.755; only a rate is cut
+        (0.0, ["looped %", "CSAI"], [r"0.20 (0.00 to 0.76)\*", r"0.2000 (-0.3553 to 0.7553)\*"]),
+        # 100, 100, 100, 100, 99: mean 99.8, so 99.245 to 100.355; insertions may bring an error rate above 100 %
+        (100.0, ["non-empty %", "MER %"], [r"99.80 (99.24 to 100.00)\*", "99.80 (99.24 to 100.36)"]),
+    ],
+)
+def test_rates_end_at_zero_and_shares_at_a_hundred(run, runs, size, values, cells):
+    for line in runs:
+        number = abs(size - float(line["seed"] == 4 and line["strategy"] == "efin"))
+        line["values"] = dict.fromkeys(values, number)
     (means, pairs, _), _ = run(runs)
-    assert means[2][2:4] == ["0.00 (all equal)", "0.0000 (all equal)"]
-    assert means[4][2] == r"0.20 (0.00 to 0.76)\*" and means[4][3] == r"0.2000 (-0.3553 to 0.7553)\*"
-    assert [line[3] for line in pairs if line[1] == "efin"][0] == "+0.20 (-0.36 to +0.76)"
-
-
-def test_shares_end_at_a_hundred_and_error_rates_do_not(run, runs):
-    """100, 100, 100, 100, 99: mean 99.8, deviation 0.447, so 99.245 to 100.355."""
-    for one in runs:
-        number = 100.0 - float(one["seed"] == 4 and one["strategy"] == "efin")
-        one["values"] = {"non-empty %": number, "MER %": number}
-    (means, _, _), _ = run(runs)
-    assert means[4][2:4] == [r"99.80 (99.24 to 100.00)\*", "99.80 (99.24 to 100.36)"]
+    assert means[4][2:4] == cells
+    if not size:
+        assert means[2][2:4] == ["0.00 (all equal)", "0.0000 (all equal)"]
+        assert [line[3] for line in pairs if line[1] == "efin"][0] == "+0.20 (-0.36 to +0.76)"
 
 
 def test_missing_numbers_and_runs(run, runs):
