@@ -10,9 +10,8 @@ from typing import List, Optional
 
 from espnet_llmasr.cli import Parser, run
 from espnet_llmasr.experiments.runs import check_names, check_outputs, read_runs, strategies_of
-from espnet_llmasr.experiments.statistics import statistics_of
+from espnet_llmasr.experiments.statistics import page, statistics_of, to_json
 from espnet_llmasr.experiments.strategies import BASELINE
-from espnet_llmasr.experiments.table import page, to_json
 from espnet_llmasr.files import write_all_atomically
 
 

@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 from espnet_llmasr.experiments.runs import Run, read_runs
-from espnet_llmasr.experiments.statistics import statistics_of
+from espnet_llmasr.experiments.statistics import page, statistics_of
 from espnet_llmasr.experiments.strategies import BASELINE, Strategy
-from espnet_llmasr.experiments.table import page
 from espnet_llmasr.files import count_rows, write_atomically
 from espnet_llmasr.metrics.encoder_metrics import METRICS, SET_METRICS
 from espnet_llmasr.metrics.hallucination import DEFINITIONS
