@@ -17,7 +17,6 @@ from espnet_llmasr.observe.plot_style import require_matplotlib
 
 
 def get_parser() -> Parser:
-    """The options of this command."""
     parser = Parser(description=__doc__.split("\n")[0])
     parser.add_argument("--runs", type=Path, required=True, help="one JSON line a run")
     parser.add_argument("--value", required=True, help="name of the error among the values, for example 'MER %%'")
@@ -27,7 +26,6 @@ def get_parser() -> Parser:
 
 
 def main(argv: Optional[List[str]] = None) -> None:
-    """Prints the tables."""
     args = get_parser().parse_args(argv)
     require_matplotlib()
     outputs = {kind: args.out / f"scaling.{kind}" for kind in ("json", "md", "png", "svg")}

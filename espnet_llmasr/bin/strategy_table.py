@@ -16,7 +16,6 @@ from espnet_llmasr.files import write_all_atomically
 
 
 def get_parser() -> Parser:
-    """The options of this command."""
     parser = Parser(description=__doc__.split("\n")[0])
     parser.add_argument("--runs", type=Path, required=True, help="one JSON line a run")
     parser.add_argument("--baseline", default=BASELINE, help="strategy to which the others are compared")
@@ -26,7 +25,6 @@ def get_parser() -> Parser:
 
 
 def main(argv: Optional[List[str]] = None) -> None:
-    """Prints the tables."""
     args = get_parser().parse_args(argv)
     check_outputs(args.runs, (args.out, args.json))
     runs = read_runs(args.runs)

@@ -18,6 +18,8 @@ from espnet_llmasr.scoring.results import json_text
 MOST_EXACT = 16  # pairs up to which the sign-flip test takes all 2^n signs; of more it draws 2^16 at random
 ROUNDING = 1e-9  # numbers that differ by a smaller share are equal
 UNKNOWN = (math.nan, math.nan)
+Numbers = Dict[int, Optional[float]]
+"""Seed -> value of the run."""
 Table = Dict[str, Dict[int, Run]]
 """Strategy -> seed -> run."""
 EQUAL = 0.05  # runs within this share of the baseline's compute are called equal
@@ -149,19 +151,17 @@ def holm(p_values: Sequence[float]) -> List[float]:
 def statistics_of(runs: Sequence[Run], baseline: str) -> Statistics:
     """Raises ValueError if a strategy has two runs of one seed."""
     table, values = by_seed(runs), values_of(runs)
-    numbers = {
-        name: {value: {seed: run.values.get(value) for seed, run in of_strategy.items()} for value in values}
-        for name, of_strategy in table.items()
-    }
-    means = {
-        name: {value: mean_interval([x for x in found.values() if x is not None]) for value, found in rows.items()}
-        for name, rows in numbers.items()
-    }
-    others = [name for name in table if name != baseline]
-    differences = {
-        value: compare_all({name: numbers[name][value] for name in others}, numbers[baseline][value])
-        for value in values
-    }
+
+    def numbers(name: str, value: str) -> Numbers:
+        return {seed: run.values.get(value) for seed, run in table[name].items()}
+
+    means, differences = {name: {} for name in table}, {}
+    for value in values:
+        for name in table:
+            known = [number for number in numbers(name, value).values() if number is not None]
+            means[name][value] = mean_interval(known)
+        others = {name: numbers(name, value) for name in table if name != baseline}
+        differences[value] = compare_all(others, numbers(baseline, value))
     return Statistics(baseline, compute_of(table, baseline), means, differences, unpaired(table, baseline))
 
 
@@ -190,10 +190,6 @@ def compute_of(table: Table, baseline: str) -> Dict[str, Compute]:
         means = {stage: sum(found) / len(runs) for stage, found in flops.items() if found}
         result[name] = Compute(len(runs), float(np.mean(totals[name])), float(deviation), means)
     return result
-
-
-Numbers = Dict[int, Optional[float]]
-"""Seed -> value of the run."""
 
 
 def compare_all(others: Dict[str, Numbers], baseline: Numbers) -> Dict[str, Difference]:
