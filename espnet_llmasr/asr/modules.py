@@ -1,7 +1,8 @@
 """Small helpers for tensors and modules that several models share."""
 
+import inspect
 from contextlib import contextmanager
-from typing import Iterable, Iterator, List
+from typing import Callable, Collection, Iterable, Iterator, List
 
 from torch import Tensor, arange, nn
 
@@ -38,3 +39,12 @@ def frames_of(output) -> Tensor:
     while isinstance(output, tuple):
         output = output[0]
     return output
+
+
+def check_keys(component: Callable, option: str, conf: dict, given: Collection[str]) -> None:
+    """Raises ValueError for a key of --`option` that `component` does not take, or that is `given` otherwise."""
+    parameters = inspect.signature(component).parameters
+    allowed = [name for name in parameters if name not in given]
+    unknown = [key for key in conf if key not in allowed]
+    if unknown and not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        raise ValueError(f"--{option} has '{unknown[0]}', allowed are {', '.join(allowed)}")
