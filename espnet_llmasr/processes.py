@@ -77,7 +77,7 @@ class Job:
 
 
 def stop(jobs: Sequence[Job], grace_s: float) -> None:
-    """TERM for all jobs, KILL for what is left after a grace period."""
+    """TERM for all jobs, KILL for those left after a grace period."""
     for job in jobs:
         job.signal(signal.SIGTERM)
     deadline = time.monotonic() + grace_s

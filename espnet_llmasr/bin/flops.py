@@ -1,4 +1,4 @@
-"""Prints what trainings have cost, or how many epochs of a stage fit into what is left of a budget.
+"""Prints the cost of trainings, or how many epochs of a stage fit into the rest of a budget.
 
 python -m espnet_llmasr.bin.flops exp/pretrain exp/align exp/ia_sft exp/joint_sft
 python -m espnet_llmasr.bin.flops --plan conf/training.yaml conf/encoder.yaml conf/joint_sft.yaml --task llm_asr \

@@ -85,7 +85,7 @@ class EpochCost:
             f"epoch:  {self.flops:.4e} FLOPs, {self.batches} batches, {self.updates} updates\n"
             f"budget: {budget:.4e} FLOPs, of which {left:.4e} are left\n"
             f"plan:   {epochs} epochs, {epochs * self.updates} updates, {total:.4e} FLOPs (standard deviation at most "
-            f"{spread:.2%}), {total / left:.2%} of what is left"
+            f"{spread:.2%}), {total / left:.2%} of the rest"
         )
 
     def epochs_for(self, budget: float) -> int:

@@ -29,7 +29,7 @@ MEANS_NOTE = (
     "of runs, unless the cell has its own. `(-)`: one run, no interval. `(all equal)`: no spread, so none either; it "
     "does not say that the next run would be equal, too. `*`: the interval reaches below 0, or that of a share above "
     "100; of rates (%) it is shown from 0, of shares up to 100. An interval is of one mean: whether two strategies "
-    "differ stands below."
+    "differ is in the next table."
 )
 PAIRS_NOTE = (
     "Strategy less {baseline}, of runs of the same seed, which share initialisation and data; 95 % paired t interval. "

@@ -66,7 +66,7 @@ def render_markdown(text: str, name: str = "") -> Markup:
 
 
 def summary(expdir: Path, stages: Sequence[Stage]) -> List[Dict]:
-    """The main figures, and what was trained on what."""
+    """The main figures, the models and their data."""
     figures = headline(expdir)
     note = "In brackets: 95 % intervals over the utterances of all test sets together."
     return [

@@ -19,7 +19,7 @@ COLUMNS = "set|rate|utts|{a} %|{b} %|difference (95 %)|relative % (95 %)|p|{a} a
 FOOTNOTE = (
     "Route {route}. Difference: {b} less {a} in points, positive where {a} is better; relative: in percent of the "
     "errors of {b}. p (two-sided) and 95 % intervals: {resamples} paired bootstrap samples of the utterances, which "
-    "are taken as independent; every p stands for itself, so of 20 comparisons of equal systems one has p < 0.05. "
+    "are taken as independent; no p is corrected for the others, so of 20 comparisons of equal systems one has p < 0.05. "
     "{a} ahead: share of the samples in which {a} makes fewer errors. {a}/{b}/equal: utterances with fewer errors by "
     "either, and others. Needed: utterances like these for a chance of 80 % of p < 0.05, if the true difference is the "
     "one seen. ?: an end that is not known."
@@ -151,7 +151,7 @@ def round_up(number: float) -> int:
 
 
 def bounds(value: float, interval: Sequence[float]) -> str:
-    """In percent or points; "-" for what is not known."""
+    """In percent or points; "-" for an unknown number."""
     if not math.isfinite(value):
         return "-"
     low, high = (f"{100 * bound:.2f}" if math.isfinite(bound) else "?" for bound in interval)

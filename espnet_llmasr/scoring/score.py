@@ -37,7 +37,7 @@ MAIN_COLUMNS = {
     "script, in lower case and without punctuation: this is the CER of a Mandarin set and the WER of an English one",
     "CER zh %": "the same over the Han characters alone",
     "WER en %": "the same over the other words alone. Each part is aligned by itself. `-`: the references have none; "
-    "what is inserted counts in the MER, and in the rates of `all`",
+    "insertions count in the MER, and in the rates of `all`",
     "correct/S/D/I": "tokens that are correct, substituted, deleted and inserted, over all tokens",
     "sentence error %": "utterances with an error",
     "empty": "hypotheses without a token: all of the reference counts as deleted",
@@ -52,7 +52,7 @@ PHONE_COLUMNS = {
     **{name: MAIN_COLUMNS[name].replace("token", "label") for name in list(MAIN_COLUMNS)[5:9]},
 }
 NON_SPEECH_COLUMNS = {
-    "non-speech": "utterances in which nothing is said, as their references have no token",
+    "non-speech": "utterances without speech, as their references have no token",
     "non-empty: n, %": "those of them for which something was put out",
     "chars/min": "characters put out for them a minute of audio; above "
     f"{ALARM_CHARS_PER_MINUTE} is an alarm in other test suites. `-`: no such utterance, or no length of its audio "

@@ -63,7 +63,7 @@ def _read_confidence(path: Path, test_set: TestSet, problems: List[str]) -> Opti
 
 def _check_known(path: Path, uids: Collection[str], test_set: TestSet, problems: List[str]) -> None:
     unknown = set(uids) - test_set.references.keys()
-    if unknown and test_set.references:  # else the references are what is wrong
+    if unknown and test_set.references:  # without references the fault is theirs
         problems.append(f"{path}: {list_names(unknown)} of {len(uids)} ids are of no utterance in this set")
 
 
@@ -84,7 +84,7 @@ def _read_numbers(
 
 
 def _number(value: str) -> float:
-    """NaN for what is no number."""
+    """NaN for other text."""
     try:
         return float(value)
     except ValueError:
