@@ -1,7 +1,7 @@
 """All strategies and seeds of a recipe: first the pretrainings that strategies share, then every strategy and seed.
 
-A run is a list of commands of the recipe, which skips what it finds done. A matrix that was interrupted therefore continues after
-a restart; runs.jsonl has a line for each run that is complete.
+A run is a list of commands of the recipe, which skips finished steps. An interrupted matrix therefore continues after a
+restart; runs.jsonl has a line for each complete run.
 """
 
 import json

@@ -19,7 +19,7 @@ COLUMNS = "set|rate|utts|{a} %|{b} %|difference (95 %)|relative % (95 %)|p|{a} a
 FOOTNOTE = (
     "Route {route}. Difference: {b} less {a} in points, positive where {a} is better; relative: in percent of the "
     "errors of {b}. p (two-sided) and 95 % intervals: {resamples} paired bootstrap samples of the utterances, which "
-    "are taken as independent; no p is corrected for the others, so of 20 comparisons of equal systems one has p < 0.05. "
+    "are taken as independent; p is not corrected, so one of 20 comparisons of equal systems has p < 0.05. "
     "{a} ahead: share of the samples in which {a} makes fewer errors. {a}/{b}/equal: utterances with fewer errors by "
     "either, and others. Needed: utterances like these for a chance of 80 % of p < 0.05, if the true difference is the "
     "one seen. ?: an end that is not known."

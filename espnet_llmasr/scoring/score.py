@@ -191,7 +191,7 @@ def text_tables(results: Results, routes: Sequence[Route], notes: Sequence[str])
         parts["Guard"] = table(["set", "utts", *GUARD_COLUMNS], guarded, _guard_cells)
     definitions = {
         **MAIN_COLUMNS,
-        "routes": f"{', '.join(map(str, routes))}; each is applied to references and hypotheses alike. The first one is "
+        "routes": f"{', '.join(map(str, routes))}; each is applied to references and hypotheses alike. The first is "
         "that of the other tables, the alignments and the page of the worst utterances. speechio makes a token of each "
         "letter in a line with Han characters, as that leaderboard does",
         **{f"{name} rule": f"hallucinated: {DESCRIPTIONS[name].rstrip('.')}" for name in DEFINITIONS},
