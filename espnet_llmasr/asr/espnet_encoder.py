@@ -8,16 +8,16 @@ Shapes: B batch, T feature frames, S encoder frames, D encoder width.
 """
 
 import sys
-from contextlib import contextmanager, redirect_stdout
+from contextlib import redirect_stdout
 from functools import cached_property, wraps
-from typing import Iterable, Iterator, List, Optional, Tuple, Type
+from typing import List, Optional, Tuple, Type
 
 import torch
 from espnet2.asr.encoder.abs_encoder import AbsEncoder
 from torch import Tensor, nn
 
 from espnet_llmasr.asr.encoder import Encoder
-from espnet_llmasr.asr.modules import valid_frames
+from espnet_llmasr.asr.modules import frames_of, outputs_of, valid_frames
 from espnet_llmasr.audio import Windows
 
 with redirect_stdout(sys.stderr):  # ESPnet prints that it has no flash attention
@@ -121,22 +121,3 @@ def blocks_of(encoder: nn.Module) -> List[nn.Module]:
         return []
     lists = (getattr(encoder, name, None) for name in BLOCKS)
     return next((list(blocks) for blocks in lists if isinstance(blocks, (nn.ModuleList, nn.Sequential))), [])
-
-
-@contextmanager
-def outputs_of(blocks: Iterable[nn.Module]) -> Iterator[List[Tensor]]:
-    """Collects the frames (B, S, D) that the blocks return while the context is open."""
-    outputs: List[Tensor] = []
-    hooks = [block.register_forward_hook(lambda _, __, output: outputs.append(frames_of(output))) for block in blocks]
-    try:
-        yield outputs
-    finally:
-        for hook in hooks:
-            hook.remove()
-
-
-def frames_of(output) -> Tensor:
-    """The frames (B, S, D) in what a block returns: with position embeddings and masks in nested tuples beside them."""
-    while isinstance(output, tuple):
-        output = output[0]
-    return output

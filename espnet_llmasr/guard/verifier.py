@@ -11,7 +11,7 @@ from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional, Tuple
 import torch
 
 from espnet_llmasr.asr.cr_ctc import greedy
-from espnet_llmasr.asr.features import extract_features
+from espnet_llmasr.asr.modules import extract_features
 from espnet_llmasr.data.kaldi import read_utt2lang
 from espnet_llmasr.files import PathLike, read_scp, write_atomically, write_scp
 from espnet_llmasr.guard.alignment import Alignment, align, ends, starts, support

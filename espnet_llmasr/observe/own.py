@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from espnet_llmasr.asr.adaptor import ConcatAdaptor
-from espnet_llmasr.asr.features import extract_features
+from espnet_llmasr.asr.modules import extract_features
 from espnet_llmasr.asr.weights import load_state, read_state
 from espnet_llmasr.observe.frames import Frames
 from espnet_llmasr.tasks.checks import build

@@ -12,7 +12,7 @@ from espnet2.asr.frontend.abs_frontend import AbsFrontend
 from espnet2.layers.abs_normalize import AbsNormalize
 from torch import Tensor, nn
 
-from espnet_llmasr.asr.features import extract_features
+from espnet_llmasr.asr.modules import extract_features
 from espnet_llmasr.metrics.cka import layer_cka
 from espnet_llmasr.metrics.encoder_metrics import utterance_metrics
 

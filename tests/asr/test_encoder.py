@@ -7,7 +7,7 @@ import torch
 import yaml
 
 from espnet_llmasr.asr.conformer import FireRedConformerEncoder
-from espnet_llmasr.asr.encoder import ENCODERS, encoder_class, read_windows, windows_of
+from espnet_llmasr.asr.encoders import ENCODERS, encoder_class, read_windows, windows_of
 from espnet_llmasr.audio import Windows
 
 SIZES = dict(output_size=16, num_blocks=2, attention_heads=2)

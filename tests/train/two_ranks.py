@@ -15,7 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from espnet_llmasr.encoder_swap import trainer as swap
 from espnet_llmasr.encoder_swap.store import EncoderStore
-from espnet_llmasr.tasks.trainer import Trainer
+from espnet_llmasr.tasks.speech_task import Trainer
 from one_epoch import train_one_epoch
 
 

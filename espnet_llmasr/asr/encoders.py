@@ -1,0 +1,69 @@
+"""The names of all encoders, and the windows of an encoder before it is built."""
+
+import sys
+from contextlib import redirect_stdout
+from functools import lru_cache
+from importlib import import_module
+from pathlib import Path
+from typing import Optional, Type
+
+import torch
+import yaml
+
+from espnet_llmasr.asr.encoder import Encoder
+from espnet_llmasr.audio import Windows
+from espnet_llmasr.files import PathLike
+
+DEFAULT = "firered_conformer"
+ENCODERS = {  # name in --encoder -> class, which is a subclass of Encoder or an encoder of ESPnet
+    DEFAULT: "espnet_llmasr.asr.conformer.FireRedConformerEncoder",
+    "conformer": "espnet2.asr.encoder.conformer_encoder.ConformerEncoder",
+    "transformer": "espnet2.asr.encoder.transformer_encoder.TransformerEncoder",
+    "branchformer": "espnet2.asr.encoder.branchformer_encoder.BranchformerEncoder",
+    "e_branchformer": "espnet2.asr.encoder.e_branchformer_encoder.EBranchformerEncoder",
+    "multiconv_conformer": "espnet2.asr.encoder.multiconvformer_encoder.MultiConvConformerEncoder",
+}
+
+
+@lru_cache(None)
+def encoder_class(name: str) -> Type[Encoder]:
+    """The class of an encoder by its name in ENCODERS; a class of ESPnet is returned with our adapter.
+
+    Raises:
+        ValueError: there is no encoder of this name.
+    """
+    if name not in ENCODERS:
+        raise ValueError(f"there is no encoder '{name}', allowed are {', '.join(ENCODERS)}")
+    module, _, class_name = ENCODERS[name].rpartition(".")
+    with redirect_stdout(sys.stderr):  # ESPnet prints that it has no flash attention
+        chosen = getattr(import_module(module), class_name)
+    if issubclass(chosen, Encoder):
+        return chosen
+    from espnet_llmasr.asr.espnet_encoder import adapted  # this import takes a second
+
+    return adapted(chosen)
+
+
+def read_windows(config: Optional[PathLike], input_size: int = 80) -> Windows:
+    """The windows of the encoder in a YAML file with the keys encoder and encoder_conf; without a file those of the default.
+
+    Raises:
+        ValueError: the file is not of this form, or the encoder does not take these options.
+    """
+    if config is None:
+        return windows_of(DEFAULT, {}, input_size)
+    options = yaml.safe_load(Path(config).read_text(encoding="utf-8"))
+    if not isinstance(options, dict) or not isinstance(options.get("encoder_conf", {}), dict):
+        raise ValueError(f"{config} must hold the keys encoder and encoder_conf: give conf/encoder.yaml")
+    try:
+        return windows_of(options.get("encoder", DEFAULT), options.get("encoder_conf", {}), input_size)
+    except TypeError as error:
+        raise ValueError(f"encoder_conf in {config} does not fit its encoder: {error}") from error
+
+
+def windows_of(name: str, conf: dict, input_size: int) -> Windows:
+    """The windows of an encoder with this configuration; the encoder is built without memory."""
+    with torch.random.fork_rng(devices=[]):  # ESPnet draws some parameters on the CPU even under the device meta
+        with torch.device("meta"):
+            encoder = encoder_class(name)(**{"input_size": input_size, **conf})
+        return encoder.to("meta").windows
