@@ -45,7 +45,7 @@ def encoder_class(name: str) -> Type[Encoder]:
 
 
 def read_windows(config: Optional[PathLike], input_size: int = 80) -> Windows:
-    """The windows of the encoder in a YAML file with the keys encoder and encoder_conf; without a file those of the default.
+    """The windows of the encoder in a YAML file (keys encoder, encoder_conf); without a file those of the default.
 
     Raises:
         ValueError: the file is not of this form, or the encoder does not take these options.

@@ -47,7 +47,7 @@ class LLMASRModel(SpeechModel):
         places = zip(prompt, prompt_lengths.tolist(), speech_token_lengths.tolist())
         prompts = [expand_speech(row[:length], num_speech) for row, length, num_speech in places]
         targets = [row[:n] for row, n in zip(text, text_lengths.tolist())]
-        # Each row is [prompt with speech, transcript], padded on the right, so that positions do not depend on the batch.
+        # A row is [prompt with speech, transcript], padded on the right: positions do not depend on the batch.
         rows = [torch.cat(pair) for pair in zip(prompts, targets)]
         ids = pad_sequence(rows, batch_first=True)
         mask = pad_sequence([torch.ones_like(row) for row in rows], batch_first=True)

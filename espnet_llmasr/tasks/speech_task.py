@@ -43,7 +43,7 @@ normalize_choices = ClassChoices(
 
 
 class EncoderChoices(ClassChoices):
-    """--encoder: the names in asr/encoders.py. Only the chosen class is imported, since those of ESPnet take a second."""
+    """--encoder: the names in asr/encoders.py. Only the chosen class is imported: those of ESPnet take a second."""
 
     def choices(self):
         return tuple(encoders.ENCODERS)

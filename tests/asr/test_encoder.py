@@ -18,7 +18,9 @@ CONFS = {
     "transformer": dict(**SIZES, linear_units=32),
     "branchformer": dict(**SIZES, cgmlp_linear_units=32, cgmlp_conv_kernel=5),
     "e_branchformer": dict(**SIZES, **BRANCHES),
-    "multiconv_conformer": dict(**SIZES, rel_pos_type="latest", linear_units=32, cgmlp_linear_units=32, multicgmlp_kernel_sizes="3,5"),
+    "multiconv_conformer": dict(
+        **SIZES, rel_pos_type="latest", linear_units=32, cgmlp_linear_units=32, multicgmlp_kernel_sizes="3,5"
+    ),
 }
 LENGTHS = (93, 64, 37, 92)
 

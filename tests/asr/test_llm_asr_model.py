@@ -1,6 +1,5 @@
 """The LLM-ASR model: independence of batch mates, where the loss falls, what stays frozen."""
 
-
 import pytest
 import torch
 from torch.nn.utils.rnn import pad_sequence

@@ -9,11 +9,11 @@ import soundfile
 import torch
 
 from espnet_llmasr.bin import llm_asr_train, phoneme_ctc_train
+from espnet_llmasr.encoder_swap.store import EncoderStore
+from espnet_llmasr.encoder_swap.trainer import swap_log
 from espnet_llmasr.tasks.llm_asr import LLMASRTask
 from espnet_llmasr.tasks.phoneme_ctc import PhonemeCTCTask
 from espnet_llmasr.tasks.speech_task import read_token_list
-from espnet_llmasr.encoder_swap.store import EncoderStore
-from espnet_llmasr.encoder_swap.trainer import swap_log
 
 
 def assert_one_line(done, *parts):
@@ -87,7 +87,9 @@ def without(options, name):
 
 def test_missing_tables(command, phone_options, tmp_path):
     options = phone_options(tmp_path / "out")
-    assert_one_line(command(phoneme_ctc_train, *without(options, "--train_shape_file")), "--train_shape_file", "stage 2")
+    assert_one_line(
+        command(phoneme_ctc_train, *without(options, "--train_shape_file")), "--train_shape_file", "stage 2"
+    )
     renamed = [option.replace(",phones,", ",text,") for option in options]
     assert_one_line(command(phoneme_ctc_train, *renamed), "phones")
     for token_list, message in ((None, "--token_list"), (str(tmp_path / "no.txt"), "no.txt")):
@@ -215,7 +217,9 @@ def test_nan_audio(command, corpus, phone_options, workers, tmp_path):
     (tmp_path / "wav.scp").write_text("".join(f"{row.split()[0]} {wav}\n" for row in rows))
     options = phone_options(tmp_path / "out", num_workers=workers)
     options = [option.replace(f"{corpus}/train/wav.scp", f"{tmp_path}/wav.scp") for option in options]
-    assert_one_line(command(phoneme_ctc_train, *options), "phoneme_ctc_train: train_", "nan_samples: run the data stage (2)")
+    assert_one_line(
+        command(phoneme_ctc_train, *options), "phoneme_ctc_train: train_", "nan_samples: run the data stage (2)"
+    )
 
 
 def test_an_utterance_over_the_budget(command, phone_options, tmp_path):
