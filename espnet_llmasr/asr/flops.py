@@ -57,7 +57,7 @@ def flops(model: nn.Module, shape: BatchShape) -> int:
 
 
 def unknown_part(model: nn.Module) -> Optional[str]:
-    """Names an LLM that the formula does not fit: with experts, which see a part of the vectors, or of unknown layout."""
+    """Names an LLM that the formula does not fit: with experts (each sees a part of the vectors) or of unknown layout."""
     if not hasattr(model, "llm"):
         return None
     layers = getattr(model.llm.get_decoder(), "layers", None)

@@ -42,7 +42,7 @@ class Hypothesis(NamedTuple):
 
 
 def write_hypotheses(output_dir: Path, suffix: str, hypotheses: Mapping[str, Hypothesis], guard: str) -> None:
-    """Writes text and score, and with a guard ("flag", "redecode") its files. Deletes the guard files of earlier runs."""
+    """Writes text and score, and with a guard ("flag", "redecode") its files; deletes guard files of earlier runs."""
 
     def write(name: str, table: Mapping[str, object]) -> None:
         write_scp(output_dir / f"{name}{suffix}", table)

@@ -79,7 +79,7 @@ class Phonemizer:
         return self._mixed(text, han) if phones is None else phones
 
     def han(self, lang: str) -> HanReader:
-        """The reader of Han characters in a language; its table is loaded at the first call. Raises: see `han_table`."""
+        """The reader of Han characters in a language; loaded at the first call. Raises: see `han_table`."""
         table = han_table(lang, self.inventory)
         if table not in self._readers:
             self._readers[table] = HanReader(table, self._spell, UNKNOWN)
