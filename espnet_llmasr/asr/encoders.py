@@ -11,6 +11,7 @@ import torch
 import yaml
 
 from espnet_llmasr.asr.encoder import Encoder
+from espnet_llmasr.asr.modules import check_keys
 from espnet_llmasr.audio import Windows
 from espnet_llmasr.files import PathLike
 
@@ -55,14 +56,16 @@ def read_windows(config: Optional[PathLike], input_size: int = 80) -> Windows:
     options = yaml.safe_load(Path(config).read_text(encoding="utf-8"))
     if not isinstance(options, dict) or not isinstance(options.get("encoder_conf", {}), dict):
         raise ValueError(f"{config} must hold the keys encoder and encoder_conf: give conf/encoder.yaml")
-    try:
-        return windows_of(options.get("encoder", DEFAULT), options.get("encoder_conf", {}), input_size)
-    except TypeError as error:
-        raise ValueError(f"encoder_conf in {config} does not fit its encoder: {error}") from error
+    return windows_of(options.get("encoder", DEFAULT), options.get("encoder_conf", {}), input_size)
 
 
 def windows_of(name: str, conf: dict, input_size: int) -> Windows:
-    """The windows of an encoder with this configuration; the encoder is built without memory."""
+    """The windows of an encoder with this configuration; the encoder is built without memory.
+
+    Raises:
+        ValueError: there is no such encoder, or it does not take these options.
+    """
+    check_keys(encoder_class(name), "encoder_conf", conf, ())
     with torch.random.fork_rng(devices=[]):  # ESPnet draws some parameters on the CPU even under the device meta
         with torch.device("meta"):
             encoder = encoder_class(name)(**{"input_size": input_size, **conf})

@@ -3,8 +3,9 @@
 Shapes: B batch, N samples, T feature frames, F feature bins, S encoder frames, D encoder width.
 """
 
+import inspect
 from contextlib import contextmanager
-from typing import Iterable, Iterator, List, Optional, Tuple
+from typing import Callable, Collection, Iterable, Iterator, List, Optional, Tuple
 
 import torch
 from torch import Tensor, nn
@@ -51,3 +52,12 @@ def frames_of(output) -> Tensor:
     while isinstance(output, tuple):
         output = output[0]
     return output
+
+
+def check_keys(component: Callable, option: str, conf: dict, given: Collection[str]) -> None:
+    """Raises ValueError for a key of --`option` that `component` does not take, or that is `given` otherwise."""
+    parameters = inspect.signature(component).parameters
+    allowed = [name for name in parameters if name not in given]
+    unknown = [key for key in conf if key not in allowed]
+    if unknown and not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        raise ValueError(f"--{option} has '{unknown[0]}', allowed are {', '.join(allowed)}")

@@ -4,6 +4,7 @@ A new metric is a function and a line in one of the two tables.  L valid frames 
 B utterances, V phones, E width of the text embeddings, k principal components.
 """
 
+from collections import ChainMap
 from dataclasses import dataclass
 from typing import Callable, Dict
 
@@ -35,7 +36,7 @@ SET_METRICS = {  # projected encoder outputs, phones and meaning, each (B, k), a
     "pai": EncoderMetric(pai, "PAI", "bits"),
     "csai": EncoderMetric(csai, "CSAI", "bits"),
 }
-METRICS = {**UTTERANCE_METRICS, **SET_METRICS}
+METRICS = ChainMap(SET_METRICS, UTTERANCE_METRICS)  # a live view; a ChainMap iterates over its last table first
 
 
 def utterance_metrics(frames: Array) -> Dict[str, float]:

@@ -1,15 +1,15 @@
-"""Checks before a training starts: its options, and that a resumed training has the options and inputs of before."""
+"""Checks before a training starts: its options, and that a resumed training keeps its options and inputs."""
 
-import inspect
 import re
 from pathlib import Path
-from typing import Callable, Collection, List
+from typing import Callable, List
 
 import torch
 import yaml
 from espnet2.tasks.abs_task import optim_classes, scheduler_classes
 from espnet2.utils.yaml_no_alias_safe_dump import yaml_no_alias_safe_dump
 
+from espnet_llmasr.asr.modules import check_keys
 from espnet_llmasr.encoder_swap.store import EncoderStore
 from espnet_llmasr.encoder_swap.trainer import swap_log
 from espnet_llmasr.train.checkpoints import CURRENT, FINISHED
@@ -26,17 +26,8 @@ def build(component: Callable, option: str, conf: dict, **parts):
     return component(**parts, **conf)
 
 
-def check_keys(component: Callable, option: str, conf: dict, given: Collection[str]) -> None:
-    """Raises ValueError for a key of --`option` that `component` does not take, or that is already `given`."""
-    parameters = inspect.signature(component).parameters
-    allowed = [name for name in parameters if name not in given]
-    unknown = [key for key in conf if key not in allowed]
-    if unknown and not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
-        raise ValueError(f"--{option} has '{unknown[0]}', allowed are {', '.join(allowed)}")
-
-
 def check_options(args) -> None:
-    """Raises ValueError for mistakes that ESPnet would report late, or not at all."""
+    """Raises ValueError for wrong options that ESPnet would find late, or not at all."""
     if args.accum_grad < 1:
         raise ValueError(f"--accum_grad is {args.accum_grad}, expected at least 1")
     if args.ngpu > 0 and not torch.cuda.is_available():
@@ -47,12 +38,12 @@ def check_options(args) -> None:
 
 
 def check_same_training(config_of: Callable, args) -> None:
-    """Compares a resumed training with its earlier options and inputs.
+    """A resumed training must have the options and inputs of its first start.
 
     Without this check ESPnet would overwrite config.yaml but keep the weights of the earlier options.
 
     Raises:
-        ValueError: an option differs, or an input of a finished training is newer than the training, or is missing.
+        ValueError: an option differs, or an input of a finished training is missing or newer than the training.
     """
     output_dir = Path(args.output_dir)
     if not (args.resume and (output_dir / CURRENT).exists() and (output_dir / "config.yaml").exists()):
@@ -74,7 +65,7 @@ def check_same_training(config_of: Callable, args) -> None:
 
 
 def inputs_of(args) -> List[Path]:
-    """The files that the weights depend on: data, statistics, initial weights, and the encoders already swapped in."""
+    """The input files of a training: data, statistics, weights, and the encoders that it has swapped in."""
     stats = args.normalize_conf.get("stats_file")
     files = [*args.train_shape_file, *args.valid_shape_file, *([stats] if stats else [])]
     files += [spec.split(":")[0] for spec in args.init_param]

@@ -27,7 +27,7 @@ from espnet_llmasr.asr.fbank import KaldiFbank
 from espnet_llmasr.asr.weights import load_state, read_state
 from espnet_llmasr.encoder_swap.trainer import SwapMixin
 from espnet_llmasr.files import PathLike, read_tokens
-from espnet_llmasr.tasks.checks import build, check_keys, check_options, check_same_training
+from espnet_llmasr.tasks.checks import build, check_options, check_same_training
 from espnet_llmasr.train.augment import Augmentation, AugmentedDataset, NumberedBatches
 from espnet_llmasr.train.batches import frame_batches, read_num_frames
 from espnet_llmasr.train.drift import DriftMixin
@@ -166,7 +166,6 @@ class SpeechTask(AbsTask):
     def build_augmentation(cls, args) -> Augmentation:
         """The augmentation of --augment_conf (by default none). Raises ValueError for impossible options."""
         frontend = build(frontend_choices.get_class(args.frontend), "frontend_conf", args.frontend_conf)
-        check_keys(encoder_choices.get_class(args.encoder), "encoder_conf", args.encoder_conf, ())
         windows = encoders.windows_of(args.encoder, args.encoder_conf, frontend.output_size())
         parts = dict(frontend=frontend, output_lengths=windows.count, seed=args.seed, frames_needed=cls.frames_needed)
         return build(Augmentation, "augment_conf", args.augment_conf, **parts)

@@ -29,15 +29,15 @@ class Augmentation:
         frontend: its rate and windows tell how many feature frames an utterance has.
         output_lengths: encoder frames for a number of feature frames.
         seed: of the training.
-        frames_needed: encoder frames that the target of an utterance needs (CTC); what would be left with fewer at a
-            drawn speed keeps its own.
+        frames_needed: encoder frames that the target of an utterance needs (CTC). An utterance that would have fewer at
+            a drawn speed keeps its speed.
         speed: factors, drawn with equal chances; 0.9 makes longer and lower. Empty: off.
         noise_prob: share of utterances that get silence and noise.
         noise: a folder of audio files, a kind of `sounds.KINDS`, or a list of such, drawn with equal chances.
         snr_db: mean and standard deviation of the normal distribution of the signal-to-noise ratio.
         max_pad_s: silence of max_pad_s * Beta(1, 3) seconds is put before, and another after, the speech.
     Raises:
-        ValueError: a value that is not possible, or noise that cannot be had.
+        ValueError: a value is not allowed, or there is no such noise.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class Augmentation:
         return mix(np.pad(speech, (before, after)), noise, power(speech), snr_db)
 
     def longest(self, frames: Mapping[str, int]) -> Dict[str, int]:
-        """The most feature frames that each utterance can get, by id; `frames` is what it has on disk."""
+        """The most feature frames of each utterance after augmentation, by id; `frames` are those of the files."""
         slowest = min([Fraction(1), *self.speeds])
         padding = 2 * math.ceil(self.max_pad_s * self.rate) if self.sources else 0
 
@@ -165,7 +165,7 @@ def _ceil_div(count: int, speed: Fraction) -> int:
 
 
 def _as_list(value: object) -> list:
-    """[] of nothing, [value] of a single one."""
+    """A list as it is, [] for None or "", else [value]."""
     if isinstance(value, (list, tuple)):
         return list(value)
     return [] if value in (None, "") else [value]

@@ -1,4 +1,4 @@
-"""What each epoch of a training has cost: `flops.jsonl`, one line {"epoch", "flops", "batches"} for each epoch.
+"""Records the cost of each epoch of a training in `flops.jsonl`, one line {"epoch", "flops", "batches"} for each epoch.
 
 FLOPs of all training batches of all ranks (asr/flops.py says what counts); validation is not counted.
 """
@@ -19,9 +19,9 @@ FILE = "flops.jsonl"
 
 
 class EpochFlops:
-    """Notes the padded sizes of the batches that pass; what they cost is computed once, at the end of the epoch.
+    """Collects the padded sizes of an epoch's batches and computes their FLOPs once, at the end of the epoch.
 
-    Of a model with a part whose FLOPs are not known nothing is counted, and a warning says so: the training is as good.
+    Where the formula does not fit the model, a warning is logged and nothing is counted; the training runs as usual.
     """
 
     def __init__(self, model: nn.Module):
@@ -31,7 +31,7 @@ class EpochFlops:
             logging.warning("no FLOPs are counted: they are not known for %s", unknown)
 
     def watch(self, iterator: Iterable[Tuple[List[str], Dict]]) -> Iterator[Tuple[List[str], Dict]]:
-        """The same batches (ids, tensors in main memory), each noted as it passes."""
+        """The same batches (ids, tensors in main memory), with a note of each batch's shape."""
         for uids, batch in iterator:
             if self.counts:
                 frames = self.model.frontend.frame_lengths(batch["speech_lengths"])
@@ -39,7 +39,7 @@ class EpochFlops:
             yield uids, batch
 
     def write(self, output_dir: Path, epoch: int, distributed_option) -> None:
-        """Puts the epoch's line into flops.jsonl; all ranks must call it, the first one writes."""
+        """Adds the epoch's line to flops.jsonl; all ranks must call it, rank 0 writes."""
         if not self.counts:
             return
         own = (sum_flops(self.model, self.shapes), len(self.shapes))
@@ -64,7 +64,7 @@ def sum_flops(model: nn.Module, shapes: List[BatchShape]) -> int:
 
 
 def record(output_dir: Path, line: Dict[str, int]) -> None:
-    """Adds the line of an epoch; lines of this epoch and later ones are from before a restart, and go."""
+    """Adds the line of an epoch; lines of this epoch and of later epochs come from before a restart and are removed."""
     path = output_dir / FILE
     lines = _parse(path) if path.exists() else []
     lines = [old for old in lines if old["epoch"] < line["epoch"]] + [line]
@@ -72,7 +72,7 @@ def record(output_dir: Path, line: Dict[str, int]) -> None:
 
 
 def read_flops(output_dir: PathLike) -> List[Dict[str, int]]:
-    """What the epochs of a training have cost, from the first to the last that is complete.
+    """The lines of all complete epochs of a training, in order.
 
     Raises:
         ValueError: there is no such record, or epochs are missing in it.

@@ -115,7 +115,7 @@ def test_windows_of_a_configuration(tmp_path):
     assert read_windows(path) == Windows(15, 8)
     for text, message in (
         ("encoder: rnn", "there is no encoder 'rnn', allowed are firered_conformer, conformer"),
-        ("encoder_conf: {sizes: 3}", "does not fit its encoder: .*'sizes'"),
+        ("encoder_conf: {sizes: 3}", "--encoder_conf has 'sizes', allowed are input_size, output_size"),
         ("- 3", "must hold the keys encoder and encoder_conf"),
     ):
         path.write_text(text)

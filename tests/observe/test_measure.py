@@ -6,7 +6,7 @@ import soundfile
 import torch
 
 from espnet_llmasr.metrics.accessible_information import EstimatorConfig, project
-from espnet_llmasr.metrics.encoder_metrics import METRICS, UTTERANCE_METRICS, EncoderMetric, set_metrics
+from espnet_llmasr.metrics.encoder_metrics import UTTERANCE_METRICS, EncoderMetric, set_metrics
 from espnet_llmasr.observe.figures import Pair, before_and_after
 from espnet_llmasr.observe.frames import Frames
 from espnet_llmasr.observe.measure import choose, measure, summarise
@@ -79,13 +79,12 @@ def test_every_figure(data):
 
 
 def test_a_new_metric_is_one_line_of_the_registry(data, monkeypatch):
-    for table in (UTTERANCE_METRICS, METRICS):
-        monkeypatch.setitem(table, "size", EncoderMetric(lambda frames: float(frames.shape[1]), "Size"))
+    monkeypatch.setitem(UTTERANCE_METRICS, "size", EncoderMetric(lambda frames: float(frames.shape[1]), "Size"))
     numbers = measure(Known(), *data[::2], EstimatorConfig(num_components=3))
     assert numbers["values"]["size"] == 6 and numbers["values"]["size_std"] == 0 and numbers["layers"]["size"] == [4, 6]
     row = Observation("a", "x", None, "m", "set", **numbers)
     titles = [axis.get_title() for axis in before_and_after([Pair("a", row, row)]).axes]
-    assert titles == ["NSE", "PAI (bits)", "CSAI (bits)", "Size"]
+    assert titles == ["NSE", "Size", "PAI (bits)", "CSAI (bits)"]
 
 
 def _tensors(samples):
