@@ -34,7 +34,7 @@ HAN = (
 PREPARE = """
 import resource, sys, time
 from pathlib import Path
-from espnet_llmasr.asr.encoder import read_windows
+from espnet_llmasr.asr.encoders import read_windows
 from espnet_llmasr.asr.fbank import KaldiFbank
 from espnet_llmasr.data.checks import Limits
 from espnet_llmasr.data.labels import Labels, format_data

@@ -23,7 +23,7 @@ from statistics import median
 from pypinyin import Style, lazy_pinyin
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from espnet_llmasr.text.english import COMMON, read_cmudict, strip_stress  # noqa: E402
+from espnet_llmasr.text.english import CORRECTIONS, read_cmudict, strip_stress  # noqa: E402
 from espnet_llmasr.text.han import HanReader  # noqa: E402
 from espnet_llmasr.text.phonemes import INVENTORIES, Phonemizer, min_frames  # noqa: E402
 
@@ -44,7 +44,7 @@ def zipf_lines(rng, words, length, joint):
 
 
 def english_lines(rng, homographs):
-    words = [w for w in read_cmudict() if w.isalpha() and len(w) > 1 and w not in homographs and w not in COMMON]
+    words = [w for w in read_cmudict() if w.isalpha() and len(w) > 1 and w not in homographs and w not in CORRECTIONS]
     content = zipf_lines(rng, rng.sample(words, 20_000), 8, " ")
     return [" ".join(f"{rng.choice(FUNCTION_WORDS)} {word}" for word in line.split()) for line in content]
 

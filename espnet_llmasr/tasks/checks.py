@@ -14,7 +14,7 @@ from espnet_llmasr.encoder_swap.store import EncoderStore
 from espnet_llmasr.encoder_swap.trainer import swap_log
 from espnet_llmasr.train.checkpoints import CURRENT, FINISHED
 
-MAY_CHANGE = re.compile(  # options that do not change what is learnt, and those of ESPnet's own making
+OPTIONS_THAT_MAY_CHANGE = re.compile(  # those without an effect on the weights, and those that ESPnet adds itself
     "config|resume|max_epoch|patience|ngpu|num_workers|dist_|distributed|multiprocessing|log_|use_(tensorboard|wandb)"
     "|use_matplotlib|wandb|num_att_plot|keep_nbest|token_list|version|required|print_config|dry_run|output_dir"
 )
@@ -40,7 +40,7 @@ def check_options(args) -> None:
 def check_same_training(config_of: Callable, args) -> None:
     """A resumed training must have the options and inputs of its first start.
 
-    ESPnet would overwrite config.yaml and keep the weights of before.
+    Without this check ESPnet would overwrite config.yaml but keep the weights of the earlier options.
 
     Raises:
         ValueError: an option differs, or an input of a finished training is missing or newer than the training.
@@ -48,17 +48,19 @@ def check_same_training(config_of: Callable, args) -> None:
     output_dir = Path(args.output_dir)
     if not (args.resume and (output_dir / CURRENT).exists() and (output_dir / "config.yaml").exists()):
         return
+    # A dump and a load give the options the types that they have in config.yaml, such as lists for tuples.
     saved, given = vars(config_of(output_dir / "config.yaml")), yaml.safe_load(yaml_no_alias_safe_dump(vars(args)))
-    changed = [name for name in saved if name in given and saved[name] != given[name] and not MAY_CHANGE.match(name)]
+    common = [name for name in saved if name in given and not OPTIONS_THAT_MAY_CHANGE.match(name)]
+    changed = [name for name in common if saved[name] != given[name]]
     advice = f"remove {output_dir} or choose another --output_dir (--expdir of a recipe)"
     if changed:
         name = changed[0]
         raise ValueError(f"{output_dir} was trained with {name}={saved[name]}, asked is {given[name]}: {advice}")
     end = output_dir / FINISHED
-    for path in inputs_of(args):
-        if end.exists() and not path.exists():
+    for path in inputs_of(args) if end.exists() else ():
+        if not path.exists():
             raise ValueError(f"{output_dir} was trained with {path}, which is no longer there: {advice}")
-        if end.exists() and path.stat().st_mtime > end.stat().st_mtime:
+        if path.stat().st_mtime > end.stat().st_mtime:
             raise ValueError(f"{output_dir} was trained before {path} was made: {advice}")
 
 

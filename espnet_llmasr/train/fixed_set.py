@@ -10,7 +10,7 @@ from typing import Callable, Dict, Iterable, Iterator, List, Optional, Tuple
 import torch
 from torch import Tensor, nn
 
-from espnet_llmasr.asr.features import extract_features
+from espnet_llmasr.asr.modules import extract_features
 from espnet_llmasr.metrics.cka import layer_cka
 from espnet_llmasr.metrics.encoder_metrics import utterance_metrics
 

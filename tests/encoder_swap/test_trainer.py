@@ -116,7 +116,7 @@ def frozen_model():
 
 
 def swap_encoder(model, epoch, options):
-    from espnet_llmasr.tasks.trainer import Trainer
+    from espnet_llmasr.tasks.speech_task import Trainer
 
     return Trainer.swap_encoder(model, epoch, options)
 

@@ -11,7 +11,8 @@ import yaml
 from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 
-from espnet_llmasr.asr.encoder import ENCODERS, Encoder
+from espnet_llmasr.asr.encoder import Encoder
+from espnet_llmasr.asr.encoders import ENCODERS
 from espnet_llmasr.asr.modules import valid_frames
 from espnet_llmasr.audio import Windows
 from espnet_llmasr.bin import format_data, watch

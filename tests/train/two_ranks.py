@@ -16,7 +16,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from espnet_llmasr.encoder_swap import trainer as swap
 from espnet_llmasr.encoder_swap.store import EncoderStore
-from espnet_llmasr.tasks.trainer import Trainer
+from espnet_llmasr.tasks.speech_task import Trainer
 
 
 def exact_steps(jobs, rank: int) -> dict:
