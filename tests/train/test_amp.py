@@ -1,18 +1,13 @@
 """--use_amp: the forward pass computes in bfloat16; loss and parameters stay in single precision."""
 
-import importlib.util
 from copy import deepcopy
-from pathlib import Path
 
+import one_epoch
 import pytest
 import torch
 
 from espnet_llmasr.tasks.llm_asr import LLMASRTask
 from espnet_llmasr.tasks.phoneme_ctc import PhonemeCTCTask
-
-spec = importlib.util.spec_from_file_location("one_epoch", Path(__file__).with_name("one_epoch.py"))
-one_epoch = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(one_epoch)
 
 
 @pytest.fixture(scope="module", params=["llm", "phone"])
