@@ -1,29 +1,21 @@
-#!/usr/bin/env python3
 """Speed, memory and bias of NSE, PAI, CSAI and CKA at the paper's size (d = 1280, 25 Hz), on two cores.
 
-    python benchmarks/encoder_metrics.py            (about 6 minutes; prints what stands in encoder_metrics.md)
-    python benchmarks/encoder_metrics.py metrics    (one part: metrics, forms or bias)
+    python benchmarks/encoder_metrics.py            (about 6 minutes; prints the tables of encoder_metrics.md)
 
-Every part runs in a process of its own, so that its peak memory is its own. Features are random, drawn one utterance
-at a time, and drawing them is not timed: it stands for the encoder, which has its own cost.
+Features are random, drawn one utterance at a time; drawing them is not timed, since an encoder has its own cost.
 """
 
 import math
-import resource
-import subprocess
-import sys
 import time
 from collections import Counter
-from pathlib import Path
 
 import torch
+from common import head, peak_mb, row
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from espnet_llmasr.metrics.accessible_information import EstimatorConfig, pool  # noqa: E402
-from espnet_llmasr.metrics.cka import feature_cka, gram_cka, linear_cka  # noqa: E402
-from espnet_llmasr.metrics.encoder_metrics import permutation_baseline, set_metrics  # noqa: E402
-from espnet_llmasr.metrics.spectral_entropy import nse  # noqa: E402
+from espnet_llmasr.metrics.accessible_information import EstimatorConfig, pool
+from espnet_llmasr.metrics.cka import feature_cka, gram_cka, linear_cka
+from espnet_llmasr.metrics.encoder_metrics import permutation_baseline, set_metrics
+from espnet_llmasr.metrics.spectral_entropy import nse
 
 UTTERANCES, FRAMES, WIDTH = 1000, 250, 1280
 PHONES, EMBEDDING, LLM_WIDTH = 150, 4096, 2048  # Qwen3-Embedding-8B has 4096, an LLM of 1.7B has 2048
@@ -44,19 +36,14 @@ def draw(length, width, generator):
     return torch.randn(length, width, generator=generator) * torch.logspace(0, -2, width) + 0.1
 
 
-def peak_mib():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
 def metrics():
-    """All four metrics of 1,000 utterances of 10 s."""
     generator, clock = torch.Generator().manual_seed(0), Clock()
-    at_start, pooled, means, entropies, similarities = peak_mib(), [], [], [], []
+    at_start, pooled, means = peak_mb(), [], []
     for _ in range(UTTERANCES):
         frames = draw(FRAMES, WIDTH, generator)
         other = frames + 0.3 * draw(FRAMES, WIDTH, generator)
-        entropies.append(clock.time("NSE", nse, frames))
-        similarities.append(clock.time("CKA between two encoders (Eq. 12)", linear_cka, frames, other))
+        clock.time("NSE", nse, frames)
+        clock.time("CKA between two encoders (Eq. 12)", linear_cka, frames, other)
         pooled.append(clock.time("PAI and CSAI: pooling", pool, frames))
         means.append(clock.time("CKA with text (Eq. 10)", frames.mean, 0))
     phonetic = torch.rand(UTTERANCES, PHONES, generator=generator)
@@ -65,20 +52,18 @@ def metrics():
     text = torch.randn(UTTERANCES, LLM_WIDTH, generator=generator)
     clock.time("CKA with text (Eq. 10)", linear_cka, torch.stack(means), text)
     clock.time("PAI and CSAI", set_metrics, *targets)
-    print("| figure | seconds |\n|---|---|")
+    head("figure", "seconds")
     for name, seconds in [*clock.items(), ("all four metrics", clock.total())]:
-        print(f"| {name} | {seconds:.1f} |")
+        row(name, f"{seconds:.1f}")
     clock.time("20 permutations", permutation_baseline, *targets)
-    print(f"| their permutation baseline (20 permutations), besides | {clock['20 permutations']:.1f} |")
-    mean_nse, mean_cka = (torch.stack(values).mean().item() for values in (entropies, similarities))
-    print(f"\nPeak memory {peak_mib():.0f} MiB, of which {at_start:.0f} MiB are Python and torch.")
-    print(f"Mean NSE {mean_nse:.4f}, mean CKA {mean_cka:.4f}.")
+    row("their permutation baseline (20 permutations), besides", f"{clock['20 permutations']:.1f}")
+    print(f"\nPeak memory {peak_mb():.0f} MiB, of which {at_start:.0f} MiB are Python and torch.")
 
 
 def forms():
     """The Gram form against the feature form."""
     generator, repeats = torch.Generator().manual_seed(0), 5
-    print("| frames | d | Gram ms | feature ms | taken | difference |\n|---|---|---|---|---|---|")
+    head("frames", "d", "Gram ms", "feature ms", "taken", "difference")
     for length, width in ((250, 1280), (750, 1280), (2500, 1280), (250, 256), (1500, 256)):
         a = draw(length, width, generator)
         b = a + 0.3 * draw(length, width, generator)
@@ -86,8 +71,8 @@ def forms():
         for _ in range(repeats):
             by_gram, by_features = clock.time("gram", gram_cka, a, b), clock.time("features", feature_cka, a, b)
         taken = "Gram" if linear_cka(a, b) == by_gram else "feature"
-        seconds = " | ".join(f"{1000 * clock[name] / repeats:.1f}" for name in ("gram", "features"))
-        print(f"| {length} | {width} | {seconds} | {taken} | {abs(by_gram - by_features):.1e} |")
+        times = (f"{1000 * clock[name] / repeats:.1f}" for name in ("gram", "features"))
+        row(length, width, *times, taken, f"{abs(by_gram - by_features):.1e}")
 
 
 def expected_bias(count, k, given=0):
@@ -98,25 +83,22 @@ def expected_bias(count, k, given=0):
 
 
 def bias():
-    """PAI and CSAI of independent noise: what the permutation baseline says and what theory does."""
+    """PAI and CSAI of independent noise, the permutation baseline and the theory."""
     generator = torch.Generator().manual_seed(0)
-    print("| utterances | k | lambda | PAI of noise | baseline | theory | CSAI of noise | baseline | theory |")
-    print("|---" * 9 + "|")
+    head("utterances", "k", "lambda", *("PAI of noise", "baseline", "theory"), *("CSAI of noise", "baseline", "theory"))
     for count, k, ridge in ((100, 8, 0.0), (300, 16, 0.0), (1000, 16, 0.0), (1000, 16, 0.01), (1000, 64, 0.01)):
         noise = [torch.randn(count, width, generator=generator) for width in (512, PHONES, 256)]
-        found = set_metrics(*noise, EstimatorConfig(k, ridge))
+        bits = set_metrics(*noise, EstimatorConfig(k, ridge))
         mean = permutation_baseline(*noise, EstimatorConfig(k, ridge))
-        row = [f"{found['pai']:.3f}", f"{mean['pai']:.3f} ± {mean['pai_std']:.3f}", f"{expected_bias(count, k):.3f}"]
-        row += [f"{found['csai']:.3f}", f"{mean['csai']:.3f} ± {mean['csai_std']:.3f}", f"{expected_bias(count, k, k):.3f}"]
-        print(f"| {count} | {k} | {ridge} | {' | '.join(row)} |")
+        cells = []
+        for name, given in (("pai", 0), ("csai", k)):
+            cells += [f"{bits[name]:.3f}", f"{mean[name]:.3f} ± {mean[f'{name}_std']:.3f}"]
+            cells += [f"{expected_bias(count, k, given):.3f}"]
+        row(count, k, ridge, *cells)
 
-
-PARTS = {function.__name__: function for function in (metrics, forms, bias)}
 
 if __name__ == "__main__":
     torch.set_num_threads(2)
-    for name in sys.argv[1:]:
-        PARTS[name]()
-    for name, function in PARTS.items() if len(sys.argv) == 1 else ():
-        print(f"\n## {function.__doc__}\n", flush=True)
-        subprocess.run([sys.executable, __file__, name], check=True)
+    metrics()  # first: the peak memory is its own
+    forms()
+    bias()

@@ -1,20 +1,15 @@
-#!/usr/bin/env python3
 """Do the 95 % intervals hold the true rate in 95 % of cases, and do equal systems get p < 0.05 in 5 %? And the speed.
 
 python benchmarks/intervals.py    (some minutes on one core; prints the tables of intervals.md)
 """
 
-import resource
-import sys
 import time
-from pathlib import Path
 
 import numpy as np
+from common import head, peak_mb, row
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from espnet_llmasr.metrics import intervals  # noqa: E402
-from espnet_llmasr.metrics.significance import compare  # noqa: E402
+from espnet_llmasr.metrics import intervals
+from espnet_llmasr.metrics.significance import compare
 
 SIZES = (30, 100, 300, 1000)
 REPEATS = 500
@@ -44,15 +39,14 @@ def looping(size, rng):
     return errors + 4 * lengths * (rng.random(size) < 0.01), lengths
 
 
-def rare(expected):
-    """That many wrong utterances are expected in a set, with 1 + Poisson(1.5) errors each."""
+def rare(share):
+    """That share of the utterances is wrong, with 1 + Poisson(1.5) errors each."""
 
-    def draw(size, rng, of=None):
+    def draw(size, rng):
         lengths = lengths_of(size, rng)
-        wrong = rng.random(size) < expected / (of or size)
+        wrong = rng.random(size) < share
         return wrong * np.minimum(lengths, 1 + rng.poisson(1.5, size)), lengths
 
-    draw.__name__, draw.__doc__ = f"{expected:g} wrong utterances", rare.__doc__
     return draw
 
 
@@ -65,77 +59,63 @@ def bca(errors, lengths):
     return intervals._bca(np.stack([errors, lengths]).astype(float), intervals.RESAMPLES, 0)
 
 
-def coverage(draw, size, true, rng):
+def coverage_table():
     """Percent of intervals that hold the true rate: percentiles, BCa, ours."""
-    hits = np.zeros(3)
-    for _ in range(REPEATS):
-        data = draw(size, rng)
-        bounds = [method(*data) for method in (percentile, bca, intervals.bootstrap_interval)]
-        hits += [low <= true <= high for low, high in bounds]
-    return 100 * hits / REPEATS
+    head("errors", "utterances", "true rate %", "percentile", "BCa", "ours")
+    cases = [(draw.__name__, draw, size) for draw in (independent, clustered, looping) for size in SIZES]
+    cases += [(f"{expected:g} wrong utterances", rare(expected / 300), 300) for expected in (0.5, 1, 2, 4, 8)]
+    for name, draw, size in cases:
+        rng = np.random.default_rng(size)
+        errors, lengths = draw(POPULATION, rng)
+        true, hits = errors.sum() / lengths.sum(), np.zeros(3)
+        for _ in range(REPEATS):
+            data = draw(size, rng)
+            bounds = [method(*data) for method in (percentile, bca, intervals.bootstrap_interval)]
+            hits += [low <= true <= high for low, high in bounds]
+        row(name, size, f"{100 * true:.3f}", *(f"{100 * share:.1f}" for share in hits / REPEATS))
 
 
-def coverage_tables():
-    print("| errors | utterances | true rate % | percentile | BCa | ours |\n|---|---|---|---|---|---|")
-    for draw in (independent, clustered, looping, *map(rare, (0.5, 1, 2, 4, 8))):
-        few = draw.__name__.endswith("wrong utterances")
-        for size in (300,) if few else SIZES:
-            rng = np.random.default_rng(size)
-            errors, lengths = draw(POPULATION, rng, of=size) if few else draw(POPULATION, rng)
-            true = errors.sum() / lengths.sum()
-            shares = " | ".join(f"{share:.1f}" for share in coverage(draw, size, true, rng))
-            print(f"| {draw.__name__} | {size} | {100 * true:.3f} | {shares} |", flush=True)
-
-
-def pair(draw, size, rng, worse=0.0):
+def pair(kind, size, rng, worse=0.0):
     """Errors of A and of B, which has `worse` of the tokens wrong in addition, and lengths; both fail on the same."""
     lengths, hard = lengths_of(size, rng), rng.beta(0.15, 2.85, size)
-    loops = [4 * lengths * (rng.random(size) < (0.01 if draw == "looping" else 0)) for _ in "AB"]
+    loops = [4 * lengths * (rng.random(size) < (0.01 if kind == "looping" else 0)) for _ in "AB"]
     a, b = (rng.binomial(lengths, hard) + loop for loop in loops)
     return a, b + rng.binomial(lengths, worse), lengths
 
 
 def null_table():
-    print(
-        "\n| equal systems | utterances | p < 0.05, % | p < 0.01, % | percentiles without 0, % |\n|---|---|---|---|---|"
-    )
+    head("equal systems", "utterances", "p < 0.05, %", "p < 0.01, %", "percentiles without 0, %")
     for kind in ("clustered", "looping"):
         for size in SIZES:
-            rng = np.random.default_rng(size)
-            ps, out = [], 0
+            rng, events = np.random.default_rng(size), np.zeros(3)
             for _ in range(REPEATS):
                 a, b, n = pair(kind, size, rng)
-                ps.append(compare(a, b, n).p)
+                p = compare(a, b, n).p
                 low, high = np.quantile(intervals.resampled_sums(np.stack([b - a, n]))[0], [0.025, 0.975])
-                out += not low <= 0 <= high
-            shares = [100 * np.mean(np.array(ps) < level) for level in (0.05, 0.01)]
-            print(f"| {kind} | {size} | {shares[0]:.1f} | {shares[1]:.1f} | {100 * out / REPEATS:.1f} |", flush=True)
+                events += [p < 0.05, p < 0.01, not low <= 0 <= high]
+            row(kind, size, *(f"{100 * share:.1f}" for share in events / REPEATS))
 
 
 def power_table():
-    print("\n| errors | B is worse by, points | utterances needed | p < 0.05 in so many, % |\n|---|---|---|---|")
+    head("errors", "B is worse by, points", "utterances needed", "p < 0.05 in so many, %")
     for kind, worse in (("clustered", 0.01), ("clustered", 0.003), ("looping", 0.01)):
         rng = np.random.default_rng(7)
         needed = int(compare(*pair(kind, 200_000, rng, worse), resamples=10).needed)
-        found = np.mean([compare(*pair(kind, needed, rng, worse)).p < 0.05 for _ in range(REPEATS // 2)])
-        print(f"| {kind} | {100 * worse:.1f} | {needed} | {100 * found:.1f} |", flush=True)
+        share = np.mean([compare(*pair(kind, needed, rng, worse)).p < 0.05 for _ in range(REPEATS // 2)])
+        row(kind, f"{100 * worse:.1f}", needed, f"{100 * share:.1f}")
 
 
 def speed_table():
-    print("\n| utterances | interval, s | comparison, s | peak memory, MB |\n|---|---|---|---|")
+    head("utterances", "interval, s", "comparison, s", "peak memory, MB")
     for size in (300, 20_000, 1_000_000):
         a, b, lengths = pair("looping", size, np.random.default_rng(0))
         start = time.perf_counter()
         intervals.bootstrap_interval(a, lengths)
         middle = time.perf_counter()
         compare(a, b, lengths)
-        spent = time.perf_counter() - middle
-        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-        print(f"| {size} | {middle - start:.2f} | {spent:.2f} | {memory} |", flush=True)
+        row(size, f"{middle - start:.2f}", f"{time.perf_counter() - middle:.2f}", f"{peak_mb():.0f}")
 
 
 if __name__ == "__main__":
-    speed_table()
-    coverage_tables()
-    null_table()
-    power_table()
+    for table in (speed_table, coverage_table, null_table, power_table):
+        table()

@@ -1,39 +1,27 @@
 """The route `speechio` beside the SpeechIO leaderboard's own scripts, and the speed of the routes in text/routes.
 
     git clone https://github.com/SpeechColab/Leaderboard
-    python benchmarks/routes.py Leaderboard
+    python benchmarks/routes.py Leaderboard    (prints the tables of routes.md)
 
 The lines are made on the spot with a seed. Mandarin and mixed lines pass utils/textnorm_zh.py with the options of
-utils/benchmark.sh and are split into characters as utils/error_rate_zh does; English ones pass utils/textnorm_en.py.
-Lines count as equal when both give the same tokens, case aside. Writes benchmarks/routes.md.
+utils/benchmark.sh and are split into characters as utils/error_rate_zh does; English lines pass utils/textnorm_en.py.
+Lines count as equal when both give the same tokens, case aside.
 """
 
 import datetime
-import os
-import platform
 import random
 import subprocess
 import sys
 import tempfile
-import time
 from collections import Counter
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from espnet_llmasr.text.normalize import score_tokens  # noqa: E402
-from espnet_llmasr.text.routes import make_route  # noqa: E402
+from common import cpu_s_of_lines, head, machine, row
 
-LINES, ENGLISH_LINES, SHOWN = 2000, 150, 3  # of each kind; the English grammar there reads 4 lines a second
-KNOWN = """Known differences of `speechio`, all of them on purpose or without a library that would do it:
+from espnet_llmasr.text.normalize import score_tokens
+from espnet_llmasr.text.routes import make_route
 
-- Symbols: the score tokens drop °, ℃, €, emoji and the like; the leaderboard keeps what is not in its list of marks.
-- The leaderboard drops utterances with an empty hypothesis and counts rates without them; here they are deletions.
-- A line of a Mandarin set without any Han character in its reference is scored here as an English one, by words.
-- English: a quote beside a blank ('yes', parents') stays in a word there; 18 spellings (gauge, gases, flyer); mhm;
-  symbols and names of NeMo's long list (#5, 50/50, HVAC); Roman numerals; its table of contractions.
-
-The English rewriting was made by looking at lines of these kinds, so its figures say nothing of other kinds.
-"""
+LINES, ENGLISH_LINES, SHOWN = 2000, 150, 3  # of each kind; the leaderboard's English grammar reads 4 lines a second
 HAN = "我们今天在北京说了很多话他也去看电影可是没有时间学习中文因为那里的老师非常忙大家都想知道为什么会这样"
 LATIN = "demo Python AI OK iPhone WiFi don't B2B P2P GDP CEO new York e-mail".split()
 ENGLISH = (
@@ -147,64 +135,52 @@ def their_english(checkout, lines):
         return [line.lower().split() for line in made.read_text(encoding="utf-8").split("\n")[:-1]]
 
 
-def compare(kinds, lines, ours, theirs):
-    """Rows of the table and some lines that differ."""
-    equal, examples = Counter(), []
-    for kind, line, our, their in zip(kinds, lines, ours, theirs, strict=True):
-        equal[kind] += our == their
-        if our != their and sum(kind in example for example in examples) < SHOWN:
-            examples.append(f"| {kind} | {line} | {' '.join(our)} | {' '.join(their)} |")
-    rows = [f"| {kind} | {equal[kind]:,} of {total:,} |" for kind, total in Counter(kinds).items()]
-    return rows + [f"| all | {sum(equal.values()):,} of {len(lines):,} |"], examples
+KINDS = {
+    "Mandarin and mixed": (MANDARIN, list(HAN), "", "zh", their_mandarin),
+    "English": (SPOKEN, ENGLISH, " ", "en", their_english),
+}
+
+
+def compare(checkout, name, templates, words, joint, lang, theirs):
+    """The tables of equal lines, and of some lines that differ."""
+    rng, route, equal, total, examples = random.Random(4), make_route("speechio"), Counter(), Counter(), []
+    lines = [(kind, line) for kind, pieces in templates.items() for line in make_lines(rng, pieces, words, joint)]
+    for (kind, line), their in zip(lines, theirs(checkout, [line for _, line in lines]), strict=True):
+        our = score_tokens(route.normalize(line, lang))
+        for counted in (kind, "all"):
+            equal[counted] += our == their
+            total[counted] += 1
+        if our != their and total[kind] - equal[kind] <= SHOWN:
+            examples.append((kind, line, " ".join(our), " ".join(their)))
+    head(name, "the same tokens")
+    for kind in (*templates, "all"):
+        row(kind, f"{equal[kind]:,} of {total[kind]:,}")
+    head("differs", "line", "ours", "leaderboard")
+    for example in examples:
+        row(*example)
 
 
 def speed(name, pieces, words, joint, lang):
     """Lines a second of CPU time: seen first, and seen before."""
     rng, route = random.Random(5), make_route(name)
     lines = [line for kind in pieces for line in make_lines(rng, kind, words, joint)]
-    seconds = []
-    for _ in range(3):
-        begin = time.process_time()
-        for line in lines:
-            route.normalize(line, lang)
-        seconds.append(time.process_time() - begin)
-    return f"{len(lines) / seconds[0]:,.0f} | {len(lines) / min(seconds[1:]):,.0f}"
+    seconds = [cpu_s_of_lines(lambda line: route.normalize(line, lang), lines) for _ in range(3)]
+    return f"{len(lines) / seconds[0]:,.0f}", f"{len(lines) / min(seconds[1:]):,.0f}"
 
 
-def sides(templates, words, joint, lang, theirs):
-    """(kind of each line, lines, our tokens, their tokens)."""
-    rng, route = random.Random(4), make_route("speechio")
-    grouped = {kind: make_lines(rng, pieces, words, joint) for kind, pieces in templates.items()}
-    kinds, lines = zip(*((kind, line) for kind, group in grouped.items() for line in group))
-    return kinds, lines, [score_tokens(route.normalize(line, lang)) for line in lines], theirs(lines)
-
-
-def report(checkout):
+def main(checkout):
     commit = subprocess.run(["git", "-C", checkout, "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
-    yield "# The routes `speechio` and `whisper`\n"
-    yield "    git clone https://github.com/SpeechColab/Leaderboard\n    python benchmarks/routes.py Leaderboard\n"
-    yield (
-        f"{datetime.date.today()}; leaderboard at {commit.stdout.strip()}; {make_route('speechio')},\n"
-        f"{make_route('whisper')}; one of {os.cpu_count()} {platform.machine()} cores; "
-        f"Python {platform.python_version()}.\n"
-    )
-    yield KNOWN
-    kinds = {
-        "Mandarin and mixed": (MANDARIN, list(HAN), "", "zh", lambda lines: their_mandarin(checkout, lines)),
-        "English": (SPOKEN, ENGLISH, " ", "en", lambda lines: their_english(checkout, lines)),
-    }
-    for name, kind in kinds.items():
-        rows, examples = compare(*sides(*kind))
-        yield "\n".join([f"| {name} | the same tokens |", "|---|---|", *rows, ""])
-        yield "\n".join(["| differs | line | ours | leaderboard |", "|---|---|---|---|", *examples, ""])
-    yield "| lines/s | seen first | seen before |\n|---|---|---|"
-    for name, (templates, words, joint, lang, _) in kinds.items():
+    print(f"{datetime.date.today()}; leaderboard at {commit.stdout.strip()}; {make_route('speechio')},")
+    print(f"{make_route('whisper')}; {machine()}.", flush=True)
+    for name, kind in KINDS.items():
+        compare(checkout, name, *kind)
+    head("lines/s", "seen first", "seen before")
+    for name, (templates, words, joint, lang, _) in KINDS.items():
+        plain, *others = templates.values()
         for route in ("speechio", "whisper"):
-            yield f"| {route}, {name}, plain | {speed(route, [templates['plain']], words, joint, lang)} |"
-            numbers = [pieces for kind, pieces in templates.items() if kind != "plain"]
-            yield f"| {route}, {name}, the other kinds | {speed(route, numbers, words, joint, lang)} |"
+            row(f"{route}, {name}, plain", *speed(route, [plain], words, joint, lang))
+            row(f"{route}, {name}, the other kinds", *speed(route, others, words, joint, lang))
 
 
 if __name__ == "__main__":
-    lines = list(report(Path(sys.argv[1]).resolve()))
-    Path(__file__).with_suffix(".md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    main(Path(sys.argv[1]).resolve())

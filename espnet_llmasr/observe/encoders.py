@@ -18,8 +18,7 @@ from torch import Tensor
 from espnet_llmasr.asr.adaptor import ConcatAdaptor
 from espnet_llmasr.asr.espnet_encoder import REFUSALS, blocks_of
 from espnet_llmasr.asr.fbank import parse_rate
-from espnet_llmasr.asr.modules import extract_features
-from espnet_llmasr.asr.modules import frames_of, outputs_of
+from espnet_llmasr.asr.modules import extract_features, frames_of, outputs_of
 from espnet_llmasr.asr.weights import load_state, read_state
 from espnet_llmasr.encoder_swap.store import EncoderStore
 from espnet_llmasr.observe.frames import Frames, SpeechEncoder

@@ -2,8 +2,14 @@
 
 import pytest
 
-from espnet_llmasr.bin import compute_stats, format_data, llm_asr_inference, llm_asr_train, prepare_llm
-from espnet_llmasr.bin import phoneme_ctc_train
+from espnet_llmasr.bin import (
+    compute_stats,
+    format_data,
+    llm_asr_inference,
+    llm_asr_train,
+    phoneme_ctc_train,
+    prepare_llm,
+)
 
 
 def last_line(done):

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 from espnet2.tasks.abs_task import scheduler_classes
+
 from espnet_llmasr.bin import llm_asr_inference, prepare_llm, watch
 from espnet_llmasr.tasks.llm_asr import LLMASRTask
 from espnet_llmasr.tasks.phoneme_ctc import PhonemeCTCTask

@@ -1,9 +1,9 @@
 """The exact step: accumulated micro-batches and ranks give the gradient of the one big batch (DESIGN decision 6)."""
 
-import importlib.util
 from copy import deepcopy
 from pathlib import Path
 
+import one_epoch
 import pytest
 import torch
 from espnet2.schedulers.exponential_decay_warmup import ExponentialDecayWarmup
@@ -15,10 +15,6 @@ from espnet_llmasr.tasks.llm_asr import LLMASRTask
 from espnet_llmasr.tasks.phoneme_ctc import PhonemeCTCTask
 from espnet_llmasr.train.flops_log import read_flops
 from espnet_llmasr.train.trainer import groups_of
-
-spec = importlib.util.spec_from_file_location("one_epoch", Path(__file__).with_name("one_epoch.py"))
-one_epoch = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(one_epoch)
 
 
 def train(model, batches, options, *more):
