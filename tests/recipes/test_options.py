@@ -26,7 +26,7 @@ def fsdd(tmp_path):
 
 
 def ends_with(recipe, command, words) -> bool:
-    """Whether the only call of a command ends with these words; the stand-in writes words with blanks between."""
+    """Whether the only call of a command ends with these words, joined by blanks."""
     (call,) = recipe.calls(command)
     return call.endswith(" " + " ".join(words))
 
