@@ -41,7 +41,7 @@ def main(argv=None):
         options.error("give either folders of trainings, or --plan CONF")
     if args.stages:
         costs = stage_costs(args.stages)
-        print(json.dumps(costs, indent=2) if args.json else cost_table(costs))
+        print(json.dumps(costs, indent=2) + "\n" if args.json else cost_table(costs), end="")
         return
     labels = "llm_dir" if args.task == "llm_asr" else "token_list"
     missing = [f"--{name}" for name in ("data_dir", labels, "budget") if getattr(args, name) is None]

@@ -15,6 +15,7 @@ import torch
 
 from espnet_llmasr.asr.flops import BatchShape, shape_of
 from espnet_llmasr.files import read_scp
+from espnet_llmasr.scoring.markdown import markdown
 from espnet_llmasr.tasks.llm_asr import LLMASRTask
 from espnet_llmasr.tasks.phoneme_ctc import PhonemeCTCTask
 from espnet_llmasr.train.batches import frame_batches, read_num_frames
@@ -46,11 +47,11 @@ def stage_costs(directories: List[Path]) -> List[dict]:
 def cost_table(costs: List[dict]) -> str:
     """The costs in Markdown, with their sum."""
     total = sum(cost["flops"] for cost in costs)
-    lines = ["| stage | epochs | batches | FLOPs | share |", "|---|---:|---:|---:|---:|"]
+    rows = [["stage", "epochs", "batches", "FLOPs", "share"]]
     for cost in costs:
-        share = f"{cost['flops'] / max(total, 1):.1%}"
-        lines.append(f"| {cost['stage']} | {cost['epochs']} | {cost['batches']} | {cost['flops']:.4e} | {share} |")
-    return "\n".join([*lines, f"| total | | | {total:.4e} | |"])
+        counts = [f"{cost[name]}" for name in ("stage", "epochs", "batches")]
+        rows.append([*counts, f"{cost['flops']:.4e}", f"{cost['flops'] / max(total, 1):.1%}"])
+    return markdown([*rows, ["total", "", "", f"{total:.4e}", ""]])
 
 
 @dataclass(frozen=True)

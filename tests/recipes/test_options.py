@@ -4,10 +4,11 @@ import os
 import re
 import shlex
 import subprocess
+import sys
 import time
 
 import pytest
-from recipe import Recipe
+from recipe import REPO, Recipe
 
 FSDD_PRETRAIN = ["--max_epoch", "30", "--scheduler_conf", "total_steps=3000", "--model_conf", "cr_warmup_batches=1000"]
 
@@ -26,7 +27,7 @@ def fsdd(tmp_path):
 
 
 def ends_with(recipe, command, words) -> bool:
-    """Whether the only call of a command ends with these words; the stand-in writes words with blanks between."""
+    """Whether the only call of a command ends with these words, joined by blanks."""
     (call,) = recipe.calls(command)
     return call.endswith(" " + " ".join(words))
 
@@ -140,7 +141,8 @@ def test_the_command_in_the_results_makes_them_again(fsdd):
     assert given[given.index("--") :].count("--system 'a b'") == 1 and "--fs 8000" in command
     before = fsdd.calls("_train ")
     fsdd.record.write_text("")
-    environment = {"RECORD": str(fsdd.record), "PATH": "/usr/bin:/bin"}
+    environment = {"RECORD": str(fsdd.record), "PATH": "/usr/bin:/bin", "TEST_PYTHON": sys.executable}
+    environment["PYTHONPATH"] = str(REPO)
     done = subprocess.run(["bash", "-c", command], cwd=fsdd.dir, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert len(before) == 5 and fsdd.calls("_train ") == [] and fsdd.names() == ["score", "score", "swap_table"]

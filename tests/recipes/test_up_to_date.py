@@ -25,17 +25,11 @@ def test_an_ended_pretraining_is_gone_on_with_alone(made):
     assert made.names() == ["watch"]
 
 
-def test_alignment_depends_on_the_first_encoder(made):
-    (encoder,) = (made.dir / "exp/encoders").glob("encoder.*.pth")
-    encoder.touch()
-    made.run("--stage", 7, "--stop_stage", 7)
-    assert made.names() == ["align"]
-
-
-def test_ia_sft_depends_on_the_last_encoder(made):
-    (made.dir / "exp/encoders/final").touch()
-    made.run("--stage", 8, "--stop_stage", 8)
-    assert made.names() == ["ia_sft"]
+@pytest.mark.parametrize("file, stage, name", [("encoder.1.pth", 7, "align"), ("final", 8, "ia_sft")])
+def test_alignment_depends_on_the_first_encoder_and_ia_sft_on_the_last(made, file, stage, name):
+    (made.dir / "exp/encoders" / file).touch()
+    made.run("--stage", stage, "--stop_stage", stage)
+    assert made.names() == [name]
 
 
 def test_a_model_to_decode_that_no_stage_makes(made):
@@ -57,11 +51,15 @@ def test_a_model_to_decode_that_no_stage_makes(made):
         ("exp/pretrain", 11, "exp/pretrain/latest.pth is missing: run stage 5 first"),
         ("exp/joint_sft", 14, "exp/joint_sft/latest.pth is missing: run stage 9 first"),
         ("exp/joint_sft/decode", 12, "exp/joint_sft/decode/test_zh/text is missing: run stage 11 first"),
+        ("exp/align", 11, "exp/align/latest.pth is missing: run stage 7 first"),
+        ("exp/ia_sft", 11, "exp/ia_sft/latest.pth is missing: run stage 8 first"),
+        ("exp/joint_sft", 11, "exp/joint_sft/latest.pth is missing: run stage 9 first"),
     ],
 )
 def test_a_missing_input_is_named_with_its_stage(made, removed, stage, message):
     (made.dir / removed).rename(made.dir / "away")
-    code, output = made.run("--stage", stage, "--stop_stage", stage)
+    decoded = ["--inference_exp", removed.removeprefix("exp/")] if stage == 11 and removed != "exp/pretrain" else []
+    code, output = made.run("--stage", stage, "--stop_stage", stage, *decoded)
     assert code == 1 and f"llmasr.sh: {message}" in output
     assert len(output.splitlines()) == 2 and made.calls() == []
 
@@ -86,10 +84,3 @@ def test_no_encoder_can_come_once_pretraining_has_ended(made, options):
     assert made.run(*stages)[0] == 0
     (made.dir / "exp/pretrain/finished").touch()
     assert made.run("--stage", 6, "--stop_stage", 6)[0] == made.run("--stage", 7, "--stop_stage", 8)[0] == 0
-
-
-@pytest.mark.parametrize("training, stage", [("align", 7), ("ia_sft", 8), ("joint_sft", 9)])
-def test_the_stage_of_a_missing_model_to_decode(made, training, stage):
-    shutil.rmtree(made.dir / "exp" / training)
-    code, output = made.run("--stage", 11, "--inference_exp", training)
-    assert code == 1 and f"exp/{training}/latest.pth is missing: run stage {stage} first" in output

@@ -36,7 +36,7 @@ stats_utts=100000       # utterances for the feature statistics
 dumpdir=                # checked data (empty: dump; dump_char for the strategy char)
 expdir=                 # models and logs (empty: exp; exp_<strategy> for another strategy than ia_sft)
 # Strategy
-strategy=ia_sft         # an entry of conf/strategies.yaml (README, Strategies)
+strategy=ia_sft         # an entry of conf/strategies.yaml (docs/strategies.md)
 base_exp=               # whose stats, llm and pretrain are taken (empty: of exp; strategies ia_sft, char: of <expdir>)
 ia_sft_epochs=          # epochs of stage 8, which then follows the pretraining, on swaps planned from its stored epochs
 flops_budget=           # of all trainings together, such as 3e14; the last one gets as many epochs as fit
@@ -188,7 +188,7 @@ export OMP_NUM_THREADS=$nthreads
 tokens=$dumpdir/phones.txt
 encoder_dir=${encoder_dir:-$expdir/encoders}
 decode_dir=$expdir/$inference_exp/decode phone_dir=$base_exp/pretrain/decode
-witness=(--ctc_train_config "$expdir/ctc_head/config.yaml" --ctc_model_file "$expdir/ctc_head/latest.pth")
+verifier=(--ctc_train_config "$expdir/ctc_head/config.yaml" --ctc_model_file "$expdir/ctc_head/latest.pth")
 robust_dir=$expdir/$inference_exp/robustness
 train_python=("$python") device_options=(--ngpu "$ngpu") train_device=cpu
 [ "$ngpu" = 0 ] || train_device=cuda
@@ -314,7 +314,7 @@ if at_stage 10 "Fit the CTC head to the encoder of $last, calibrate the guard"; 
         "$expdir/$last/latest.pth:encoder:encoder" "${heads[@]}"
     need "$expdir/ctc_head/latest.pth" 10
     launch "$cuda_cmd --gpu $((ngpu > 0))" "$expdir/ctc_head/guard.json" "$expdir/ctc_head/guard.log" \
-        "$python" -m espnet_llmasr.bin.calibrate_guard "${witness[@]}" --data_dir "$dumpdir/$valid_set" \
+        "$python" -m espnet_llmasr.bin.calibrate_guard "${verifier[@]}" --data_dir "$dumpdir/$valid_set" \
         --device "$train_device"
     grep -h flagged "$expdir/ctc_head/guard.log" | cut -d ' ' -f 4- || true
 fi
@@ -353,7 +353,7 @@ if at_stage 13 "Robustness: $nonspeech_clips clips without speech and replaced a
     need_model
     need_transcripts
     launch "$inference_cmd" "$robust_dir/replaced.md" "$robust_dir/replaced.log" \
-        "$python" -m espnet_llmasr.bin.measure_guard "${witness[@]}" --ref_dir "$dumpdir" --hyp_dir "$decode_dir" \
+        "$python" -m espnet_llmasr.bin.measure_guard "${verifier[@]}" --ref_dir "$dumpdir" --hyp_dir "$decode_dir" \
         --out "$robust_dir/replaced" --device "$device" "${tests[@]}"
     for set in "${tests[@]}"; do
         need "$dumpdir/$set/wav.scp" 2

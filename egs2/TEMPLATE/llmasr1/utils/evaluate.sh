@@ -20,7 +20,7 @@ transcribe() {  # DATA_DIR DIR [OPTION]...: text, and the guard's tables, in DIR
         "$python" -m espnet_llmasr.bin.llm_asr_inference --config "$decode_conf" --data_dir "$1" \
         --llm_asr_train_config "$expdir/$inference_exp/config.yaml" \
         --llm_asr_model_file "$expdir/$inference_exp/$inference_model" --output_dir "$shards" \
-        --shard "JOB/$inference_nj" --device "$device" --guard "$guard" "${witness[@]}" "${words[@]}" "${@:3}"
+        --shard "JOB/$inference_nj" --device "$device" --guard "$guard" "${verifier[@]}" "${words[@]}" "${@:3}"
     for table in text confidence flagged redecoded.jsonl; do
         if compgen -G "$shards/$table*" >/dev/null; then
             LC_ALL=C sort "$shards/$table"* >"$dir/$table.new"
