@@ -34,12 +34,11 @@ HAN = (
 PREPARE = """
 import resource, time
 from pathlib import Path
-from espnet_llmasr.asr.encoder import read_windows
+from espnet_llmasr.asr.encoders import read_windows
 from espnet_llmasr.asr.fbank import KaldiFbank
-from espnet_llmasr.data.canonical import Canonical
 from espnet_llmasr.data.checks import Limits
 from espnet_llmasr.data.labels import Labels, format_data
-from espnet_llmasr.data.prepare import prepare
+from espnet_llmasr.data.prepare import Canonical, prepare
 src, data, dump = (Path("{folder}", name) for name in ("src", "data", "dump"))
 imported = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 began = time.monotonic()

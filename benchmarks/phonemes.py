@@ -18,7 +18,7 @@ import nltk
 from common import cpu_s_of_lines, head, machine, row, spread, zipf_weights
 from pypinyin import Style, lazy_pinyin
 
-from espnet_llmasr.text.english import COMMON, read_cmudict, strip_stress
+from espnet_llmasr.text.english import CORRECTIONS, read_cmudict, strip_stress
 from espnet_llmasr.text.han import HanReader
 from espnet_llmasr.text.phonemes import INVENTORIES, Phonemizer
 
@@ -42,7 +42,7 @@ def zipf_lines(rng, words, length):
 
 
 def english_lines(rng, homographs):
-    words = [w for w in read_cmudict() if w.isalpha() and len(w) > 1 and w not in homographs and w not in COMMON]
+    words = [w for w in read_cmudict() if w.isalpha() and len(w) > 1 and w not in homographs and w not in CORRECTIONS]
     content = zipf_lines(rng, rng.sample(words, 20_000), 8)
     return [" ".join(f"{rng.choice(FUNCTION_WORDS)} {word}" for word in line) for line in content]
 

@@ -105,9 +105,8 @@ def find_files(folder: PathLike) -> Iterator[Path]:
 def info(entry: str) -> Info:
     """Reads the header only.
 
-    Raises:
-        AudioError: missing_wav, empty_wav, unreadable_wav, truncated_wav, or beyond_end for a piece that ends more
-            than 0.1 s after the recording.
+    Raises AudioError: missing_wav, empty_wav, unreadable_wav, truncated_wav, or beyond_end for a piece that ends more
+    than 0.1 s after the recording.
     """
     where = Entry.parse(entry)
     with _open(where, entry) as sound:
@@ -123,8 +122,7 @@ def info(entry: str) -> Info:
 def read(entry: str, rate: int) -> np.ndarray:
     """float32 mono samples (N,) at `rate` Hz; channels are averaged, other rates resampled (polyphase).
 
-    Raises:
-        AudioError: as `info`, truncated_wav where less can be decoded than the header promises, and nan_samples.
+    Raises AudioError as `info`, truncated_wav where less can be decoded than the header promises, and nan_samples.
     """
     samples, source_rate = read_at_own_rate(entry)
     return samples if source_rate == rate else resample(samples, source_rate, rate).astype(np.float32)

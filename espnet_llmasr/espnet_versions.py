@@ -1,7 +1,7 @@
-"""What differs between the two supported ESPnets: 202511 (Python 3.11) and 202611 (Python 3.12 and 3.13).
+"""The differences between the two supported ESPnets: 202511 (Python 3.11) and 202611 (Python 3.12 and 3.13).
 
-- checkpoint.pth: the reporter's state has numpy numbers and timedeltas with 202511, which 202611 refuses to load. It
-  has floats and {"__timedelta_seconds__": seconds} with 202611, which 202511 would keep as they are.
+- checkpoint.pth: 202511 saves numpy numbers and timedeltas in the reporter's state, which 202611 refuses to load.
+  202611 saves floats and {"__timedelta_seconds__": seconds}, which 202511 would not convert back.
 - The package `espnet`: ESPnet1 with 202511, the table of espnet.load() with 202611.
 """
 
@@ -17,7 +17,7 @@ import torch
 from espnet_llmasr.files import PathLike
 
 SECONDS = "__timedelta_seconds__"
-# Besides plain numbers a reporter's state of 202511 holds only these; nothing here can run code.
+# The types in a reporter's state of 202511 besides plain numbers. Loading them cannot run code.
 REPORTER_TYPES = [
     timedelta,
     np.dtype,
@@ -51,12 +51,12 @@ def load_checkpoint(path: PathLike, **options) -> dict:
 
 
 def plain(value: Any) -> Any:
-    """A reporter's value as both ESPnets take it: numpy numbers and 202611's seconds are replaced."""
+    """A reporter's value in the form that both ESPnets accept: a float, an int or a timedelta."""
     if isinstance(value, dict):
         return timedelta(seconds=value[SECONDS])
     return value.item() if isinstance(value, np.generic) else value
 
 
 def add_loadable_task(name: str, module: str, class_name: str) -> None:
-    """espnet.load(tag, task=name) builds `module`.`class_name`; 202511 has no espnet.load(), there it does nothing."""
+    """espnet.load(tag, task=name) will build `module`.`class_name`. Without effect in 202511, which has no load()."""
     getattr(espnet, "TASKS", {})[name] = (module, class_name)

@@ -56,10 +56,8 @@ def write_atomically(path: PathLike, content: Union[str, bytes]) -> None:
 def write_all_atomically(contents: Mapping[Path, str]) -> None:
     """Writes the files of one result; where one of them cannot be written, all stay as they were.
 
-    All are written beside their final names before the first one is renamed.
-
-    Raises:
-        OSError: no permission, no space, or a folder that stands where a file shall be.
+    All are written beside their final names before the first one is renamed. Raises OSError without permission or space,
+    or for a folder of one of these names.
     """
     for path in contents:
         if path.is_dir():
@@ -120,8 +118,7 @@ def read_scp(path: PathLike) -> Dict[str, str]:
     table: Dict[str, str] = {}
     for key, value in read_rows(path):
         if key in table:
-            first, second = lines_of(path, key)[:2]
-            raise ValueError(f"{path}: id '{key}' stands in line {first} and in line {second}: ids must be unique")
+            raise duplicate_id(path, key)
         table[key] = value
     return table
 
@@ -129,8 +126,7 @@ def read_scp(path: PathLike) -> Dict[str, str]:
 def read_rows(path: PathLike) -> Iterator[Tuple[str, str]]:
     """Rows (id, rest of the line) of a Kaldi table in the order of the file, one at a time, without empty lines.
 
-    Raises:
-        ValueError: the file is missing or not UTF-8.
+    Raises ValueError if the file is missing or not UTF-8.
     """
     if not Path(path).is_file():
         raise ValueError(f"{path} does not exist")
@@ -148,10 +144,11 @@ def read_rows(path: PathLike) -> Iterator[Tuple[str, str]]:
         raise ValueError(f"{path} is not UTF-8 text (after the line of '{key}'): convert it first") from error
 
 
-def lines_of(path: PathLike, key: str) -> List[int]:
-    """The numbers of the lines of a table that have this id, from 1."""
+def duplicate_id(path: PathLike, key: str) -> ValueError:
+    """The error that names the first two lines of a table that have this id."""
     with open(path, encoding="utf-8-sig", newline="\n") as lines:
-        return [number for number, line in enumerate(lines, 1) if line.split(maxsplit=1)[:1] == [key]]
+        first, second, *_ = (number for number, line in enumerate(lines, 1) if line.split(maxsplit=1)[:1] == [key])
+    return ValueError(f"{path}: id '{key}' stands in line {first} and in line {second}: ids must be unique")
 
 
 def count_rows(path: PathLike) -> int:
@@ -164,10 +161,7 @@ def count_rows(path: PathLike) -> int:
 def sorted_file(path: Path, unique: bool = False) -> Iterator[Callable[[str], object]]:
     """Yields a function that takes lines; at the end `path` holds them in byte order, each once if `unique`.
 
-    GNU sort does it beside this process, in memory that does not grow.
-
-    Raises:
-        OSError: it failed.
+    GNU sort runs beside this process, in memory that does not grow. Raises OSError if it fails.
     """
     command = ["sort", "-S", SORT_MEMORY, "-T", str(path.parent), "-o", str(path), *(["-u"] if unique else [])]
     with subprocess.Popen(command, stdin=subprocess.PIPE, env=BYTE_ORDER) as sort:
@@ -191,11 +185,7 @@ def write_tokens(path: PathLike, tokens: Sequence[str]) -> None:
 
 
 def parse_shard(spec: str) -> Tuple[int, int]:
-    """(i, n) of "i/n", part i (from 1) of n.
-
-    Raises:
-        ValueError: the text is not of that form.
-    """
+    """(i, n) of "i/n", part i (from 1) of n. Raises ValueError for text of another form."""
     number, _, total = spec.partition("/")
     if not (number.isdecimal() and total.isdecimal() and 1 <= int(number) <= int(total)):
         raise ValueError(f"shard '{spec}' is not i/n with 1 <= i <= n, such as 1/4")
@@ -203,11 +193,7 @@ def parse_shard(spec: str) -> Tuple[int, int]:
 
 
 def write_scp(path: PathLike, table: Mapping[str, object]) -> None:
-    """Writes a Kaldi table sorted by id in byte order (LC_ALL=C).
-
-    Raises:
-        ValueError: a value holds a line break.
-    """
+    """Writes a Kaldi table sorted by id in byte order (LC_ALL=C). Raises ValueError for a value with a line break."""
     for key, value in table.items():
         if len(str(value).splitlines()) > 1:
             raise ValueError(f"{path}: the value of '{key}' has several lines: {value!r}")
@@ -219,10 +205,7 @@ def write_scp(path: PathLike, table: Mapping[str, object]) -> None:
 def replacing(directory: Path) -> Iterator[Path]:
     """Yields an empty directory beside `directory` that takes its place on success; on failure nothing has changed.
 
-    A link stays one: what it points to is replaced.
-
-    Raises:
-        ValueError: `directory` exists and was not made by this project.
+    A link stays one: its target is replaced. Raises ValueError if `directory` was not made by this project.
     """
     if directory.is_symlink():
         directory = directory.resolve()

@@ -5,7 +5,7 @@ import re
 import signal
 import subprocess
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Iterator, List, Optional, Sequence
 
@@ -32,12 +32,11 @@ class Job:
     def start(self) -> None:
         """Starts the command."""
         self.began, options = time.monotonic(), dict(cwd=self.cwd, start_new_session=True, stdin=subprocess.DEVNULL)
-        if not self.into_log:
+        with ExitStack() as files:
+            if self.into_log:
+                self.log.parent.mkdir(parents=True, exist_ok=True)
+                options["stdout"] = options["stderr"] = files.enter_context(open(self.log, "a", encoding="utf-8"))
             self.process = subprocess.Popen(["bash", "-c", self.command], **options)
-            return
-        self.log.parent.mkdir(parents=True, exist_ok=True)
-        with open(self.log, "a", encoding="utf-8") as log:
-            self.process = subprocess.Popen(["bash", "-c", self.command], stdout=log, stderr=log, **options)
 
     def returncode(self) -> Optional[int]:
         """None before the end."""
@@ -78,7 +77,7 @@ class Job:
 
 
 def stop(jobs: Sequence[Job], grace_s: float) -> None:
-    """TERM for all jobs, KILL for what is left after a grace period."""
+    """TERM for all jobs, KILL for those left after a grace period."""
     for job in jobs:
         job.signal(signal.SIGTERM)
     deadline = time.monotonic() + grace_s

@@ -23,9 +23,9 @@ COMPONENTS = (
 
 
 def register() -> None:
-    """After this, --frontend kaldi_fbank, --encoder firered_conformer and --model cr_ctc work in any recipe.
+    """Makes --frontend kaldi_fbank, --encoder firered_conformer and --model cr_ctc work in any recipe.
 
-    The task llm_asr becomes known to espnet.load(), where ESPnet has that.
+    It also adds the task llm_asr to espnet.load(), if this ESPnet has that function.
     """
     for choices, name, component, base in COMPONENTS:
         assert issubclass(component, base), component
@@ -38,16 +38,19 @@ def load_asr(config: Path, weights: Path, device: str = "cpu") -> Tuple[ESPnetAS
 
     Raises:
         ValueError: weights are broken, missing or left over (ESPnet's own loader would be silent), or the configuration
-            has options that are unknown here, or names a file that is not here.
+            has unknown options, or names a file that does not exist.
     """
     register()
     try:
         model, args = asr.ASRTask.build_model_from_file(config, device=device)
     except FileNotFoundError as error:
-        raise ValueError(
-            f"{config} needs {error.filename}: run this in the folder of the recipe that trained it"
-        ) from error
+        advice = "run this in the folder of the recipe that trained it"
+        raise ValueError(f"{config} needs {error.filename}: {advice}") from error
     except TypeError as error:
         raise ValueError(f"{config} is not of this version of ESPnet: {error}") from error
     load_state(model, read_state(weights), weights, config)
     return model.eval(), args
+
+
+if __name__ == "__mp_main__":  # the name under which a spawned worker imports this module, see __main__.py
+    register()

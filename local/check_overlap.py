@@ -47,7 +47,9 @@ def main(argv: Optional[List[str]] = None) -> int:
     print("\n".join(summary(stats, args.out)))
     shared = any(row["kind"] in ("id", "audio") for row in stats["pairs"])
     if args.strict and shared:
-        print(f"--strict: training sets share audio or ids with test sets, see {args.out}/overlaps.tsv", file=sys.stderr)
+        print(
+            f"--strict: training sets share audio or ids with test sets, see {args.out}/overlaps.tsv", file=sys.stderr
+        )
     return 1 if args.strict and shared else 0
 
 

@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import List, Optional
 
 from espnet_llmasr.cli import Parser, at_least, run
-from espnet_llmasr.data.canonical import Canonical
-from espnet_llmasr.data.prepare import CORPORA, listing, prepare
+from espnet_llmasr.data.prepare import CORPORA, Canonical, listing, prepare
 from espnet_llmasr.files import parse_shard
 from espnet_llmasr.text.transcript import STYLES
 

@@ -14,8 +14,8 @@ from espnet_llmasr.asr.modules import valid_frames
 class ConcatAdaptor(nn.Module):
     """Concatenates `downsample` frames and applies a two-layer MLP (Eq. 3; paper appendix A.2: 25 Hz -> 6.25 Hz).
 
-    The last group of an utterance is filled up with zeros, so that no tail frame is lost and the result does not depend
-    on batch mates. Parameter names are those of FireRedASR-LLM (linear1, relu, linear2).
+    The last group of an utterance is padded with zeros: no frame is lost, and batch mates have no effect.
+    Parameter names are those of FireRedASR-LLM (linear1, relu, linear2).
     """
 
     def __init__(self, input_size: int, output_size: int, downsample: int = 4):

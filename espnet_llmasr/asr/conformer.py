@@ -23,7 +23,7 @@ SUBSAMPLED = Windows(size=7, shift=4)  # two convolutions of width 3 and stride 
 class Subsampling(nn.Module):
     """(B, T, F) -> (B, S, D): two strided convolutions, then a projection of channels x remaining bins.
 
-    FireRed also appends 6 zero frames. They only make frames beyond `SUBSAMPLED`, so we do not compute them.
+    FireRed also appends 6 zero frames. They add only frames beyond those of `SUBSAMPLED`, so we do not compute them.
     """
 
     def __init__(self, input_size: int, output_size: int, channels: int = 32):
@@ -48,7 +48,7 @@ def sinusoids(size: int, maxlen: int) -> Tensor:
 
 
 class RelativePositions(nn.Module):
-    """`sinusoids` as a buffer `pe` (1, 2 maxlen - 1, D), as it is released; longer ones are computed when needed."""
+    """`sinusoids` as the buffer `pe` (1, 2 maxlen - 1, D) of the release; a longer table is computed when needed."""
 
     def __init__(self, size: int, maxlen: int):
         super().__init__()
@@ -63,7 +63,7 @@ class RelativePositions(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """Pre-norm feed-forward of width 4D with its own inner residual; the block takes half of it (half-step)."""
+    """Pre-norm feed-forward of width 4D with its own residual; the block adds half of it (half-step)."""
 
     def __init__(self, size: int, dropout_rate: float):
         super().__init__()
@@ -122,7 +122,7 @@ class RelativeAttention(nn.Module):
 class Convolution(nn.Module):
     """Pointwise to 4D, GLU to 2D, depthwise, layer norm (kept under its released name `batch_norm`), pointwise to D.
 
-    The pointwise weights have the shape of Conv1d for the sake of the state dict and are applied as matrix products.
+    The pointwise weights have the shape of Conv1d, as in the released state dict, but are applied as matrix products.
     """
 
     def __init__(self, size: int, kernel_size: int, dropout_rate: float):
@@ -137,7 +137,8 @@ class Convolution(nn.Module):
         self.dropout = nn.Dropout(dropout_rate)
 
     def forward(self, x: Tensor, padding: Tensor) -> Tensor:
-        """x (B, S, D), padding (B, S) True where frames must look like the zeros beyond the end -> (B, S, D)."""
+        """x (B, S, D), padding (B, S) True beyond the end of an utterance -> (B, S, D)."""
+        # The layer norm gives padded frames its bias, which the kernel would carry into the last frames.
         hidden = self.pre_layer_norm(x).masked_fill(padding.unsqueeze(-1), 0.0)
         hidden = F.glu(F.linear(hidden, self.pointwise_conv1.weight.squeeze(-1)), dim=-1)
         hidden = self.depthwise_conv(hidden.transpose(1, 2)).transpose(1, 2)
@@ -166,7 +167,7 @@ class ConformerBlock(nn.Module):
 class FireRedConformerEncoder(Encoder):
     """(B, T, input_size) normalised log-mel frames -> (B, S, output_size). The defaults are FireRedASR-AED-L.
 
-    `pe_maxlen` (frames of 40 ms) sets the size of the position table in the state dict; longer input is no mistake.
+    `pe_maxlen` (frames of 40 ms) sets the size of the position table in the state dict; longer input is allowed.
     """
 
     windows = SUBSAMPLED
@@ -218,6 +219,7 @@ class FireRedConformerEncoder(Encoder):
         """-> frames (B, S, D), positions (2S - 1, D), padding (B, S), lengths (B,)."""
         longest, olens = self.longest(ilens), self.output_lengths(ilens)
         xs_pad = xs_pad[:, :longest]
+        # Masking the features (and not only the frames) keeps NaN in the padding out of the gradients.
         xs_pad = xs_pad.masked_fill(~valid_frames(ilens, longest).unsqueeze(-1), 0.0)
         x = self.input_preprocessor(xs_pad)
         positions = self.positional_encoding(x.size(1))

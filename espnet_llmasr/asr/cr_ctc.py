@@ -1,8 +1,7 @@
 """Consistency-regularised CTC (CR-CTC, arXiv 2410.05101): head, augmentation and losses.
 
-The recipe of a training step is icefall's: warp once, double the batch, mask each copy on its own, encode, then
-`cr_ctc_loss`. Ours differs in that masks are drawn on the *valid* length, so a short utterance in a long batch is
-masked as it would be alone.
+A training step follows icefall: warp once, double the batch, mask each copy on its own, encode, `cr_ctc_loss`. One
+difference: masks are drawn on the valid length, so a short utterance in a long batch is masked as it would be alone.
 
 Shapes: B utterances, T frames, F mel bins, D encoder width, V tokens (blank is 0), U labels.
 """
@@ -16,13 +15,13 @@ from torch import Generator, Tensor, nn
 from espnet_llmasr.asr.modules import valid_frames
 
 BLANK = 0
-HEAD_GAIN = 1.7  # keeps the variance through SiLU; with torch's default CTC takes twice the audio to leave all-blank
+HEAD_GAIN = 1.7  # keeps the variance through SiLU; with torch's default CTC needs twice the audio to leave all-blank
 
 
 class CTCHead(nn.Module):
     """Three-layer MLP, (B, T, D) -> log-probabilities (B, T, V) in fp32.
 
-    The dropout stays in: it differs between the two views, which is half of what the consistency term works on.
+    The dropout differs between the two views. Besides the masks it is what makes the views differ.
     """
 
     def __init__(self, input_size: int, vocab_size: int, dropout_rate: float = 0.1):
@@ -45,7 +44,7 @@ class CTCHead(nn.Module):
 
 
 def uniform(shape: Sequence[int], like: Tensor, generator: Optional[Generator]) -> Tensor:
-    """U[0, 1) of `shape` on the device of `like`; drawn on the generator's device where one is given."""
+    """U[0, 1) of `shape` on the device of `like`, drawn on the device of the generator if there is one."""
     device = like.device if generator is None else generator.device
     return torch.rand(shape, generator=generator, device=device).to(like.device)
 
@@ -56,7 +55,7 @@ def time_warp(
     """Move a random frame of each utterance by up to `factor` frames, stretching both sides bicubically.
 
     feats (B, T, F) -> (B, T, F), lengths unchanged; frames beyond a length are neither read nor written.
-    With probability 1 - p, or if an utterance has no more than 2 * factor + 1 frames, it stays as it is.
+    An utterance is unchanged with probability 1 - p, and if it has at most 2 * factor + 1 frames.
     """
     chance, where, shift = uniform((3, feats.size(0)), feats, generator)
     room = lengths - 2 * factor - 1
@@ -118,7 +117,7 @@ class SpecAugment(nn.Module):
         self.time_mask_share, self.p = time_mask_share * time_mask_ratio, p
 
     def forward(self, feats: Tensor, lengths: Tensor, generator: Optional[Generator] = None) -> Tensor:
-        """(B, T, F), (B,) -> (B, T, F). Frames beyond a length are returned as they came."""
+        """(B, T, F), (B,) -> (B, T, F). Frames beyond a length do not change."""
         if not self.training:
             return feats
         valid = valid_frames(lengths, feats.size(1))[..., None]
@@ -174,8 +173,8 @@ def cr_ctc_loss(
     """-> (CTC, cr_scale * consistency), both sums over utterances: divide both by the same number, then add.
 
     log_probs (2B, T, V) holds the first views, then the second ones. lengths, targets (., U) and target_lengths may
-    have B or 2B rows; the second half repeats the first. Either term is half of its sum over both views, so that it
-    compares with one view's. The consistency is KL(other view, detached || this view), zero on padded frames.
+    have B or 2B rows; the second half repeats the first. Each term is half of its sum over both views, so it has the
+    size of the term of one view. The consistency is KL(other view, detached || this view), zero on padded frames.
     """
     if len(log_probs) % 2:
         raise ValueError(f"got {len(log_probs)} rows of log_probs, two views need an even number: concatenate them")
@@ -190,8 +189,8 @@ def cr_ctc_loss(
 def consistency_sum(log_probs: Tensor, lengths: Tensor) -> Tensor:
     """Sum over views, valid frames and tokens of KL(stop-gradient(other) || self): (2B, T, V), (2B,) -> ()."""
     padding = ~valid_frames(lengths, log_probs.size(1))
-    log_probs = log_probs.masked_fill(padding[..., None], 0.0)
-    other = log_probs.detach().roll(len(log_probs) // 2, dims=0)
+    log_probs = log_probs.masked_fill(padding[..., None], 0.0)  # 0 in both views: no divergence, no gradient
+    other = log_probs.detach().roll(len(log_probs) // 2, dims=0)  # row i is now the other view of utterance i
     return F.kl_div(log_probs, other, reduction="sum", log_target=True)
 
 

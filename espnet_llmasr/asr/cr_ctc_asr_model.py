@@ -1,4 +1,4 @@
-"""CR-CTC for stock ESPnet ASR recipes (--model cr_ctc), with whatever frontend, SpecAugment and encoder they choose.
+"""CR-CTC for stock ESPnet ASR recipes (--model cr_ctc), with any frontend, SpecAugment and encoder.
 
 B batch, N samples, U labels.
 """

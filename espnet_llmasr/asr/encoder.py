@@ -1,33 +1,16 @@
-"""What an encoder must offer, and the names of all encoders. Nothing else knows how an encoder shortens time.
+"""What an encoder must offer. Nothing else in the package knows by how much an encoder shortens time.
 
 Shapes: B batch, T feature frames, F feature bins, S encoder frames, D encoder width.
 """
 
-import sys
 from abc import abstractmethod
-from contextlib import redirect_stdout
-from functools import lru_cache
-from importlib import import_module
-from pathlib import Path
-from typing import List, Optional, Tuple, Type
+from typing import List, Optional, Tuple
 
 import torch
-import yaml
 from espnet2.asr.encoder.abs_encoder import AbsEncoder
 from torch import Tensor
 
 from espnet_llmasr.audio import Windows
-from espnet_llmasr.files import PathLike
-
-DEFAULT = "firered_conformer"
-ENCODERS = {  # one line for each encoder: its name in --encoder, and its class (a subclass of Encoder, or one of ESPnet)
-    DEFAULT: "espnet_llmasr.asr.conformer.FireRedConformerEncoder",
-    "conformer": "espnet2.asr.encoder.conformer_encoder.ConformerEncoder",
-    "transformer": "espnet2.asr.encoder.transformer_encoder.TransformerEncoder",
-    "branchformer": "espnet2.asr.encoder.branchformer_encoder.BranchformerEncoder",
-    "e_branchformer": "espnet2.asr.encoder.e_branchformer_encoder.EBranchformerEncoder",
-    "multiconv_conformer": "espnet2.asr.encoder.multiconvformer_encoder.MultiConvConformerEncoder",
-}
 
 
 class Encoder(AbsEncoder):
@@ -90,47 +73,3 @@ class Encoder(AbsEncoder):
                 "drop shorter utterances in data preparation"
             )
         return longest
-
-
-@lru_cache(None)
-def encoder_class(name: str) -> Type[Encoder]:
-    """The class of an encoder by its name in ENCODERS; a class of ESPnet comes in its adapter.
-
-    Raises:
-        ValueError: there is no encoder of this name.
-    """
-    if name not in ENCODERS:
-        raise ValueError(f"there is no encoder '{name}', allowed are {', '.join(ENCODERS)}")
-    module, _, class_name = ENCODERS[name].rpartition(".")
-    with redirect_stdout(sys.stderr):  # ESPnet prints that it has no flash attention
-        found = getattr(import_module(module), class_name)
-    if issubclass(found, Encoder):
-        return found
-    from espnet_llmasr.asr.espnet_encoder import adapted  # takes a second, and needs Encoder
-
-    return adapted(found)
-
-
-def read_windows(config: Optional[PathLike], input_size: int = 80) -> Windows:
-    """The windows of the encoder in a YAML file with the keys encoder and encoder_conf; without a file the default's.
-
-    Raises:
-        ValueError: the file is not of this form, or the encoder does not take these options.
-    """
-    if config is None:
-        return windows_of(DEFAULT, {}, input_size)
-    options = yaml.safe_load(Path(config).read_text(encoding="utf-8"))
-    if not isinstance(options, dict) or not isinstance(options.get("encoder_conf", {}), dict):
-        raise ValueError(f"{config} must hold the keys encoder and encoder_conf: give conf/encoder.yaml")
-    try:
-        return windows_of(options.get("encoder", DEFAULT), options.get("encoder_conf", {}), input_size)
-    except TypeError as error:
-        raise ValueError(f"encoder_conf in {config} does not fit its encoder: {error}") from error
-
-
-def windows_of(name: str, conf: dict, input_size: int) -> Windows:
-    """The windows of an encoder of this configuration, which is built without memory."""
-    with torch.random.fork_rng(devices=[]):  # some of ESPnet's parameters are drawn on the CPU all the same
-        with torch.device("meta"):
-            encoder = encoder_class(name)(**{"input_size": input_size, **conf})
-        return encoder.to("meta").windows

@@ -1,23 +1,23 @@
 """ESPnet's encoders as `Encoder`s, under the names that their parameters have in ESPnet.
 
-The adapter makes the frames of an utterance independent of its batch mates, which ESPnet's own encoders do not: they
-count frames that reach into the padding, and their convolutions see it. Two things still depend on the batch:
-BatchNorm in training, and the positions of `rel_pos_type: legacy` (conformer's default; set `latest`).
+The adapter makes the frames of an utterance independent of its batch mates. In ESPnet's own encoders they depend on
+them: ESPnet counts frames that reach into the padding, and its convolutions read the padding. Two parts still depend on
+the batch: BatchNorm in training, and the positions of `rel_pos_type: legacy` (conformer's default; set `latest`).
 
 Shapes: B batch, T feature frames, S encoder frames, D encoder width.
 """
 
 import sys
-from contextlib import contextmanager, redirect_stdout
+from contextlib import redirect_stdout
 from functools import cached_property, wraps
-from typing import Iterable, Iterator, List, Optional, Tuple, Type
+from typing import List, Optional, Tuple, Type
 
 import torch
 from espnet2.asr.encoder.abs_encoder import AbsEncoder
 from torch import Tensor, nn
 
 from espnet_llmasr.asr.encoder import Encoder
-from espnet_llmasr.asr.modules import valid_frames
+from espnet_llmasr.asr.modules import frames_of, outputs_of, valid_frames
 from espnet_llmasr.audio import Windows
 
 with redirect_stdout(sys.stderr):  # ESPnet prints that it has no flash attention
@@ -38,7 +38,7 @@ def adapted(base: Type[AbsEncoder]) -> Type[Encoder]:
         def __init__(self, input_size: int, *args, **kwargs):
             super().__init__(input_size, *args, **kwargs)
             self._input_size, self._valid = input_size, None
-            if not isinstance(self.embed, nn.Sequential):  # those do not shorten time and take no mask
+            if not isinstance(self.embed, nn.Sequential):  # a Sequential does not shorten time and takes no mask
                 self.embed.register_forward_hook(self._mask_by_length)
             for module in nn.ModuleList(blocks_of(self)).modules():
                 if isinstance(module, nn.Conv1d) and module.kernel_size[0] > 1:
@@ -49,7 +49,7 @@ def adapted(base: Type[AbsEncoder]) -> Type[Encoder]:
 
 
 class _Adapter(Encoder):
-    """What an adapted class has in place of ESPnet's own methods."""
+    """The methods of an adapted class that replace ESPnet's own."""
 
     espnet_class: Type[AbsEncoder]
 
@@ -58,10 +58,10 @@ class _Adapter(Encoder):
 
     @cached_property
     def windows(self) -> Windows:
-        """Measured on zeros: the shortest input that gives a frame, and how much later the second frame comes.
+        """Measured on zeros: the shortest input with one frame is the size; a second frame needs `shift` more.
 
         Raises:
-            ValueError: the lengths do not go on like this.
+            ValueError: longer inputs do not have the number of frames of these windows.
         """
         size = next((n for n in range(1, LONGEST_WINDOW) if self._num_frames(n)), LONGEST_WINDOW)
         shift = next((n for n in range(1, LONGEST_WINDOW) if self._num_frames(size + n) > 1), LONGEST_WINDOW)
@@ -70,7 +70,7 @@ class _Adapter(Encoder):
             if self._num_frames(length) != windows.count(length):
                 raise ValueError(
                     f"the encoder {type(self).__name__} makes {self._num_frames(length)} frames of {length} feature "
-                    "frames; only those whose frames come at a fixed distance can be used: choose another input_layer"
+                    "frames; its frames must come at a fixed distance: choose another input_layer"
                 )
         return windows
 
@@ -107,36 +107,17 @@ class _Adapter(Encoder):
         return [layer.masked_fill(~valid[..., None], 0.0) for layer in layers] + [frames]
 
     def _mask_by_length(self, module: nn.Module, inputs: Tuple[Tensor], output: Tuple[Tensor, Tensor]):
-        """The mask (B, 1, S) behind the subsampling; the mask that ESPnet itself makes may reach into the padding."""
+        """Replaces the mask (B, 1, S) behind the subsampling, because ESPnet's own may reach into the padding."""
         return output if self._valid is None else (output[0], self._valid[:, None])
 
     def _zero_padding(self, module: nn.Module, inputs: Tuple[Tensor]) -> Tuple[Tensor]:
-        """What a convolution (B, D, S) of the batch sees beyond the end of an utterance: zeros, as it does alone."""
+        """Sets the input (B, D, S) of a convolution to zero beyond each utterance, as if the utterance were alone."""
         return inputs if self._valid is None else (inputs[0] * self._valid[:, None],)
 
 
 def blocks_of(encoder: nn.Module) -> List[nn.Module]:
-    """The blocks of an encoder, the first one first; none if it has no list of them, or cuts the audio (streaming)."""
+    """The blocks of an encoder in their order; none if it has no list of blocks, or is a streaming encoder."""
     if hasattr(encoder, "block_size"):
         return []
     lists = (getattr(encoder, name, None) for name in BLOCKS)
     return next((list(blocks) for blocks in lists if isinstance(blocks, (nn.ModuleList, nn.Sequential))), [])
-
-
-@contextmanager
-def outputs_of(blocks: Iterable[nn.Module]) -> Iterator[List[Tensor]]:
-    """Collects the frames (B, S, D) that the blocks return while the context is open."""
-    outputs: List[Tensor] = []
-    hooks = [block.register_forward_hook(lambda _, __, output: outputs.append(frames_of(output))) for block in blocks]
-    try:
-        yield outputs
-    finally:
-        for hook in hooks:
-            hook.remove()
-
-
-def frames_of(output) -> Tensor:
-    """The frames (B, S, D) in what a block returns: with position embeddings and masks in nested tuples beside them."""
-    while isinstance(output, tuple):
-        output = output[0]
-    return output

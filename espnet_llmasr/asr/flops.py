@@ -1,10 +1,10 @@
 """FLOPs of a training batch, forward and backward, from the modules' weights and the batch's padded shape.
 
 A multiply-add is 2 FLOPs, and padding costs what speech costs. A matrix of N weights costs 2 N for each vector that it
-is applied to; as much again for its own gradient if it is trained; and as much again for the gradient of its input if
-anything before it is trained. So a frozen encoder costs its forward pass only, a frozen LLM behind a trained adaptor
-twice its forward pass, and a trained layer three times. Attention is charged for all S x S scores. Norms, activations
-and the Fourier transform are not counted. tests/asr/test_flops.py holds this within 3 % of torch's own counter.
+is applied to, once more for its own gradient if it is trained, and once more for the gradient of its input if anything
+before it is trained. A frozen encoder therefore costs one forward pass, a frozen LLM behind a trained adaptor two, and
+a trained layer three. Attention counts all S x S scores. Norms, activations and the Fourier transform do not count.
+tests/asr/test_flops.py holds the result within 3 % of torch's own counter.
 
 The numbers of a `BatchShape` may be numpy arrays: one walk over the weights then counts all batches.
 """
@@ -57,7 +57,7 @@ def flops(model: nn.Module, shape: BatchShape) -> int:
 
 
 def unknown_part(model: nn.Module) -> Optional[str]:
-    """Names an LLM that the formula does not fit: with experts, which see a part of the vectors, or of unknown layout."""
+    """Names an LLM that the formula does not fit: with experts (which see a part of the vectors) or unknown layout."""
     if not hasattr(model, "llm"):
         return None
     layers = getattr(model.llm.get_decoder(), "layers", None)
@@ -85,13 +85,14 @@ def encoder_flops(encoder: Encoder, rows: int, frames: int, bins: int) -> int:
     """FLOPs of an encoder for rows x frames x bins of features."""
     length, others = encoder.output_lengths(frames), {}
     for name, conv in encoder.named_modules():
-        if isinstance(conv, nn.Conv2d):  # those of the subsampling stand one behind the other
+        if isinstance(conv, nn.Conv2d):  # the convolutions of the subsampling, one behind the other
             sizes = zip((frames, bins), conv.kernel_size, conv.stride)
             frames, bins = ((size - width) // stride + 1 for size, width, stride in sizes)
             others[f"{name}.weight"] = rows * frames * bins
     positions = [name for name, _ in encoder.named_parameters() if name.endswith("linear_pos.weight")]
     others.update(dict.fromkeys(positions, 2 * length - 1))  # once for the whole batch
-    seen = 4 * length if positions else 2 * length  # scores, weighted values; relative positions have 2 S scores
+    # Per query S scores and S weighted values; relative positions add 2 S scores.
+    seen = 4 * length if positions else 2 * length
     attention = 2 * rows * length * seen * encoder.output_size() * encoder.num_layers
     return matrix_flops(encoder, rows * length, False, others) + attention * (1 + 2 * is_trained(encoder))
 

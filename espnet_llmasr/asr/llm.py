@@ -10,8 +10,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTra
 def build_llm(config_file: Union[str, Path]) -> PreTrainedModel:
     """An LLM with random weights from a Hugging Face config.json; weights come by checkpoint or `--init_param`.
 
-    Attention is torch's own (its flash kernel under bf16 autocast). fp32 masters; never cast the
-    whole module to bf16 (that rounds the rotary frequencies), use autocast.
+    Weights are fp32. For bf16 use autocast; a cast of the whole module would also round the rotary frequencies.
     """
     config = AutoConfig.from_pretrained(_local(config_file, "config.json").parent)
     return AutoModelForCausalLM.from_config(config, dtype=torch.float32, attn_implementation="sdpa")

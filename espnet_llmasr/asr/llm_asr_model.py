@@ -4,17 +4,14 @@ B batch, N samples, T encoder frames, D encoder width, L' speech tokens, P promp
 S = P - 1 + L' + U tokens of the composed sequence.
 """
 
-from typing import Dict, List, Optional, Tuple
+from typing import Dict, Optional, Tuple
 
 import torch
-from espnet2.asr.frontend.abs_frontend import AbsFrontend
-from espnet2.layers.abs_normalize import AbsNormalize
 from espnet2.torch_utils.device_funcs import force_gatherable
 from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 
 from espnet_llmasr.asr.adaptor import ConcatAdaptor
-from espnet_llmasr.asr.encoder import Encoder
 from espnet_llmasr.asr.modules import valid_frames
 from espnet_llmasr.asr.speech_model import SpeechModel
 from espnet_llmasr.text.prompt import IGNORE_ID, SPEECH_ID, expand_speech, labels_for
@@ -23,23 +20,13 @@ from espnet_llmasr.text.prompt import IGNORE_ID, SPEECH_ID, expand_speech, label
 class LLMASRModel(SpeechModel):
     """The LLM reads a prompt in which <speech> is replaced by encoder frames (Eq. 4) and writes the transcript (Eq. 5).
 
-    Modules whose parameters are all frozen stay in eval mode and under no_grad, whatever the trainer asks.
-    The buffer `swap_step` is the pretraining step of the encoder inside (0: not from the encoder store); it travels in
-    every checkpoint. No attribute but the encoder may start with "encoder": ESPnet's --init_param matches by prefix.
+    The buffer `swap_step`, which every checkpoint saves, is the pretraining step of the current encoder (0: not from
+    the encoder store). No other attribute may start with "encoder", because ESPnet's --init_param matches by prefix.
     """
 
-    def __init__(
-        self,
-        frontend: AbsFrontend,
-        specaug: Optional[nn.Module],
-        normalize: Optional[AbsNormalize],
-        encoder: Encoder,
-        adaptor: ConcatAdaptor,
-        llm: nn.Module,
-    ):
-        super().__init__(frontend, specaug, normalize, encoder)
-        self.adaptor = adaptor
-        self.llm = llm
+    def __init__(self, components: Dict[str, Optional[nn.Module]], adaptor: ConcatAdaptor, llm: nn.Module):
+        super().__init__(components)
+        self.adaptor, self.llm = adaptor, llm
         self.register_buffer("swap_step", torch.zeros((), dtype=torch.int64))
 
     def forward(
@@ -54,11 +41,13 @@ class LLMASRModel(SpeechModel):
     ) -> Tuple[torch.Tensor, Dict[str, torch.Tensor], torch.Tensor]:
         """speech (B, N), prompt (B, P), text (B, U) with lengths (B,) -> mean loss per target token, stats, weight.
 
-        The weight is the number of target tokens, so that the trainer can form the mean over the global batch.
+        The weight is the number of target tokens. The trainer needs it for the mean over the global batch.
         """
         speech_tokens, speech_token_lengths = self.embed_speech(speech, speech_lengths)
-        prompts = self._expand(prompt, prompt_lengths, speech_token_lengths)
+        places = zip(prompt, prompt_lengths.tolist(), speech_token_lengths.tolist())
+        prompts = [expand_speech(row[:length], num_speech) for row, length, num_speech in places]
         targets = [row[:n] for row, n in zip(text, text_lengths.tolist())]
+        # A row is [prompt with speech, transcript], padded on the right: positions do not depend on the batch.
         rows = [torch.cat(pair) for pair in zip(prompts, targets)]
         ids = pad_sequence(rows, batch_first=True)
         mask = pad_sequence([torch.ones_like(row) for row in rows], batch_first=True)
@@ -70,7 +59,7 @@ class LLMASRModel(SpeechModel):
 
     def _loss(self, logits: torch.Tensor, labels: torch.Tensor):
         """Next-token cross-entropy on target positions only; logits (B, S, V), labels (B, S)."""
-        keep = labels[:, 1:] != IGNORE_ID
+        keep = labels[:, 1:] != IGNORE_ID  # the softmax over V is computed for these positions only, to save memory
         logits, labels = logits[:, :-1][keep].float(), labels[:, 1:][keep]
         loss = nn.functional.cross_entropy(logits, labels)
         accuracy = (logits.argmax(-1) == labels).float().mean()
@@ -94,11 +83,6 @@ class LLMASRModel(SpeechModel):
     ) -> torch.Tensor:
         """Embeds ids (B, S) and fills the places of SPEECH_ID with the valid speech tokens: (B, S, E) (Eq. 4)."""
         is_speech = ids == SPEECH_ID
-        embedded = self.llm.get_input_embeddings()(ids.masked_fill(is_speech, 0))
+        embedded = self.llm.get_input_embeddings()(ids.masked_fill(is_speech, 0))  # any valid id: it is overwritten
         valid = valid_frames(speech_token_lengths, speech_tokens.size(1))
         return embedded.masked_scatter(is_speech[..., None], speech_tokens[valid].to(embedded.dtype))
-
-    @staticmethod
-    def _expand(prompt, prompt_lengths, speech_token_lengths) -> List[torch.Tensor]:
-        triples = zip(prompt, prompt_lengths.tolist(), speech_token_lengths.tolist())
-        return [expand_speech(row[:length], num_speech) for row, length, num_speech in triples]

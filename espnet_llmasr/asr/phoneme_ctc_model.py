@@ -1,19 +1,16 @@
-"""Encoder and CTC head as an ESPnet model: phoneme CR-CTC pretraining (paper section 3.4, DESIGN decision 7).
+"""Encoder and CTC head as an ESPnet model: phoneme CR-CTC pretraining (paper section 3.4).
 
-B batch, N samples, T feature frames, S encoder frames, V tokens, U labels.
+B batch, N samples, T feature frames, F feature bins, S encoder frames, V tokens, U labels.
 """
 
 from typing import Dict, List, Optional, Tuple
 
 import torch
-from espnet2.asr.frontend.abs_frontend import AbsFrontend
-from espnet2.layers.abs_normalize import AbsNormalize
 from espnet2.torch_utils.device_funcs import force_gatherable
 from rapidfuzz.distance import Levenshtein
 from torch import nn
 
 from espnet_llmasr.asr import cr_ctc
-from espnet_llmasr.asr.encoder import Encoder
 from espnet_llmasr.asr.speech_model import SpeechModel
 
 
@@ -28,20 +25,15 @@ class PhonemeCTCModel(SpeechModel):
 
     def __init__(
         self,
-        frontend: AbsFrontend,
-        specaug: Optional[nn.Module],
-        normalize: Optional[AbsNormalize],
-        encoder: Encoder,
+        components: Dict[str, Optional[nn.Module]],
         ctc_head: nn.Module,
         cr_scale: float = 0.2,
         cr_warmup_batches: int = 2000,
         time_warp_factor: int = 80,
     ):
-        super().__init__(frontend, specaug, normalize, encoder)
+        super().__init__(components)
         self.ctc_head = ctc_head
-        self.cr_scale = cr_scale
-        self.cr_warmup_batches = cr_warmup_batches
-        self.time_warp_factor = time_warp_factor
+        self.cr_scale, self.cr_warmup_batches, self.time_warp_factor = cr_scale, cr_warmup_batches, time_warp_factor
         self.register_buffer("num_batches", torch.zeros((), dtype=torch.int64))
 
     @property
@@ -72,7 +64,7 @@ class PhonemeCTCModel(SpeechModel):
 
     def _train_losses(self, feats, lengths, phones, phones_lengths) -> Tuple[torch.Tensor, torch.Tensor]:
         """Summed CTC and weighted consistency loss: one warp, two differently masked views."""
-        if self.time_warp_factor:
+        if self.time_warp_factor:  # before the views are made: both must have the same time axis to be compared
             feats = cr_ctc.time_warp(feats, lengths, self.time_warp_factor)
         feats, lengths = feats.repeat(self.num_views, 1, 1), lengths.repeat(self.num_views)
         if self.specaug is not None:
@@ -86,7 +78,7 @@ class PhonemeCTCModel(SpeechModel):
         return cr_ctc.cr_ctc_loss(log_probs, frames, phones, phones_lengths, weight)
 
     def classify(self, feats: torch.Tensor, lengths: torch.Tensor) -> Tuple[torch.Tensor, torch.Tensor]:
-        """Normalised features (B, T, 80) -> log-probabilities (B, S, V) in fp32 and frame lengths (B,)."""
+        """Normalised features (B, T, F) -> log-probabilities (B, S, V) in fp32 and frame lengths (B,)."""
         frames, lengths = self.encode_features(feats, lengths)
         return self.ctc_head(frames), lengths
 

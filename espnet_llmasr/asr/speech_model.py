@@ -1,4 +1,4 @@
-"""What the two models share: waveform -> features -> encoder frames, and that frozen parts stay in eval mode.
+"""Base of the two models: waveform -> features -> encoder frames; frozen parts stay in eval mode.
 
 B batch, N samples, T feature frames, F feature bins, S encoder frames, D encoder width.
 """
@@ -12,25 +12,25 @@ from espnet2.train.abs_espnet_model import AbsESPnetModel
 from torch import Tensor, nn
 
 from espnet_llmasr.asr.encoder import Encoder
-from espnet_llmasr.asr.features import extract_features
-from espnet_llmasr.asr.modules import is_frozen
+from espnet_llmasr.asr.modules import extract_features, is_frozen
 
 
 class SpeechModel(AbsESPnetModel):
-    """Base of the models; a subclass adds the parts behind the encoder and `forward`."""
+    """A subclass adds the parts behind the encoder and `forward`.
 
-    def __init__(
-        self,
-        frontend: AbsFrontend,
-        specaug: Optional[nn.Module],
-        normalize: Optional[AbsNormalize],
-        encoder: Encoder,
-    ):
+    Args:
+        components: the four attributes below by name, in this order (it is the order in a checkpoint).
+    """
+
+    frontend: AbsFrontend
+    specaug: Optional[nn.Module]
+    normalize: Optional[AbsNormalize]
+    encoder: Encoder
+
+    def __init__(self, components: Dict[str, Optional[nn.Module]]):
         super().__init__()
-        self.frontend = frontend
-        self.specaug = specaug
-        self.normalize = normalize
-        self.encoder = encoder
+        for name, component in components.items():
+            setattr(self, name, component)
 
     def train(self, mode: bool = True):
         """As nn.Module.train, but frozen parts stay in eval mode (ESPnet would leave their dropout on)."""

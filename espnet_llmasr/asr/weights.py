@@ -1,4 +1,4 @@
-"""Reads files of weights; whatever is wrong with them is a ValueError of one line that names the file."""
+"""Reads files of weights. Every fault of a file is a ValueError of one line that names the file."""
 
 import struct
 from pickle import UnpicklingError
@@ -15,7 +15,7 @@ def read_state(path: PathLike, lazy: bool = False) -> Dict[str, Tensor]:
     """The weights in a .pth file, on the CPU.
 
     Args:
-        lazy: read a tensor from the disk when it is used first. Not for a file that another process may write again.
+        lazy: read each tensor at its first use. Not for a file that another process may overwrite.
     Raises:
         ValueError: the file is missing or broken, or holds something else.
     """

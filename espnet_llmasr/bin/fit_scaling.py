@@ -11,13 +11,12 @@ from typing import List, Optional
 
 from espnet_llmasr.cli import Parser, run
 from espnet_llmasr.experiments.runs import check_names, check_outputs, read_runs, strategies_of, values_of
-from espnet_llmasr.experiments.scaling_page import compare, draw, fit_all, page, select, to_json
+from espnet_llmasr.experiments.scaling import compare, draw, fit_all, page, select, to_json
 from espnet_llmasr.files import write_all_atomically
 from espnet_llmasr.observe.plot_style import require_matplotlib
 
 
 def get_parser() -> Parser:
-    """The options of this command."""
     parser = Parser(description=__doc__.split("\n")[0])
     parser.add_argument("--runs", type=Path, required=True, help="one JSON line a run")
     parser.add_argument("--value", required=True, help="name of the error among the values, for example 'MER %%'")
@@ -27,7 +26,6 @@ def get_parser() -> Parser:
 
 
 def main(argv: Optional[List[str]] = None) -> None:
-    """Prints the tables."""
     args = get_parser().parse_args(argv)
     require_matplotlib()
     outputs = {kind: args.out / f"scaling.{kind}" for kind in ("json", "md", "png", "svg")}
@@ -38,9 +36,9 @@ def main(argv: Optional[List[str]] = None) -> None:
     check_names("--strategies", args.strategies or [], names, args.runs)
     table, notes = select(runs, args.value, list(dict.fromkeys(args.strategies or names)))
     fits = fit_all(table, args.value)
-    pairs = compare(fits)
-    text = page(fits, pairs, args.value, notes)
-    write_all_atomically({outputs["json"]: to_json(fits, pairs, args.value, notes), outputs["md"]: text})
+    savings = compare(fits)
+    text = page(fits, savings, args.value, notes)
+    write_all_atomically({outputs["json"]: to_json(fits, savings, args.value, notes), outputs["md"]: text})
     draw(fits, args.value, args.out)
     print(text, end="")
 

@@ -1,4 +1,4 @@
-"""Prints what trainings have cost, or how many epochs of a stage fit into what is left of a budget.
+"""Prints the cost of trainings, or how many epochs of a stage fit into the rest of a budget.
 
 python -m espnet_llmasr.bin.flops exp/pretrain exp/align exp/ia_sft exp/joint_sft
 python -m espnet_llmasr.bin.flops --plan conf/training.yaml conf/encoder.yaml conf/joint_sft.yaml --task llm_asr \
@@ -16,7 +16,6 @@ from espnet_llmasr.experiments.cost import TASKS, cost_table, flops_budget, plan
 
 
 def parser() -> Parser:
-    """All options."""
     options = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = options.add_argument
     add("stages", nargs="*", type=Path, help="folders of trainings, for a table of their costs")
@@ -36,7 +35,6 @@ def parser() -> Parser:
 
 
 def main(argv=None):
-    """Prints the table or the plan."""
     options = parser()
     args = options.parse_args(argv)
     if bool(args.stages) == bool(args.plan):

@@ -40,7 +40,7 @@ def get_parser() -> Parser:
 def main(argv: Optional[List[str]] = None) -> None:
     """Raises ValueError: see `format_data`."""
     args = get_parser().parse_args(argv)
-    from espnet_llmasr.asr.encoder import read_windows  # slow, and the --nj processes do without
+    from espnet_llmasr.asr.encoders import read_windows  # slow, and the --nj processes do without
     from espnet_llmasr.asr.fbank import KaldiFbank
 
     frames, encoder_frames = KaldiFbank(args.fs).frame_lengths, read_windows(args.encoder_config).count

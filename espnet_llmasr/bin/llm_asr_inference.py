@@ -29,16 +29,9 @@ def get_parser() -> Parser:
 def main(argv=None):
     """Writes <output_dir>/text[.i], score[.i], and with a guard confidence[.i], flagged[.i], redecoded.jsonl[.i]."""
     args = get_parser().parse_args(argv)
-    speech2text = Speech2Text(
-        args.llm_asr_train_config,
-        args.llm_asr_model_file,
-        args.device,
-        args.beam_size,
-        args.tokens_per_second,
-        args.guard,
-        args.ctc_train_config,
-        args.ctc_model_file,
-    )
+    options = dict(device=args.device, beam_size=args.beam_size, tokens_per_second=args.tokens_per_second)
+    guard = dict(guard=args.guard, ctc_train_config=args.ctc_train_config, ctc_model_file=args.ctc_model_file)
+    speech2text = Speech2Text(args.llm_asr_train_config, args.llm_asr_model_file, **options, **guard)
     hypotheses = transcribe(speech2text, args.data_dir, args.max_frames, args.shard)
     number, total = args.shard.split("/")
     write_hypotheses(args.output_dir, "" if total == "1" else f".{number}", hypotheses, args.guard)

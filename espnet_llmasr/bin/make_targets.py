@@ -10,8 +10,8 @@ import logging
 from pathlib import Path
 
 from espnet_llmasr.cli import Parser, at_least, device, run
-from espnet_llmasr.files import read_scp
 from espnet_llmasr.data.kaldi import read_utt2lang
+from espnet_llmasr.files import read_scp
 from espnet_llmasr.observe.make_targets import make_targets, phones_of, read_phones
 from espnet_llmasr.text.inventories import INVENTORIES
 from espnet_llmasr.train.targets import check_name
@@ -20,16 +20,15 @@ from espnet_llmasr.train.targets import check_name
 def get_parser() -> Parser:
     """The options of this command."""
     parser = Parser(description=__doc__)
-    parser.add_argument("--data_dir", type=Path, required=True, help="dump/<set> or any folder with text")
-    parser.add_argument("--embedder", required=True, help="text model: hub name, its directory, or exp/llm")
-    parser.add_argument("--out", type=Path, required=True, help="the file to write, such as exp/targets/valid.npz")
-    parser.add_argument("--inventory", choices=sorted(INVENTORIES), default="zh_en", help="phones made from the text")
-    parser.add_argument("--phones", type=Path, help="take this table (id and phones) instead: for other languages")
-    parser.add_argument(
-        "--text_embeddings", help="LLM whose input embeddings stand for the text in CKA; default: the embedder"
-    )
-    parser.add_argument("--batch_size", type=at_least(1), default=32, help="transcripts at a time")
-    parser.add_argument("--device", type=device, default="cpu", help="cpu or cuda (bf16)")
+    add = parser.add_argument
+    add("--data_dir", type=Path, required=True, help="dump/<set> or any folder with text")
+    add("--embedder", required=True, help="text model: hub name, its directory, or exp/llm")
+    add("--out", type=Path, required=True, help="the file to write, such as exp/targets/valid.npz")
+    add("--inventory", choices=sorted(INVENTORIES), default="zh_en", help="phones made from the text")
+    add("--phones", type=Path, help="take this table (id and phones) instead: for other languages")
+    add("--text_embeddings", help="LLM whose input embeddings stand for the text in CKA; default: the embedder")
+    add("--batch_size", type=at_least(1), default=32, help="transcripts at a time")
+    add("--device", type=device, default="cpu", help="cpu or cuda (bf16)")
     return parser
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from espnet_llmasr.cli import Parser, at_least, device, run
 from espnet_llmasr.metrics.accessible_information import POOLINGS, EstimatorConfig
-from espnet_llmasr.observe import save_figures
+from espnet_llmasr.observe import figures
 from espnet_llmasr.observe.measure import measure_all
 from espnet_llmasr.observe.observations import ObservationLog
 from espnet_llmasr.observe.stages import checkpoints_of, parse_model_spec
@@ -43,7 +43,7 @@ def get_parser() -> Parser:
 def main(argv=None):
     """Measures, then draws."""
     args = get_parser().parse_args(argv)
-    save_figures.check(args.compare, args.pair)
+    figures.check_options(args.compare, args.pair)
     if args.exp or args.model:
         if args.data_dir is None or args.targets is None:
             raise ValueError("--data_dir and --targets are needed to measure: give both, or neither --exp nor --model")
@@ -51,7 +51,7 @@ def main(argv=None):
         config, log = EstimatorConfig(args.num_components, args.ridge, args.pooling), ObservationLog(args.out)
         chosen = args.num_utterances, args.reference, args.device
         measure_all(checkpoints, args.data_dir, args.targets, log, config, *chosen)
-    for path in save_figures.draw_all(args.out, args.label, args.compare, args.pair, args.exp):
+    for path in figures.draw_all(args.out, args.label, args.compare, args.pair, args.exp):
         logging.info("drawn: %s", path)
 
 

@@ -5,7 +5,7 @@
 
 Reads <data_dir>/{text,utt2spk,utt2num_frames} of bin.make_nonspeech, and text and flagged of the decodings. With
 `--guard flag` a flagged transcript counts as none, as a user would discard it; with `--guard redecode` every
-transcript counts as it stands.
+transcript counts.
 """
 
 from pathlib import Path

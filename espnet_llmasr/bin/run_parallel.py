@@ -14,7 +14,6 @@ from espnet_llmasr.processes import INTERRUPTED, Job, interruptible, run_jobs
 
 
 def get_parser() -> Parser:
-    """The options of this command."""
     parser = Parser(description=__doc__)
     parser.add_argument("--job", nargs=3, action="append", required=True, metavar=("NAME", "LOG", "COMMAND"))
     return parser

@@ -18,7 +18,6 @@ from espnet_llmasr.processes import INTERRUPTED, interruptible
 
 
 def get_parser() -> Parser:
-    """The options of this command."""
     parser = Parser(description=__doc__)
     parser.add_argument("--recipe", type=Path, default=Path("."), help="folder of run.sh")
     parser.add_argument("--out", default="exp_strategies", help="folder of all runs, in the recipe")

@@ -10,14 +10,12 @@ from typing import List, Optional
 
 from espnet_llmasr.cli import Parser, run
 from espnet_llmasr.experiments.runs import check_names, check_outputs, read_runs, strategies_of
-from espnet_llmasr.experiments.statistics import statistics_of
+from espnet_llmasr.experiments.statistics import page, statistics_of, to_json
 from espnet_llmasr.experiments.strategies import BASELINE
-from espnet_llmasr.experiments.table import page, to_json
 from espnet_llmasr.files import write_all_atomically
 
 
 def get_parser() -> Parser:
-    """The options of this command."""
     parser = Parser(description=__doc__.split("\n")[0])
     parser.add_argument("--runs", type=Path, required=True, help="one JSON line a run")
     parser.add_argument("--baseline", default=BASELINE, help="strategy to which the others are compared")
@@ -27,7 +25,6 @@ def get_parser() -> Parser:
 
 
 def main(argv: Optional[List[str]] = None) -> None:
-    """Prints the tables."""
     args = get_parser().parse_args(argv)
     check_outputs(args.runs, (args.out, args.json))
     runs = read_runs(args.runs)

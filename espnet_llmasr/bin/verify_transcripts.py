@@ -34,9 +34,8 @@ def main(argv=None):
     verified = dict(verify_set(verifier, args.data_dir, transcripts, args.max_frames))
     flagged = write_verified(args.output_dir or args.hyp_dir, verified, threshold)
     logging.info("%d of %d utterances are not supported", len(flagged), len(verified))
-    unknown, labels = (
-        sum(getattr(each.verification, name) for each in verified.values()) for name in ("unknown", "labels")
-    )
+    unknown = sum(each.verification.unknown for each in verified.values())
+    labels = sum(each.verification.labels for each in verified.values())
     if unknown:
         logging.warning("%d of %d labels have no token of the CTC head; they count as not supported", unknown, labels)
 

@@ -11,20 +11,12 @@ from itertools import islice
 from typing import Callable, Iterable, Iterator, List, NamedTuple, Optional, Tuple
 
 from espnet_llmasr import audio
-from espnet_llmasr.data.utterance import Utterance
+from espnet_llmasr.data.utterance import Dropped, Utterance
 from espnet_llmasr.text.normalize import is_han, score_tokens
 from espnet_llmasr.text.phonemes import UNKNOWN, min_frames
 
 AUDIO_CHECKS = ("decode", "header", "utt2dur")
 CHUNK, CHUNKS_AHEAD = 64, 4  # utterances handed to a process at once; chunks that wait for each process
-
-
-class Dropped(Exception):
-    """An utterance that cannot be used; `reason` is the word that counts it."""
-
-    def __init__(self, reason: str):
-        super().__init__(reason)
-        self.reason = reason
 
 
 class Audio(NamedTuple):
@@ -71,20 +63,19 @@ class Limits:
 
     def __call__(self, result: Result) -> Result:
         """The result, with the reason to drop the utterance if it is too short, too long, or too short for CTC."""
-        reason = result.reason or self._reason(result.audio.samples, result.labels.split())
-        return Result(reason) if reason else result
-
-    def _reason(self, samples: int, labels: List[str]) -> Optional[str]:
+        if result.reason:
+            return result
+        samples, labels = result.audio.samples, result.labels.split()
         frames = self.output_lengths(self.num_frames(samples))
         if self.test and frames > 0:
-            return None
+            return result
         if samples / self.rate < self.min_duration_s:
-            return "too_short"
+            return Result("too_short")
         if samples / self.rate > self.max_duration_s:
-            return "too_long"
+            return Result("too_long")
         # Twice the number of labels is enough for any labels; counting repetitions takes as long as reading the labels.
         enough = frames >= max(1, 2 * len(labels)) or frames >= max(1, min_frames(labels))
-        return None if enough else "too_few_frames"
+        return result if enough else Result("too_few_frames")
 
 
 @dataclass(frozen=True)
@@ -106,26 +97,22 @@ class Check:
     def __call__(self, utterance: Utterance) -> Result:
         """Raises ValueError where utt2dur is to be trusted and lacks the utterance."""
         try:
-            text = " ".join(utterance.text.split())  # U+2028 and the like would break tables
-            lang = utterance.lang or language_of(text)
-            labels = self._labels(utterance, text, lang)
-            measured = self._measure(utterance)
+            return self._result(utterance)
         except (Dropped, audio.AudioError) as error:
             return Result(error.reason)
-        return Result(None, measured, text, " ".join(labels), lang)
 
-    def _labels(self, utterance: Utterance, text: str, lang: str) -> List[str]:
-        if utterance.fault:
-            raise Dropped(utterance.fault)
-        if not text:
-            raise Dropped("empty_text")
+    def _result(self, utterance: Utterance) -> Result:
+        text = " ".join(utterance.text.split())  # U+2028 and the like would break tables
+        if utterance.fault or not text:
+            raise Dropped(utterance.fault or "empty_text")
+        lang = utterance.lang or language_of(text)
         labels = self.labelize(utterance.pronunciation_text or text, lang)
         if not self.test and labels.count(UNKNOWN) == len(labels):
             raise Dropped("no_known_label")
-        return labels
+        return Result(None, self._measure(utterance), text, " ".join(labels), lang)
 
     def _measure(self, utterance: Utterance) -> Audio:
-        """Measures the audio as deeply as `audio_check` says."""
+        """Number of samples, from as much of the audio as `audio_check` wants."""
         if not utterance.audio:
             raise Dropped("missing_wav")
         if self.audio_check == "utt2dur":
@@ -135,14 +122,10 @@ class Check:
         info = audio.info(utterance.audio)
         whole = info.plain or self.audio_check == "header"
         samples = info.samples_at(self.rate) if whole else len(audio.read(utterance.audio, self.rate))
-        if utterance.duration is not None and not is_near(samples / self.rate, utterance.duration):
-            raise Dropped("other_duration")
+        stated_s = utterance.duration
+        if stated_s is not None and not abs(samples / self.rate - stated_s) <= max(0.25, 0.05 * stated_s):
+            raise Dropped("other_duration")  # the audio is cut off, or its header misleads libsndfile
         return Audio(samples, info.rate != self.rate, info.channels > 1)
-
-
-def is_near(measured_s: float, stated_s: float) -> bool:
-    """False for audio of another length than its owner states: cut off, or with a header that misleads libsndfile."""
-    return abs(measured_s - stated_s) <= max(0.25, 0.05 * stated_s)
 
 
 _check: Optional[Callable] = None
@@ -167,8 +150,7 @@ def _work(utterances: List[Utterance]) -> List[Result]:
 def check_all(check: Callable, utterances: Iterable[Utterance], nj: int) -> Iterator[Tuple[Utterance, Result]]:
     """Utterances and their results in order, from `nj` processes; only as many are read as the processes need.
 
-    Raises:
-        ValueError: a process was killed.
+    Raises ValueError if a process was killed.
     """
     if nj == 1:
         yield from ((utterance, check(utterance)) for utterance in utterances)
@@ -179,15 +161,11 @@ def check_all(check: Callable, utterances: Iterable[Utterance], nj: int) -> Iter
         for chunk in iter(lambda: list(islice(utterances, CHUNK)), []):
             window.append((chunk, pool.submit(_work, chunk)))
             if len(window) > nj * CHUNKS_AHEAD:
-                yield from _finished(window)
-        while window:
-            yield from _finished(window)
+                finished, future = window.popleft()
+                yield from zip(finished, future.result())
+        for finished, future in window:
+            yield from zip(finished, future.result())
     except BrokenProcessPool as error:
         raise ValueError(f"one of --nj {nj} processes was killed, perhaps for want of memory: lower --nj") from error
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def _finished(window: deque) -> Iterator[Tuple[Utterance, Result]]:
-    chunk, future = window.popleft()
-    return zip(chunk, future.result())

@@ -5,6 +5,7 @@ import json
 import resource
 import shutil
 from collections import Counter
+from itertools import repeat
 from pathlib import Path
 from typing import Iterable, Iterator, List, Optional, Sequence, Set, Tuple, TypeVar
 
@@ -21,10 +22,9 @@ T = TypeVar("T")
 def merged(parts: Sequence[Path]) -> Iterator[Tuple[int, Utterance]]:
     """(number of the part, utterance) of all parts by id.
 
-    Raises:
-        ValueError: two parts have the same id, or the speakers are not in Kaldi's order.
+    Raises ValueError if two parts have the same id, or the speakers are not in Kaldi's order.
     """
-    streams = [numbered(number, part) for number, part in enumerate(parts)]
+    streams = [zip(repeat(number), read_complete(part)) for number, part in enumerate(parts)]
     last_number, last = 0, Utterance("", "", "")
     for number, utterance in heapq.merge(*streams, key=lambda row: row[1].id):
         if utterance.id == last.id:
@@ -41,20 +41,11 @@ def merged(parts: Sequence[Path]) -> Iterator[Tuple[int, Utterance]]:
         yield number, utterance
 
 
-def numbered(number: int, part: Path) -> Iterator[Tuple[int, Utterance]]:
-    return ((number, utterance) for utterance in read_complete(part))
-
-
 def subsample(rows: Iterable[T], wanted: int, total: int) -> Iterator[T]:
     """`wanted` of `total` rows, at equal distances, so that all speakers and corpora have their share."""
     for number, row in enumerate(rows):
         if (number + 1) * wanted // total > number * wanted // total:
             yield row
-
-
-def read_ids(paths: Sequence[Path]) -> Set[str]:
-    """The first word of each line."""
-    return {key for path in paths for key, _ in read_rows(path)}
 
 
 def check_paths(out: Path, parts: Sequence[Path]) -> None:
@@ -72,11 +63,7 @@ def check_paths(out: Path, parts: Sequence[Path]) -> None:
 
 
 def allow_files(parts: int) -> None:
-    """Raises the limit of open files if it must be.
-
-    Raises:
-        ValueError: the system does not allow so many.
-    """
+    """Raises the limit of open files if necessary, or ValueError if the system does not allow so many."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = FILES_PER_PART * parts + 64
     if hard != resource.RLIM_INFINITY and wanted > hard:
@@ -128,11 +115,12 @@ def combine(out: Path, parts: Sequence[Path], exclude: Sequence[Path], utts: Opt
         exclude: files of ids to leave out, one a line.
         utts: take at most so many, at equal distances.
     Raises:
-        ValueError: see the functions above.
+        ValueError: see the functions above, or no utterance is left.
     """
     check_paths(out, parts)
     allow_files(len(parts))
-    excluded, total = read_ids(exclude), sum(count_rows(part / "text") for part in parts)
+    excluded = {key for path in exclude for key, _ in read_rows(path)}
+    total = sum(count_rows(part / "text") for part in parts)
     with replacing(out) as staged:
         chosen = subsample(merged(parts), min(utts or total, total), total)
         stats = sum_stats(parts, *write_merged(staged, parts, chosen, excluded))

@@ -10,8 +10,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Dict, Iterator, Optional, Sequence, Tuple
 
-from espnet_llmasr.data.utterance import Utterance
-from espnet_llmasr.files import BYTE_ORDER, lines_of, read_rows, read_scp, sorted_file
+from espnet_llmasr.data.utterance import Utterance, Utterances
+from espnet_llmasr.files import BYTE_ORDER, duplicate_id, read_rows, read_scp, sorted_file
 
 TABLES = ("text", "utt2spk", "utt2lang", "utt2dur")  # have a line for each utterance, as the audio table has
 SPARSE = ("utt2spk", "utt2lang", "utt2dur", "text_pron")  # may lack some, or all, in a directory made elsewhere
@@ -21,11 +21,7 @@ _SECONDS = re.compile(r"\d+(\.\d+)?").fullmatch
 
 
 class Table:
-    """A sorted table that is read forwards, to the id asked for.
-
-    Raises:
-        ValueError: the file is missing or not UTF-8, or its ids do not ascend.
-    """
+    """A sorted table that is read forwards. Raises ValueError if it is missing or not UTF-8, or its ids do not ascend."""
 
     def __init__(self, path: Path):
         self.path, self._rows, self.key, self.value = path, read_rows(path), "", ""
@@ -74,8 +70,7 @@ class SortedTable:
 def sorted_path(path: Path, scratch: Path) -> Path:
     """`path` itself if its ids are unique and in byte order, otherwise a sorted copy in the folder `scratch`.
 
-    Raises:
-        ValueError: it is missing or not UTF-8, or an id occurs twice (both lines are named).
+    Raises ValueError if it is missing or not UTF-8, or an id occurs twice (both lines are named).
     """
     if not path.is_file():
         raise ValueError(f"{path} does not exist")
@@ -84,26 +79,19 @@ def sorted_path(path: Path, scratch: Path) -> Path:
     check = ["sort", "-c", "-u", "-s", "-b", "-k1,1", str(path)]
     if not marked and subprocess.run(check, env=BYTE_ORDER, stderr=subprocess.DEVNULL).returncode == 0:
         return path
-    copy = Path(tempfile.mkdtemp(dir=scratch)) / path.name
-    if not _sort_into(copy, path):
-        logging.warning("%s is not sorted; the ids are sorted now", path)
-    previous = None
-    for key, _ in read_rows(copy):
-        if key == previous:
-            first, second = lines_of(path, key)[:2]
-            raise ValueError(f"{path}: id '{key}' stands in line {first} and in line {second}: ids must be unique")
-        previous = key
-    return copy
-
-
-def _sort_into(copy: Path, path: Path) -> bool:
-    """Writes the sorted copy; returns whether the ids were in order."""
-    in_order, previous = True, ""
+    copy, in_order, previous = Path(tempfile.mkdtemp(dir=scratch)) / path.name, True, ""
     with sorted_file(copy) as add:
         for key, value in read_rows(path):
             in_order, previous = in_order and previous <= key, key
             add(f"{key} {value}\n")
-    return in_order
+    if not in_order:
+        logging.warning("%s is not sorted; the ids are sorted now", path)
+    previous = None
+    for key, _ in read_rows(copy):
+        if key == previous:
+            raise duplicate_id(path, key)
+        previous = key
+    return copy
 
 
 def audio_table(data: Path) -> Path:
@@ -111,27 +99,22 @@ def audio_table(data: Path) -> Path:
     return data / ("segments" if (data / "segments").exists() else "wav.scp")
 
 
-def read_utterances(data: Path, scratch: Path) -> Iterator[Utterance]:
+def read_utterances(data: Path, scratch: Path) -> Utterances:
     """All ids of wav.scp (or segments) and text in byte order; unsorted tables are sorted in the folder `scratch`.
 
-    An utterance without audio or text has a `fault`.
-
-    Raises:
-        ValueError: a missing table, a duplicate id, a command in place of a path, or a duration that is no number.
+    An utterance without audio or text has a `fault`. Raises ValueError for a missing table, a duplicate id, a command in
+    place of a path, or a duration that is no number.
     """
     paths = [audio_table(data), data / "text", *(data / name for name in SPARSE if (data / name).exists())]
     tables = {path.name: Table(sorted_path(path, scratch)) for path in paths}
-    recordings = None
-    if "segments" in tables:
-        recordings = SortedTable(sorted_path(data / "wav.scp", scratch))
+    recordings = SortedTable(sorted_path(data / "wav.scp", scratch)) if "segments" in tables else None
     return _join(data, tables, (audio_table(data).name, "text"), recordings)
 
 
-def read_complete(data: Path, needed: Sequence[str] = TABLES) -> Iterator[Utterance]:
+def read_complete(data: Path, needed: Sequence[str] = TABLES) -> Utterances:
     """The utterances of a directory made by local/prepare.py: sorted, and each in all of the `needed` tables.
 
-    Raises:
-        ValueError: a table is missing or not sorted, or lacks an utterance.
+    Raises ValueError if a table is missing or not sorted, or lacks an utterance.
     """
     source = audio_table(data).name
     names = [*needed, source, *(name for name in SPARSE if name not in needed and (data / name).exists())]
@@ -150,7 +133,7 @@ def read_complete(data: Path, needed: Sequence[str] = TABLES) -> Iterator[Uttera
 
 def _join(
     data: Path, tables: Dict[str, Table], deciding: Sequence[str], recordings: Optional[SortedTable]
-) -> Iterator[Utterance]:
+) -> Utterances:
     """The utterances that one of the `deciding` tables has; those tables stay at its line while it is used."""
     source = audio_table(data).name
     while True:
@@ -163,17 +146,9 @@ def _join(
             raise ValueError(f"{data / 'wav.scp'}: '{key}' is a command ({entry}): only plain paths are allowed")
         if not fault and values["text"] is None:
             fault = "no_text"
-        yield Utterance(
-            key,
-            entry,
-            values["text"] or "",
-            values.get("utt2spk") or "",
-            values.get("utt2lang") or "",
-            duration=_seconds(data, key, values.get("utt2dur")),
-            recording=recording,
-            pronunciation_text=values.get("text_pron") or "",
-            fault=fault,
-        )
+        text, speaker, lang, spoken = (values.get(name) or "" for name in ("text", "utt2spk", "utt2lang", "text_pron"))
+        more = dict(duration=_seconds(data, key, values.get("utt2dur")), recording=recording, fault=fault)
+        yield Utterance(key, entry, text, speaker, lang, pronunciation_text=spoken, **more)
         for name in deciding:
             if tables[name].key == key:
                 tables[name].step()

@@ -14,25 +14,21 @@ from espnet_llmasr.text.phonemes import Characters, make_labelizer
 
 @dataclass(frozen=True)
 class Labels:
-    """The kind of labels and their list, which all sets share.
-
-    Args:
-        tokens: the token list; written from the first set that is labelled.
-        unit: phone or char.
-        inventory: the phones of `unit` phone.
-        training_text: where the characters of `unit` char come from; None: from `tokens`, or else from the first set.
-    """
+    """The kind of labels and their list, which all sets share."""
 
     tokens: Path
+    """The token list; written from the first set that is labelled."""
     unit: str
+    """phone or char"""
     inventory: str
+    """The phones of `unit` phone."""
     training_text: Optional[Path] = None
+    """The table that the characters of `unit` char come from; None: from `tokens`, or else from the first set."""
 
     def labelizer(self, text: Path, scratch: Path):
-        """The function from text to labels; `text` is that of the set, `scratch` a folder for sorted copies.
+        """The function from text to labels; `text` is the table of the set, `scratch` a folder for sorted copies.
 
-        Raises:
-            ValueError: the token list exists and holds other tokens.
+        Raises ValueError if the token list exists and holds other tokens.
         """
         exists, is_char = self.tokens.exists(), self.unit == "char"
         if is_char and exists and not self.training_text:
@@ -51,13 +47,10 @@ class Labels:
 def format_data(data: Path, out: Path, labels: Labels, limits: Limits, audio_check: str, nj: int = 1) -> dict:
     """Checks, filters and labels the utterances of `data` into the dump directory `out`; returns the statistics.
 
-    Raises:
-        ValueError: see `read_utterances`, `Labels.labelizer`, `DumpWriter` and `replacing`; or no utterance is left.
+    Raises ValueError: see `read_utterances`, `Labels.labelizer`, `DumpWriter` and `replacing`; or no utterance is left.
     """
     if not 0 <= limits.min_duration_s < limits.max_duration_s:
-        raise ValueError(
-            f"--min_duration {limits.min_duration_s} must be below --max_duration {limits.max_duration_s}"
-        )
+        raise ValueError(f"--min_duration {limits.min_duration_s} must be below --max_duration {limits.max_duration_s}")
     if audio_check == "utt2dur" and not (data / "utt2dur").exists():
         raise ValueError(f"--audio_check utt2dur: there is no {data / 'utt2dur'}: give --audio_check header")
     with replacing(out) as staged, TemporaryDirectory(dir=staged) as scratch:

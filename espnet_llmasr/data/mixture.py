@@ -39,9 +39,8 @@ class Row:
 def read_mixture(path: Path) -> Dict[str, List[Row]]:
     """The rows of each list.
 
-    Raises:
-        ValueError: another list, another key or kind of value, an unknown corpus, part or option, or a test part in the
-            list `train`.
+    Raises ValueError for another list, another key or kind of value, an unknown corpus, part or option, or a test part
+    in the list `train`.
     """
     if not path.is_file():
         raise ValueError(f"{path} does not exist: expected a YAML file with the lists {', '.join(LISTS)}")
@@ -99,7 +98,7 @@ def missing_reason(row: Row, part: str) -> str:
     try:
         next(load(row.corpus).read(ProbeSource(folder, part, folder, folder), **row.set), None)
     except FirstFileFound:
-        return ""
+        pass
     except ValueError as error:
         return str(error)
     return ""
@@ -108,8 +107,7 @@ def missing_reason(row: Row, part: str) -> str:
 def mark_missing_parts(rows: List[Row]) -> None:
     """Notes the parts that a folder lacks.
 
-    Raises:
-        ValueError: a variable names a folder that does not exist, or that holds nothing of the corpus.
+    Raises ValueError if a variable names a folder that does not exist, or that holds nothing of the corpus.
     """
     for row in available(rows):
         if not Path(row.folder).is_dir():
@@ -145,8 +143,7 @@ def report(mixture: Dict[str, List[Row]]) -> str:
 def jobs(mixture: Dict[str, List[Row]]) -> List[str]:
     """One line for each part that can be prepared.
 
-    Raises:
-        ValueError: nothing is here to train or to test on (to validate, some of the training data can be held out).
+    Raises ValueError without a corpus to train or to test on; to validate, some of the training data can be held out.
     """
     lines = []
     for name, rows in mixture.items():

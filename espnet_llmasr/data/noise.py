@@ -16,11 +16,11 @@ from espnet_llmasr.data.sounds import KINDS
 
 Source = Callable[[int, Generator], np.ndarray]
 
+
 def noise_source(name: str, rate: int) -> Source:
     """The generator of that name, or a folder of audio files.
 
-    Raises:
-        ValueError: neither, a folder without audio, or a file in it that cannot be read.
+    Raises ValueError for neither, for a folder without audio, or for a file in it that cannot be read.
     """
     if name in KINDS:
         return partial(KINDS[name], rate=rate)
@@ -60,8 +60,7 @@ class NoiseFolder:
 def audio_files(folder: str) -> Tuple[Tuple[str, float], ...]:
     """Paths and seconds of all audio files below `folder` (links are followed), sorted.
 
-    Raises:
-        ValueError: there is none, or one that cannot be read.
+    Raises ValueError if there is none, or for a file that cannot be read.
     """
     paths = sorted(map(str, audio.find_files(folder)))
     if not paths:

@@ -1,8 +1,6 @@
-"""The non-speech suite: clips of silence, noise, hum, clicks, music-like tones and babble, with empty references.
+"""The non-speech suite: clips of silence, noise, hum, clicks, music-like tones and babble, with empty references."""
 
-N samples of a clip at `rate` Hz, float32.
-"""
-
+from functools import partial
 from pathlib import Path
 from typing import Callable, Dict, List, Sequence
 
@@ -64,16 +62,9 @@ def clip(sound: Sound, kind: str, rng: Generator, rate: int) -> np.ndarray:
 
 
 def sounds(voices: Sequence[np.ndarray], rate: int) -> Dict[str, Sound]:
-    """Kind -> generator (N, random numbers) -> (N,) of any level; only that of silence counts."""
-
-    def synthetic(kind: str) -> Sound:
-        return lambda num_samples, rng: KINDS[kind](num_samples, rng, rate)
-
-    return {
-        "silence": silence,
-        **{kind: synthetic(kind) for kind in SYNTHETIC},
-        "babble": lambda num_samples, rng: mixed_voices(voices, num_samples, rng, rate),
-    }
+    """Kind -> generator (N, random numbers) -> float32 (N,) at `rate` Hz; only the level of silence counts."""
+    synthetic = {kind: partial(KINDS[kind], rate=rate) for kind in SYNTHETIC}
+    return {"silence": silence, **synthetic, "babble": partial(mixed_voices, voices, rate=rate)}
 
 
 def silence(num_samples: int, rng: Generator) -> np.ndarray:
@@ -90,17 +81,12 @@ def mixed_voices(voices: Sequence[np.ndarray], num_samples: int, rng: Generator,
     for _ in range(VOICES):
         begin = rng.integers(margin)
         while begin < margin + num_samples:
-            piece = _piece(voices[rng.integers(len(voices))], int(rng.uniform(*PIECE_S) * rate), rng)
-            out[begin : begin + len(piece)] += piece
+            voice, size = voices[rng.integers(len(voices))], int(rng.uniform(*PIECE_S) * rate)
+            first = rng.integers(max(1, len(voice) - size + 1))
+            piece = voice[first : first + size]  # all of a shorter utterance
+            out[begin : begin + len(piece)] += piece * np.hanning(len(piece)).astype(np.float32)
             begin += max(1, len(piece) // 2)
     return out[margin : margin + num_samples]
-
-
-def _piece(voice: np.ndarray, size: int, rng: Generator) -> np.ndarray:
-    """`size` samples from anywhere in an utterance, or all of a shorter one, faded in and out."""
-    begin = rng.integers(max(1, len(voice) - size + 1))
-    piece = voice[begin : begin + size]
-    return piece * np.hanning(len(piece)).astype(np.float32)
 
 
 def read_voices(wav_scp: Path, seed: int, rate: int) -> List[np.ndarray]:

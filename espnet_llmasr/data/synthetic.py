@@ -13,7 +13,7 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from pathlib import Path
-from typing import Callable, Dict, Iterator, List, Sequence
+from typing import Callable, Dict, List, Sequence
 
 import numpy as np
 import soundfile
@@ -36,6 +36,10 @@ def corpus_parser(description: str, audio_dir: str) -> Parser:
     return parser
 
 
+def silence(seconds: float, rate_hz: int) -> np.ndarray:
+    return np.zeros(round(seconds * rate_hz), np.float32)
+
+
 def make_once(
     args: Namespace, sources: Sequence[str], sets: Sequence[str], make: Callable[[], Dict[str, List[Utterance]]]
 ) -> None:
@@ -44,7 +48,7 @@ def make_once(
     Args:
         sources: the files of the programs that make it.
         sets: the names of all data directories.
-        make: writes the wavs and returns {set: utterances}.
+        make: writes the wavs and returns {set: utterances} without the set cka, the beginning of valid.
     """
     digest = hashlib.sha256(b"".join(Path(source).read_bytes() for source in sources)).hexdigest()
     options = {**{key: value for key, value in vars(args).items() if key != "nj"}, "sources": digest}
@@ -55,6 +59,7 @@ def make_once(
         return
     wavs.start()
     made = make()
+    made["cka"] = made["valid"][: args.num_cka]
     wavs.publish()
     for name, utterances in made.items():
         write_data_dir(Path(args.data_dir, name), utterances)
@@ -98,21 +103,14 @@ def make_in_chunks(
 ) -> List[Utterance]:
     """The utterances of one set: make_chunk((audio_dir, name, seed, number of the first item, items)) for each chunk.
 
-    Each chunk comes from a process of its own, so the result does not depend on --nj.
-
-    Raises:
-        ValueError: a process was killed.
+    Each chunk comes from a process of its own, so the result does not depend on --nj. Raises ValueError if a process
+    was killed.
     """
     starts = range(0, len(items), size)
     tasks = [(args.audio_dir, name, args.seed, start, items[start : start + size]) for start in starts]
-    chunks = in_fresh_processes(make_chunk, tasks, args.nj)
-    return sum(progress(chunks, f"of {len(tasks)} chunks of {name}", 5.0), [])
-
-
-def in_fresh_processes(function: Callable, tasks: Sequence, nj: int) -> Iterator:
-    """Yields function(task) in the order of the tasks, each from a process of its own."""
-    with ThreadPoolExecutor(nj) as threads:
-        yield from threads.map(partial(in_fresh_process, function), tasks)
+    with ThreadPoolExecutor(args.nj) as threads:
+        chunks = threads.map(partial(in_fresh_process, make_chunk), tasks)
+        return sum(progress(chunks, f"of {len(tasks)} chunks of {name}", 5.0), [])
 
 
 def in_fresh_process(function: Callable, task):

@@ -1,7 +1,7 @@
 """One utterance, from the reader of a corpus to the dump directory."""
 
 from dataclasses import dataclass
-from typing import Optional
+from typing import Iterator, Optional
 
 
 @dataclass(frozen=True)
@@ -32,11 +32,20 @@ class Utterance:
     """The reason to drop the utterance that was found on reading: no_wav, no_text, bad_times, no_recording."""
 
 
+Utterances = Iterator[Utterance]
+
+
+class Dropped(Exception):
+    """An utterance that cannot be used; `reason` is the word that counts it."""
+
+    def __init__(self, reason: str):
+        super().__init__(reason)
+        self.reason = reason
+
+
 def is_mistyped(utterance: Utterance) -> bool:
     """True if a field holds another type than it should, as it comes from a damaged manifest (null, a list)."""
-    published = (utterance.id, utterance.audio, utterance.text, utterance.speaker, utterance.lang, utterance.recording)
+    words = (utterance.id, utterance.audio, utterance.text, utterance.speaker, utterance.lang, utterance.recording)
     numbers = (utterance.start, utterance.end, utterance.duration)
-    return not (
-        all(isinstance(word, str) for word in published)
-        and all(number is None or isinstance(number, (int, float)) for number in numbers)
-    )
+    is_text = all(isinstance(word, str) for word in words)
+    return not (is_text and all(isinstance(number, (int, float, type(None))) for number in numbers))

@@ -8,104 +8,69 @@ import random
 import re
 import tempfile
 from collections import Counter
-from itertools import groupby, zip_longest
+from itertools import groupby, repeat, zip_longest
 from operator import itemgetter
 from pathlib import Path
-from typing import Callable, Collection, Dict, Iterator, List, Optional, Tuple
+from typing import Collection, Dict, Iterator, List, Optional, Tuple
 
 from espnet_llmasr import audio
-from espnet_llmasr.data.kaldi import TABLES, audio_table, read_complete
+from espnet_llmasr.data.kaldi import BOM, TABLES, audio_table, read_complete
 from espnet_llmasr.data.utterance import Utterance
 from espnet_llmasr.files import sorted_file
 
 SHOWN = 20
-LANGUAGES = "zh, en, zh-en, yue or zh-DIALECT"
+TOLERANCE_S = 0.001 + 1e-6
+COMPRESSED_TOLERANCE_S = 0.1 + 1e-6  # manifests do not count the padding of mp3
 _LANGUAGE = re.compile(rb"en|yue|zh(-[a-z][a-z_-]*)?")
-TOLERANCE_S = 0.001
-COMPRESSED_TOLERANCE_S = 0.1  # manifests do not count the padding of mp3
+Ids = Iterator[Tuple[bytes, int]]
+"""(id, line number) in byte order."""
 
 
 class Report:
     """Prints problems and counts them."""
 
     def __init__(self):
-        self.problems = 0
-        self._kinds: Counter = Counter()
+        self.kinds: Counter = Counter()
 
-    def add(self, where: str, kind: str, what: str = "") -> None:
+    @property
+    def problems(self) -> int:
+        return self.kinds.total()
+
+    def add(self, where: object, kind: str, what: str = "") -> None:
         """`where` is FILE or FILE:LINE; problems of a `kind` are shown SHOWN times, `what` tells them apart."""
-        self.problems += 1
-        self._kinds[kind] += 1
-        if self._kinds[kind] <= SHOWN:
+        self.kinds[kind] += 1
+        if self.kinds[kind] <= SHOWN:
             print(f"{where}: {kind}{what and ': '}{what}")
 
     def close(self) -> None:
-        for kind, count in self._kinds.items():
+        for kind, count in self.kinds.items():
             if count > SHOWN:
                 print(f"... {count - SHOWN} more: {kind}")
 
 
-def wrong_duration(value: bytes) -> str:
-    seconds = _number(value)
-    return "" if seconds is not None and 0 < seconds < 1e6 else "no positive number of seconds"
-
-
-def wrong_language(value: bytes) -> str:
-    return "" if _LANGUAGE.fullmatch(value) else f"the language must be {LANGUAGES}"
-
-
-def wrong_segment(value: bytes) -> str:
-    cells = value.split(b" ")
-    times = [_number(cell) for cell in cells[1:]]
-    if len(times) != 2 or None in times:
-        return "expected 'id recording start end'"
-    return "" if 0 <= times[0] < times[1] < 1e6 else "expected 0 <= start < end"
-
-
-def wrong_speaker(value: bytes) -> str:
-    return "a speaker holds blanks" if b" " in value else ""
-
-
-def _number(text: bytes) -> Optional[float]:
-    try:
-        return float(text)
-    except ValueError:
-        return None
-
-
-WRONG: Dict[str, Callable[[bytes], str]] = {
-    "utt2dur": wrong_duration,
-    "utt2lang": wrong_language,
-    "segments": wrong_segment,
-    "utt2spk": wrong_speaker,
-}
-
-
-def check_table(path: Path, report: Report) -> None:
-    """The form of each line, the order of the ids, and each value by itself."""
-    wrong, previous = WRONG.get(path.name, lambda value: ""), b""
-    number, line = 0, b"\n"
-    with open(path, "rb") as lines:
-        for number, line in enumerate(lines, 1):
-            where, (key, _, value) = f"{path}:{number}", line.rstrip(b"\n").partition(b" ")
-            form = wrong_form(key, value, number)
-            if form:
-                report.add(where, form)
-            if key <= previous and number > 1:
-                kind = "this id occurs twice" if key == previous else "the order is not that of LC_ALL=C sort"
-                report.add(where, kind, key.decode(errors="replace"))
-            previous = key
-            fault = not form and wrong(value)
-            if fault:
-                report.add(where, fault, value.decode(errors="replace"))
-    if not number:
-        report.add(str(path), "the table is empty")
-    if not line.endswith(b"\n"):
-        report.add(f"{path}:{number}", "the last line has no end")
+def wrong_value(table: str, value: bytes) -> str:
+    """The fault of a value by itself; empty if there is none."""
+    if table == "utt2lang" and not _LANGUAGE.fullmatch(value):
+        return "the language must be zh, en, zh-en, yue or zh-DIALECT"
+    if table == "utt2spk" and b" " in value:
+        return "a speaker holds blanks"
+    if table == "utt2dur":
+        try:
+            return "" if 0 < float(value) < 1e6 else "no positive number of seconds"
+        except ValueError:
+            return "no positive number of seconds"
+    if table == "segments":
+        try:
+            start, end = map(float, value.split(b" ")[1:])
+        except ValueError:
+            return "expected 'id recording start end'"
+        return "" if 0 <= start < end < 1e6 else "expected 0 <= start < end"
+    return ""
 
 
 def wrong_form(key: bytes, value: bytes, number: int) -> str:
-    if number == 1 and key.startswith(b"\xef\xbb\xbf"):
+    """The fault in the form of a line; empty if there is none."""
+    if number == 1 and key.startswith(BOM):
         return "a byte order mark"
     if value.endswith(b"\r") or key.endswith(b"\r"):
         return "the line ends in \\r\\n"
@@ -120,28 +85,41 @@ def wrong_form(key: bytes, value: bytes, number: int) -> str:
     return ""
 
 
-Ids = Iterator[Tuple[bytes, int]]
-"""(id, line number) in byte order."""
+def check_table(path: Path, report: Report) -> None:
+    """The form of each line, the order of the ids, and each value by itself."""
+    number, line, previous = 0, b"\n", b""
+    with open(path, "rb") as lines:
+        for number, line in enumerate(lines, 1):
+            where, (key, _, value) = f"{path}:{number}", line.rstrip(b"\n").partition(b" ")
+            form = wrong_form(key, value, number)
+            if form:
+                report.add(where, form)
+            if key <= previous and number > 1:
+                kind = "this id occurs twice" if key == previous else "the order is not that of LC_ALL=C sort"
+                report.add(where, kind, key.decode(errors="replace"))
+            previous = key
+            fault = not form and wrong_value(path.name, value)
+            if fault:
+                report.add(where, fault, value.decode(errors="replace"))
+    if not number:
+        report.add(path, "the table is empty")
+    if not line.endswith(b"\n"):
+        report.add(f"{path}:{number}", "the last line has no end")
 
 
 def check_ids(streams: Dict[Path, Ids], report: Report, complete: Optional[Collection[Path]] = None) -> None:
     """Every id of a stream must be in all of the `complete` ones, which are all streams if not given."""
-    paths = list(streams)
-    numbered = (number_stream(number, stream) for number, stream in enumerate(streams.values()))
-    for key, uses in groupby(heapq.merge(*numbered), key=itemgetter(0)):
-        lines = {paths[number]: line for _, number, line in uses}
+    named = (zip(repeat(path), stream) for path, stream in streams.items())
+    for key, uses in groupby(heapq.merge(*named, key=lambda row: row[1][0]), key=lambda row: row[1][0]):
+        lines = {path: line for path, (_, line) in uses}
         path, line = next(iter(lines.items()))
-        for other in complete or paths:
+        for other in complete or streams:
             if other not in lines:
                 report.add(f"{path}:{line}", f"this id is not in {other.name}", key.decode())
 
 
-def number_stream(number: int, stream: Ids) -> Iterator[Tuple[bytes, int, int]]:
-    return ((key, number, line) for key, line in stream)
-
-
 def ids(path: Path) -> Ids:
-    """Those of a table."""
+    """The ids of a table."""
     with open(path, "rb") as lines:
         for number, line in enumerate(lines, 1):
             yield line.partition(b" ")[0].rstrip(b"\n"), number
@@ -159,27 +137,22 @@ class Values:
     def add(self, utterance: Utterance) -> None:
         self.utts += 1
         self.seconds[utterance.lang] += utterance.duration
-        self._check_speaker(utterance)
+        if utterance.speaker < self._last_speaker:
+            kind = "sorted by utterance, the speakers must be sorted, too"
+            self.report.add(f"{self.directory / 'utt2spk'}:{self.utts}", kind, utterance.id)
+        self.speakers += utterance.speaker != self._last_speaker
+        self._last_speaker = utterance.speaker
         if utterance.recording:
             piece = audio.Entry.parse(utterance.audio)
             length = piece.end - piece.start
-            if abs(length - utterance.duration) > TOLERANCE_S + 1e-6:
+            if abs(length - utterance.duration) > TOLERANCE_S:
                 what = f"{utterance.id} {utterance.duration} and {length:.3f}"
-                self._report("utt2dur", "not the length of its segment", what)
-        at = self._random.randrange(self.utts)
+                self.report.add(f"{self.directory / 'utt2dur'}:{self.utts}", "not the length of its segment", what)
+        at = self._random.randrange(self.utts)  # each utterance is in the sample with the same probability
         if len(self.sample) < self.samples:
             self.sample.append(utterance)
         elif at < self.samples:
             self.sample[at] = utterance
-
-    def _check_speaker(self, utterance: Utterance) -> None:
-        if utterance.speaker < self._last_speaker:
-            self._report("utt2spk", "sorted by utterance, the speakers must be sorted, too", utterance.id)
-        self.speakers += utterance.speaker != self._last_speaker
-        self._last_speaker = utterance.speaker
-
-    def _report(self, table: str, kind: str, what: str) -> None:
-        self.report.add(f"{self.directory / table}:{self.utts}", kind, what)
 
     def summary(self) -> str:
         """ "3 utterances, 0.01 h, 2 speakers; en 0.01 h"."""
@@ -188,9 +161,8 @@ class Values:
         return f"{self.utts} utterances, {hours:.2f} h, {self.speakers} speakers; {languages}"
 
 
-def check_values(directory: Path, report: Report, samples: int, seed: int) -> Values:
-    """The tables against each other, which all have the same ids."""
-    values = Values(directory, report, samples, seed)
+def check_speakers(directory: Path, values: Values) -> None:
+    """The tables against each other, which all have the same ids, and spk2utt against utt2spk."""
     spk2utt, agree = directory / "spk2utt", True
     for utterance, row in zip_longest(read_complete(directory), by_speaker(spk2utt)):
         if utterance:
@@ -198,8 +170,8 @@ def check_values(directory: Path, report: Report, samples: int, seed: int) -> Va
         if agree and (row and row[:2]) != (utterance and (utterance.id, utterance.speaker)):
             agree = False
             which = f"from {utterance.id} on" if utterance else f"which lacks {row[0]}"
-            report.add(f"{spk2utt}:{row[2]}" if row else str(spk2utt), f"not the inverse of utt2spk, {which}")
-    return values
+            place = f"{spk2utt}:{row[2]}" if row else spk2utt
+            values.report.add(place, f"not the inverse of utt2spk, {which}")
 
 
 def by_speaker(spk2utt: Path) -> Iterator[Tuple[str, str, int]]:
@@ -207,8 +179,7 @@ def by_speaker(spk2utt: Path) -> Iterator[Tuple[str, str, int]]:
     with open(spk2utt, encoding="utf-8", newline="\n") as lines:
         for number, line in enumerate(lines, 1):
             speaker, *utterances = line.split()
-            for utterance in utterances:
-                yield utterance, speaker, number
+            yield from ((utterance, speaker, number) for utterance in utterances)
 
 
 def check_recordings(directory: Path, report: Report) -> None:
@@ -219,14 +190,10 @@ def check_recordings(directory: Path, report: Report) -> None:
         with sorted_file(spool) as add, open(segments, encoding="utf-8") as lines:
             for number, line in enumerate(lines, 1):
                 add(f"{line.split()[1]} {number:012}\n")
-        check_ids({segments: first_uses(spool), wavs: ids(wavs)}, report)
-
-
-def first_uses(spool: Path) -> Ids:
-    """Those of the recordings, with the first line that names each."""
-    with open(spool, "rb") as lines:
-        for name, uses in groupby(lines, key=lambda line: line.partition(b" ")[0]):
-            yield name, int(next(uses).split()[1])
+        with open(spool, "rb") as uses:
+            by_name = groupby(map(bytes.split, uses), key=itemgetter(0))
+            first_uses = ((name, int(next(rows)[1])) for name, rows in by_name)
+            check_ids({segments: first_uses, wavs: ids(wavs)}, report)
 
 
 def check_audio(directory: Path, sample: List[Utterance], report: Report) -> None:
@@ -239,8 +206,7 @@ def check_audio(directory: Path, sample: List[Utterance], report: Report) -> Non
         except audio.AudioError as error:
             report.add(place, error.reason, utterance.audio)
             continue
-        tolerance = TOLERANCE_S if header.plain else COMPRESSED_TOLERANCE_S
-        if abs(seconds - utterance.duration) > tolerance + 1e-6:
+        if abs(seconds - utterance.duration) > (TOLERANCE_S if header.plain else COMPRESSED_TOLERANCE_S):
             kind = "the audio has another length than utt2dur says"
             report.add(place, kind, f"{seconds:.3f} s, not {utterance.duration:.3f} s")
 
@@ -256,23 +222,23 @@ def check(directory: Path, samples: int, seed: int, report: Report) -> Optional[
     """
     if not directory.is_dir():
         raise ValueError(f"{directory} is no directory")
-    needed = [*TABLES, audio_table(directory).name]
-    pronunciation = ["text_pron"] if (directory / "text_pron").exists() else []
-    for name in dict.fromkeys([*needed, "wav.scp", "spk2utt", *pronunciation]):
+    needed, text, pronunciation = [*TABLES, audio_table(directory).name], directory / "text", directory / "text_pron"
+    optional = ["text_pron"] if pronunciation.exists() else []
+    for name in dict.fromkeys([*needed, "wav.scp", "spk2utt", *optional]):
         if (directory / name).is_file():
             check_table(directory / name, report)
         else:
-            report.add(str(directory / name), "this table is missing")
+            report.add(directory / name, "this table is missing")
     if report.problems:
         return None
     check_ids({directory / name: ids(directory / name) for name in needed}, report)
-    if pronunciation:
-        text, table = directory / "text", directory / "text_pron"
-        check_ids({table: ids(table), text: ids(text)}, report, complete=[text])
-    if audio_table(directory).name == "segments":
+    if optional:
+        check_ids({pronunciation: ids(pronunciation), text: ids(text)}, report, complete=[text])
+    if "segments" in needed:
         check_recordings(directory, report)
     if report.problems:
         return None
-    values = check_values(directory, report, samples, seed)
+    values = Values(directory, report, samples, seed)
+    check_speakers(directory, values)
     check_audio(directory, values.sample, report)
     return None if report.problems else values

@@ -54,10 +54,8 @@ def write_spk2utt(directory: Path) -> None:
 class DataWriter:
     """A data directory of utterances that come in byte order of their ids. A context manager.
 
-    Args:
-        cut: write `segments`; an utterance that is not cut becomes the only segment of a recording of its own.
-    Raises:
-        ValueError: an id occurs twice, or two recordings have one name.
+    With `cut` it has `segments`; an utterance that is not cut becomes the only segment of a recording of its own.
+    Raises ValueError if an id occurs twice, or two recordings have one name.
     """
 
     def __init__(self, directory: Path, cut: bool):
@@ -78,9 +76,7 @@ class DataWriter:
         """Writes a row of every table; `duration`, `speaker` and `lang` must be set."""
         key, text, speaker, lang, duration, audio, pronunciation = utterance.id, *self._write
         if key == self._last:
-            raise ValueError(
-                f"two utterances are called {key}: the source holds it twice, or ids differ only in signs"
-            )
+            raise ValueError(f"two utterances are called {key}: the source holds it twice, or ids differ only in signs")
         self._last = key
         self.utts += 1
         self.seconds += utterance.duration
@@ -103,16 +99,12 @@ class DataWriter:
 
     def __exit__(self, *error) -> None:
         self._stack.__exit__(*error)
-        if error[0] is None:
-            self._finish()
-
-    def _finish(self) -> None:
-        """Writes what needs all rows."""
-        write_spk2utt(self.directory)
-        if self.cut:
-            self._write_recordings(self.directory / ".recordings")
-        if not (self.directory / "text_pron").stat().st_size:
-            (self.directory / "text_pron").unlink()
+        if error[0] is None:  # the rest needs all rows
+            write_spk2utt(self.directory)
+            if self.cut:
+                self._write_recordings(self.directory / ".recordings")
+            if not (self.directory / "text_pron").stat().st_size:
+                (self.directory / "text_pron").unlink()
 
     def _write_recordings(self, spool: Path) -> None:
         previous = ("", "")
@@ -126,13 +118,10 @@ class DataWriter:
 
 
 class DumpWriter:
-    """A dump directory of utterances that come in byte order of their ids, and what was dropped. A context manager.
+    """A dump directory of utterances that come in byte order of their ids, and dropped.txt. A context manager.
 
-    Args:
-        rate: Hz, of utt2num_samples.
-        num_frames: number of samples -> feature frames, for utt2num_frames.
-    Raises:
-        ValueError: a line break in a path, or a blank in the name of a speaker.
+    `rate` (Hz) is that of utt2num_samples; `num_frames` gives the feature frames of a number of samples. Raises
+    ValueError for a line break in a path, or a blank in the name of a speaker.
     """
 
     TABLES = ("wav.scp", "text", "phones", "utt2spk", "utt2lang", "utt2num_samples", "utt2num_frames", "dropped.txt")
@@ -196,8 +185,8 @@ class DumpWriter:
 
     def drops(self) -> str:
         """ "; dropped 3: nan_samples 2 (a, b), no_text 1 (c)" or nothing."""
-        parts = [f"{reason} {count} ({self._ids(reason)})" for reason, count in sorted(self.dropped.items())]
+        parts = []
+        for reason, count in sorted(self.dropped.items()):
+            ids = self.first_ids[reason] + ["..."] * (count > NAMED)
+            parts.append(f"{reason} {count} ({', '.join(ids)})")
         return f"; dropped {sum(self.dropped.values())}: {', '.join(parts)}" if parts else ""
-
-    def _ids(self, reason: str) -> str:
-        return ", ".join(self.first_ids[reason]) + (", ..." if self.dropped[reason] > NAMED else "")

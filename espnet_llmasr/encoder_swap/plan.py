@@ -1,11 +1,10 @@
 """Replays a watcher on stored checkpoints, and schedules IA-SFT on the encoders that it would have published."""
 
 import statistics
-from collections import OrderedDict
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Callable, Iterable, List, Optional, Sequence
+from typing import Callable, Dict, Iterable, List, Optional, Sequence
 
 from espnet_llmasr.encoder_swap.probe import EncoderProbe
 from espnet_llmasr.encoder_swap.rule import CKACheck, SwapRule, action_for
@@ -22,7 +21,7 @@ class StoredEncoders:
 
     def __init__(self, probe: EncoderProbe, pretraining: PretrainingDir, updates: int):
         self.probe, self.pretraining, self.updates = probe, pretraining, updates
-        self.held: "OrderedDict[int, List[Layers]]" = OrderedDict()
+        self.held: Dict[int, List[Layers]] = {}  # by step, the one used last at the end
         self.layer_cka = lru_cache(None)(self._layer_cka)
 
     def _layer_cka(self, reference_step: int, step: int) -> List[float]:
@@ -33,21 +32,18 @@ class StoredEncoders:
     def utterances(self, step: int) -> Iterable[Layers]:
         """The outputs of the encoder of `step`: from memory, or batch by batch if the outputs of two do not fit."""
         if step in self.held:
-            self.held.move_to_end(step)
+            self.held[step] = self.held.pop(step)
             return self.held[step]
-        encoder, _ = self.pretraining.load(step // self.updates)
-        outputs = self.probe.utterances(self.probe.encoder_of(encoder))
-        if self._room() < 2:
+        encoder = self.probe.encoder_of(self.pretraining.load(step // self.updates)[0])
+        outputs = self.probe.utterances(encoder)
+        float32 = 4 * self.probe.num_frames(encoder) * encoder.num_layers * encoder.output_size()
+        room = MEMORY // float32  # encoders whose outputs fit
+        if room < 2:
             return outputs
-        if len(self.held) >= self._room():
-            self.held.popitem(last=False)
+        if len(self.held) >= room:
+            del self.held[next(iter(self.held))]
         self.held[step] = [[layer.clone() for layer in layers] for layers in outputs]
         return self.held[step]
-
-    def _room(self) -> int:
-        """How many encoders' outputs fit in memory, in float32."""
-        encoder = self.probe.encoder
-        return MEMORY // (4 * self.probe.num_frames(encoder) * encoder.num_layers * encoder.output_size())
 
 
 def replay(
@@ -94,8 +90,7 @@ class Plan:
         """As JSON."""
         steps = [check.step for check in self.published]
         apart = [later - earlier for earlier, later in zip(steps, steps[1:])]
-        marks = sorted({check.step for check in self.checks if check.action == "reference"} | set(steps))
-        marks.append(self.checks[-1].step)
+        marks = [check.step for check in self.checks if check.action != "keep"] + [self.checks[-1].step]
         return {
             "rule": asdict(self.rule),
             "first": steps[0] if steps else None,
@@ -109,8 +104,7 @@ class Plan:
 def steps_to_replay(pretraining: PretrainingDir, updates: int, start_step: Optional[int]) -> List[int]:
     """The stored steps from the start step on; by default from a quarter of the pretraining, as in the paper.
 
-    Raises:
-        ValueError: fewer than two are stored, or one in between is missing, which a live watcher would see.
+    Raises ValueError if fewer than two are stored, or one in between is missing, which a live watcher would see.
     """
     total = pretraining.config()["max_epoch"]
     start = total * updates // 4 if start_step is None else start_step
@@ -136,15 +130,12 @@ def ia_sft_schedule(published: Sequence[int], epochs: int, final_epochs: int) ->
     Args:
         published: ascending steps; the first is the alignment's, the last the end of the pretraining.
 
-    Raises:
-        ValueError: not 1 <= final_epochs <= epochs.
+    Raises ValueError unless 1 <= final_epochs <= epochs.
     """
     if not 1 <= final_epochs <= epochs:
         raise ValueError(f"IA-SFT of {epochs} epochs with {final_epochs} final ones: allowed is 1 <= final <= epochs")
     (first, last), before = (published[0], published[-1]), epochs - final_epochs
-    due = {}
-    for step in published[1:-1]:
-        due[1 - (first - step) * before // (last - first)] = step  # rounded up
+    due = {1 - (first - step) * before // (last - first): step for step in published[1:-1]}  # rounded up
     due = {epoch: step for epoch, step in due.items() if epoch <= before}
     swaps, current = [], first
     for epoch, step in [*sorted(due.items()), (before + 1, last)]:
@@ -154,11 +145,7 @@ def ia_sft_schedule(published: Sequence[int], epochs: int, final_epochs: int) ->
 
 
 def check_followed(directory: Path, swaps: Sequence[Swap]) -> None:
-    """The swaps of the training in `directory` must agree with the schedule `swaps`.
-
-    Raises:
-        ValueError: the training has taken other encoders in its epochs so far.
-    """
+    """Raises ValueError if the training in `directory` has taken other encoders so far than the schedule `swaps`."""
     decided = directory / "swaps.decided"
     begun = int(decided.read_text()) if decided.exists() else 0
     taken, planned = (

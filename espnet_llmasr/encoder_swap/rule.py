@@ -45,8 +45,7 @@ class SwapRule:
         threshold: publish when CKA to the reference falls below it.
         start_step: the first reference is taken from this update on.
 
-    Raises:
-        ValueError: a threshold outside its range.
+    Raises ValueError for a threshold outside its range.
     """
 
     threshold: float = 0.975
@@ -54,9 +53,8 @@ class SwapRule:
 
     def __post_init__(self):
         if not 0 < self.threshold <= 1:
-            raise ValueError(
-                f"the CKA threshold is {self.threshold}, allowed is 0 < threshold <= 1 (the paper takes 0.975)"
-            )
+            allowed = "allowed is 0 < threshold <= 1 (the paper takes 0.975)"
+            raise ValueError(f"the CKA threshold is {self.threshold}, {allowed}")
 
 
 def action_for(step: int, rule: SwapRule, cka: Optional[float], ended: bool) -> Optional[str]:

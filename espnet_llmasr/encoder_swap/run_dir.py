@@ -47,15 +47,13 @@ class PretrainingDir:
     def updates_per_epoch(self) -> int:
         """Optimizer updates in one epoch, from the saved configuration.
 
-        Raises:
-            ValueError: the epoch has no fixed length.
+        Raises ValueError if the epoch has no fixed length.
         """
         config = self.config()
-        if not config["num_iters_per_epoch"]:
-            raise ValueError(
-                f"{self.directory}/config.yaml has no num_iters_per_epoch: CKA intervals need a fixed epoch"
-            )
-        return -(-config["num_iters_per_epoch"] // config["accum_grad"])
+        batches, config_file = config["num_iters_per_epoch"], self.directory / "config.yaml"
+        if not batches:
+            raise ValueError(f"{config_file} has no num_iters_per_epoch: CKA intervals need a fixed epoch")
+        return -(-batches // config["accum_grad"])
 
     def newest(self, after: int = 0) -> Optional[Tuple[int, State, State]]:
         """The epoch that latest.pth points to, its encoder and CTC head; None while not above `after`, or not whole."""
@@ -73,11 +71,7 @@ class PretrainingDir:
         return sorted(int(name.group(1)) for name in names if name)
 
     def load(self, epoch: int) -> Tuple[State, State]:
-        """Encoder and CTC head of a stored epoch.
-
-        Raises:
-            ValueError: the file is broken.
-        """
+        """Encoder and CTC head of a stored epoch. Raises ValueError if the file is broken."""
         path = self.directory / f"{epoch}epoch.pth"
         if not is_whole(path):
             raise ValueError(f"{path} is missing or broken: remove it, or wait until the training has written it")

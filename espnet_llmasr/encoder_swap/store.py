@@ -68,11 +68,7 @@ class EncoderStore:
         return int(path.read_text()) if path.exists() else None
 
     def load(self, step: int) -> State:
-        """The state dict of `step` on the CPU.
-
-        Raises:
-            ValueError: there is no such file, or it is not whole.
-        """
+        """The state dict of `step` on the CPU. Raises ValueError if there is no such file, or it is not whole."""
         if not is_whole(self.path(step)):
             raise ValueError(f"{self.path(step)} is missing or broken: run the watcher stage, or give another schedule")
         return read_state(self.path(step))

@@ -17,44 +17,38 @@ SWAPS = ("pretraining step", "CKA to the reference", "action", "encoder used in"
 PLANS = ("threshold", "first encoder", "swaps", "swapped in (CKA)", "apart: min / median / max", "longest without one")
 
 
-def uses(check: CKACheck, swaps: Sequence[Swap]) -> List[str]:
+def _uses(check: CKACheck, swaps: Sequence[Swap]) -> str:
     """The trainings that used the encoder of a check, from the swaps of IA-SFT."""
-    epochs = [swap for swap in swaps if swap.encoder_step == check.step]
-    initial = ["alignment and the start of IA-SFT"] if swaps and swaps[0].previous_step == check.step else []
-    return initial + [f"IA-SFT from epoch {swap.epoch}{_at(swap.time)}" for swap in epochs]
-
-
-def _at(time: str) -> str:
-    return f" at {time.partition('T')[2]}" if time else ""
-
-
-def count_swaps(swaps: Sequence[Swap]) -> int:
-    """Swaps that changed the encoder; the end of the pretraining is noted even if it did not."""
-    return sum(swap.encoder_step != swap.previous_step for swap in swaps)
+    trainings = ["alignment and the start of IA-SFT"] if swaps and swaps[0].previous_step == check.step else []
+    for swap in swaps:
+        if swap.encoder_step == check.step:
+            at = f" at {swap.time.partition('T')[2]}" if swap.time else ""
+            trainings.append(f"IA-SFT from epoch {swap.epoch}{at}")
+    return "; ".join(trainings) or "-"
 
 
 def swap_table(encoder_dir: Path, ia_sft_dir: Path) -> str:
     """Table 5: a row for each reference or published encoder, with the trainings that used it.
 
-    Raises:
-        ValueError: there is no cka.jsonl.
+    Raises ValueError if there is no cka.jsonl.
     """
     log, swaps = cka_log(encoder_dir), swap_log(ia_sft_dir / "swaps.jsonl").read()
     if not log.path.exists():
         raise ValueError(f"{log.path} does not exist: run stages 5 to 8")
     rows = [
-        (f"{check.step}", _cka(check), ACTIONS[check.action], "; ".join(uses(check, swaps)) or "-", check.time)
+        (f"{check.step}", _cka(check), ACTIONS[check.action], _uses(check, swaps), check.time)
         for check in log.read()
         if check.action != "keep"
     ]
-    return f"{markdown([SWAPS, *rows], left=5)}\nEncoder swaps during IA-SFT: {count_swaps(swaps)}\n"
+    count = sum(swap.encoder_step != swap.previous_step for swap in swaps)  # the last line may change no encoder
+    return f"{markdown([SWAPS, *rows], left=5)}\nEncoder swaps during IA-SFT: {count}\n"
 
 
 def plan_table(plans: Sequence[Plan], directory: Path, ended: bool) -> str:
     """A row for each plan, and the meaning of the columns. `ended`: the pretraining in `directory` has ended."""
     steps = [check.step for check in plans[0].checks]
-    end = "the end of the pretraining, whose encoder is always published"
-    end = end if ended else "not ended: the last encoder is missing"
+    whole = "the end of the pretraining, whose encoder is always published"
+    end = whole if ended else "not ended: the last encoder is missing"
     return (
         f"{directory}: {len(steps)} checks from step {steps[0]} to {steps[-1]} ({end}).\n"
         "Steps are updates of the pretraining. The first encoder starts the alignment, each later one is a swap.\n\n"
@@ -64,15 +58,12 @@ def plan_table(plans: Sequence[Plan], directory: Path, ended: bool) -> str:
 
 def _plan_row(plan: Plan) -> List[str]:
     summary = plan.summary()
-    apart, (first, *later) = summary["apart"], [_trigger(check) for check in plan.published] or ["none"]
+    ends = {"publish": "", "final": ", end"}
+    triggers = [f"{check.step} ({_cka(check)}{ends[check.action]})" for check in plan.published]
+    apart, (first, *later) = summary["apart"], triggers or ["none"]
     distances = f"{apart['min']} / {apart['median']:g} / {apart['max']}" if apart else "-"
     counts = [str(summary["swaps"]), ", ".join(later) or "-", distances, str(summary["longest_without"])]
     return [f"{plan.rule.threshold:g}", first, *counts]
-
-
-def _trigger(check: CKACheck) -> str:
-    """A published encoder in a cell."""
-    return f"{check.step} ({_cka(check)}{', end' if check.action == 'final' else ''})"
 
 
 def _cka(check: CKACheck) -> str:

@@ -66,12 +66,12 @@ def check_options(options) -> None:
     """Raises ValueError for swap options that would have no effect, or a schedule that cannot be read."""
     schedule = options.swap_schedule
     if options.encoder_dir is None and (schedule is not None or options.final_epochs is not None):
-        raise ValueError(
-            "--swap_schedule and --final_epochs need --encoder_dir: give the encoder store, or leave them out"
-        )
-    if schedule is not None and not Path(schedule).is_file():
+        raise ValueError("--swap_schedule and --final_epochs need --encoder_dir: give the encoder store, or omit them")
+    if schedule is None:
+        return
+    if not Path(schedule).is_file():
         raise ValueError(f"--swap_schedule {schedule} does not exist: give the swaps.jsonl of an earlier run")
-    if schedule is not None and Path(schedule).resolve().parent == Path(options.output_dir).resolve():
+    if Path(schedule).resolve().parent == Path(options.output_dir).resolve():
         raise ValueError(f"--swap_schedule {schedule} would be overwritten: give another --output_dir")
 
 
@@ -81,23 +81,11 @@ class SwapMixin:
     @classmethod
     def add_arguments(cls, parser):
         super().add_arguments(parser)
-        group = parser.add_argument_group("Encoder swaps")
-        group.add_argument("--encoder_dir", type=str_or_none, default=None, help="encoder store written by the watcher")
-        group.add_argument(
-            "--swap",
-            choices=SWAP_CHOICES,
-            default="first",
-            help="load only the first published encoder, or every new one",
-        )
-        group.add_argument(
-            "--final_epochs", type=int_or_none, default=None, help="stop after so many epochs on the last encoder"
-        )
-        group.add_argument(
-            "--swap_schedule",
-            type=str_or_none,
-            default=None,
-            help="swaps.jsonl of an earlier run, to repeat it exactly",
-        )
+        add = parser.add_argument_group("Encoder swaps").add_argument
+        add("--encoder_dir", type=str_or_none, help="encoder store written by the watcher")
+        add("--swap", choices=SWAP_CHOICES, default="first", help="load the first published encoder, or every new one")
+        add("--final_epochs", type=int_or_none, help="stop after so many epochs on the last encoder")
+        add("--swap_schedule", type=str_or_none, help="swaps.jsonl of an earlier run, to repeat it exactly")
 
     @classmethod
     def run(cls, trainer_options, **kwargs) -> None:
@@ -124,8 +112,7 @@ class SwapMixin:
     def swap_encoder(cls, model, epoch: int, options) -> List[Swap]:
         """Loads the encoder that is due; returns all swaps up to now.
 
-        Raises:
-            ValueError: the encoder is being trained, or the file is missing or broken.
+        Raises ValueError if the encoder is being trained, or the file is missing or broken.
         """
         if not is_frozen(model.encoder):
             raise ValueError("swaps need a frozen encoder: give --freeze_param encoder, or leave out --encoder_dir")
@@ -134,11 +121,10 @@ class SwapMixin:
         swaps = None
         while swaps is None:  # no rank may wait longer in one broadcast than the process group's timeout
             swaps = agree(lambda: cls._decide(log, epoch, current, options))
-        if swaps and swaps[-1].epoch == epoch:
-            due = swaps[-1]
-            if due.encoder_step != current:
-                load_encoder(model, EncoderStore(options.encoder_dir), due.encoder_step)
-                logging.info("encoder swapped: step %d -> %d (epoch %d)", current, due.encoder_step, epoch)
+        step = swaps[-1].encoder_step if swaps and swaps[-1].epoch == epoch else current
+        if step != current:
+            load_encoder(model, EncoderStore(options.encoder_dir), step)
+            logging.info("encoder swapped: step %d -> %d (epoch %d)", current, step, epoch)
         return swaps
 
     @staticmethod
@@ -168,8 +154,7 @@ class SwapMixin:
 def scheduled_swap(schedule: PathLike, epoch: int, current: int) -> Optional[Swap]:
     """The recorded swap of `epoch`, if there was one.
 
-    Raises:
-        ValueError: the schedule does not fit the encoder in the model.
+    Raises ValueError if the schedule does not fit the encoder in the model.
     """
     due = next((swap for swap in swap_log(schedule).read() if swap.epoch == epoch), None)
     if due is None and current == 0:
@@ -202,21 +187,15 @@ def poll_store(store: EncoderStore, epoch: int, current: int, past: List[Swap], 
 def load_encoder(model, store: EncoderStore, step: int) -> None:
     """Replaces every tensor of model.encoder by those of `step` and notes the step in the buffer `swap_step`.
 
-    Raises:
-        ValueError: the file is broken or has other tensors than the encoder; the model then stays as it is.
+    Raises ValueError if the file is broken or has other tensors than the encoder; the model then stays as it is.
     """
     new, present = store.load(step), model.encoder.state_dict()
-    differing = [name for name in {**present, **new} if _shape(new, name) != _shape(present, name)]
-    if differing:
-        name = differing[0]
-        raise ValueError(
-            f"{store.path(step)} is not of this encoder "
-            f"({name}: {_shape(new, name)}, expected {_shape(present, name)}): "
-            "give both trainings the same encoder_conf"
-        )
+    for name in {**present, **new}:
+        given, expected = (tuple(state[name].shape) if name in state else "absent" for state in (new, present))
+        if given != expected:
+            raise ValueError(
+                f"{store.path(step)} is not of this encoder ({name}: {given}, expected {expected}): "
+                "give both trainings the same encoder_conf"
+            )
     model.encoder.load_state_dict(new)
     model.swap_step.fill_(step)
-
-
-def _shape(state, name: str):
-    return tuple(state[name].shape) if name in state else "absent"

@@ -3,21 +3,23 @@
 import logging
 import time
 from dataclasses import asdict
-from functools import cached_property
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Callable, Optional
 
 import torch
 import yaml
 
+from espnet_llmasr.asr.weights import read_state
 from espnet_llmasr.encoder_swap.plan import steps_to_replay
 from espnet_llmasr.encoder_swap.probe import EncoderProbe
 from espnet_llmasr.encoder_swap.rule import CKACheck, SwapRule, action_for, cka_log
 from espnet_llmasr.encoder_swap.run_dir import PretrainingDir
 from espnet_llmasr.encoder_swap.store import EncoderStore, State, is_whole
-from espnet_llmasr.asr.weights import read_state
 from espnet_llmasr.files import atomic_path, write_atomically
 from espnet_llmasr.metrics.encoder_metrics import METRICS
+
+Show = Callable[[CKACheck], None]
 
 
 class Watcher:
@@ -29,13 +31,7 @@ class Watcher:
         show: called with every check, those in the log first.
     """
 
-    def __init__(
-        self,
-        probe: EncoderProbe,
-        store: EncoderStore,
-        rule: SwapRule,
-        show: Callable[[CKACheck], None] = lambda _: None,
-    ):
+    def __init__(self, probe: EncoderProbe, store: EncoderStore, rule: SwapRule, show: Show = lambda _: None):
         self.probe, self.store, self.rule, self.show = probe, store, rule, show
         self.log = cka_log(store.directory)
         self.reference, self.reference_step = None, 0
@@ -96,16 +92,11 @@ class Watcher:
 
     def _append(self, check: CKACheck) -> None:
         self.log.append(check)
-        logging.info(describe(check))
+        cka = "no reference yet" if check.cka is None else f"CKA {check.cka:.4f} to step {check.reference_step}"
+        names = {name: metric.name for name, metric in METRICS.items()}
+        values = "".join(f", {names.get(name, name)} {value:.3f}" for name, value in check.values.items())
+        logging.info("step %d: %s%s -> %s (%.1f s)", check.step, cka, values, check.action, check.seconds)
         self.show(check)
-
-
-def describe(check: CKACheck) -> str:
-    """A check for the reader of a log."""
-    cka = "no reference yet" if check.cka is None else f"CKA {check.cka:.4f} to step {check.reference_step}"
-    names = {name: metric.name for name, metric in METRICS.items()}
-    values = "".join(f", {names.get(name, name)} {value:.3f}" for name, value in check.values.items())
-    return f"step {check.step}: {cka}{values} -> {check.action} ({check.seconds:.1f} s)"
 
 
 class TensorBoardLog:
@@ -113,23 +104,16 @@ class TensorBoardLog:
 
     The points of an earlier watcher are purged and shown again, so that the curves are always those of cka.jsonl.
 
-    Raises:
-        ValueError: the package tensorboard is missing.
+    Raises ValueError if the package tensorboard is missing.
     """
 
     def __init__(self, directory: Path):
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError as error:
-            raise ValueError(
-                "--use_tensorboard needs the package tensorboard: pip install tensorboard, or leave it out"
-            ) from error
-        self._open, self._last_step = lambda: SummaryWriter(directory, purge_step=0), None
-
-    @cached_property
-    def writer(self):
-        """Opened with the first check, so that a command that fails before writes nothing."""
-        return self._open()
+            raise ValueError("--use_tensorboard needs tensorboard: pip install tensorboard, or leave it out") from error
+        # opened with the first check, so that a command that fails before writes nothing
+        self._writer, self._last_step = lru_cache(partial(SummaryWriter, directory, purge_step=0)), None
 
     def show(self, check: CKACheck) -> None:
         """Adds the points of a check; a second check of the same encoder (at the end) has the same."""
@@ -141,8 +125,8 @@ class TensorBoardLog:
         when = time.mktime(time.strptime(check.time, "%Y-%m-%dT%H:%M:%S"))
         for name, value in points.items():
             if value is not None:
-                self.writer.add_scalar(name, value, check.step, walltime=when)
-        self.writer.flush()
+                self._writer().add_scalar(name, value, check.step, walltime=when)
+        self._writer().flush()
 
 
 def keep_rule(encoder_dir: Path, rule: SwapRule) -> None:
@@ -158,8 +142,7 @@ def keep_rule(encoder_dir: Path, rule: SwapRule) -> None:
 def watch(pretraining: PretrainingDir, watcher: Watcher, poll_s: float = 1.0) -> None:
     """Checks each new epoch until pretraining has ended and its last encoder is published.
 
-    Raises:
-        ValueError: pretraining has ended without a whole last epoch.
+    Raises ValueError if pretraining has ended without a whole last epoch.
     """
     updates = pretraining.updates_per_epoch()
     pretraining.reopen(watcher.store, updates)
@@ -179,8 +162,7 @@ def watch(pretraining: PretrainingDir, watcher: Watcher, poll_s: float = 1.0) ->
 def watch_stored(pretraining: PretrainingDir, watcher: Watcher) -> None:
     """Like `watch`, for the stored epochs of a pretraining that has ended.
 
-    Raises:
-        ValueError: pretraining has not ended, or has not kept every epoch from the start step on.
+    Raises ValueError if pretraining has not ended, or has not kept every epoch from the start step on.
     """
     if not pretraining.ended:
         raise ValueError(f"{pretraining.directory} has not ended: wait for it, or watch it without --replay")

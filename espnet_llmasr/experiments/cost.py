@@ -1,4 +1,4 @@
-"""What trainings have cost, and how many epochs of a stage fit into what is left of a budget.
+"""The cost of trainings, and how many epochs of a stage fit into the rest of a budget.
 
 A plan builds the model of the stage's configuration without memory and counts its real batches.
 """
@@ -36,12 +36,11 @@ def stage_costs(directories: List[Path]) -> List[dict]:
     Raises:
         ValueError: a folder has no whole record of FLOPs.
     """
-    costs = []
-    for directory in directories:
-        lines = read_flops(directory)
-        sums = {name: sum(line[name] for line in lines) for name in ("batches", "flops")}
-        costs.append({"stage": str(directory), "epochs": len(lines), **sums})
-    return costs
+    logs = [(str(directory), read_flops(directory)) for directory in directories]
+    return [
+        {"stage": stage, "epochs": len(log), **{name: sum(row[name] for row in log) for name in ("batches", "flops")}}
+        for stage, log in logs
+    ]
 
 
 def cost_table(costs: List[dict]) -> str:
@@ -78,7 +77,7 @@ class EpochCost:
         return self.deviation * math.sqrt(self.batches)
 
     def report(self, budget: float, left: float) -> str:
-        """The plan in words, for what is `left` of a budget."""
+        """The plan in words, for the `left` FLOPs of a budget."""
         epochs = self.epochs_for(left)
         total, spread = epochs * self.flops, self.epoch_deviation / self.flops / math.sqrt(epochs)
         return (
@@ -86,7 +85,7 @@ class EpochCost:
             f"epoch:  {self.flops:.4e} FLOPs, {self.batches} batches, {self.updates} updates\n"
             f"budget: {budget:.4e} FLOPs, of which {left:.4e} are left\n"
             f"plan:   {epochs} epochs, {epochs * self.updates} updates, {total:.4e} FLOPs (standard deviation at most "
-            f"{spread:.2%}), {total / left:.2%} of what is left"
+            f"{spread:.2%}), {total / left:.2%} of the rest"
         )
 
     def epochs_for(self, budget: float) -> int:

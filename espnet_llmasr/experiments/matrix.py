@@ -1,7 +1,7 @@
 """All strategies and seeds of a recipe: first the pretrainings that strategies share, then every strategy and seed.
 
-A run is a list of commands of the recipe, which skips what it finds done. A matrix that was interrupted therefore goes
-on where it was when it is started again; runs.jsonl has a line for each run that is complete.
+A run is a list of commands of the recipe, which skips finished steps. An interrupted matrix therefore continues after a
+restart; runs.jsonl has a line for each complete run.
 """
 
 import json
@@ -9,19 +9,23 @@ import logging
 import shlex
 from contextlib import closing
 from pathlib import Path
-from typing import Callable, List, Sequence, Tuple
+from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 from espnet_llmasr.experiments.runs import Run, read_runs
-from espnet_llmasr.experiments.statistics import statistics_of
+from espnet_llmasr.experiments.statistics import page, statistics_of
 from espnet_llmasr.experiments.strategies import BASELINE, Strategy
-from espnet_llmasr.experiments.table import page
-from espnet_llmasr.experiments.values import NONSPEECH, collect
 from espnet_llmasr.files import count_rows, write_atomically
+from espnet_llmasr.metrics.encoder_metrics import METRICS, SET_METRICS
+from espnet_llmasr.metrics.hallucination import DEFINITIONS
+from espnet_llmasr.observe.observations import FILE, read_observations
 from espnet_llmasr.processes import Job, run_jobs
+from espnet_llmasr.train.flops_log import read_flops
 
+NONSPEECH = "nonspeech"
 GRACE_S = 40.0  # the recipe stops its own jobs within seconds
 Cell = Tuple[Strategy, int]
 """A strategy and a seed."""
+Values = Dict[str, Optional[float]]
 
 
 class Matrix:
@@ -184,3 +188,45 @@ class Matrix:
         runs = self.finished()
         if any(run.strategy == BASELINE for run in runs):
             write_atomically(self.folder / "strategies.md", page(statistics_of(runs, BASELINE)))
+
+
+def collect(strategy: Strategy, seed: int, exp: Path, base: Path) -> Dict:
+    """The line of a run in the folder `exp`, whose pretraining is in `base`.
+
+    Raises:
+        ValueError, OSError: a result is missing.
+    """
+    folders = {name: (base if name == "pretrain" else exp) / name for name in strategy.trainings}
+    flops = {name: sum(epoch["flops"] for epoch in read_flops(folder)) for name, folder in folders.items()}
+    values = {**scores(exp / strategy.last / "decode" / "scores.json"), **metrics(exp / "observe")}
+    return dict(strategy=strategy.name, seed=seed, flops=flops, values=values)
+
+
+def scores(path: Path) -> Values:
+    """Error and hallucination rates of the test set in %, and output for the clips without speech."""
+    sets = json.loads(path.read_text())["sets"]
+    test, silent = sets["test"], sets[NONSPEECH]
+    values = {"MER %": 100 * test["routes"]["none"]["mer"]["rate"]}
+    values.update({f"hallucinated ({rule}) %": 100 * test["hallucination"][rule]["rate"] for rule in DEFINITIONS})
+    values["nonspeech: non-empty %"] = 100 * silent["non_speech"]["non_empty"]["rate"]
+    values["nonspeech: loops %"] = 100 * silent["hallucination"]["loop"]["rate"]
+    values["nonspeech: chars/min"] = silent["non_speech"]["chars_per_minute"]
+    return values
+
+
+def metrics(folder: Path) -> Values:
+    """All metrics of the final encoder ("after"), those of the set with their bias (permuted utterances).
+
+    Then their change in joint SFT, and CKA to the encoder from which joint SFT started ("before"); null without one.
+    """
+    rows = {row.name: row for row in read_observations(folder / FILE)}
+    after, before = rows["after"], rows.get("before")
+    values = {}
+    for name, metric in METRICS.items():
+        values[metric.name] = after.values[name]
+        if name in SET_METRICS:
+            values[f"{metric.name} baseline"] = after.values[f"{name}_baseline"]
+    for name, metric in METRICS.items():
+        values[f"{metric.name} change"] = None if before is None else after.values[name] - before.values[name]
+    values["CKA to start"] = None if before is None else after.cka_reference[-1]
+    return values

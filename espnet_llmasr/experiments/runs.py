@@ -95,18 +95,12 @@ def check_names(option: str, names: Sequence[str], present: Sequence[str], path:
 def check_outputs(runs: Path, outputs: Iterable[Optional[Path]]) -> None:
     """Raises ValueError if a result would replace the file of runs or another result."""
     files = {runs.resolve(): "the file of the runs"}
-    for path in outputs:
-        if path and path.resolve() in files:
+    for path in filter(None, outputs):
+        if path.resolve() in files:
             raise ValueError(f"{path} is {files[path.resolve()]}: choose another name for the result")
-        if path:
-            files[path.resolve()] = "the file of another result"
+        files[path.resolve()] = "the file of another result"
 
 
 def flops_text(flops: float) -> str:
     """ "1.23e14"."""
     return f"{flops:.2e}".replace("e+", "e").replace("e0", "e")
-
-
-def cell_text(name: str) -> str:
-    """A name in the form that a Markdown table can hold."""
-    return " ".join(name.split()).replace("|", "\\|")

@@ -1,24 +1,27 @@
-"""The scaling law error = a * (C / C0)^-b + c of training compute C, which arXiv 2508.04096 announces.
+"""The scaling law error = a * (C / C0)^-b + c of training compute C, which arXiv 2508.04096 announces, and its page.
 
 The law is fitted to log errors: the spread over seeds grows with the error, so a relative miss counts the same at
-every budget. It therefore describes the geometric mean over seeds, and an error of 0 cannot be used. C0 is the
-geometric mean of C: `a` is the part of the error at C0 that more compute takes away, `c` is the floor, both in the unit
-of the error.
-
-Intervals are percentiles of a bootstrap over seeds. benchmarks/scaling.md says how many of them hold the truth.
+every budget. The law therefore describes the geometric mean over seeds, and an error of 0 cannot be used. C0 is the
+geometric mean of C. Intervals are percentiles of a bootstrap over seeds; benchmarks/scaling.md has their coverage.
 
 Shapes: N runs, R resamples, P amounts of compute.
 """
 
 import math
-from typing import List, NamedTuple, Optional, Sequence, Tuple, Union
+from itertools import combinations
+from pathlib import Path
+from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 from scipy.optimize import curve_fit
 
+from espnet_llmasr.experiments.runs import Run, flops_text
 from espnet_llmasr.metrics.intervals import Interval
+from espnet_llmasr.observe.plot_style import colour, marker, save, style
+from espnet_llmasr.scoring.markdown import bullets, cell_text, markdown
+from espnet_llmasr.scoring.results import json_text
 
-RESAMPLES = 1000
+RESAMPLES, POINTS = 1000, 200
 MIN_BUDGETS = 4  # the law has three parameters
 MIN_SPAN = 4.0
 MIN_FREEDOM = 4  # runs less budgets; with fewer the spread over seeds is unknown
@@ -26,16 +29,22 @@ SAME_BUDGET = 1.1  # seeds differ in their batches: compute that differs by a sm
 B_RANGE = (0.01, 10.0)
 STARTS_B, STARTS_C = (0.03, 0.1, 0.3, 1.0, 3.0), (0.01, 0.5, 0.9, 0.99)
 TOLERANCE = 1e-12
+LAW_NOTE = (
+    "error = a (C / C0)^-b + c, with C the FLOPs of a run in all stages and C0 their geometric mean: a is the part of "
+    "the error at C0 that more compute takes away, c the floor. Fitted to log errors, so that a relative miss counts "
+    f"the same at every budget. In brackets 95 % percentile intervals of {RESAMPLES} bootstrap samples over seeds; all "
+    "budgets share the deviations of seeds from the mean of a budget."
+)
+SAVING_NOTE = "In brackets the 95 % interval; inf: some laws of the bootstrap never reach the error."
 
 
 class Law(NamedTuple):
-    """error = a * (C / scale)^-b + c; numbers, or (R, 1) of R resamples."""
+    """error = a * (C / scale)^-b + c; numbers, or (R, 1) of R resamples. `scale`: C0 in FLOPs."""
 
     a: Union[float, np.ndarray]
     b: Union[float, np.ndarray]
     c: Union[float, np.ndarray]
     scale: float
-    """C0 in FLOPs."""
 
     def predict(self, compute: np.ndarray) -> np.ndarray:
         """Error at a compute of () or (P,) FLOPs; (R, P) for resamples."""
@@ -64,21 +73,27 @@ class Fit(NamedTuple):
         """(P,) FLOPs -> (2, P): ends of the 95 % interval of the law at each amount of compute."""
         return np.quantile(self.resamples.predict(compute), (0.025, 0.975), axis=0)
 
-    @property
-    def centres(self) -> np.ndarray:
-        """Geometric mean of the compute of each budget."""
-        return np.exp(budget_means(np.log(self.compute), self.budgets))
+    def by_budget(self) -> List[Tuple[float, np.ndarray, List[float]]]:
+        """Of each budget the geometric mean of its compute, its errors, and the 95 % interval of the law there."""
+        centres = np.exp(budget_means(np.log(self.compute), self.budgets))
+        groups = [self.errors[self.budgets == number] for number in range(len(centres))]
+        return list(zip(centres.tolist(), groups, self.band(centres).T.tolist()))
 
 
 class Saving(NamedTuple):
-    """Compute that one strategy needs to reach the error of another."""
+    """The compute that a strategy needs to reach the error of another, as a share of the other's compute.
+
+    `compute`: FLOPs of the largest budget of the other strategy whose error the first one reaches within its budgets.
+    """
 
     compute: float
-    """FLOPs of the other strategy: its largest budget whose error lies in the measured range of the first one."""
     error: float
     share: float
-    """Needed compute over `compute`."""
     interval: Interval
+
+
+Savings = Dict[Tuple[str, str], Optional[Saving]]
+"""(the strategy that needs less, the other); None where the measured errors do not overlap."""
 
 
 def quantiles(values: np.ndarray) -> Interval:
@@ -168,31 +183,171 @@ def resample(y: np.ndarray, budgets: np.ndarray, resamples: int, seed: int) -> n
 
 
 def saving(fit: Fit, other: Fit) -> Optional[Saving]:
-    """What `fit` needs for the error of `other`; None if no budget of `other` allows a comparison.
+    """The compute of `fit` for the error of `other`; None if no budget of `other` allows a comparison.
 
     The resamples of both are paired at random, as of independent runs. This is cautious where strategies share seeds.
     """
-    for compute in other.centres[::-1]:
+    for compute, _, _ in reversed(other.by_budget()):
         error = other.law.predict(compute)
         needed = fit.law.inverse(error)
         if fit.compute.min() * (1 - 1e-9) <= needed <= fit.compute.max() * (1 + 1e-9):
             shares = fit.resamples.inverse(other.resamples.predict(compute)) / compute
-            return Saving(float(compute), float(error), float(needed / compute), quantiles(shares))
+            return Saving(compute, float(error), float(needed / compute), quantiles(shares))
     return None
 
 
 def warnings_of(fit: Fit) -> List[str]:
     """Reasons why the data may not identify the law."""
-    found, span, (b_low, b_high) = [], fit.compute.max() / fit.compute.min(), fit.interval("b")
-    if span < MIN_SPAN:
-        found.append(f"the budgets span a factor of {span:.2g} only: below {MIN_SPAN:g}, b and c cannot be told apart")
-    if fit.law.c == 0:
-        found.append("c is at its bound 0: the measured range shows no floor, which does not mean that there is none")
-    elif fit.interval("c")[0] == 0:
-        found.append("the interval of c begins at its bound 0: a power law without a floor is possible, too")
-    if b_low <= B_RANGE[0] * 1.01 or b_high >= B_RANGE[1] * 0.99:
-        ends = " to ".join(f"{end:g}" for end in B_RANGE)
-        found.append(f"the interval of b reaches the bounds of the search ({ends}): the exponent is not identified")
-    if math.isnan(b_low):
-        found.append("too few budgets have several runs: the spread over seeds is unknown, so there are no intervals")
-    return found
+    span, (b_low, b_high), c_low = fit.compute.max() / fit.compute.min(), fit.interval("b"), fit.interval("c")[0]
+    at_bounds, bounds = b_low <= B_RANGE[0] * 1.01 or b_high >= B_RANGE[1] * 0.99, "{:g} to {:g}".format(*B_RANGE)
+    reasons = (
+        (
+            span < MIN_SPAN,
+            f"the budgets span a factor of {span:.2g} only: below {MIN_SPAN:g}, b and c depend on each other",
+        ),
+        (fit.law.c == 0, "c is at its bound 0: the measured range shows no floor, but a lower floor is possible"),
+        (
+            c_low == 0 < fit.law.c,
+            "the interval of c begins at its bound 0: a power law without a floor is possible, too",
+        ),
+        (at_bounds, f"the interval of b reaches the bounds of the search ({bounds}): the exponent is not identified"),
+        (
+            math.isnan(b_low),
+            "too few budgets have several runs: the spread over seeds is unknown, as are all intervals",
+        ),
+    )
+    return [text for holds, text in reasons if holds]
+
+
+def select(runs: Sequence[Run], value: str, strategies: Sequence[str]) -> Tuple[Dict[str, List[Run]], List[str]]:
+    """Strategy -> its runs with a number for that value, and notes on runs without.
+
+    Raises:
+        ValueError: a strategy has no such run, two of the same seed and budget, or a value that is not above 0.
+    """
+    table, notes = {}, []
+    for name in strategies:
+        absent = [run.title for run in runs if run.strategy == name and run.values.get(value) is None]
+        notes += [f"Left out, as {value} is not known: {', '.join(absent)}."] if absent else []
+        table[name] = [run for run in runs if run.strategy == name and run.values.get(value) is not None]
+        if not table[name]:
+            raise ValueError(f"{name} has no run with a number for {value}: leave it out with --strategies")
+        seen: Dict[Tuple[int, int], Run] = {}
+        for run, budget in zip(table[name], group_budgets(np.array([run.total for run in table[name]]))):
+            if run.values[value] <= 0:
+                raise ValueError(f"{run.title} has {value} {run.values[value]:g}, expected more than 0")
+            if (first := seen.setdefault((run.seed, int(budget)), run)) is not run:
+                where = f"line {first.line} at {flops_text(run.total)} FLOPs"
+                raise ValueError(f"{run.title} repeats {where}: give one run a seed and budget")
+    return table, notes
+
+
+def fit_all(table: Dict[str, List[Run]], value: str) -> Dict[str, Fit]:
+    """Raises ValueError, with the name of the strategy, where its budgets are too few."""
+    fits = {}
+    for number, (name, runs) in enumerate(table.items()):
+        try:
+            compute, errors = [run.total for run in runs], [run.values[value] for run in runs]
+            fits[name] = fit_scaling(compute, errors, RESAMPLES, seed=number)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}; or leave it out with --strategies") from error
+    return fits
+
+
+def compare(fits: Dict[str, Fit]) -> Savings:
+    """Every two strategies."""
+    savings = {}
+    for a, b in combinations(fits, 2):
+        both = {(a, b): saving(fits[a], fits[b]), (b, a): saving(fits[b], fits[a])}
+        pair = min(both, key=lambda names: both[names].share if both[names] else math.inf)
+        savings[pair] = both[pair]
+    return savings
+
+
+def page(fits: Dict[str, Fit], savings: Savings, value: str, notes: Sequence[str]) -> str:
+    """Laws, warnings, fitted errors and savings in Markdown."""
+    laws = [["strategy", "runs", "budgets", "C0", "a", "b", "c"]]
+    budgets = [["strategy", "FLOPs", "runs", f"{cell_text(value)}, mean of logs", "lowest to highest", "law (95 %)"]]
+    for name, fit in fits.items():
+        numbers = [f"{getattr(fit.law, key):.4g} {brackets(*fit.interval(key))}" for key in "abc"]
+        counts = [str(len(fit.errors)), str(len(fit.by_budget())), flops_text(fit.law.scale)]
+        laws.append([cell_text(name), *counts, *numbers])
+        for compute, errors, band in fit.by_budget():
+            measured = [f"{np.exp(np.log(errors).mean()):.4g}", f"{errors.min():.4g} to {errors.max():.4g}"]
+            law = f"{fit.law.predict(compute):.4g} {brackets(*band)}"
+            budgets.append([cell_text(name), flops_text(compute), str(len(errors)), *measured, law])
+    warnings = [f"**{name}**: {warning}." for name, fit in fits.items() for warning in warnings_of(fit)]
+    parts = {
+        f"Scaling law of {value}": f"{markdown(laws)}\n{bullets([LAW_NOTE, *notes, *warnings])}",
+        f"Fitted {value} at each budget": markdown(budgets),
+    }
+    if savings:
+        sentences = [sentence(*names, found) for names, found in savings.items()]
+        parts[f"Compute at equal {value}"] = bullets([*sentences, SAVING_NOTE])
+    return "\n".join(f"## {title}\n\n{part}" for title, part in parts.items())
+
+
+def brackets(low: float, high: float) -> str:
+    return "(-)" if math.isnan(low) else f"({low:.4g} to {high:.4g})"
+
+
+def sentence(strategy: str, other: str, found: Optional[Saving]) -> str:
+    """The saving at the largest budget that allows a comparison."""
+    if not found:
+        return f"{strategy} and {other}: no error that both reach within their measured ranges."
+    compute, error, share, (low, high) = found
+    noise = ", which is within noise" if low <= 1 <= high else ""
+    return (
+        f"{strategy} reaches {other}'s error at {flops_text(compute)} FLOPs ({error:.3g}) with "
+        f"{100 * share:.3g} % ({100 * low:.3g} to {100 * high:.3g} %) of the compute{noise}."
+    )
+
+
+def to_json(fits: Dict[str, Fit], savings: Savings, value: str, notes: Sequence[str]) -> str:
+    """All figures; null for an unknown number."""
+    result = {"value": value, "law": "a * (C / C0)^-b + c", "resamples": RESAMPLES, "notes": notes, "strategies": {}}
+    for name, fit in fits.items():
+        law, intervals = dict(zip(("a", "b", "c", "C0"), fit.law)), {key: fit.interval(key) for key in "abc"}
+        budgets = [
+            dict(flops=compute, errors=errors.tolist(), law=float(fit.law.predict(compute)), interval=band)
+            for compute, errors, band in fit.by_budget()
+        ]
+        result["strategies"][name] = {**law, "intervals": intervals, "warnings": warnings_of(fit), "budgets": budgets}
+    pairs = [(names, found) for names, found in savings.items() if found]
+    result["savings"] = [dict(zip(("strategy", "other"), names)) | found._asdict() for names, found in pairs]
+    return json_text(result)
+
+
+def draw(fits: Dict[str, Fit], value: str, out: Path) -> None:
+    """scaling.{png,svg} in `out`: runs as points, budgets with the range of their runs, each law with its 95 % band.
+
+    A dashed line is the floor c of a law; where c is 0 there is none. Both axes are logarithmic.
+    """
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    with style(), rc_context({"svg.fonttype": "none"}):  # text stays text, which a reader can search
+        figure = Figure(figsize=(7, 4.6), layout="constrained")
+        axes = figure.add_subplot(xscale="log", yscale="log", xlabel="training compute (FLOPs)")
+        axes.set_ylabel(value, parse_math=False)
+        for number, (name, fit) in enumerate(fits.items()):
+            draw_fit(axes, name.replace("$", r"\$"), fit, colour(number), marker(number))
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_formatter("{x:g}")
+        axes.legend()
+        save(figure, out, "scaling")
+
+
+def draw_fit(axes, name: str, fit: Fit, color: str, symbol: str) -> None:
+    """One strategy."""
+    law, compute = fit.law, np.geomspace(fit.compute.min(), fit.compute.max(), POINTS)
+    label = f"{name}: {law.a:.3g} (C / {flops_text(law.scale)})$^{{-{law.b:.3g}}}$ + {law.c:.3g}"
+    axes.fill_between(compute, *fit.band(compute), color=color, alpha=0.15, linewidth=0)
+    axes.plot(compute, law.predict(compute), color=color, label=label)
+    axes.plot(fit.compute, fit.errors, symbol, color=color, markersize=3.5, alpha=0.5)
+    centres, groups, _ = zip(*fit.by_budget())
+    lowest, means, highest = np.array([(e.min(), np.exp(np.log(e).mean()), e.max()) for e in groups]).T
+    reach = np.maximum([means - lowest, highest - means], 0)  # rounding may put the mean of one run beside it
+    axes.errorbar(centres, means, reach, fmt=symbol, color=color, capsize=3, markersize=6)
+    if law.c > 0:
+        axes.axhline(law.c, color=color, linestyle="--", linewidth=0.9, label=f"{name}: floor c = {law.c:.3g}")

@@ -17,7 +17,7 @@ COMMON_EXP = "exp"
 
 @dataclass(frozen=True)
 class Strategy:
-    """One entry of strategies.yaml, which says what the fields mean."""
+    """One entry of strategies.yaml, which explains the fields."""
 
     name: str
     trainings: Tuple[str, ...]
@@ -74,7 +74,7 @@ def read_strategies(path: Path = FILE) -> Dict[str, Strategy]:
     """Strategies by their names, in the order of the file.
 
     Raises:
-        ValueError: no file, or an entry that is not as the file's head says.
+        ValueError: no file, or an entry of another form than the file's head explains.
     """
     if not path.is_file():
         raise ValueError(f"no file {path}: copy or link conf/strategies.yaml")

@@ -1,4 +1,4 @@
-"""Thresholds on the confidence of a transcript: below one it is doubtful, below the other it is not supported.
+"""The two thresholds on the confidence of a transcript: it is doubtful below the first, unsupported below the second.
 
 The CTC head is less confident on true transcripts of unseen voices, but hardly more confident on false ones. A quantile
 of the true confidences alone would therefore flag too many new speakers, so the threshold is the midpoint (in
@@ -21,10 +21,10 @@ MIN_CONFIDENCE = 1e-4  # lower confidences count as this one, since the midpoint
 
 @dataclass(frozen=True)
 class Calibration:
-    """The share `target` of the `utterances` true transcripts of `data` has a confidence below `doubt`.
+    """A transcript is doubtful below `doubt`, and not supported below `threshold` (at most `doubt`).
 
-    A transcript below `threshold`, which is never above `doubt`, is not supported. `model` is the fingerprint of the
-    CTC head that the confidences were measured with; the thresholds are valid for no other.
+    The share `target` of the `utterances` true transcripts of `data` is doubtful. `model` is the fingerprint of the CTC
+    head that gave the confidences; the thresholds are valid for no other head.
     """
 
     threshold: float
@@ -65,8 +65,8 @@ def read_calibration(path: PathLike, model: str) -> Calibration:
 def thresholds_for(true: Sequence[float], false: Sequence[float], target: float = TARGET) -> Tuple[float, float]:
     """Confidences of true transcripts, and of transcripts with corrupted audio -> (threshold, doubt).
 
-    The threshold is the geometric mean of two quantiles: `doubt`, which all true ones but the share `target` reach, and
-    the confidence that all false ones but that share stay below. Where these overlap the threshold is `doubt`.
+    `doubt` is the quantile below which the share `target` of the true confidences falls. The threshold is the geometric
+    mean of `doubt` and the quantile above which that share of the false confidences falls, but at most `doubt`.
 
     Raises:
         ValueError: see `quantile`.
@@ -77,7 +77,7 @@ def thresholds_for(true: Sequence[float], false: Sequence[float], target: float 
 
 
 def quantile(confidences: Sequence[float], target: float) -> float:
-    """The highest confidence below which at most the share `target` of these confidences lies.
+    """The highest confidence below which at most the share `target` of these confidences falls.
 
     Raises:
         ValueError: no confidences, a NaN, or a target outside of [0, 1).

@@ -68,7 +68,7 @@ def draw_others(texts: Mapping[str, str], seed: int) -> Dict[str, str]:
 
 
 class CorruptionTest:
-    """Confidences of the transcripts of one set with their own audio and with each kind of corrupted audio.
+    """Confidences of the transcripts of a set with their own audio and with each kind of corrupted audio.
 
     Args:
         data_dir: dump/<set> with wav.scp, utt2num_frames and perhaps utt2lang.
@@ -89,12 +89,13 @@ class CorruptionTest:
             self.takers[other].append(uid)
 
     def run(self, max_frames: int) -> Confidences:
-        """All confidences. Each audio goes through the encoder three times: as it is, as noise, with another half."""
+        """All confidences, with three encoder passes per audio: unchanged, as noise, with another second half."""
         confidences: Confidences = {kind: {} for kind in ("own", *CORRUPTIONS)}
         for uids, speech, lengths in speech_batches(self.wavs, self.frames, max_frames, self.verifier.sample_rate):
             rows = [row[:length].numpy() for row, length in zip(speech, lengths.tolist())]
             for uid, log_probs in zip(uids, self.verifier.log_probs(speech, lengths)):
                 confidences["own"][uid] = self._confidence(log_probs, uid)
+                # The frames of this audio also serve the transcripts that get it as the audio of another utterance.
                 others = {taker: self._confidence(log_probs, taker) for taker in self.takers[uid]}
                 confidences["other"].update(others)
             for kind, corrupt in (("noise", self._noise), ("half", self._half)):
@@ -129,31 +130,27 @@ def _wavs_of(data_dir: Path, texts: Mapping[str, str]) -> Dict[str, str]:
 def calibrate(
     verifier: CTCVerifier, data_dir: Path, false_alarms: float, max_utterances: int, max_frames: int, seed: int
 ) -> Tuple[Calibration, Confidences]:
-    """The thresholds for the true transcripts of dump/<set>, and the confidences that they follow from.
+    """The thresholds for the true transcripts of dump/<set>, and the confidences that give them.
 
     Raises:
         ValueError: no transcripts, or see `CorruptionTest` and `thresholds_for`.
     """
-    texts = _sample_texts(data_dir / "text", max_utterances)
+    texts = {uid: text for uid, text in read_scp(data_dir / "text").items() if text}
+    if not texts:
+        raise ValueError(f"{data_dir}/text has no transcripts: give a data directory of stage 2, such as dump/valid")
+    every = -(-len(texts) // max_utterances)  # evenly spaced in the order of ids, so that all speakers take part
+    texts = {uid: texts[uid] for uid in sorted(texts)[::every]}
     confidences = CorruptionTest(verifier, data_dir, texts, seed).run(max_frames)
     false = [confidence for kind in CORRUPTIONS for confidence in confidences[kind].values()]
     thresholds = thresholds_for(list(confidences["own"].values()), false, false_alarms)
     return Calibration(*thresholds, false_alarms, len(texts), verifier.fingerprint(), str(data_dir)), confidences
 
 
-def _sample_texts(path: Path, most: int) -> Dict[str, str]:
-    """At most `most` transcripts, evenly spaced in the order of ids. Raises ValueError if there are none."""
-    texts = {uid: text for uid, text in read_scp(path).items() if text}
-    if not texts:
-        raise ValueError(f"{path} has no transcripts: give a checked data directory (stage 2), such as dump/valid")
-    return {uid: texts[uid] for uid in sorted(texts)[:: -(-len(texts) // most)]}
-
-
 # ---- figures ---------------------------------------------------------------------------------------------------------
 
 
 class Case(NamedTuple):
-    """An utterance: whether its transcript is right, its number of tokens, and its confidence with each audio."""
+    """An utterance: whether its transcript is right, tokens, duration, and the confidence with each audio."""
 
     uid: str
     right: bool
@@ -179,39 +176,34 @@ def read_cases(
 
 def figures(cases: Sequence[Case], threshold: float) -> Dict:
     """All figures at a threshold, and at the threshold with 5 % false alarms on these very utterances."""
-    own = _confidences(cases, "own")
+
+    def confidences(kind: str, chosen: Sequence[Case] = cases) -> List[float]:
+        return [case.confidences[kind] for case in chosen]
+
+    def detection(true: Sequence[float], false: Sequence[float]) -> Dict:
+        shares = {"detected": share_below(false, threshold), "at 5 % here": share_below(false, at_target)}
+        return {**shares, "auc": area_under_roc(true, false)}
+
+    own = confidences("own")
     at_target = quantile(own, TARGET)
-    right, wrong = ([case for case in cases if case.right is kind] for kind in (True, False))
+    right, wrong = (confidences("own", [case for case in cases if case.right is kind]) for kind in (True, False))
     groups = {
         "one token": [case for case in cases if case.tokens == 1],
         f"shorter than {SHORT_S} s": [case for case in cases if case.seconds < SHORT_S],
     }
-    wrong_own, right_own = _confidences(wrong, "own"), _confidences(right, "own")
+    kinds = ("own", *CORRUPTIONS)
     return {
         "utterances": len(cases),
         "threshold at 5 % here": at_target,
         "false alarms": share_below(own, threshold),
-        "false alarms, transcript right": share_below(right_own, threshold),
-        "replaced": {kind: _detection(own, _confidences(cases, kind), threshold, at_target) for kind in CORRUPTIONS},
-        "wrong": _detection(right_own, wrong_own, threshold, at_target),
-        "groups": {name: _group(group, threshold) for name, group in groups.items()},
+        "false alarms, transcript right": share_below(right, threshold),
+        "replaced": {kind: detection(own, confidences(kind)) for kind in CORRUPTIONS},
+        "wrong": detection(right, wrong),
+        "groups": {
+            name: {kind: share_below(confidences(kind, group), threshold) for kind in kinds}
+            for name, group in groups.items()
+        },
     }
-
-
-def _confidences(cases: Sequence[Case], kind: str) -> List[float]:
-    return [case.confidences[kind] for case in cases]
-
-
-def _detection(true: Sequence[float], false: Sequence[float], threshold: float, at_target: float) -> Dict:
-    return {
-        "detected": share_below(false, threshold),
-        "at 5 % here": share_below(false, at_target),
-        "auc": area_under_roc(true, false),
-    }
-
-
-def _group(cases: Sequence[Case], threshold: float) -> Dict:
-    return {kind: share_below(_confidences(cases, kind), threshold) for kind in ("own", *CORRUPTIONS)}
 
 
 def area_under_roc(high: Sequence[float], low: Sequence[float]) -> float:

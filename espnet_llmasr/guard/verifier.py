@@ -1,27 +1,71 @@
-"""Verifies transcripts with a CTC head, which models phonemes and no language.
+"""Verifies transcripts with a CTC head: how well their labels fit its output, and when each word was spoken.
 
-B batch, N samples, S encoder frames, D encoder width, V tokens.
+The head has no language model, so a fluent transcript of other audio gets a low confidence.
+
+B batch, N samples, S encoder frames, D encoder width, V tokens (token 0 is blank), U labels.
 """
 
 import hashlib
 import json
+import math
 from pathlib import Path
-from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import torch
+from torchaudio.functional import forced_align
 
-from espnet_llmasr.asr.cr_ctc import greedy
-from espnet_llmasr.asr.features import extract_features
+from espnet_llmasr.asr.cr_ctc import BLANK, greedy
 from espnet_llmasr.data.kaldi import read_utt2lang
 from espnet_llmasr.files import PathLike, read_scp, write_atomically, write_scp
-from espnet_llmasr.guard.alignment import Alignment, align, ends, starts, support
 from espnet_llmasr.metrics.error_rate import check_ids
 from espnet_llmasr.tasks.phoneme_ctc import PhonemeCTCTask
 from espnet_llmasr.text.ctc_labels import CTCLabelizer, Labels
+from espnet_llmasr.text.phonemes import min_frames
 from espnet_llmasr.train.batches import read_num_frames
 from espnet_llmasr.train.speech_batches import speech_batches
 
 SHARED = ("frontend", "frontend_conf", "normalize", "encoder", "encoder_conf")  # options that equal encoders share
+
+
+class Alignment(NamedTuple):
+    """`path` (S,): the token of each frame on the best path through the labels.
+
+    `losses` (S,): log-probability of the best token of each frame minus that of the path's token; 0 or more.
+    """
+
+    path: torch.Tensor
+    losses: torch.Tensor
+
+
+def align(log_probs: torch.Tensor, labels: Sequence[int]) -> Optional[Alignment]:
+    """The most probable path (Viterbi) of log_probs (S, V) for `labels`; None if they need more frames."""
+    if min_frames(labels) > len(log_probs):
+        return None
+    if labels:
+        targets = torch.tensor([labels], dtype=torch.int32, device=log_probs.device)
+        paths, scores = forced_align(log_probs[None], targets, blank=BLANK)
+        path, score = paths[0], scores[0]
+    else:
+        score = log_probs[:, BLANK]
+        path = torch.full_like(score, BLANK, dtype=torch.int32)
+    return Alignment(path, log_probs.amax(1) - score)
+
+
+def support(losses: torch.Tensor, num_labels: int) -> float:
+    """exp(-sum of losses (S,) / labels), in [0, 1]; it is 1 if the path is the greedy path."""
+    return math.exp(-float(losses.double().sum()) / max(1, num_labels))
+
+
+def starts(path: torch.Tensor) -> List[int]:
+    """The first frame of each label of a path (S,)."""
+    previous = torch.cat([path.new_full((1,), BLANK), path[:-1]])
+    return ((path != BLANK) & (path != previous)).nonzero().flatten().tolist()
+
+
+def ends(path: torch.Tensor) -> List[int]:
+    """The frame after the last one of each label of a path (S,)."""
+    following = torch.cat([path[1:], path.new_full((1,), BLANK)])
+    return (((path != BLANK) & (path != following)).nonzero().flatten() + 1).tolist()
 
 
 class Word(NamedTuple):
@@ -34,10 +78,9 @@ class Word(NamedTuple):
 
 
 class Verification(NamedTuple):
-    """The confidence of a transcript (0 to 1), and numbers of labels.
+    """The confidence of a transcript (0 to 1), its number of labels, and of labels for which the head has no token.
 
-    `labels` counts those of the transcript, `unknown` those of them without a token of the head, and `greedy_labels`
-    those of the greedy output of the head.
+    `greedy_labels` is the number of labels of the greedy output.
     """
 
     confidence: float
@@ -47,16 +90,16 @@ class Verification(NamedTuple):
 
 
 class CTCVerifier:
-    """Compares the best path through the labels of a transcript with the best path of all (the greedy output).
+    """Compares the best path through the labels of a transcript with the best of all paths (the greedy output).
 
     confidence = exp((log p(path of the labels) - log p(greedy path)) / max(known, greedy)) * known / labels
 
-    where "labels" counts the labels of the transcript, "known" those with a token, and "greedy" the greedy ones. The
-    confidence is 1 for the greedy output itself, and 0 if the labels need more frames than there are. The path of the
+    "labels" is the number of labels of the transcript, "known" of those with a token, "greedy" of the greedy output.
+    The confidence is 1 for the greedy output, and 0 if the labels need more frames than the audio has. The path of the
     empty transcript is blank in all frames.
 
     Raises:
-        ValueError: files that do not fit together, or a head whose tokens are no known kind of labels.
+        ValueError: files that do not fit together, or tokens that are neither phones nor characters.
     """
 
     def __init__(self, ctc_train_config: PathLike, ctc_model_file: PathLike, device: str = "cpu"):
@@ -77,8 +120,7 @@ class CTCVerifier:
     def log_probs(self, speech: torch.Tensor, lengths: torch.Tensor) -> List[torch.Tensor]:
         """speech (B, N) with lengths (B,) -> log-probabilities (S, V) of each utterance, on the CPU."""
         speech, lengths = speech.to(self.device), lengths.to(self.device)
-        feats, lengths = extract_features(speech, lengths, self.model.frontend, self.model.normalize)
-        return _rows(*self.model.classify(feats, lengths))
+        return _rows(*self.model.classify(*self.model.extract_features(speech, lengths)))
 
     @torch.no_grad()
     def log_probs_of_frames(self, frames: torch.Tensor, lengths: torch.Tensor) -> List[torch.Tensor]:
@@ -91,21 +133,18 @@ class CTCVerifier:
         return self._compare(log_probs, labels, align(log_probs, labels.ids))
 
     def words(self, log_probs: torch.Tensor, text: str, lang: str = "") -> List[Word]:
-        """The words of a transcript with their times; none if the labels do not fit in, or some are unknown."""
+        """The words of a transcript with their times; none if the audio is too short or a label is unknown."""
         labels = self.labelize(text, lang)
         alignment = align(log_probs, labels.ids)
         if alignment is None:
             return []
         first, last = starts(alignment.path), ends(alignment.path)
-        return [
-            Word(
-                word,
-                round(first[begin] * self.frame_s, 3),
-                round(last[end - 1] * self.frame_s, 3),
-                round(support(alignment.losses[first[begin] : last[end - 1]], end - begin), 6),
-            )
-            for word, begin, end in labels.words
-        ]
+        words = []
+        for word, begin, end in labels.words:
+            frames = slice(first[begin], last[end - 1])
+            times = (round(frame * self.frame_s, 3) for frame in (frames.start, frames.stop))
+            words.append(Word(word, *times, round(support(alignment.losses[frames], end - begin), 6)))
+        return words
 
     @staticmethod
     def _compare(log_probs: torch.Tensor, labels: Labels, alignment: Optional[Alignment]) -> Verification:
@@ -116,7 +155,7 @@ class CTCVerifier:
         return Verification(confidence * known, number + labels.unknown, labels.unknown, len(greedy_ids))
 
     def fingerprint(self) -> str:
-        """A short hash of the weights, which tells one training from another."""
+        """A short hash of (a sample of) the weights, different for every training."""
         digest = hashlib.sha256()
         for name, value in sorted(self.model.state_dict().items()):
             flat = value.detach().flatten()

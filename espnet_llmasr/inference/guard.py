@@ -18,7 +18,7 @@ from espnet_llmasr.inference.hypothesis import BUDGET, LOOP, UNSUPPORTED, Candid
 from espnet_llmasr.inference.search import find_tail_loop
 
 MODES = ("off", "flag", "redecode")
-MIN_CONFIDENCE = 1e-30  # keeps the logarithm of a confidence of 0 finite, so that scores still decide
+MIN_CONFIDENCE = 1e-30  # keeps log(0) finite, so that the LLM's score decides among candidates of confidence 0
 
 
 class Guard:
@@ -64,7 +64,7 @@ class Guard:
         return Hypothesis(texts[best], candidate.score, confidences[best], tuple(flag for flag in flags if flags[flag]))
 
     def is_doubtful(self, hypothesis: Hypothesis) -> bool:
-        """True if a second decoding may help: a flag, or a lower confidence than nearly all true transcripts have."""
+        """True if a second decoding may help: the hypothesis has a flag, or a confidence below `doubt`."""
         return bool(hypothesis.flags) or hypothesis.confidence < self.doubt
 
     def choose(

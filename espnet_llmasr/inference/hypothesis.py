@@ -24,9 +24,9 @@ class Candidate(NamedTuple):
 class Hypothesis(NamedTuple):
     """A transcript and its mean log-probability per token. The guard adds a confidence (0 to 1) and flags.
 
-    The flags are "loop" (the transcript ended in a loop, which was cut back to the number of copies with the highest
-    confidence), "budget" (the length limit ended the transcript) and "unsupported" (the confidence is below the
-    threshold). `first` is the transcript that a second decoding has replaced, if it has replaced one.
+    Flags: "loop" (the transcript ended in a loop, which was cut back to the number of copies with the highest
+    confidence), "budget" (the length limit ended the transcript), "unsupported" (the confidence is below the
+    threshold). `first` is the hypothesis that the second decoding replaced, if it did.
     """
 
     text: str
@@ -42,7 +42,7 @@ class Hypothesis(NamedTuple):
 
 
 def write_hypotheses(output_dir: Path, suffix: str, hypotheses: Mapping[str, Hypothesis], guard: str) -> None:
-    """Writes text and score, and under a guard ("flag", "redecode") its files; removes guard files of earlier runs."""
+    """Writes text and score, and with a guard ("flag", "redecode") its files; deletes guard files of earlier runs."""
 
     def write(name: str, table: Mapping[str, object]) -> None:
         write_scp(output_dir / f"{name}{suffix}", table)
@@ -58,5 +58,4 @@ def write_hypotheses(output_dir: Path, suffix: str, hypotheses: Mapping[str, Hyp
     if guard == "redecode":
         replaced = sorted((uid, hypothesis) for uid, hypothesis in hypotheses.items() if hypothesis.first)
         rows = ({"id": uid, "first": final.first.as_json(), "final": final.as_json()} for uid, final in replaced)
-        lines = "".join(f"{json.dumps(row)}\n" for row in rows)
-        write_atomically(output_dir / f"redecoded.jsonl{suffix}", lines)
+        write_atomically(output_dir / f"redecoded.jsonl{suffix}", "".join(f"{json.dumps(row)}\n" for row in rows))

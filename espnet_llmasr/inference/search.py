@@ -1,4 +1,4 @@
-"""Beam search over the transcripts of the LLM, with a length limit per utterance and an end of loops.
+"""Beam search with the LLM, with a length limit per utterance, and an option that ends loops.
 
 B utterances, R rows (utterances x beams), T encoder frames, D encoder width, P prompt tokens, L tokens generated so
 far, V vocabulary.
@@ -16,8 +16,8 @@ from espnet_llmasr.inference.hypothesis import Candidate
 from espnet_llmasr.text.loops import MAX_UNIT
 from espnet_llmasr.text.prompt import Prompt, expand_speech
 
-MIN_REPEATS = 6  # "no no no no no" is speech, and so are five equal digits of three tokens each
-MIN_LENGTH = 18  # tokens; twelve equal digits of one token each are no loop
+MIN_REPEATS = 6  # speakers do say "no no no no no", or five equal digits of three tokens each
+MIN_LENGTH = 18  # tokens; speakers also say twelve equal digits of one token each
 NEEDED = tuple(unit * max(MIN_REPEATS, -(-MIN_LENGTH // unit)) for unit in range(1, MAX_UNIT + 1))
 """Length in tokens from which the repeats of a piece of 1, 2, ... tokens are a loop."""
 
@@ -99,8 +99,8 @@ def beam_search(
 ) -> List[List[Candidate]]:
     """Encoder frames (B, T, D) with lengths (B,) and durations (B,) -> candidates of each utterance, best first.
 
-    The rows are left-padded, so that the result of an utterance does not depend on the others. Each has a limit of
-    ceil(seconds * tokens_per_second) + 16 tokens. A beam size of 1 is greedy search.
+    Rows are left-padded because generation goes on at the right end; padding does not change a result. The limit of an
+    utterance is ceil(seconds * tokens_per_second) + 16 tokens. A beam size of 1 is greedy search.
     """
     speech_tokens, speech_token_lengths = model.adaptor(frames, frame_lengths)
     prompt_ids, end_id = torch.tensor(prompt.ids, device=frames.device), prompt.end_id
@@ -135,12 +135,12 @@ def before_end(ids: List[int], end_id: int) -> List[int]:
 
 
 def in_loop(ids: torch.Tensor) -> torch.Tensor:
-    """ids (R, L) -> (R,): True for a row that ends in repeats of a piece, as many as `NEEDED` demands."""
+    """ids (R, L) -> (R,): True for a row whose last tokens repeat a piece to the length in `NEEDED`."""
     looping = torch.zeros(len(ids), dtype=torch.bool, device=ids.device)
     possible = sum(needed <= ids.size(1) for needed in NEEDED)
     if not possible:
         return looping
-    # A loop of `unit` tokens needs the last token also `unit` places earlier: this leaves few units to compare.
+    # In a loop of `unit` tokens the last token also stands `unit` places earlier. Few units pass this cheap test.
     recurs = (ids[:, -possible - 1 : -1] == ids[:, -1:]).any(0).flip(0)
     for unit in (recurs.nonzero().flatten() + 1).tolist():
         tail = ids[:, -NEEDED[unit - 1] :]
@@ -160,7 +160,7 @@ def find_tail_loop(ids: Sequence[int]) -> TailLoop:
 
 
 def _mean_log_probs(out, end_id: int) -> torch.Tensor:
-    """(B * candidates,) mean log-probability per generated token, of the end token, too."""
+    """(B * candidates,) mean log-probability per generated token, including the end token."""
     if getattr(out, "sequences_scores", None) is not None:
         return out.sequences_scores  # beam search has computed it; greedy search has not
     log_probs = torch.stack(out.scores, 1).log_softmax(-1).gather(2, out.sequences[..., None]).squeeze(-1)

@@ -22,14 +22,14 @@ from espnet_llmasr.tasks.llm_asr import LLMASRTask
 from espnet_llmasr.train.batches import read_num_frames
 from espnet_llmasr.train.speech_batches import shard, speech_batches
 
-WIDER = 3  # a second decoding has this many times the beams, and returns all of them
+WIDER = 3  # the second decoding has this many times the beams, and returns all of them as candidates
 
 
 class Speech2Text:
     """A trained model ready to transcribe.
 
-    The arguments have the names of the packed archive's meta.yaml, so `from_pretrained` needs nothing else. A guard
-    ("flag" or "redecode") needs the CTC head, with its guard.json beside the weights.
+    The arguments have the same names as in the packed archive's meta.yaml, from which `from_pretrained` takes them. A
+    guard ("flag" or "redecode") needs the CTC head, with its guard.json beside the weights.
 
     Raises:
         ValueError: files that are missing or do not belong together.
@@ -68,7 +68,7 @@ class Speech2Text:
     def __call__(self, speech: np.ndarray, fs: Optional[int] = None, lang: str = "") -> Hypothesis:
         """speech (N,) in [-1, 1] at `fs` Hz (resampled if it is not the model's rate) -> the best hypothesis.
 
-        `lang` (a value of utt2lang) only matters to the guard, and there only if it is "yue".
+        `lang` (a value of utt2lang) affects only the guard, and only if it is "yue".
         """
         if fs not in (None, self.sample_rate):
             speech = resample_poly(speech, self.sample_rate, fs)
@@ -95,7 +95,7 @@ class Speech2Text:
         return verified
 
     def _redecode(self, hypotheses: List[Hypothesis], log_probs, langs, frames, frame_lengths, seconds) -> None:
-        """Replaces doubtful hypotheses in the list by the choice of the guard after a second, wider search."""
+        """Decodes doubtful hypotheses again with more beams; replaces them in the list by the guard's choice."""
         rows = [row for row, hypothesis in enumerate(hypotheses) if self.guard.is_doubtful(hypothesis)]
         if not rows:
             return
@@ -108,9 +108,7 @@ class Speech2Text:
             hypotheses[row] = self.guard.choose(log_probs[row], hypotheses[row], candidates, langs[row])
 
 
-def transcribe(
-    speech2text: Speech2Text, data_dir: Path, max_frames: int, part: str = "1/1"
-) -> Dict[str, Hypothesis]:
+def transcribe(speech2text: Speech2Text, data_dir: Path, max_frames: int, part: str = "1/1") -> Dict[str, Hypothesis]:
     """Hypotheses of the utterances of dump/<set>, or of part "i/n" of them, in batches of at most `max_frames`.
 
     Raises:

@@ -18,11 +18,6 @@ POOLINGS = ("mean_std", "mean")
 SINGULAR = 1e-12  # a pivot of the covariance below this, relative to the largest, is only rounding
 
 
-def _check_pooling(pooling: str) -> None:
-    if pooling not in POOLINGS:
-        raise ValueError(f"pooling is '{pooling}', allowed is {' or '.join(POOLINGS)}")
-
-
 @dataclass(frozen=True)
 class EstimatorConfig:
     """The choices that the paper leaves open.
@@ -32,8 +27,7 @@ class EstimatorConfig:
         ridge: lambda, added to the diagonal of the joint covariance, whose diagonal is 1 before.
         pooling: "mean_std" as in the paper, or "mean".
 
-    Raises:
-        ValueError: a value that is not allowed.
+    Raises ValueError for a value that is not allowed.
     """
 
     num_components: int = 16
@@ -45,7 +39,8 @@ class EstimatorConfig:
             raise ValueError(f"num_components is {self.num_components}, allowed is 1 or more (16 is the default)")
         if not 0 <= self.ridge < math.inf:
             raise ValueError(f"ridge is {self.ridge}, allowed is 0 or more (0.01 is the default)")
-        _check_pooling(self.pooling)
+        if self.pooling not in POOLINGS:
+            raise ValueError(f"pooling is '{self.pooling}', allowed is {' or '.join(POOLINGS)}")
 
     @classmethod
     def for_utterances(cls, count: int) -> "EstimatorConfig":
@@ -60,7 +55,7 @@ def pool(frames: Array, pooling: str = "mean_std") -> Tensor:
     returned in float32 for float32 (or half) frames, so that `project` knows the size of their rounding errors.
     Raises ValueError for another pooling, for no frame, and for NaN or infinite values.
     """
-    _check_pooling(pooling)
+    EstimatorConfig(pooling=pooling)
     x, dtype = _matrix(frames, "frames"), torch.promote_types(_floating(frames).dtype, torch.float32)
     mean = x.mean(dim=0)
     return (mean if pooling == "mean" else torch.cat([mean, (x - mean).square().mean(dim=0).sqrt()])).to(dtype)

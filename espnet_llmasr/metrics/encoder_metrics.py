@@ -4,6 +4,7 @@ A new metric is a function and a line in one of the two tables.  L valid frames 
 B utterances, V phones, E width of the text embeddings, k principal components.
 """
 
+from collections import ChainMap
 from dataclasses import dataclass
 from typing import Callable, Dict
 
@@ -35,7 +36,7 @@ SET_METRICS = {  # projected encoder outputs, phones and meaning, each (B, k), a
     "pai": EncoderMetric(pai, "PAI", "bits"),
     "csai": EncoderMetric(csai, "CSAI", "bits"),
 }
-METRICS = {**UTTERANCE_METRICS, **SET_METRICS}
+METRICS = ChainMap(SET_METRICS, UTTERANCE_METRICS)  # a live view; a ChainMap iterates over its last table first
 
 
 def utterance_metrics(frames: Array) -> Dict[str, float]:
@@ -53,8 +54,7 @@ def set_metrics(
         phonetic: (B, V) counts of phones, each row divided by its sum by the caller.
         semantic: (B, E) text embeddings of the last token, each row of L2 norm 1 by the caller.
 
-    Raises:
-        ValueError: differing or too few utterances, too many components, NaN, a singular covariance.
+    Raises ValueError for differing or too few utterances, too many components, NaN, a singular covariance.
     """
     return _of_projections(*projected(u, phonetic, semantic, config), config.ridge)
 

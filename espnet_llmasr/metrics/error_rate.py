@@ -137,9 +137,9 @@ class TokenLines(Sequence[List[str]]):
         return map(str.split, self._lines)
 
     def __add__(self, other: "TokenLines") -> "TokenLines":
-        both = TokenLines()
-        both._lines = self._lines + other._lines
-        return both
+        joined = TokenLines()
+        joined._lines = self._lines + other._lines
+        return joined
 
 
 @dataclass
@@ -185,8 +185,7 @@ class SetCounts:
     def letter_counts(self) -> np.ndarray:
         """(utterances, 4) fields of `Counts` over single characters; aligned when first asked for, then kept."""
         if self._letter_counts is None:
-            pairs = zip(map(letters, self.references), map(letters, self.hypotheses))
-            counts = [count_errors(*pair) for pair in pairs]
+            counts = list(map(count_errors, map(letters, self.references), map(letters, self.hypotheses)))
             self._letter_counts = np.array(counts, dtype=np.int64).reshape(-1, len(Counts._fields))
         return self._letter_counts
 
@@ -226,13 +225,13 @@ def score_tokens_of(utterances: Iterable[Tuple[str, List[str], List[str], bool]]
 def check_ids(references: Mapping[str, str], hypotheses: Mapping[str, str]) -> None:
     """Raises ValueError when the two sides do not hold the same ids; both kinds are counted, the first ones named."""
     problems = []
-    for missing, what in (
+    for missing, problem in (
         (references.keys() - hypotheses.keys(), "references have no hypothesis"),
         (hypotheses.keys() - references.keys(), "hypotheses have no reference"),
     ):
         if missing:
             first = ", ".join(sorted(missing)[:5]) + (", ..." if len(missing) > 5 else "")
-            problems.append(f"{len(missing)} {what} ({first})")
+            problems.append(f"{len(missing)} {problem} ({first})")
     if problems:
         raise ValueError("; ".join(problems))
 

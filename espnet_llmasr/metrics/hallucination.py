@@ -19,8 +19,7 @@ PAPER_RATIO, PAPER_SHARE = 1.5, 0.3
 LENGTH_SHORTEST, LENGTH_LONGEST = 0.5, 2.0
 LOOP_REPEATS, LOOP_TOKENS = 4, 6
 WORD_REPEATS, WORD_CHARACTERS = 6, 16
-ALARM_CHARS_PER_MINUTE = 1500
-"""The level above which text for audio without speech is an alarm in the field's tests on MUSAN."""
+ALARM_CHARS_PER_MINUTE = 1500  # text for audio without speech above it is an alarm in the field's tests on MUSAN
 
 DEFINITIONS = ("paper", "length", "loop")
 DESCRIPTIONS = {
@@ -45,9 +44,8 @@ def judge(reference: Sequence[str], hypothesis: Sequence[str]) -> Tuple[str, ...
 
 def is_unrelated(reference: Sequence[str], hypothesis: Sequence[str]) -> bool:
     """`paper`: too long and unrelated."""
-    if len(hypothesis) <= PAPER_RATIO * len(reference):
-        return False
-    return found_again(reference, hypothesis) <= PAPER_SHARE * len(reference)
+    too_long = len(hypothesis) > PAPER_RATIO * len(reference)
+    return too_long and found_again(reference, hypothesis) <= PAPER_SHARE * len(reference)
 
 
 def found_again(reference: Sequence[str], hypothesis: Sequence[str]) -> int:
@@ -68,15 +66,15 @@ def has_loop(reference: Sequence[str], hypothesis: Sequence[str]) -> bool:
 
     The two are compared in characters, so that "ha ha ha ha ha ha" excuses "hahahahahaha".
     """
-    characters = looping_characters(hypothesis)
+    characters = _looping_characters(hypothesis)
     if not characters:
         return False
-    said = "".join(reference)
-    spoken = find_loop(said, LOOP_REPEATS, max_unit=len(said))
-    return spoken is None or 2 * spoken.length < characters
+    text = "".join(reference)
+    loop = find_loop(text, LOOP_REPEATS, max_unit=len(text))
+    return loop is None or 2 * loop.length < characters
 
 
-def looping_characters(tokens: Sequence[str]) -> int:
+def _looping_characters(tokens: Sequence[str]) -> int:
     """Characters of the longest loop of tokens; if there is none, of the longest loop within a token; else 0."""
     loop = find_loop(tokens, LOOP_REPEATS, LOOP_TOKENS)
     if loop:

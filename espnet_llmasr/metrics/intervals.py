@@ -43,13 +43,9 @@ def bootstrap_interval(
     so many utterances are insertions on empty references that a resample may have no token. The order of the
     utterances does not matter.
 
-    Raises:
-        ValueError: negative or non-finite numbers.
+    Raises ValueError for negative or non-finite numbers.
     """
-    rows = np.stack([errors, lengths]).astype(np.float64)
-    if not (np.isfinite(rows).all() and (rows >= 0).all()):
-        raise ValueError("errors and lengths must be counts: finite and not negative")
-    rows = rows[:, rows.any(axis=0)]
+    rows = as_counts(errors, lengths)
     total_errors, total_length = rows.sum(axis=1)
     utterances = rows.shape[1]
     if not total_length or utterances < 2:
@@ -59,6 +55,14 @@ def bootstrap_interval(
     errors_of_one = total_errors / wrong if wrong else 1.0
     floor, ceiling = (share * errors_of_one * utterances / total_length for share in wilson_interval(wrong, utterances))
     return float(min(low, floor)), float(max(high, ceiling))
+
+
+def as_counts(*rows: Sequence[float]) -> np.ndarray:
+    """Errors and lengths (R, U) in float64, without utterances that have neither. Raises ValueError for no counts."""
+    counts = np.stack(rows).astype(np.float64)
+    if not (np.isfinite(counts).all() and (counts >= 0).all()):
+        raise ValueError("errors and lengths must be counts: finite and not negative")
+    return counts[:, counts.any(axis=0)]
 
 
 def _bca(rows: np.ndarray, resamples: int, seed: int) -> Interval:
@@ -88,8 +92,5 @@ def resampled_sums(rows: np.ndarray, resamples: int = RESAMPLES, seed: int = 0) 
     distinct, counts = np.unique(rows, axis=1, return_counts=True)
     shares, size, values = counts / counts.sum(), rows.shape[1], distinct.T.astype(np.float64)
     step = max(1, _CELLS // len(shares))
-    parts = []
-    for first in range(0, resamples, step):
-        draws = rng.multinomial(size, shares, size=min(step, resamples - first))
-        parts.append(draws.astype(np.float64) @ values)
-    return np.concatenate(parts).T
+    sizes = [min(step, resamples - first) for first in range(0, resamples, step)]
+    return np.concatenate([rng.multinomial(size, shares, draws).astype(np.float64) @ values for draws in sizes]).T

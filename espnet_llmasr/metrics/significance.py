@@ -8,7 +8,7 @@ from typing import NamedTuple, Tuple
 
 import numpy as np
 
-from espnet_llmasr.metrics.intervals import Interval, resampled_sums, wilson_interval
+from espnet_llmasr.metrics.intervals import Interval, as_counts, resampled_sums, wilson_interval
 
 RESAMPLES = 2000
 POWER_Z = 1.959964 + 0.841621  # quantiles of 97.5 % and 80 %
@@ -24,19 +24,13 @@ class Comparison(NamedTuple):
     wins_b: int
     rate_a: float = math.nan
     rate_b: float = math.nan
-    difference: float = math.nan
-    """rate_b - rate_a."""
-    interval: Interval = (math.nan, math.nan)
-    """95 %, around `difference`; it leaves out 0 exactly when p < 0.05."""
-    relative: float = math.nan
-    """Share of B's errors that A does not make; nan where B makes none."""
+    difference: float = math.nan  # rate_b - rate_a
+    interval: Interval = (math.nan, math.nan)  # 95 %, around `difference`; leaves out 0 exactly when p < 0.05
+    relative: float = math.nan  # share of B's errors that A does not make; nan where B makes none
     relative_interval: Interval = (math.nan, math.nan)
-    p: float = 1.0
-    """Two-sided: how often a difference this large comes by chance between systems that are equally good."""
-    a_is_better: float = 0.5
-    """Share of the resamples in which A makes fewer errors (ties count half)."""
-    needed: float = math.inf
-    """Utterances like these for a chance of 80 % of p < 0.05, if the true difference is the one seen."""
+    p: float = 1.0  # two-sided: how often equally good systems differ this much by chance
+    a_is_better: float = 0.5  # share of the resamples in which A makes fewer errors (ties count half)
+    needed: float = math.inf  # utterances for a chance of 80 % of p < 0.05, if the true difference is the one seen
 
     @property
     def ties(self) -> int:
@@ -57,13 +51,9 @@ def compare(
     Utterances without tokens on any side are left out; less than two others, or none with reference tokens, give nan
     and p = 1.
 
-    Raises:
-        ValueError: arrays of different lengths, negative or non-finite numbers.
+    Raises ValueError for arrays of different lengths, negative or non-finite numbers.
     """
-    rows = np.stack([errors_a, errors_b, lengths]).astype(np.float64)
-    if not (np.isfinite(rows).all() and (rows >= 0).all()):
-        raise ValueError("errors and lengths must be counts: finite and not negative")
-    a, b, n = rows[:, rows.any(axis=0)]
+    a, b, n = as_counts(errors_a, errors_b, lengths)
     wins = dict(wins_a=int(np.count_nonzero(a < b)), wins_b=int(np.count_nonzero(b < a)))
     if len(n) < 2 or not n.sum():
         return Comparison(utterances=len(n), **wins)

@@ -8,28 +8,112 @@ PATH[:WEIGHTS] may be
     whisper-large-v3               a directory of Hugging Face (config.json, preprocessor_config.json, weights)
 """
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, Optional, Tuple
+from typing import Callable, Dict, NamedTuple, Optional, Tuple
 
+import torch
 import yaml
+from torch import Tensor
 
-from espnet_llmasr.observe.espnet_asr import ESPnetEncoder
-from espnet_llmasr.observe.frames import SpeechEncoder
-from espnet_llmasr.observe.hugging_face import open_hugging_face
-from espnet_llmasr.observe.own import CheckpointEncoder
+from espnet_llmasr.asr.adaptor import ConcatAdaptor
+from espnet_llmasr.asr.espnet_encoder import REFUSALS, blocks_of
+from espnet_llmasr.asr.fbank import parse_rate
+from espnet_llmasr.asr.modules import extract_features
+from espnet_llmasr.asr.modules import frames_of, outputs_of
+from espnet_llmasr.asr.weights import load_state, read_state
 from espnet_llmasr.encoder_swap.store import EncoderStore
+from espnet_llmasr.observe.frames import Frames, SpeechEncoder
+from espnet_llmasr.observe.hugging_face import open_hugging_face
+from espnet_llmasr.tasks.checks import build
+from espnet_llmasr.tasks.speech_task import SpeechTask
 
 OWN_KEYS = {"ctc_head_conf", "adaptor_conf"}  # one of them is in every configuration of ours
 STOCK_KEYS = {"encoder", "ctc_conf", "token_list"}
+TASKS = "phoneme_ctc_train, llm_asr_train or ESPnet's asr_train"
 
 
-@dataclass(frozen=True)
-class Source:
-    """An encoder that is not yet opened: its opener, its folder and its files."""
+class CheckpointEncoder:
+    """The encoder, and the adaptor if there is one, of phoneme_ctc_train, llm_asr_train or an encoder store.
+
+    The LLM is not built, and other weights are not read.
+
+    Args:
+        config: config.yaml of the training (of the pretraining, for a published encoder).
+        weights: <n>epoch.pth, or encoder.<step>.pth.
+
+    Raises ValueError if the weights are broken, or not of this encoder.
+    """
+
+    def __init__(self, config: Path, weights: Path, device: str = "cpu"):
+        args = SpeechTask.config_of(config)
+        parts = SpeechTask.build_components(args)
+        state = read_state(weights, lazy=True)
+        self.frontend, self.normalize, self.encoder = parts["frontend"], parts["normalize"], parts["encoder"]
+        self.adaptor, self.device, self.rate = None, device, self.frontend.fs
+        load_state(self.encoder, _part(state, "encoder.") or state, weights, config)
+        if "adaptor.linear2.weight" in state:
+            sizes = dict(input_size=self.encoder.output_size(), output_size=len(state["adaptor.linear2.weight"]))
+            self.adaptor = build(ConcatAdaptor, "adaptor_conf", args.adaptor_conf, **sizes)
+            load_state(self.adaptor, _part(state, "adaptor."), weights, config)
+        for module in (self.frontend, self.normalize, self.encoder, self.adaptor):
+            if module is not None:
+                module.to(device).eval()
+
+    @torch.no_grad()
+    def __call__(self, samples: Tensor) -> Frames:
+        speech, lengths = samples[None].to(self.device), torch.tensor([len(samples)], device=self.device)
+        feats, lengths = extract_features(speech, lengths, self.frontend, self.normalize)
+        layers = self.encoder.forward_layers(feats, lengths)
+        if self.adaptor is None:
+            return Frames([layer[0] for layer in layers])
+        tokens, _ = self.adaptor(layers[-1], self.encoder.output_lengths(lengths))
+        return Frames([layer[0] for layer in layers], tokens[0])
+
+
+def _part(state: Dict[str, Tensor], prefix: str) -> Dict[str, Tensor]:
+    """The weights below a prefix, without it."""
+    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+
+
+class ESPnetEncoder:
+    """The encoder of an ESPnet ASR model (asr_train), of any architecture.
+
+    Only the output is measured for an encoder without a list of blocks, with blocks of another frame rate than its
+    output, or with streaming (its blocks process the audio in pieces).
+
+    Raises ValueError if the weights do not fit the configuration, or the model takes features instead of audio.
+    """
+
+    def __init__(self, config: Path, weights: Path, device: str = "cpu"):
+        from espnet_llmasr.register import load_asr  # imports all of ESPnet's ASR task, which tries the network
+
+        model, args = load_asr(config, weights, device)
+        if model.frontend is None:
+            raise ValueError(f"{config}: this model takes features, not audio: only models with a frontend can be read")
+        self.model, self.device, self.rate = model, device, parse_rate(args.frontend_conf.get("fs", 16000))
+
+    @torch.no_grad()
+    def __call__(self, samples: Tensor) -> Frames:
+        """Raises ValueError for audio that ESPnet refuses, such as too short for its window or its subsampling."""
+        lengths = torch.tensor([len(samples)], device=self.device)
+        try:
+            with outputs_of(blocks_of(self.model.encoder)[:-1]) as inner:
+                output, lengths = self.model.encode(samples[None].to(self.device), lengths)
+        except REFUSALS as error:
+            seconds = len(samples) / self.rate
+            raise ValueError(
+                f"this encoder refuses {seconds:.3f} s of audio ({error}): leave it out if short"
+            ) from error
+        output = frames_of(output)
+        if any(layer.shape[:2] != output.shape[:2] for layer in inner):
+            inner = []
+        return Frames([layer[0, : int(lengths)] for layer in (*inner, output)])
+
+
+class Source(NamedTuple):
+    """An encoder that is not yet opened: its opener and its files."""
 
     opener: Callable[..., SpeechEncoder]
-    folder: Path
     files: Tuple[Path, ...]
 
     def open(self, device: str = "cpu") -> SpeechEncoder:
@@ -40,33 +124,33 @@ class Source:
 def find_encoder(spec: str) -> Source:
     """The encoder that PATH[:WEIGHTS] names; it is not yet opened.
 
-    Raises:
-        ValueError: there is none; the message lists what is expected.
+    Raises ValueError if there is none; the message lists what is expected.
     """
     folder, weights = _split(spec)
-    if (folder / "config.yaml").is_file():
-        config = folder / "config.yaml"
-        return Source(_opener_for(config), folder, (config, _weights_in(folder, weights)))
+    config = folder / "config.yaml"
+    if config.is_file():
+        return Source(_opener_for(config), (config, _weights_in(folder, weights)))
     if weights is None and (folder / "config.json").is_file():
-        return Source(open_hugging_face, folder, (folder,))
+        return Source(open_hugging_face, (folder,))
     if any(folder.glob("encoder.*.pth")) or (folder / "reference.pth").is_file():
-        return Source(CheckpointEncoder, folder, (_config_of_store(folder), _published(folder, weights)))
+        config = folder.resolve().parent / "pretrain" / "config.yaml"
+        if not config.is_file():
+            raise ValueError(f"{folder} is an encoder store, but there is no {config}: put it beside its pretraining")
+        return Source(CheckpointEncoder, (config, _published(folder, weights)))
     raise ValueError(
-        f"{folder} holds no encoder: expected config.yaml (phoneme_ctc_train, llm_asr_train or ESPnet's asr_train), "
+        f"{folder} holds no encoder: expected config.yaml ({TASKS}), "
         "encoder.<step>.pth of an encoder store, or config.json of a Hugging Face speech model"
     )
 
 
 def _split(spec: str) -> Tuple[Path, Optional[str]]:
     """Folder and name of the weights, if one is given."""
-    path = Path(spec)
+    path, weights = Path(spec), None
     if path.is_file():
         return path.parent, path.name
     if not path.is_dir() and ":" in spec:
         folder, _, weights = spec.rpartition(":")
         path = Path(folder)
-    else:
-        weights = None
     if not path.is_dir():
         raise ValueError(f"no encoder at '{spec}': there is no such folder, and no such file")
     return path, weights
@@ -80,18 +164,17 @@ def _opener_for(config: Path) -> Callable[..., SpeechEncoder]:
         return CheckpointEncoder
     if STOCK_KEYS <= keys:
         return ESPnetEncoder
-    tasks = "phoneme_ctc_train, llm_asr_train or ESPnet's asr_train"
-    raise ValueError(f"{config} is of another task: expected that of {tasks}")
+    raise ValueError(f"{config} is of another task: expected that of {TASKS}")
 
 
 def _weights_in(folder: Path, weights: Optional[str]) -> Path:
     """The weights of this name; without a name latest.pth, or the only ones in the folder."""
     names = sorted(path.name for path in folder.glob("*.pth") if path.name != "checkpoint.pth")
-    if weights is None:
-        weights = "latest.pth" if "latest.pth" in names else names[0] if len(names) == 1 else None
+    if weights is None and ("latest.pth" in names or len(names) != 1):
+        weights = "latest.pth"
+    weights = weights or names[0]
     if weights not in names:
-        asked = "no latest.pth" if weights is None else f"no {weights}"
-        raise ValueError(f"{folder} has {asked}: append one of its weights, :{' :'.join(names) or '(none there)'}")
+        raise ValueError(f"{folder} has no {weights}: append one of its weights, :{' :'.join(names) or '(none there)'}")
     return folder / weights
 
 
@@ -105,10 +188,3 @@ def _published(folder: Path, weights: Optional[str]) -> Path:
         names = ", ".join(other.name for other in sorted(folder.glob("*.pth")))
         raise ValueError(f"{folder} has no {path.name}: it has {names}")
     return path
-
-
-def _config_of_store(folder: Path) -> Path:
-    config = folder.resolve().parent / "pretrain" / "config.yaml"
-    if not config.is_file():
-        raise ValueError(f"{folder} is an encoder store, but there is no {config}: put it beside its pretraining")
-    return config

@@ -1,13 +1,16 @@
-"""The paper's Figures 1, 3, 4 and 5 (arXiv 2604.08003): observations as series, pairs and lines, and their drawings.
+"""The paper's Figures 1, 3, 4 and 5 (arXiv 2604.08003) for which there are observations.
 
 A function that draws returns a matplotlib figure.
 """
 
+import logging
 import math
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
-from espnet_llmasr.encoder_swap.rule import CKACheck
+import yaml
+
+from espnet_llmasr.encoder_swap.rule import CKACheck, cka_log
 from espnet_llmasr.metrics.encoder_metrics import METRICS, UTTERANCE_METRICS
 from espnet_llmasr.observe import plot_style
 from espnet_llmasr.observe.observations import FILE, Observation, read_observations
@@ -61,16 +64,63 @@ class Line(NamedTuple):
     dashed: bool
 
 
-def read_series(label: str, directory: Path) -> Series:
-    """The series in the --out folder of an earlier command. Raises ValueError if there is none."""
-    return Series(label, read_observations(directory / FILE))
+def check_options(compare: Sequence[str], pairs: Sequence[str]) -> None:
+    """Raises ValueError for options that would stop `draw_all`, before hours of measuring."""
+    plot_style.require_matplotlib()
+    for spec in compare:
+        _compared(spec)
+    for spec in pairs:
+        split_pair(spec)
+
+
+def draw_all(out: Path, label: str, compare: Sequence[str], pairs: Sequence[str], exp: Optional[Path]) -> List[Path]:
+    """Draws and saves every figure that has data and logs what the others lack. Returns the files.
+
+    Raises ValueError for no observations in `out` or in a folder of --compare, or a wrong --pair.
+    """
+    series = [Series(label, read_observations(out / FILE)), *map(_compared, compare)]
+    if len({group.label for group in series}) < len(series):
+        raise ValueError("--label and --compare give two series one label: choose another")
+    if differing(series):
+        logging.warning("not comparable: the observations were made with %s", differing(series))
+    ends, lines = pairs_of(series, pairs), lines_of(series)
+    on_path = [group for group in series if any(map(group.stage, STAGE_NAMES))]
+    files: List[Path] = []
+    with plot_style.style():
+        for name, lacking, drawn in (
+            ("figure_1", "an encoder before and after joint SFT (or --pair)", ends and before_and_after(ends)),
+            ("figure_3", "encoders of the recipe's stages (--exp)", on_path and trajectory(on_path)),
+            ("figure_4", "any observation", lines and layers(lines)),
+            ("figure_5", "exp/encoders/cka.jsonl with a reference (--exp)", exp and _watched(exp)),
+        ):
+            if drawn:
+                files += plot_style.save(drawn, out, name)
+            else:
+                logging.info("%s is not drawn: it needs %s", name, lacking)
+    return files
+
+
+def _compared(spec: str) -> Series:
+    """LABEL=DIR. Raises ValueError for another form, or a folder without observations."""
+    label, _, directory = spec.partition("=")
+    if not (label and directory):
+        raise ValueError(f"--compare {spec}: expected LABEL=DIR, such as characters=exp_char/observe")
+    return Series(label, read_observations(Path(directory) / FILE))
+
+
+def _watched(exp: Path):
+    """Figure 5 of an experiment; None if its watcher has compared nothing yet."""
+    checks = cka_log(exp / "encoders").read()
+    if not any(check.cka is not None for check in checks):
+        return None
+    options = yaml.safe_load((exp / "encoders" / "watch.yaml").read_text(encoding="utf-8"))
+    return reference_cka(checks, options["threshold"])
 
 
 def pairs_of(series: Sequence[Series], given: Sequence[str]) -> List[Pair]:
     """The pairs that --pair names, else those of the experiments that have had a joint SFT.
 
-    Raises:
-        ValueError: a name that was not measured, or another form than LABEL=BEFORE,AFTER.
+    Raises ValueError for a name that was not measured, or another form than LABEL=BEFORE,AFTER.
     """
     rows: Dict[str, Observation] = {row.name: row for group in reversed(series) for row in group.rows}
     if not given:
@@ -79,9 +129,9 @@ def pairs_of(series: Sequence[Series], given: Sequence[str]) -> List[Pair]:
     pairs = []
     for spec in given:
         label, names = split_pair(spec)
-        missing = [name for name in names if name not in rows]
-        if missing:
-            raise ValueError(f"--pair {spec}: '{missing[0]}' was not measured; there are {', '.join(rows)}")
+        for name in names:
+            if name not in rows:
+                raise ValueError(f"--pair {spec}: '{name}' was not measured; there are {', '.join(rows)}")
         pairs.append(Pair(label, *(rows[name] for name in names)))
     return pairs
 
@@ -136,17 +186,16 @@ def _bars(axis, rows: Sequence[Observation], metric: str, offset: float, side: i
     label = ("before joint training", "after joint training")[side]
     look = dict(color=plot_style.colour(side), hatch=("", "//")[side], edgecolor="white")
     axis.bar(places, heights, 0.36, label=label, **look)
-    tops = heights
+    spread = [row.values.get(f"{metric}_std", 0.0) for row in rows]
     if metric in UTTERANCE_METRICS:
-        spread = [row.values[f"{metric}_std"] for row in rows]
         axis.errorbar(places, heights, spread, fmt="none", ecolor="black", capsize=3, label=SPREAD)
-        tops = [height + std for height, std in zip(heights, spread)]
     else:
         bias = [row.values[f"{metric}_baseline"] for row in rows]
-        left, right = [place - 0.18 for place in places], [place + 0.18 for place in places]
-        axis.hlines(bias, left, right, color="black", linestyles="dotted", linewidth=1.5, label=BIAS)
-    for place, height, top in zip(places, heights, tops):
-        axis.annotate(f"{height:.3g}", (place, top), (0, 3), textcoords="offset points", ha="center", fontsize=9)
+        ends = [[place + half for place in places] for half in (-0.18, 0.18)]
+        axis.hlines(bias, *ends, color="black", linestyles="dotted", linewidth=1.5, label=BIAS)
+    for place, height, std in zip(places, heights, spread):
+        at = dict(xy=(place, height + std), xytext=(0, 3), textcoords="offset points")
+        axis.annotate(f"{height:.3g}", **at, ha="center", fontsize=9)
 
 
 def trajectory(series: Sequence[Series]):
@@ -185,8 +234,7 @@ def _path(axis, series: Series, metric: str, number: int, longest) -> None:
             places, values = zip(*((x, row.values[metric]) for x, row in points))
             axis.errorbar(places, values, spread, fmt="none", capsize=2, linewidth=0.8, label=INTERVAL, **style)
         else:
-            faint = dict(linewidth=1, alpha=0.6, linestyle="--", label=BIAS)
-            _line(axis, points, f"{metric}_baseline", **faint, **style)
+            _line(axis, points, f"{metric}_baseline", linewidth=1, alpha=0.6, linestyle="--", label=BIAS, **style)
         last = points[-1]
 
 
@@ -216,8 +264,7 @@ def layers(lines: Sequence[Line]):
             places, values = [*places, deepest + 1], [*values, row.cka_text_adaptor]
         style = dict(color=plot_style.colour(number), marker=plot_style.marker(number), label=label)
         axis.plot(places, values, "--" if dashed else "-", fillstyle="none" if dashed else "full", **style)
-    every = max(1, deepest // 16)
-    ticks = list(range(1, deepest + 1, every))
+    ticks = list(range(1, deepest + 1, max(1, deepest // 16)))
     names = [str(tick) for tick in ticks]
     if any(line.row.cka_text_adaptor is not None for line in lines):
         ticks, names = [*ticks, deepest + 1], [*names, "Adap."]
@@ -235,19 +282,15 @@ def reference_cka(checks: Sequence[CKACheck], threshold: float):
     for number, step in enumerate(references):
         # the reference is itself at 1
         points = [(step, 1.0), *((c.step, c.cka) for c in checks if c.cka is not None and c.reference_step == step)]
-        style = dict(
-            color=plot_style.COLOURS[number % 2],
-            linestyle=("-", "--")[number % 2],
-            label="CKA (another colour: another reference)",
-        )
-        axis.plot(*zip(*points), marker=".", markersize=5, linewidth=1.2, **style)
+        style = dict(color=plot_style.COLOURS[number % 2], linestyle=("-", "--")[number % 2], marker=".", markersize=5)
+        axis.plot(*zip(*points), linewidth=1.2, label="CKA (another colour: another reference)", **style)
         axis.axvline(step, color=plot_style.GREY, linewidth=0.6, linestyle=":")
     for action, (shape, label) in TRIGGERS.items():
         points = [(check.step, check.cka) for check in checks if check.action == action and check.cka is not None]
         if points:
             axis.scatter(*zip(*points), marker=shape, s=60, color="black", zorder=3, label=label)
-    level = dict(color=plot_style.COLOURS[3], linewidth=1.5, linestyle="-.")
-    axis.axhline(threshold, label=f"threshold {threshold:g}", **level)
+    style = dict(color=plot_style.COLOURS[3], linewidth=1.5, linestyle="-.")
+    axis.axhline(threshold, label=f"threshold {threshold:g}", **style)
     axis.set(xlabel="pretraining updates", ylabel="CKA to the reference encoder")
     axis.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     plot_style.legend_below(figure, [axis], 2)

@@ -12,16 +12,10 @@ from torch import Tensor
 
 
 class Frames(NamedTuple):
-    """Valid frames of one utterance, on the encoder's device.
+    """Valid frames of one utterance, on the encoder's device."""
 
-    Attributes:
-        layers: (L, D) for every layer, the first one first. The last is the encoder's output, after a final layer norm
-            where the encoder has one.
-        adaptor: (L', E), the speech tokens of the LLM; None where there is no adaptor.
-    """
-
-    layers: List[Tensor]
-    adaptor: Optional[Tensor] = None
+    layers: List[Tensor]  # (L, D), in order; the last is the encoder's output, after a final layer norm if it has one
+    adaptor: Optional[Tensor] = None  # (L', E), the speech tokens of the LLM; None without an adaptor
 
 
 class SpeechEncoder(Protocol):

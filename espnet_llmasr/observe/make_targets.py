@@ -1,6 +1,7 @@
 """Makes the targets of PAI, CSAI and CKA to text: phones and meaning of transcripts (section 3.2 of arXiv 2604.08003).
 
-B utterances, V phones.
+Meaning is the embedding of a frozen text model: of the last token for CSAI, of the input for CKA to text.
+B utterances, V phones, S tokens, E width of the text model.
 """
 
 import logging
@@ -9,10 +10,15 @@ from pathlib import Path
 from typing import Dict, List, Mapping, Optional, Tuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
+from transformers import AutoTokenizer
 
+from espnet_llmasr.asr.llm import build_llm, load_tokenizer
+from espnet_llmasr.asr.modules import valid_frames
+from espnet_llmasr.asr.weights import load_state, read_state
 from espnet_llmasr.files import read_scp
-from espnet_llmasr.observe.embedder import TextEmbedder
+from espnet_llmasr.observe.pretrained import check_weights, load_model
 from espnet_llmasr.text.phonemes import UNKNOWN, Phonemizer
 from espnet_llmasr.train.targets import Targets
 
@@ -20,8 +26,7 @@ from espnet_llmasr.train.targets import Targets
 def phones_of(texts: Mapping[str, str], langs: Mapping[str, str], inventory: str) -> Dict[str, List[str]]:
     """Phones of every transcript, made from its text, so that the labels of the pretraining do not matter.
 
-    Raises:
-        ValueError: a language (utt2lang) for which this inventory has no phones.
+    Raises ValueError for a language (utt2lang) without phones in this inventory.
     """
     phonemize = Phonemizer(inventory)
     return {uid: phonemize(text, langs.get(uid, "")) for uid, text in texts.items()}
@@ -44,6 +49,7 @@ def phone_shares(phones: Mapping[str, List[str]]) -> Tuple[Tensor, List[str]]:
     counts = [Counter(phone for phone in row if phone != UNKNOWN) for row in phones.values()]
     tokens = sorted(set().union(*counts)) if counts else []
     shares = torch.tensor([[row[token] for token in tokens] for row in counts], dtype=torch.float64)
+    shares = shares.view(len(counts), len(tokens))  # also without utterances
     return shares / shares.sum(dim=1, keepdim=True).clamp(min=1), tokens
 
 
@@ -63,20 +69,92 @@ def make_targets(
         texts, phones: transcript and phones by utterance id, the same ids in the same order.
         embedder: a text model for `TextEmbedder`; text_embeddings: the LLM of CKA to text, default the same model.
 
-    Raises:
-        ValueError: no utterance has phones, or a text model cannot be used.
+    Raises ValueError if no utterance has phones, or a text model cannot be used.
     """
     shares, tokens = phone_shares(phones)
-    numbers = [number for number, row in enumerate(shares) if row.any()]
-    if not numbers:
+    kept = shares.any(dim=1)
+    ids = [uid for uid, has_phones in zip(texts, kept.tolist()) if has_phones]
+    if not ids:
         raise ValueError(f"{data_dir}/text has no transcript with phones: nothing to measure against")
-    if len(numbers) < len(texts):
-        logging.warning("%d of %d utterances have no phones: left out", len(texts) - len(numbers), len(texts))
-    ids = [list(texts)[number] for number in numbers]
+    if len(ids) < len(texts):
+        logging.warning("%d of %d utterances have no phones: left out", len(texts) - len(ids), len(texts))
     transcripts, llm = [texts[uid] for uid in ids], text_embeddings or embedder
     model = TextEmbedder(embedder, device, batch_size)
     semantic = model.last_token(transcripts)
     if llm != embedder:
         model = TextEmbedder(llm, device, batch_size)
     made = dict(embedder=embedder, text_embeddings=llm, phones=tokens, data_dir=str(data_dir))
-    return Targets(ids, shares[numbers], semantic, model.input_mean(transcripts), made)
+    return Targets(ids, shares[kept], semantic, model.input_mean(transcripts), made)
+
+
+class TextEmbedder:
+    """A text model by hub name (Qwen/Qwen3-Embedding-8B), by directory, or our own LLM directory (exp/llm: llm.pth).
+
+    Args:
+        device: "cpu" computes in float32, "cuda" in bfloat16.
+        batch_size: transcripts at a time.
+
+    Raises:
+        ValueError: a directory without a text model, or without its tokenizer or weights. OSError: no such name on the
+            hub, or no network.
+    """
+
+    def __init__(self, name: str, device: str = "cpu", batch_size: int = 32):
+        self.model, self.tokenizer = _open(name, torch.float32 if device == "cpu" else torch.bfloat16)
+        self.model.to(device).eval()
+        self.device, self.batch_size = device, batch_size
+
+    @torch.no_grad()
+    def last_token(self, texts: List[str]) -> Tensor:
+        """(B, E) float32, the output at the last token of each text, rows of length 1.
+
+        The tokenizer adds its special tokens: Qwen3-Embedding's ends each text with the end token. Padding is always on
+        the right, so that it changes neither positions nor causal attention. Raises ValueError for an empty text.
+        """
+        rows = [self.tokenizer(text)["input_ids"] for text in texts]
+        order, vectors = sorted(range(len(rows)), key=lambda number: len(rows[number])), {}
+        for first in range(0, len(order), self.batch_size):
+            numbers = order[first : first + self.batch_size]
+            ids, lengths = _padded([rows[number] for number in numbers])
+            inputs = dict(input_ids=ids, attention_mask=valid_frames(lengths, ids.shape[1]).long())
+            inputs = {name: value.to(self.device) for name, value in inputs.items()}
+            hidden = self.model(**inputs).last_hidden_state
+            vectors.update(zip(numbers, hidden[torch.arange(len(numbers)), lengths - 1].float().cpu()))
+        return nn.functional.normalize(torch.stack([vectors[number] for number in range(len(rows))]), dim=1)
+
+    @torch.no_grad()
+    def input_mean(self, texts: List[str]) -> Tensor:
+        """(B, E) float32, the mean of the input embeddings of each text's own tokens (no special ones)."""
+        rows, table = [], self.model.get_input_embeddings()
+        for text in texts:
+            ids, _ = _padded([self.tokenizer(text, add_special_tokens=False)["input_ids"]])
+            rows.append(table(ids.to(self.device)).float().mean(dim=1).cpu())
+        return torch.cat(rows)
+
+
+def _padded(rows: List[List[int]]) -> Tuple[Tensor, Tensor]:
+    """ids (B, S), right-padded, and lengths (B,). Raises ValueError for an empty row."""
+    if not all(rows):
+        raise ValueError("an empty text has no embedding: leave out utterances without a transcript")
+    return pad_sequence([torch.tensor(row) for row in rows], batch_first=True), torch.tensor([len(row) for row in rows])
+
+
+def _open(name: str, dtype: torch.dtype) -> Tuple[nn.Module, object]:
+    """The model without its output head, and the tokenizer."""
+    directory = Path(name)
+    weights, config = directory / "llm.pth", directory / "config.json"
+    if weights.is_file():
+        llm = build_llm(config)
+        load_state(llm, read_state(weights, lazy=True), weights, config)
+        return llm.base_model.to(dtype), load_tokenizer(directory / "tokenizer.json")
+    if (directory.is_dir() or name.startswith((".", "/"))) and not config.is_file():
+        raise ValueError(
+            f"{name} has no config.json: give the directory of a text model, exp/llm (stage 4), or a name on the hub"
+        )
+    (model, missing), tokenizer = load_model(name, dtype), AutoTokenizer.from_pretrained(name)
+    check_weights(name, missing)
+    if model.main_input_name != "input_ids" or getattr(model.config, "is_encoder_decoder", False):
+        raise ValueError(f"{name} is no text model of one stack, but of type '{model.config.model_type}'")
+    if not set(tokenizer.get_vocab()) - set(tokenizer.all_special_tokens):
+        raise ValueError(f"{name} has no vocabulary: complete it with the files of its tokenizer")
+    return model, tokenizer

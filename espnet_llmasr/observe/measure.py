@@ -7,7 +7,7 @@ B utterances, L frames, D encoder width, E width of a text embedding, M metrics 
 
 import logging
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence
 
@@ -37,25 +37,16 @@ NUM_PERMUTATIONS = 20
 
 
 class Summary(NamedTuple):
-    """The values and vectors that are kept of one utterance.
+    """The values and vectors that are kept of one utterance."""
 
-    Attributes:
-        metrics: (M, layers). pooled: the output by `pool`. means: every layer's mean frame (D,), the adaptor's last.
-        cka: (layers,) to the reference encoder, or None.
-    """
-
-    metrics: Tensor
-    pooled: Tensor
-    means: List[Tensor]
-    cka: Optional[Tensor]
+    metrics: Tensor  # (M, layers)
+    pooled: Tensor  # the output by `pool`
+    means: List[Tensor]  # every layer's mean frame (D,), the adaptor's last
+    cka: Optional[Tensor]  # (layers,) to the reference encoder
 
 
 def summarise(frames: Frames, pooling: str, reference: Optional[Frames] = None) -> Summary:
-    """Pools the frames of one utterance.
-
-    Raises:
-        ValueError: NaN, or a reference with another number of layers or frames.
-    """
+    """Pools the frames of one utterance. Raises ValueError for NaN, or a reference with other layers or frames."""
     outputs = [*frames.layers, *([] if frames.adaptor is None else [frames.adaptor])]
     means = [output.double().mean(dim=0).float().cpu() for output in outputs]
     metrics = torch.tensor([list(utterance_metrics(layer).values()) for layer in frames.layers]).T
@@ -70,19 +61,21 @@ def measure(
     config: EstimatorConfig = EstimatorConfig(),
     reference: Optional[SpeechEncoder] = None,
 ) -> Dict[str, object]:
-    """All numbers of an `Observation`.
+    """All numbers of an `Observation` from `entries` (id -> entry of wav.scp).
 
-    Args:
-        entries: id -> entry of wav.scp.
-        targets: of these utterances at least.
-
-    Raises:
-        ValueError: audio that cannot be read or is not for this encoder (the utterance is named), or utterances
-            without targets, or too few of them.
+    Raises ValueError, with the utterance, for audio that cannot be read or is not for this encoder; and for utterances
+    without targets, or too few of them.
     """
     (phonetic, semantic), text = targets.rows(entries), targets.text_rows(entries)
     projected(phonetic, phonetic, semantic, config)  # too few utterances: an error before hours of work, not after
-    rows = [_summarise_utterance(uid, entry, encoder, config.pooling, reference) for uid, entry in entries.items()]
+    rows = []
+    for uid, entry in entries.items():
+        try:
+            frames = encoder(torch.from_numpy(read_audio(uid, entry, encoder.rate)))
+            other = reference and reference(torch.from_numpy(read_audio(uid, entry, reference.rate)))
+            rows.append(summarise(frames, config.pooling, other))
+        except ValueError as error:
+            raise ValueError(str(error) if uid in str(error) else f"{uid}: {error}") from error
     u, columns = torch.stack([row.pooled for row in rows]), torch.stack([row.metrics for row in rows]).unbind(1)
     values, layers = {}, {}
     for name, column in zip(UTTERANCE_METRICS, columns):  # (B, layers)
@@ -103,33 +96,12 @@ def measure(
     )
 
 
-def _summarise_utterance(
-    uid: str, entry: str, encoder: SpeechEncoder, pooling: str, reference: Optional[SpeechEncoder]
-) -> Summary:
-    """Reads, encodes and pools one utterance; errors name it."""
-    try:
-        frames = encoder(torch.from_numpy(read_audio(uid, entry, encoder.rate)))
-        other = reference and reference(torch.from_numpy(read_audio(uid, entry, reference.rate)))
-        return summarise(frames, pooling, other)
-    except ValueError as error:
-        raise ValueError(str(error) if uid in str(error) else f"{uid}: {error}") from error
-
-
 def choose(ids: Iterable[str], most: Optional[int]) -> List[str]:
     """`most` ids (None: all) spread evenly over their sorted list, so that no speaker or language goes missing."""
     ids = sorted(ids)
     if most is None or most >= len(ids):
         return ids
     return [ids[number] for number in np.linspace(0, len(ids) - 1, most).round().astype(int).tolist()]
-
-
-def read_entries(data_dir: Path, targets: Targets, num_utterances: Optional[int]) -> Dict[str, str]:
-    """id -> entry of wav.scp of the utterances to be measured."""
-    wavs = read_scp(data_dir / "wav.scp")
-    ids = choose(set(wavs) & set(targets.ids), num_utterances)
-    if len(wavs) > len(targets.ids):
-        logging.warning("%d of %d utterances have targets: the others are left out", len(targets.ids), len(wavs))
-    return {uid: wavs[uid] for uid in ids}
 
 
 def measure_all(
@@ -144,16 +116,17 @@ def measure_all(
 ) -> None:
     """Measures all checkpoints that have changed since the last measurement; each result is written at once.
 
-    Raises:
-        ValueError: two checkpoints of one name, or as `measure`.
+    Raises ValueError for two checkpoints of one name, or as `measure`.
     """
     name, times = Counter(checkpoint.name for checkpoint in checkpoints).most_common(1)[0]
     if times > 1:
         raise ValueError(f"--model {name}=...: this name is taken, names must differ")
     sources = [find_encoder(checkpoint.spec) for checkpoint in checkpoints]
     other = find_encoder(reference) if reference else None
-    targets = Targets.load(targets_file)
-    entries = read_entries(data_dir, targets, num_utterances)
+    targets, wavs = Targets.load(targets_file), read_scp(data_dir / "wav.scp")
+    if len(wavs) > len(targets.ids):
+        logging.warning("%d of %d utterances have targets: the others are left out", len(targets.ids), len(wavs))
+    entries = {uid: wavs[uid] for uid in choose(set(wavs) & set(targets.ids), num_utterances)}
     if not entries:
         raise ValueError(f"no utterance of {data_dir} has targets in {targets_file}: make them from that folder")
     files = [targets_file, data_dir / "wav.scp", *(other.files if other else ())]
@@ -167,4 +140,4 @@ def measure_all(
             row = Observation(**place, set=data_dir.name, **numbers, reference=reference, fingerprint=mark)
             values = ", ".join(f"{metric.label} {row.values[key]:.3f}" for key, metric in METRICS.items())
             logging.info("%s: %s", row.name, values)
-        log.put(row.renamed(**place))
+        log.put(replace(row, **place))  # IA-SFT uses encoders that were measured in the pretraining

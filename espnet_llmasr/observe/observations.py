@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Dict, Iterable, List, Optional
 
@@ -43,10 +43,6 @@ class Observation:
     layers: Dict[str, List[float]] = field(default_factory=dict)
     values: Dict[str, float] = field(default_factory=dict)
 
-    def renamed(self, name: str, stage: str, step: Optional[int], model: str) -> "Observation":
-        """The same measurement under another name: IA-SFT uses encoders that were measured in the pretraining."""
-        return replace(self, name=name, stage=stage, step=step, model=model)
-
 
 class ObservationLog:
     """The observations in a folder, in the order of the file."""
@@ -61,26 +57,22 @@ class ObservationLog:
 
     def put(self, new: Observation) -> None:
         """Replaces the line of the same name, or becomes the last one."""
-        names = [row.name for row in self.rows]
-        if new.name in names:
-            self.rows[names.index(new.name)] = new
-        else:
-            self.rows.append(new)
+        self.rows = list({**{row.name: row for row in self.rows}, new.name: new}.values())
         self.lines.write(self.rows)
 
 
 def read_observations(path: PathLike) -> List[Observation]:
     """All lines of a file of observations.
 
-    Raises:
-        ValueError: there is no such file, a line is something else, or a metric is missing (it is newer than the file).
+    Raises ValueError if there is no such file, a line is something else, or a metric is missing.
     """
     advice = "python -m espnet_llmasr.bin.measure_encoders"
     if not Path(path).is_file():
         raise ValueError(f"{path} does not exist: make it with {advice}")
     rows = JsonLines(path, Observation).read()
-    for name, row in ((name, row) for row in rows for name in METRICS if name not in row.values):
-        raise ValueError(f"{path}: '{row.name}' has no {name}: measure it again with {advice}, or remove the line")
+    for row in rows:
+        for name in (name for name in METRICS if name not in row.values):
+            raise ValueError(f"{path}: '{row.name}' has no {name}: measure it again with {advice}, or remove the line")
     return rows
 
 

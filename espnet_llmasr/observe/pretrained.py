@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Callable, Iterator, List, Tuple, Union
+from typing import Iterator, List, Tuple, Union
 
 import torch
 from safetensors import SafetensorError
@@ -26,17 +26,14 @@ def load_model(name: Union[str, Path], dtype: torch.dtype, kind=AutoModel) -> Tu
     """
     try:
         with _quiet():
-            model, info = _loader(kind)(name, dtype=dtype, output_loading_info=True)
+            if issubclass(kind, PreTrainedModel):  # Qwen2.5-Omni's own loader needs the voices of its speakers
+                load = partial(PreTrainedModel.from_pretrained.__func__, kind)
+            else:
+                load = kind.from_pretrained
+            model, info = load(name, dtype=dtype, output_loading_info=True)
     except (SafetensorError, RuntimeError, UnpicklingError, EOFError, struct.error) as error:
         raise ValueError(f"the weights in {name} are broken or do not fit its config.json: {error}") from error
     return model, sorted(info["missing_keys"])
-
-
-def _loader(kind: type) -> Callable:
-    """The general from_pretrained: Qwen2.5-Omni's own needs the voices of its speakers and gives no loading info."""
-    if issubclass(kind, PreTrainedModel):
-        return partial(PreTrainedModel.from_pretrained.__func__, kind)
-    return kind.from_pretrained
 
 
 @contextmanager
@@ -57,6 +54,4 @@ def check_weights(name: Union[str, Path], missing: List[str]) -> None:
     """Raises ValueError if weights that matter are among the missing ones, of which transformers only warns."""
     lacking = [key for key in missing if not NOT_NEEDED.search(key)]
     if lacking:
-        raise ValueError(
-            f"the weights in {name} lack {lacking[0]} ({len(lacking)} in all) of what its config.json names"
-        )
+        raise ValueError(f"the weights in {name} lack {lacking[0]} ({len(lacking)} in all) that its config.json names")

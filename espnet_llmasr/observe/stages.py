@@ -3,7 +3,7 @@
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, Iterator, List, Optional
+from typing import Dict, List, Optional
 
 from espnet_llmasr.encoder_swap.rule import cka_log
 from espnet_llmasr.encoder_swap.run_dir import PretrainingDir
@@ -26,12 +26,12 @@ class Checkpoint:
 def checkpoints_of(exp: Path) -> List[Checkpoint]:
     """All stored encoders of the folder of an experiment (exp), each stage by its updates.
 
-    Raises:
-        ValueError: there is none.
+    Raises ValueError if there is none.
     """
+    paths_of = {stage: _whole(_pretrained(exp) if stage == "pretrain" else _tuned(exp, stage)) for stage in STAGES}
     checkpoints = [
         Checkpoint(f"{stage}.{step}", stage, step, str(path))
-        for stage, paths in (("pretrain", _pretrained(exp)), *((name, _tuned(exp, name)) for name in STAGES[1:]))
+        for stage, paths in paths_of.items()
         for step, path in sorted(paths.items())
     ]
     if not checkpoints:
@@ -40,11 +40,7 @@ def checkpoints_of(exp: Path) -> List[Checkpoint]:
 
 
 def parse_model_spec(spec: str) -> Checkpoint:
-    """NAME=PATH[:WEIGHTS]. Its stage is the folder's name.
-
-    Raises:
-        ValueError: there is no NAME.
-    """
+    """NAME=PATH[:WEIGHTS]. Its stage is the folder's name. Raises ValueError if there is no NAME."""
     name, separator, path = spec.partition("=")
     if not (name and separator and path):
         raise ValueError(f"--model {spec}: expected NAME=PATH or NAME=PATH:WEIGHTS, such as whisper=/models/whisper")
@@ -58,8 +54,7 @@ def _pretrained(exp: Path) -> Dict[int, Path]:
     for check in cka_log(store.directory).read():
         if check.action == "reference":
             paths[check.step] = store.directory / "reference.pth"
-    paths.update({step: store.path(step) for step in store.steps()})
-    return _whole(paths)
+    return paths | {step: store.path(step) for step in store.steps()}
 
 
 def _tuned(exp: Path, stage: str) -> Dict[int, Path]:
@@ -68,18 +63,12 @@ def _tuned(exp: Path, stage: str) -> Dict[int, Path]:
     if not (folder / "config.yaml").is_file():
         return {}
     training, store = PretrainingDir(folder), EncoderStore(exp / "encoders")
-    paths = {0: path for path in _starts(exp, training.config()["init_param"])}
+    starts = [Path(spec) for spec in training.config()["init_param"] if ":" not in spec]  # exp/ia_sft/latest.pth
+    paths = {0: exp / start.parent.name / start.name for start in starts}
     updates = training.updates_per_epoch()
     for swap in swap_log(folder / "swaps.jsonl").read():
         paths[(swap.epoch - 1) * updates] = store.path(swap.encoder_step)
-    return _whole({**paths, **_kept(folder)})
-
-
-def _starts(exp: Path, init_param: List[str]) -> Iterator[Path]:
-    """The whole model that a stage starts from (exp/ia_sft/latest.pth), looked up in this experiment."""
-    for spec in init_param:
-        if ":" not in spec:
-            yield exp / Path(spec).parent.name / Path(spec).name
+    return paths | _kept(folder)
 
 
 def _kept(folder: Path) -> Dict[int, Path]:

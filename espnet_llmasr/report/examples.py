@@ -43,17 +43,16 @@ def _distance(row: Row) -> Tuple:
     return abs(row["rate"] - row["set_rate"]), -row["counts"].reference_length
 
 
+def _length(row: Row) -> Tuple:
+    return (-row["counts"].correct,)
+
+
 GROUPS = (
     Group("Hallucinated", "by any rule, most errors first", lambda row: row["rules"], _errors),
     Group("Flagged by the guard", "lowest confidence first", lambda row: row["flagged"], _confidence),
     Group("Worst", "most errors first", lambda row: row["counts"].errors, _errors),
     Group("Typical", "nearest to the error rate of its set", lambda row: row["reference"], _distance),
-    Group(
-        "Best",
-        "the longest without an error",
-        lambda row: not row["counts"].errors,
-        lambda row: (-row["counts"].correct,),
-    ),
+    Group("Best", "the longest without an error", lambda row: not row["counts"].errors, _length),
 )
 
 
@@ -89,16 +88,12 @@ def _read_sets(folder: Path) -> List[List[Row]]:
 
 
 def _read_set(folder: Path, rate: float) -> List[Row]:
-    flagged = read_scp(folder / "flagged") if (folder / "flagged").is_file() else {}
-    rows = [page_row(row) for row in json_lines(folder / "alignments.jsonl")]
-    return [_marked(row, flagged.get(row["id"]), rate) for row in rows]
-
-
-def _marked(row: Row, reason: Optional[str], rate: float) -> Row:
-    marks = [f"hallucinated: {name}" for name in row["hallucinations"]]
-    marks += [] if reason is None else [f"flagged: {reason}"]
-    kinds = {"rules": row["hallucinations"], "hallucinations": marks, "flagged": reason is not None}
-    return {**row, **kinds, "set_rate": rate}
+    flagged, rows = read_scp(folder / "flagged") if (folder / "flagged").is_file() else {}, []
+    for row in map(page_row, json_lines(folder / "alignments.jsonl")):
+        rules, reason = row["hallucinations"], flagged.get(row["id"])
+        marks = [f"hallucinated: {name}" for name in rules] + [f"flagged: {reason}"] * (reason is not None)
+        rows.append({**row, "rules": rules, "hallucinations": marks, "flagged": reason is not None, "set_rate": rate})
+    return rows
 
 
 class Player:

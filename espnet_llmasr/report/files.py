@@ -7,7 +7,7 @@ from typing import Any, Dict, Iterator, List, Tuple
 
 import yaml
 
-from espnet_llmasr.scoring.markdown import escape_bars, markdown
+from espnet_llmasr.scoring.markdown import cell_text, markdown
 
 DAMAGE = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError, yaml.YAMLError)
 """Errors caused by a file that is cut off, or has another shape or other values inside."""
@@ -43,14 +43,12 @@ def json_lines(path: Path) -> List[Dict]:
     Raises:
         ValueError: a line that is no JSON object, with its number.
     """
-    lines = path.read_text(encoding="utf-8").split("\n") if path.is_file() else []
     rows = []
-    for number, line in enumerate(lines, 1):
-        if line.strip():
-            try:
-                rows.append(dict(json.loads(line)))
-            except (TypeError, ValueError) as error:
-                raise ValueError(f"{path}, line {number} is no JSON object ({error})") from error
+    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n") if path.is_file() else [], 1):
+        try:
+            rows += [dict(json.loads(line))] if line.strip() else []
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{path}, line {number} is no JSON object ({error})") from error
     return rows
 
 
@@ -75,7 +73,7 @@ def _cell(value: Any) -> str:
     if isinstance(value, list):
         return " … ".join(map(_cell, [value[0], *value[1:][-1:]])) if value else "-"
     if isinstance(value, bool) or not isinstance(value, float):
-        return "-" if value is None else escape_bars(" ".join(str(value).split()))
+        return "-" if value is None else cell_text(str(value))
     return f"{value:.4f}"
 
 

@@ -66,12 +66,11 @@ def render_markdown(text: str, name: str = "") -> Markup:
 
 
 def summary(expdir: Path, stages: Sequence[Stage]) -> List[Dict]:
-    """The main figures, and what was trained on what."""
+    """The main figures, the models and their data."""
     figures = headline(expdir)
     note = "In brackets: 95 % intervals over the utterances of all test sets together."
-    first = [{"facts": figures, "big": True}] if figures else []
     return [
-        *first,
+        *([{"facts": figures, "big": True}] if figures else []),
         {"markdown": note if figures else "No figures yet: stage 12 scores what stage 11 has decoded."},
         {"facts": [*_trainings(stages), *_models(expdir, stages), *_scored(expdir)], "big": False},
     ]

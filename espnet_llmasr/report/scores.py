@@ -1,10 +1,10 @@
 """Error rates, hallucination, benchmarks and robustness: the Markdown that stages 12 and 13 wrote, as it is."""
 
 from pathlib import Path
-from typing import Dict, Iterable, List, Tuple
+from typing import Dict, Iterable, List, Optional, Tuple
 
 from espnet_llmasr.report.files import made_by, read_json
-from espnet_llmasr.scoring.markdown import interval, percent
+from espnet_llmasr.scoring.markdown import rate_cell
 
 SCORER = "stage 12"
 PAGES = {"scores.md": "transcripts", "phone_scores.md": "labels of greedy CTC", "benchmark.md": "benchmarks"}
@@ -41,11 +41,11 @@ def scores(expdir: Path) -> List[Dict]:
 def robustness(expdir: Path) -> List[Dict]:
     """The tables of stage 13 for each model."""
     folders = sorted(expdir.glob("*/robustness"))
-    titles = [
-        (folder, file, f"{title} ({folder.parent.name})") for folder in folders for file, title in ROBUSTNESS.items()
+    pages = [
+        (folder / file, f"{title} ({folder.parent.name})") for folder in folders for file, title in ROBUSTNESS.items()
     ]
     note = "No robustness/*.md: stage 13 measures clips without speech and replaced audio."
-    return _pages((folder / file, title) for folder, file, title in titles) or [{"markdown": note}]
+    return _pages(pages) or [{"markdown": note}]
 
 
 def _pages(pages: Iterable[Tuple[Path, str]]) -> List[Dict]:
@@ -63,11 +63,10 @@ def headline(expdir: Path) -> List[Tuple[str, str]]:
             parts = {"MER": "mer", "CER zh": "cer_han", "WER en": "wer_words"}
             rates = {f"{name} %, {model}": route[part] for name, part in parts.items()}
             rates["hallucinated % (paper's rule)"] = result["hallucination"]["paper"]
-            return [(name, _rate(rate)) for name, rate in rates.items() if rate["rate"] is not None]
+            known = {name: rate for name, rate in rates.items() if rate["rate"] is not None}
+            return [(name, rate_cell(rate["rate"], _bounds(rate["interval"]))) for name, rate in known.items()]
     return []
 
 
-def _rate(figures: Dict) -> str:
-    """ "7.12 (4.72-10.21)" of {"rate", "interval"}."""
-    bounds = figures["interval"] or [None]
-    return percent(figures["rate"]) + ("" if None in bounds else f" {interval(bounds)}")
+def _bounds(interval: List[Optional[float]]) -> Optional[List[float]]:
+    return None if None in interval else interval

@@ -10,7 +10,7 @@ import yaml
 
 from espnet_llmasr.report.charts import Points, line_chart
 from espnet_llmasr.report.files import DAMAGE, json_lines, made_by
-from espnet_llmasr.scoring.markdown import escape_bars, markdown
+from espnet_llmasr.scoring.markdown import cell_text, markdown
 from espnet_llmasr.train.checkpoints import FINISHED
 
 ORDER = ("pretrain", "align", "ia_sft", "joint_sft", "ctc_head")
@@ -122,4 +122,4 @@ def _cells(stage: Stage) -> List[str]:
     ends: List[Tuple[float, ...]] = [stage.series(part, "loss")[-1:] for part in ("valid", "train")]
     flops = "-" if stage.flops is None else f"{stage.flops:.3e}"
     numbers = [f"{end[0][1]:.4f}" if end else "-" for end in ends]
-    return [escape_bars(stage.name), state, stage.began, stage.ended, best, *numbers, flops]
+    return [cell_text(stage.name), state, stage.began, stage.ended, best, *numbers, flops]

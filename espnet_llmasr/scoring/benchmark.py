@@ -1,6 +1,10 @@
-"""Systems on the benchmarks of a configuration: published ones and those scored here, cell by cell."""
+"""Systems on the benchmarks of a configuration, cell by cell: the published ones of arXiv 2604.08003 and others.
 
-import json
+The published figures are in paper_tables/table_*.tsv with their source. Rates are percent, as `Fraction`, so that the
+arithmetic is exact and halves round up.
+"""
+
+import csv
 import logging
 import math
 import shlex
@@ -9,17 +13,68 @@ import sys
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from espnet_llmasr.metrics.error_rate import SetCounts
 from espnet_llmasr.metrics.hallucination import judge
 from espnet_llmasr.metrics.intervals import Interval, wilson_interval
-from espnet_llmasr.scoring.published import SCENARIOS, mean, read_table_1
-from espnet_llmasr.scoring.results import finite
+from espnet_llmasr.scoring.results import json_text
 from espnet_llmasr.scoring.test_sets import TestSet, check_set, clean_names, refuse
 from espnet_llmasr.text.routes import Route, make_route
 
+FOLDER = Path(__file__).with_name("paper_tables")
+PAPER = "arXiv 2604.08003"
+SCENARIOS = ("Mandarin", "Chinese Dialect", "English", "Code-switch")
+_SIZE, _AVERAGE = "Model Size", "Avg. CER/WER"
 KEYS = ("name", "scenario", "cells")
+
+
+class Published(NamedTuple):
+    """Table 1: system -> size, and system -> cell -> percent (a dialect that it does not support is left out)."""
+
+    sizes: Dict[str, str]
+    cells: Dict[str, Dict[str, Fraction]]
+
+    @property
+    def labels(self) -> List[str]:
+        """All cells, as "LibriSpeech dev-clean", in the order of the table."""
+        return list(self.cells[PAPER])
+
+
+def read_table(name: str) -> Dict[str, Dict[str, str]]:
+    """Row -> column -> text of paper_tables/<name>.tsv."""
+    with open(FOLDER / f"{name}.tsv", encoding="utf-8", newline="") as file:
+        rows = list(csv.reader((line for line in file if not line.startswith("#")), delimiter="\t"))
+    return {row[0]: dict(zip(rows[0][1:], row[1:], strict=True)) for row in rows[1:]}
+
+
+def read_table_1() -> Published:
+    rows = read_table("table_1")
+    sizes, _ = rows.pop(_SIZE), rows.pop(_AVERAGE)  # means are computed, as a configuration may lack cells
+    cells = {
+        system: {label: Fraction(row[system]) for label, row in rows.items() if row[system] != "-"} for system in sizes
+    }
+    return Published(sizes, cells)
+
+
+def rounded(value: Fraction, digits: int = 2) -> str:
+    """Decimal text, halves up: 3.335 is 3.34 (as a binary float it would be 3.33)."""
+    scaled = math.floor(value * 10**digits + Fraction(1, 2))
+    return f"{scaled // 10**digits}.{scaled % 10**digits:0{digits}}"
+
+
+def mean(cells: Mapping[str, Fraction], labels: Sequence[str]) -> Optional[Fraction]:
+    """Plain mean over the cells that exist, as in the paper; None without any."""
+    values = [cells[label] for label in labels if label in cells]
+    return sum(values, Fraction(0)) / len(values) if values else None
+
+
+def duel(ours: Mapping[str, Fraction], theirs: Mapping[str, Fraction]) -> Tuple[int, int, int]:
+    """Cells that we win (a lower rate), lose and share, among those that both have, at the two printed digits."""
+    pairs = [(Fraction(rounded(ours[label])), Fraction(rounded(theirs[label]))) for label in ours if label in theirs]
+    ties = sum(our_rate == their_rate for our_rate, their_rate in pairs)
+    wins = sum(our_rate < their_rate for our_rate, their_rate in pairs)
+    return wins, len(pairs) - wins - ties, ties
 
 
 class Cell(NamedTuple):
@@ -84,9 +139,6 @@ class System:
     def is_published(self) -> bool:
         return not self.scored
 
-    def mean(self, labels: Sequence[str]) -> Optional[Fraction]:
-        return mean(self.rates, labels)
-
     def interval(self, labels: Sequence[str]) -> Interval:
         """95 % interval in percent of the mean over the cells that were scored, at least one.
 
@@ -134,13 +186,17 @@ def compare_with_paper(
     hyp_dirs: Sequence[Path] = (),
     names: Sequence[str] = (),
     sizes: Sequence[str] = (),
-) -> Tuple[List["System"], str]:
+) -> Tuple[List[System], str]:
     """The published systems, and beside them one for each folder of hypotheses; the route with its version, if used.
 
     Raises:
         ValueError: names or sizes that do not fit, no set in both folders, texts that do not fit.
     """
-    systems = published_systems(cells)
+    table, labels = read_table_1(), [cell.label for cell in cells]
+    systems = [
+        System(name, table.sizes[name], {label: rates[label] for label in labels if label in rates})
+        for name, rates in table.cells.items()
+    ]
     if not hyp_dirs:
         return systems, ""
     own = own_systems(hyp_dirs, names, sizes, [system.name for system in systems])
@@ -152,7 +208,7 @@ def compare_with_paper(
 
 def own_systems(
     hyp_dirs: Sequence[Path], names: Sequence[str], sizes: Sequence[str], taken: Sequence[str]
-) -> List["System"]:
+) -> List[System]:
     """A system, not scored yet, for each folder of hypotheses.
 
     Raises:
@@ -189,15 +245,6 @@ def decode_missing(cells: Sequence[Cell], ref_dir: Path, hyp_dir: Path, options:
             raise ValueError(f"decoding {data_dir} failed: see the message above and correct --inference_args")
 
 
-def published_systems(cells: Sequence[Cell]) -> List[System]:
-    """The systems of Table 1 with their figures of these cells."""
-    table, labels = read_table_1(), [cell.label for cell in cells]
-    return [
-        System(name, table.sizes[name], {label: rates[label] for label in labels if label in rates})
-        for name, rates in table.cells.items()
-    ]
-
-
 def score_system(system: System, cells: Sequence[Cell], ref_dir: Path, hyp_dir: Path, route: Route) -> None:
     """Fills a system from <ref_dir>/<set>/text and <hyp_dir>/<set>/text; `absent` gets the sets that one of them lacks.
 
@@ -219,19 +266,15 @@ def score_system(system: System, cells: Sequence[Cell], ref_dir: Path, hyp_dir: 
         if not total.reference_length:
             raise ValueError(f"{ref_dir / cell.set}/text has no token to score: are its transcripts empty?")
         system.rates[cell.label] = Fraction(100 * total.errors, total.reference_length)
-        system.scored[cell.label] = _scored(score)
+        sides = zip(score.ids, score.references, score.hypotheses)
+        hallucinated = [uid for uid, *tokens in sides if "paper" in judge(*tokens)]
+        low, high = score.interval()
+        system.scored[cell.label] = ScoredCell(score, hallucinated, (100 * low, 100 * high))
     if not system.scored:
         sets = ", ".join(cell.set for cell in cells[:3])
         raise ValueError(
             f"no set of the configuration is in both {ref_dir} and {hyp_dir}: expected <set>/text for {sets}, ..."
         )
-
-
-def _scored(score: SetCounts) -> ScoredCell:
-    utterances = zip(score.ids, score.references, score.hypotheses)
-    hallucinated = [uid for uid, *tokens in utterances if "paper" in judge(*tokens)]
-    low, high = score.interval()
-    return ScoredCell(score, hallucinated, (100 * low, 100 * high))
 
 
 def to_json(cells: Sequence[Cell], systems: Sequence[System], route: str) -> str:
@@ -246,7 +289,7 @@ def to_json(cells: Sequence[Cell], systems: Sequence[System], route: str) -> str
             "means": {name: _mean_figures(system, labels) for name, labels in groups.items()},
             "absent": system.absent,
         }
-    return json.dumps(figures, ensure_ascii=False, indent=1) + "\n"
+    return json_text(figures)
 
 
 def labels_of(cells: Sequence[Cell]) -> Dict[str, List[str]]:
@@ -256,16 +299,16 @@ def labels_of(cells: Sequence[Cell]) -> Dict[str, List[str]]:
 
 
 def _mean_figures(system: System, labels: Sequence[str]) -> Optional[Dict]:
-    value = system.mean(labels)
+    value = mean(system.rates, labels)
     if value is None:
         return None
     figures = {"rate": float(value), "cells": sum(label in system.rates for label in labels)}
-    if not system.is_published:
-        hits, total = system.hallucinations(labels)
-        figures["interval"] = list(map(finite, system.interval(labels)))
-        bounds = [100 * bound for bound in wilson_interval(hits, total)]
-        figures["hallucinations"] = {"hits": hits, "utterances": total, "interval": bounds}
-    return figures
+    if system.is_published:
+        return figures
+    hits, total = system.hallucinations(labels)
+    bounds = [100 * bound for bound in wilson_interval(hits, total)]
+    hallucinations = {"hits": hits, "utterances": total, "interval": bounds}
+    return {**figures, "interval": system.interval(labels), "hallucinations": hallucinations}
 
 
 def _cell_figures(system: System, cell: Cell) -> Optional[Dict]:
@@ -274,14 +317,14 @@ def _cell_figures(system: System, cell: Cell) -> Optional[Dict]:
     figures = {"rate": float(system.rates[cell.label])}
     if system.is_published:
         return figures
-    scored = system.scored[cell.label]
+    counts, hallucinated, interval = system.scored[cell.label]
     return {
         **figures,
-        "interval": list(map(finite, scored.interval)),
+        "interval": interval,
         "set": cell.set,
-        "utterances": len(scored.counts),
-        **scored.counts.total()._asdict(),
-        "empty_hypotheses": scored.counts.empty_hypotheses,
-        "scored_without_route": scored.counts.fallbacks,
-        "hallucinated": scored.hallucinated,
+        "utterances": len(counts),
+        **counts.total()._asdict(),
+        "empty_hypotheses": counts.empty_hypotheses,
+        "scored_without_route": counts.fallbacks,
+        "hallucinated": hallucinated,
     }

@@ -1,14 +1,23 @@
 """Tables 1 and 2 of arXiv 2604.08003 in Markdown, with systems scored here beside the published ones."""
 
 import math
-from typing import Iterator, Sequence
+from typing import Dict, Iterator, List, Sequence
 
 from espnet_llmasr.metrics.error_rate import LETTERS
 from espnet_llmasr.metrics.hallucination import DESCRIPTIONS
 from espnet_llmasr.metrics.intervals import wilson_interval
-from espnet_llmasr.scoring.benchmark import Cell, System, labels_of
+from espnet_llmasr.scoring.benchmark import (
+    PAPER,
+    Cell,
+    System,
+    duel,
+    labels_of,
+    mean,
+    read_table,
+    read_table_1,
+    rounded,
+)
 from espnet_llmasr.scoring.markdown import bullets, markdown, percent
-from espnet_llmasr.scoring.published import PAPER, duel, mean, read_table, read_table_1, rounded
 
 PUBLISHED_NOTE = (
     f'Published: Tables 1 and 2 of arXiv 2604.08003v1 ({PAPER} is "Ours" there), with WeTextProcessing on both sides. '
@@ -26,7 +35,7 @@ INTERVAL_NOTE = (
 
 def rate_cell(system: System, labels: Sequence[str]) -> str:
     """The mean over the cells that exist, with its interval for a system scored here."""
-    value = system.mean(labels)
+    value = mean(system.rates, labels)
     if value is None:
         return "-"
     if system.is_published:
@@ -45,14 +54,12 @@ def table_1(cells: Sequence[Cell], systems: Sequence[System]) -> str:
     labels = [cell.label for cell in cells]
     rows.append(["**Average**", *(rate_cell(system, labels) for system in systems)])
     rows.append(["cells in it", *(str(sum(label in system.rates for label in labels)) for system in systems)])
-    for system in systems:
-        if len(system.rates) < len(labels) and not system.is_published:
-            rows.append(
-                [f"average over the cells of {system.name}", *(_common_mean(system, other) for other in systems)]
-            )
-    for system in systems:
-        if system.name == PAPER or not system.is_published:
-            rows.append([f"win:lose (ties) of {system.name}", *(_duel_cell(system, other) for other in systems)])
+    own = [system for system in systems if not system.is_published]
+    for system in (system for system in own if len(system.rates) < len(labels)):
+        title = f"average over the cells of {system.name}"
+        rows.append([title, *(_common_mean(system, other) for other in systems)])
+    for system in [*(system for system in systems if system.name == PAPER), *own]:
+        rows.append([f"win:lose (ties) of {system.name}", *(_duel_cell(system, other) for other in systems)])
     return markdown(rows)
 
 
@@ -69,21 +76,10 @@ def _duel_cell(system: System, other: System) -> str:
     return f"{wins}:{losses}" + (f" ({ties})" if ties else "")
 
 
-def table_3(cells: Sequence[Cell]) -> str:
-    """The paper's ablation as printed."""
+def table_as_printed(name: str, cells: Sequence[Cell]) -> List[List[str]]:
+    """Table 2 (hallucination rates) or 3 (the ablation) of the paper, with the scenarios of these cells."""
     groups = labels_of(cells)
-    rows = [[name, *(row[scenario] for scenario in groups)] for name, row in read_table("table_3").items()]
-    return markdown([["", *groups], *rows])
-
-
-def table_2(cells: Sequence[Cell], systems: Sequence[System]) -> str:
-    """Hallucination rates by scenario, pooled over its utterances."""
-    groups, published = labels_of(cells), read_table("table_2")
-    rows = [["", *groups]]
-    rows += [[name, *(row[scenario] for scenario in groups)] for name, row in published.items()]
-    own = [system for system in systems if not system.is_published]
-    rows += [[system.name, *(_hallucination_cell(system, labels) for labels in groups.values())] for system in own]
-    return markdown(rows)
+    return [["", *groups], *([row, *(rates[name] for name in groups)] for row, rates in read_table(name).items())]
 
 
 def _hallucination_cell(system: System, labels: Sequence[str]) -> str:
@@ -99,21 +95,20 @@ def _hallucination_cell(system: System, labels: Sequence[str]) -> str:
 def notes(cells: Sequence[Cell], system: System) -> Iterator[str]:
     """Remarks on the column of a system that was scored here."""
     sets = {cell.label: cell.set for cell in cells}
+    counts = {label: cell.counts for label, cell in system.scored.items()}
+    empty = {label: count.empty_hypotheses for label, count in counts.items()}
+    deleted = {label: len(count.fallbacks) for label, count in counts.items()}
     if system.absent:
         yield absence(system, cells)
-    for what, counts in (
-        ("empty hypotheses", {label: cell.counts.empty_hypotheses for label, cell in system.scored.items()}),
-        (
-            "references that the normaliser would delete, scored without it",
-            {label: len(cell.counts.fallbacks) for label, cell in system.scored.items()},
-        ),
+    for subject, numbers in (
+        ("empty hypotheses", empty),
+        ("references that the normaliser would delete, scored without it", deleted),
     ):
-        where = ", ".join(f"{count} in {sets[label]}" for label, count in counts.items() if count)
+        where = ", ".join(f"{number} in {sets[label]}" for label, number in numbers.items() if number)
         if where:
-            yield f"{system.name}: {what}: {where}."
-    switched = {cell.label: system.scored.get(cell.label) for cell in cells if cell.scenario == "Code-switch"}
-    letter_rates = {label: cell.counts.total(LETTERS).rate for label, cell in switched.items() if cell}
-    rates = ", ".join(f"{label} {percent(rate)}" for label, rate in letter_rates.items())
+            yield f"{system.name}: {subject}: {where}."
+    switched = [cell.label for cell in cells if cell.scenario == "Code-switch" and cell.label in counts]
+    rates = ", ".join(f"{label} {percent(counts[label].total(LETTERS).rate)}" for label in switched)
     if rates:
         yield f"{system.name}: code-switch CER with each Latin letter as a character: {rates}."
 
@@ -121,11 +116,13 @@ def notes(cells: Sequence[Cell], system: System) -> Iterator[str]:
 def absence(system: System, cells: Sequence[Cell]) -> str:
     """Which cells a system lacks and why, in one line; only with some."""
     sets = {cell.label: cell.set for cell in cells}
-    reasons = dict.fromkeys(system.absent.values())
-    lists = [", ".join(sets[label] for label in system.absent if system.absent[label] == why) for why in reasons]
+    reasons: Dict[str, List[str]] = {}
+    for label, reason in system.absent.items():
+        reasons.setdefault(reason, []).append(sets[label])
+    listed = "; ".join(f"{reason} for {', '.join(names)}" for reason, names in reasons.items())
     return (
         f"{system.name}: {len(system.absent)} of {len(cells)} sets are not there, so its averages are not the paper's "
-        f"averages: {'; '.join(f'{why} for {names}' for why, names in zip(reasons, lists))}."
+        f"averages: {listed}."
     )
 
 
@@ -141,8 +138,13 @@ def page(cells: Sequence[Cell], systems: Sequence[System], route: str) -> str:
         first += [f"Scored here: {names}. Normaliser route: {route}. {OWN_NOTE}", INTERVAL_NOTE]
         first += [note for system in own for note in notes(cells, system)]
         second.append(f"{names}: with Wilson's 95 % interval and the counts. Hallucination: {DESCRIPTIONS['paper']}")
-    ablation = "" if own else f"\n## Table 3: ablation, mean CER or WER in percent\n\n{table_3(cells)}"
-    return (
-        f"## Table 1: CER and WER in percent\n\n{table_1(cells, systems)}\n{bullets(first)}\n"
-        f"## Table 2: hallucination rate in percent\n\n{table_2(cells, systems)}\n{bullets(second)}{ablation}"
-    )
+    second_rows = table_as_printed("table_2", cells)
+    groups = labels_of(cells).values()
+    second_rows += [[system.name, *(_hallucination_cell(system, labels) for labels in groups)] for system in own]
+    parts = {
+        "Table 1: CER and WER in percent": f"{table_1(cells, systems)}\n{bullets(first)}",
+        "Table 2: hallucination rate in percent": f"{markdown(second_rows)}\n{bullets(second)}",
+    }
+    if not own:
+        parts["Table 3: ablation, mean CER or WER in percent"] = markdown(table_as_printed("table_3", cells))
+    return "\n".join(f"## {title}\n\n{part}" for title, part in parts.items())

@@ -1,6 +1,5 @@
 """Compares two systems on the same test sets, paired utterance by utterance."""
 
-import json
 import math
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
@@ -8,11 +7,10 @@ from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 from espnet_llmasr.metrics.error_rate import SetCounts
 from espnet_llmasr.metrics.significance import RESAMPLES, Comparison, compare
 from espnet_llmasr.scoring.html import render
-from espnet_llmasr.scoring.markdown import bullets, escape_bars, markdown, p_value
-from espnet_llmasr.scoring.results import SetResult, analyse, finite, page_row, utterances
+from espnet_llmasr.scoring.markdown import bullets, cell_text, markdown, p_value
+from espnet_llmasr.scoring.results import SetResult, analyse, json_text, page_row, utterances
 from espnet_llmasr.scoring.sidecar import Sidecar, read_sidecar
-from espnet_llmasr.scoring.test_sets import TestSet, check_set, clean_names, refuse, set_names, title_of_all
-from espnet_llmasr.scoring.test_sets import write_results
+from espnet_llmasr.scoring.test_sets import TestSet, check_set, clean_names, refuse, set_names, with_sum, write_results
 from espnet_llmasr.text.routes import MAIN_ROUTE, Route, make_route
 
 PAGE_ROWS = 25  # utterances of each section
@@ -21,7 +19,7 @@ COLUMNS = "set|rate|utts|{a} %|{b} %|difference (95 %)|relative % (95 %)|p|{a} a
 FOOTNOTE = (
     "Route {route}. Difference: {b} less {a} in points, positive where {a} is better; relative: in percent of the "
     "errors of {b}. p (two-sided) and 95 % intervals: {resamples} paired bootstrap samples of the utterances, which "
-    "are taken as independent; every p stands for itself, so of 20 comparisons of equal systems one has p < 0.05. "
+    "are taken as independent; p is not corrected, so one of 20 comparisons of equal systems has p < 0.05. "
     "{a} ahead: share of the samples in which {a} makes fewer errors. {a}/{b}/equal: utterances with fewer errors by "
     "either, and others. Needed: utterances like these for a chance of 80 % of p < 0.05, if the true difference is the "
     "one seen. ?: an end that is not known."
@@ -35,9 +33,6 @@ class PairedSet(NamedTuple):
     sets: Tuple[TestSet, TestSet]
     sidecars: Tuple[Sidecar, Sidecar]
     results: Tuple[SetResult, SetResult]
-
-
-Scores = Tuple[SetCounts, SetCounts]
 
 
 def compare_systems(
@@ -63,14 +58,15 @@ def compare_systems(
     folders = (ref_dir, hyp_dir, other_hyp_dir)
     chosen, left_out = (clean_names(sets), []) if sets else common_sets(*folders)
     pairs, files = read_pairs(*folders, chosen, normalizer), []
-    compared = {name: compare_parts(scores) for name, scores in scores_by_set(pairs).items()}
+    compared = {name: compare_parts(*scores) for name, scores in scores_by_set(pairs).items()}
     if out:
         paths = dict(zip(("ref", "a", "b"), map(str, folders)))
         figures = {**paths, "names": names, "route": str(normalizer), "resamples": RESAMPLES, "not_compared": left_out}
         figures["sets"] = {
-            name: {part: as_json(result) for part, result in parts.items()} for name, parts in compared.items()
+            name: {part: {**result._asdict(), "ties": result.ties} for part, result in parts.items()}
+            for name, parts in compared.items()
         }
-        files.append((out, json.dumps(figures, ensure_ascii=False, indent=1, allow_nan=False) + "\n"))
+        files.append((out, json_text(figures)))
     if page:
         files.append((page, differing_page(pairs, names, str(normalizer), page.absolute().parent)))
     write_results(files)
@@ -118,17 +114,14 @@ def read_pairs(
     ]
 
 
-def scores_by_set(pairs: Sequence[PairedSet]) -> Dict[str, Scores]:
+def scores_by_set(pairs: Sequence[PairedSet]) -> Dict[str, Tuple[SetCounts, SetCounts]]:
     """Several sets are followed by all utterances taken together."""
-    scores = {pair.name: tuple(result.main for result in pair.results) for pair in pairs}
-    if len(scores) > 1:
-        scores[title_of_all(scores)] = tuple(sum(column, SetCounts()) for column in zip(*scores.values()))
-    return scores
+    systems = [with_sum({pair.name: pair.results[number].main for pair in pairs}) for number in (0, 1)]
+    return {name: tuple(scores[name] for scores in systems) for name in systems[0]}
 
 
-def compare_parts(scores: Scores) -> Dict[str, Comparison]:
+def compare_parts(a: SetCounts, b: SetCounts) -> Dict[str, Comparison]:
     """Of all tokens and, where the references have both scripts, of either part."""
-    a, b = scores
     parts = PARTS if a.lengths("han").any() and a.lengths("words").any() else ["all"]
     return {part: compare(a.errors(part), b.errors(part), a.lengths(part)) for part in parts}
 
@@ -145,11 +138,9 @@ def sentence(result: Comparison, a: str, b: str) -> str:
     needed = f"{round_up(result.needed):,}"
     if result.p >= 0.05:
         return f"no difference can be shown: {better} is ahead by {gain}; about {needed} utterances would be needed."
-    enough = (
-        f"{needed} would do"
-        if result.needed <= result.utterances
-        else f"to find it again with a chance of 80 % takes about {needed}"
-    )
+    enough = f"{needed} would do"
+    if result.needed > result.utterances:
+        enough = f"to find it again with a chance of 80 % takes about {needed}"
     return f"{better} is better than {other} by {gain}, {result.utterances:,} utterances; {enough}."
 
 
@@ -160,7 +151,7 @@ def round_up(number: float) -> int:
 
 
 def bounds(value: float, interval: Sequence[float]) -> str:
-    """In percent or points; "-" for what is not known."""
+    """In percent or points; "-" for an unknown number."""
     if not math.isfinite(value):
         return "-"
     low, high = (f"{100 * bound:.2f}" if math.isfinite(bound) else "?" for bound in interval)
@@ -182,31 +173,19 @@ def report(compared: Dict[str, Dict[str, Comparison]], a: str, b: str, route: st
     sentences = [f"{name}: {sentence(parts['all'], a, b)}" for name, parts in compared.items()]
     if left_out:
         sentences.append(f"Not compared, as not in all three folders: {', '.join(left_out)}.")
-    a, b = escape_bars(a), escape_bars(b)
+    a, b = cell_text(a), cell_text(b)
     header = [column.format(a=a, b=b) for column in COLUMNS.split("|")]
-    rows = [
-        cells(escape_bars(name), part, result) for name, parts in compared.items() for part, result in parts.items()
-    ]
+    rows = [cells(cell_text(name), *row) for name, parts in compared.items() for row in parts.items()]
     table = markdown([header, *rows], left=2)
     return f"{bullets(sentences)}\n{table}\n{FOOTNOTE.format(a=a, b=b, route=route, resamples=RESAMPLES)}\n"
-
-
-def as_json(result: Comparison) -> Dict:
-    """All figures; unknown numbers are null."""
-    figures = {**result._asdict(), "ties": result.ties}
-    return {
-        name: list(map(finite, value)) if isinstance(value, tuple) else finite(value) for name, value in figures.items()
-    }
 
 
 def differing_page(pairs: Sequence[PairedSet], names: Sequence[str], route: str, folder: Path) -> str:
     """The utterances on which the systems differ most, first those on which the first system is better."""
     differing = []
     for pair in pairs:
-        columns = [
-            utterances(f"{pair.name}: {name}", *of_system, route)
-            for name, *of_system in zip(names, pair.sets, pair.sidecars, pair.results)
-        ]
+        systems = zip(names, pair.sets, pair.sidecars, pair.results)
+        columns = [utterances(f"{pair.name}: {name}", *of_system, route) for name, *of_system in systems]
         differing += [tuple(map(page_row, rows)) for rows in zip(*columns)]
     sections = []
     for better, sign in zip(names, (1, -1)):

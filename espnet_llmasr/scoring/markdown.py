@@ -1,10 +1,10 @@
 """Markdown of every table of this project, and the cells that several tables share: rates, shares, p values."""
 
 import math
-from typing import Iterable, Sequence, Tuple
+from typing import Iterable, Optional, Sequence
 
 from espnet_llmasr.metrics.hallucination import CharsPerMinute
-from espnet_llmasr.metrics.intervals import wilson_interval
+from espnet_llmasr.metrics.intervals import Interval, wilson_interval
 
 
 def markdown(rows: Sequence[Sequence[str]], left: int = 1) -> str:
@@ -14,9 +14,9 @@ def markdown(rows: Sequence[Sequence[str]], left: int = 1) -> str:
     return "".join("| " + " | ".join(line) + " |\n" for line in lines)
 
 
-def escape_bars(text: str) -> str:
-    """For a cell whose text comes from a user: a bar would end it."""
-    return text.replace("|", "\\|")
+def cell_text(text: str) -> str:
+    """For a cell whose text comes from a user: a bar or a line break would end it."""
+    return " ".join(text.split()).replace("|", "\\|")
 
 
 def bullets(notes: Iterable[str]) -> str:
@@ -29,14 +29,17 @@ def percent(rate: float, digits: int = 2) -> str:
     return f"{100 * rate:.{digits}f}"
 
 
-def interval(bounds: Tuple[float, float], digits: int = 2) -> str:
-    """Bounds in percent in brackets; "(-)" where they are not known (NaN)."""
-    return "(-)" if math.isnan(bounds[0]) else "({}-{})".format(*(percent(bound, digits) for bound in bounds))
+def rate_cell(rate: float, bounds: Optional[Interval] = None, digits: int = 2) -> str:
+    """Percent with an interval in brackets, "7.12 (4.72-10.21)"; "7.12 (-)" where the bounds are not known (NaN)."""
+    if bounds is None:
+        return percent(rate, digits)
+    low, high = (percent(bound, digits) for bound in bounds)
+    return f"{percent(rate, digits)} ({'-' if math.isnan(bounds[0]) else f'{low}-{high}'})"
 
 
-def share_cell(hits: int, total: int, digits: int = 2) -> str:
+def share_cell(hits: int, total: int) -> str:
     """Percent with its 95 % interval (Wilson), "66.67 (20.77-93.85)"; "-" of none."""
-    return f"{percent(hits / total, digits)} {interval(wilson_interval(hits, total), digits)}" if total else "-"
+    return rate_cell(hits / total, wilson_interval(hits, total)) if total else "-"
 
 
 def count_cell(hits: int, total: int) -> str:
@@ -44,11 +47,16 @@ def count_cell(hits: int, total: int) -> str:
     return f"{hits}, {share_cell(hits, total)}" if total else "-"
 
 
-def pace_cell(pace: CharsPerMinute, digits: int) -> str:
-    """Characters a minute with so many decimals, and their interval."""
+def pace_cell(pace: Optional[CharsPerMinute], digits: int) -> str:
+    """Characters a minute with so many decimals, and their interval; "-" of None."""
+    if pace is None:
+        return "-"
     rate, low, high = (f"{number:.{digits}f}" for number in (pace.rate, *pace.interval))
     return f"{rate} (-)" if math.isnan(pace.interval[0]) else f"{rate} ({low}-{high})"
 
 
 def p_value(p: float) -> str:
-    return f"{p:.2f}" if p >= 0.1 else f"{p:.3f}" if p >= 0.001 else f"{p:.4f}"
+    """Two significant digits or more; "-" where p is not known."""
+    if math.isnan(p):
+        return "-"
+    return f"{p:.2f}" if p >= 0.1 else f"{p:.3f}" if p >= 0.001 else f"{p:.4f}" if p >= 0.0001 else "<0.0001"

@@ -1,11 +1,11 @@
 """Transcripts of clips without speech, counted by kind of clip, without and with the guard."""
 
+from itertools import chain
 from pathlib import Path
-from typing import Dict, List, NamedTuple, Optional
+from typing import Dict, List, Optional, Sequence, Tuple
 
 from espnet_llmasr.files import read_scp
-from espnet_llmasr.metrics.hallucination import ALARM_CHARS_PER_MINUTE, DESCRIPTIONS, CharsPerMinute
-from espnet_llmasr.metrics.hallucination import chars_per_minute, judge
+from espnet_llmasr.metrics.hallucination import ALARM_CHARS_PER_MINUTE, DESCRIPTIONS, chars_per_minute, judge
 from espnet_llmasr.scoring.markdown import markdown, pace_cell, share_cell
 from espnet_llmasr.scoring.sidecar import read_sidecar
 from espnet_llmasr.scoring.test_sets import check_set, refuse
@@ -14,37 +14,15 @@ from espnet_llmasr.text.routes import make_route
 
 COLUMNS = ("non-empty % (95 %)", "loops % (95 %)", "chars/min (95 %)")
 FOOTNOTE = (
-    "Nobody says anything in these clips, so every word is made up. Loops: {loop} Chars/min: characters without blanks "
+    "These clips have no speech, so every word is made up. Loops: {loop} Chars/min: characters without blanks "
     "a minute of audio; ! marks more than {alarm}, an alarm in other test suites. Guard: flagged ones count as none. "
-    "Redecode: what is in doubt is decoded again, and all count, flagged or not. Route {route}. Intervals "
+    "Redecode: doubtful transcripts are decoded again, and all count, flagged or not. Route {route}. Intervals "
     "of shares are Wilson's, of chars/min from bootstrap samples of the clips.\n"
 )
 
 
-class Decoding(NamedTuple):
-    """id -> transcript and id -> duration of every clip."""
-
-    texts: Dict[str, str]
-    seconds: Dict[str, float]
-
-
-class ClipCounts(NamedTuple):
-    """Transcripts of some clips."""
-
-    clips: int
-    non_empty: int
-    loops: int
-    pace: CharsPerMinute
-
-
-def count_clips(texts: Dict[str, str], seconds: Dict[str, float]) -> ClipCounts:
-    """id -> transcript and id -> duration of the same clips."""
-    return ClipCounts(
-        clips=len(texts),
-        non_empty=sum(map(bool, texts.values())),
-        loops=sum("loop" in judge([], score_tokens(text)) for text in texts.values()),
-        pace=chars_per_minute([len("".join(text.split())) for text in texts.values()], [seconds[uid] for uid in texts]),
-    )
+Decoding = Dict[str, Tuple[str, float]]
+"""id -> transcript and duration in seconds of every clip."""
 
 
 def read_decoding(data_dir: Path, hyp_dir: Path, discard_flagged: bool) -> Decoding:
@@ -63,14 +41,15 @@ def read_decoding(data_dir: Path, hyp_dir: Path, discard_flagged: bool) -> Decod
         )
     flagged = (sidecar.flagged or {}) if discard_flagged else {}
     texts = {uid: "" if uid in flagged else text for uid, text in test_set.hypotheses.items()}
-    return Decoding(texts, sidecar.seconds)
+    return {uid: (text, sidecar.seconds[uid]) for uid, text in texts.items()}
 
 
-def cells(counts: ClipCounts) -> List[str]:
-    """In the order of COLUMNS."""
-    alarm = " !" if counts.pace.rate > ALARM_CHARS_PER_MINUTE else ""
-    shares = [share_cell(hits, counts.clips) for hits in (counts.non_empty, counts.loops)]
-    return [*shares, pace_cell(counts.pace, 0) + alarm]
+def cells(texts: Sequence[str], seconds: Sequence[float]) -> List[str]:
+    """The transcripts and durations of some clips, in the order of COLUMNS."""
+    pace = chars_per_minute([len("".join(text.split())) for text in texts], seconds)
+    hits = sum(map(bool, texts)), sum("loop" in judge([], score_tokens(text)) for text in texts)
+    alarm = " !" if pace.rate > ALARM_CHARS_PER_MINUTE else ""
+    return [*(share_cell(count, len(texts)) for count in hits), pace_cell(pace, 0) + alarm]
 
 
 def table(kind_of: Dict[str, str], decodings: Dict[str, Decoding]) -> str:
@@ -78,8 +57,8 @@ def table(kind_of: Dict[str, str], decodings: Dict[str, Decoding]) -> str:
     rows = [["kind", "clips", *(f"{mode}{name}" for mode in decodings for name in COLUMNS)]]
     for kind in [*sorted(set(kind_of.values())), "all"]:
         ids = [uid for uid, clip_kind in kind_of.items() if kind in (clip_kind, "all")]
-        counts = [count_clips({uid: texts[uid] for uid in ids}, seconds) for texts, seconds in decodings.values()]
-        rows.append([kind, str(len(ids)), *(cell for of_decoding in counts for cell in cells(of_decoding))])
+        parts = [cells(*zip(*(clips[uid] for uid in ids))) for clips in decodings.values()]
+        rows.append([kind, str(len(ids)), *chain(*parts)])
     return markdown(rows)
 
 

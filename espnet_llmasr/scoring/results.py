@@ -1,19 +1,22 @@
 """Results of a test set: errors under every route, hallucinations, transcripts without speech, flags of the guard."""
 
+import json
 import math
 from dataclasses import dataclass
-from typing import Dict, Iterable, List, Optional, Sequence, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from espnet_llmasr.scoring.sidecar import Sidecar
-from espnet_llmasr.scoring.test_sets import TestSet
 from espnet_llmasr.metrics.error_rate import Counts, SetCounts, details
 from espnet_llmasr.metrics.hallucination import DEFINITIONS, CharsPerMinute, chars_per_minute, judge
 from espnet_llmasr.metrics.intervals import wilson_interval
+from espnet_llmasr.scoring.sidecar import Sidecar
+from espnet_llmasr.scoring.test_sets import TestSet
 from espnet_llmasr.text.routes import Route, make_route
 
 PART_NAMES = {"all": "mer", "han": "cer_han", "words": "wer_words", "letters": "cer_letters"}
+Sides = Tuple[List[str], List[str]]
+"""Tokens of a reference and of its hypothesis."""
 
 
 @dataclass
@@ -75,27 +78,25 @@ def analyse(test_set: TestSet, sidecar: Sidecar, routes: Sequence[Route]) -> Set
     scores = {route.name: test_set.score(route) for route in routes}
     plain = scores["none"] if "none" in scores else test_set.score(make_route("none"))
     main = scores[routes[0].name]
-    tokens = zip(main.references, main.hypotheses, plain.references, plain.hypotheses)
+    sides = zip(*(zip(score.references, score.hypotheses) for score in (main, plain)))
+    lengths = [len("".join(test_set.hypotheses[uid].split())) for uid in test_set.non_speech]
     return SetResult(
         scores=list(scores.values()),
         missing=test_set.missing,
-        verdicts=[_verdict(*sides) for sides in tokens],
+        verdicts=[_verdict(*of_utterance) for of_utterance in sides],
         non_speech=[
-            (len("".join(test_set.hypotheses[uid].split())), sidecar.seconds and sidecar.seconds[uid])
-            for uid in test_set.non_speech
+            (length, sidecar.seconds and sidecar.seconds[uid]) for uid, length in zip(test_set.non_speech, lengths)
         ],
         flagged=None if sidecar.flagged is None else np.array([uid in sidecar.flagged for uid in main.ids]),
     )
 
 
-def _verdict(
-    reference: List[str], hypothesis: List[str], plain_reference: List[str], plain_hypothesis: List[str]
-) -> Tuple[str, ...]:
-    names = judge(reference, hypothesis)
-    if (reference, hypothesis) != (plain_reference, plain_hypothesis):
-        plain = judge(plain_reference, plain_hypothesis)
-        names = tuple(name for name in DEFINITIONS if name in (plain if name == "loop" else names))
-    return names
+def _verdict(main: Sides, plain: Sides) -> Tuple[str, ...]:
+    names = judge(*main)
+    if main == plain:
+        return names
+    loops = judge(*plain)
+    return tuple(name for name in DEFINITIONS if name in (loops if name == "loop" else names))
 
 
 def utterances(title: str, test_set: TestSet, sidecar: Sidecar, result: SetResult, route: str) -> List[Dict]:
@@ -123,58 +124,63 @@ def page_row(row: Dict) -> Dict:
 
 
 def as_json(result: SetResult, routes: Sequence[Route]) -> Dict:
-    """Counts, rates and intervals; unknown numbers are null."""
-    hallucination = {name: share(result.hits(name), len(result.main)) for name in DEFINITIONS}
+    """Counts, rates and intervals."""
+    pace, flagged = result.chars_per_minute, result.flagged
+    guard = flagged is not None and {
+        "flagged": share(int(flagged.sum()), len(flagged)),
+        "mer_of_kept": rate_as_json(result.total_where(~flagged)),
+        "mer_of_flagged": rate_as_json(result.total_where(flagged)),
+    }
     return {
         "utterances": len(result.main),
         "missing_counted_as_empty": result.missing,
         "routes": {route.name: errors_as_json(score, str(route)) for route, score in zip(routes, result.scores)},
-        "hallucination": hallucination,
-        "non_speech": _non_speech_as_json(result),
-        "guard": None if result.flagged is None else _guard_as_json(result),
+        "hallucination": {name: share(result.hits(name), len(result.main)) for name in DEFINITIONS},
+        "non_speech": {
+            "non_empty": share(result.non_empty, len(result.non_speech)),
+            "chars_per_minute": pace and pace.rate,
+            "chars_per_minute_interval": pace and pace.interval,
+        },
+        "guard": guard or None,
     }
 
 
 def errors_as_json(score: SetCounts, route: str) -> Dict:
     """Errors under one route."""
-    parts = {name: _rate_as_json(score.total(part), score.interval(part)) for part, name in PART_NAMES.items()}
     return {
         "name": route,
-        **parts,
+        **{
+            name: {**rate_as_json(score.total(part)), "interval": score.interval(part)}
+            for part, name in PART_NAMES.items()
+        },
         "sentence_error": share(score.sentence_errors, len(score)),
         "empty_hypotheses": score.empty_hypotheses,
         "fallbacks": score.fallbacks,
     }
 
 
-def _non_speech_as_json(result: SetResult) -> Dict:
-    pace = result.chars_per_minute
-    return {
-        "non_empty": share(result.non_empty, len(result.non_speech)),
-        "chars_per_minute": pace and pace.rate,
-        "chars_per_minute_interval": pace and list(map(finite, pace.interval)),
-    }
-
-
-def _guard_as_json(result: SetResult) -> Dict:
-    return {
-        "flagged": share(int(result.flagged.sum()), len(result.flagged)),
-        "mer_of_kept": _rate_as_json(result.total_where(~result.flagged)),
-        "mer_of_flagged": _rate_as_json(result.total_where(result.flagged)),
-    }
-
-
-def _rate_as_json(counts: Counts, interval: Optional[Iterable[float]] = None) -> Dict:
-    rate = {"reference_tokens": counts.reference_length, "rate": counts.rate if counts.reference_length else None}
-    return {**counts._asdict(), **rate, **({} if interval is None else {"interval": list(map(finite, interval))})}
+def rate_as_json(counts: Counts) -> Dict:
+    length = counts.reference_length
+    return {**counts._asdict(), "reference_tokens": length, "rate": counts.rate if length else None}
 
 
 def share(hits: int, total: int) -> Dict:
     """Utterances with some property."""
-    interval = list(wilson_interval(hits, total)) if total else None
-    return {"count": hits, "of": total, "rate": hits / total if total else None, "interval": interval}
+    rates = (
+        {"rate": hits / total, "interval": wilson_interval(hits, total)} if total else dict(rate=None, interval=None)
+    )
+    return {"count": hits, "of": total, **rates}
 
 
-def finite(number: float) -> Optional[float]:
-    """JSON has no infinity and no NaN: a number that is not known is null."""
-    return number if math.isfinite(number) else None
+def json_text(figures: object) -> str:
+    """A JSON file. JSON has no infinity and no NaN: an unknown number is null."""
+    return json.dumps(finite(figures), ensure_ascii=False, indent=1, allow_nan=False) + "\n"
+
+
+def finite(value: object) -> object:
+    """None for a number that is not finite, also inside lists and dictionaries."""
+    if isinstance(value, dict):
+        return {key: finite(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return list(map(finite, value))
+    return None if isinstance(value, float) and not math.isfinite(value) else value

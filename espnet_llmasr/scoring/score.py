@@ -2,16 +2,16 @@
 
 import json
 from pathlib import Path
-from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Callable, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
-from espnet_llmasr.metrics.error_rate import count_labels, score_tokens_of
-from espnet_llmasr.metrics.hallucination import DESCRIPTIONS
+from espnet_llmasr.metrics.error_rate import SetCounts, count_labels, score_tokens_of
+from espnet_llmasr.metrics.hallucination import ALARM_CHARS_PER_MINUTE, DEFINITIONS, DESCRIPTIONS
+from espnet_llmasr.metrics.intervals import RESAMPLES
 from espnet_llmasr.scoring.html import render
-from espnet_llmasr.scoring.results import SetResult, analyse, as_json, errors_as_json, page_row, utterances
-from espnet_llmasr.scoring.score_tables import phone_footnotes, phone_table, text_footnotes, text_tables
+from espnet_llmasr.scoring.markdown import bullets, cell_text, count_cell, markdown, pace_cell, rate_cell, share_cell
+from espnet_llmasr.scoring.results import SetResult, analyse, as_json, errors_as_json, json_text, page_row, utterances
 from espnet_llmasr.scoring.sidecar import Sidecar, read_sidecar
-from espnet_llmasr.scoring.test_sets import TestSet, check_set, clean_names, refuse, set_names, title_of_all
-from espnet_llmasr.scoring.test_sets import write_results
+from espnet_llmasr.scoring.test_sets import TestSet, check_set, clean_names, refuse, set_names, with_sum, write_results
 from espnet_llmasr.text.routes import MAIN_ROUTE, ROUTES, Route, make_route
 
 UNITS = {"text": "text", "phone": "phones"}
@@ -22,6 +22,47 @@ LABELS = "labels as they are"
 PAGE_ROWS = 50  # utterances in a section of the page
 
 MISSING_ADVICE = " (--missing_as_empty counts an utterance without a hypothesis as an empty one)"
+
+
+Results = Dict[str, SetResult]
+"""Name of a set -> its result."""
+INTERVALS = (
+    f"In brackets: 95 % intervals. Of error rates and chars/min from {RESAMPLES} bootstrap samples of the utterances "
+    "(BCa; they need two utterances), of shares of utterances Wilson's. `all` takes all utterances together."
+)
+MAIN_COLUMNS = {
+    "set": "",
+    "utts": "utterances",
+    "MER %": "errors (S + D + I) over the tokens of the references. A token is a Han character or a word of another "
+    "script, in lower case and without punctuation: this is the CER of a Mandarin set and the WER of an English one",
+    "CER zh %": "the same over the Han characters alone",
+    "WER en %": "the same over the other words alone. Each part is aligned by itself. `-`: the references have none; "
+    "insertions count in the MER, and in the rates of `all`",
+    "correct/S/D/I": "tokens that are correct, substituted, deleted and inserted, over all tokens",
+    "sentence error %": "utterances with an error",
+    "empty": "hypotheses without a token: all of the reference counts as deleted",
+    "missing": "utterances without a hypothesis, counted as empty ones",
+    "fallback": "utterances of whose reference the route would leave nothing: both sides are scored without it",
+}
+PHONE_COLUMNS = {
+    "set": "",
+    "utts": "utterances",
+    "PER %": "errors (S + D + I) over the labels of the references, in greedy CTC output; both as they "
+    "are, without any route",
+    **{name: MAIN_COLUMNS[name].replace("token", "label") for name in list(MAIN_COLUMNS)[5:9]},
+}
+NON_SPEECH_COLUMNS = {
+    "non-speech": "utterances without speech, as their references have no token",
+    "non-empty: n, %": "those of them for which something was put out",
+    "chars/min": "characters put out for them a minute of audio; above "
+    f"{ALARM_CHARS_PER_MINUTE} is an alarm in other test suites. `-`: no such utterance, or no length of its audio "
+    "(utt2dur or utt2num_frames beside the references)",
+}
+GUARD_COLUMNS = {
+    "flagged: n, %": "utterances that the guard at decoding doubts, and their share of all",
+    "MER kept %": "error rate of the others",
+    "MER flagged %": "error rate of the flagged ones",
+}
 
 
 class ScoredSet(NamedTuple):
@@ -53,19 +94,33 @@ def score_sets(
     """
     if ref_dir.resolve() == hyp_dir.resolve():
         raise ValueError(f"--ref_dir and --hyp_dir are both {ref_dir}: a set compared with itself has no errors")
-    file = UNITS[unit]
+    file, prefix = UNITS[unit], "phone_" if unit == "phone" else ""
     names, only_ref, only_hyp = (clean_names(sets), [], []) if sets else set_names(ref_dir, hyp_dir, file)
     alone = [(only_ref, "only in the references"), (only_hyp, "only in the hypotheses")]
     notes = [f"Not scored, as {place}: {', '.join(names)}." for names, place in alone if names]
     scored = _read_all(ref_dir, hyp_dir, names, file, missing_as_empty)
-    options = {"ref": str(ref_dir), "hyp": str(hyp_dir), "missing_as_empty": missing_as_empty}
-    options.update({"only_in_ref": only_ref, "only_in_hyp": only_hyp})
+    figures = {"ref": str(ref_dir), "hyp": str(hyp_dir), "missing_as_empty": missing_as_empty}
+    figures.update({"only_in_ref": only_ref, "only_in_hyp": only_hyp})
     if unit == "phone":
-        tables, files = _score_labels(scored, notes, options, hyp_dir)
+        results = {title: _count_labels(texts) for title, texts, _ in scored}
+        (tables, footnotes), label = phone_tables(with_sum(results), notes), LABELS
+        figures.update(_by_set(results, _label_figures))
     else:
-        tables, files = _score_texts(scored, [make_route(name) for name in routes], notes, options, hyp_dir)
-    page = files[hyp_dir / ("phone_scores.md" if unit == "phone" else "scores.md")]
-    write_results([*files.items(), *([(out, page)] if out else [])])
+        made = [make_route(name) for name in routes]
+        results = {title: analyse(texts, sidecar, made) for title, texts, sidecar in scored}
+        (tables, footnotes), label = text_tables(with_sum(results), made, notes), str(made[0])
+        figures.update({"routes": list(map(str, made)), **_by_set(results, lambda result: as_json(result, made))})
+    rows = {entry.title: utterances(*entry, results[entry.title], label) for entry in scored}
+    page = f"{tables}\n{footnotes}"
+    files = [(hyp_dir / f"{prefix}scores.json", json_text(figures)), (hyp_dir / f"{prefix}scores.md", page)]
+    for title, texts, _ in scored:
+        folder = hyp_dir / texts.name
+        files.append((folder / f"{prefix}alignments.jsonl", _json_lines(rows[title])))
+        if unit == "text":
+            hallucinated = [row for row in rows[title] if row["hallucinations"]]
+            files.append((folder / "hallucinations.jsonl", _json_lines(hallucinated)))
+    files += [(hyp_dir / "worst.html", _worst_page(rows, label, hyp_dir))] if unit == "text" else []
+    write_results([*files, *([(out, page)] if out else [])])
     return tables, notes
 
 
@@ -79,42 +134,6 @@ def _read_all(ref_dir: Path, hyp_dir: Path, names: Sequence[str], file: str, mis
     is_missing = any(scored.texts.references.keys() - scored.texts.hypotheses.keys() for scored in sets)
     refuse(problems, MISSING_ADVICE if is_missing else "")
     return sets
-
-
-def _score_texts(
-    sets: Sequence[ScoredSet], routes: Sequence[Route], notes: Sequence[str], options: Dict, hyp_dir: Path
-) -> Tuple[str, Dict[Path, str]]:
-    """The tables, and path -> content of every result."""
-    results = [(title, analyse(texts, sidecar, routes)) for title, texts, sidecar in sets]
-    rows = {scored.title: utterances(*scored, result, str(routes[0])) for scored, (_, result) in zip(sets, results)}
-    files = {}
-    for title, texts, _ in sets:
-        folder = hyp_dir / texts.name
-        files[folder / "alignments.jsonl"] = _json_lines(rows[title])
-        hallucinated = [row for row in rows[title] if row["hallucinations"]]
-        files[folder / "hallucinations.jsonl"] = _json_lines(hallucinated)
-    figures = _by_set(results, lambda result: as_json(result, routes))
-    tables = text_tables(_with_all(results), routes)
-    guarded = any(sidecar.flagged is not None for _, _, sidecar in sets)
-    files[hyp_dir / "worst.html"] = _worst_page(rows, routes[0], hyp_dir)
-    files[hyp_dir / "scores.json"] = _as_text({**options, "routes": [str(route) for route in routes], **figures})
-    files[hyp_dir / "scores.md"] = f"{tables}\n{text_footnotes(routes, guarded, notes)}"
-    return tables, files
-
-
-def _score_labels(
-    sets: Sequence[ScoredSet], notes: Sequence[str], options: Dict, hyp_dir: Path
-) -> Tuple[str, Dict[Path, str]]:
-    """The same for labels: no routes, no hallucination."""
-    results = [(title, _count_labels(texts)) for title, texts, _ in sets]
-    files = {}
-    for scored, (_, result) in zip(sets, results):
-        rows = _json_lines(utterances(*scored, result, LABELS))
-        files[hyp_dir / scored.texts.name / "phone_alignments.jsonl"] = rows
-    tables = phone_table(_with_all(results))
-    files[hyp_dir / "phone_scores.json"] = _as_text({**options, **_by_set(results, _label_figures)})
-    files[hyp_dir / "phone_scores.md"] = f"{tables}\n{phone_footnotes(notes)}"
-    return tables, files
 
 
 def _count_labels(texts: TestSet) -> SetResult:
@@ -131,29 +150,20 @@ def _label_figures(result: SetResult) -> Dict:
     return {"utterances": len(result.main), "per": figures["mer"], **kept, **missing}
 
 
-def _with_all(results: List[Tuple[str, SetResult]]) -> List[Tuple[str, SetResult]]:
-    """Several sets are followed by all utterances taken together."""
-    if len(results) < 2:
-        return results
-    total = results[0][1]
-    for _, result in results[1:]:
-        total = total + result
-    return [*results, (title_of_all(name for name, _ in results), total)]
-
-
-def _by_set(results: List[Tuple[str, SetResult]], figures: Callable[[SetResult], Dict]) -> Dict:
+def _by_set(results: Results, figures: Callable[[SetResult], Dict]) -> Dict:
     """Figures of every set and, apart from them (a set may be called "all"), of all utterances taken together."""
-    return {"sets": {name: figures(result) for name, result in results}, "all": figures(_with_all(results)[-1][1])}
+    by_set = {name: figures(result) for name, result in with_sum(results).items()}
+    return {"sets": {name: by_set[name] for name in results}, "all": list(by_set.values())[-1]}
 
 
-def _worst_page(rows: Dict[str, List[Dict]], route: Route, folder: Path) -> str:
+def _worst_page(rows: Dict[str, List[Dict]], route: str, folder: Path) -> str:
     """The hallucinated utterances and, of every set, those with the most errors."""
     rows = {name: list(map(page_row, utts)) for name, utts in rows.items()}
     every = [row for utts in rows.values() for row in utts]
     sections = [_section("Hallucinated by any rule", [row for row in every if row["hallucinations"]])]
     for name, utts in rows.items():
         sections.append(_section(f"{name}, with errors", [row for row in utts if row["counts"].errors]))
-    notes = [f"Scored after the normaliser route {route}; the texts as given stand below every alignment."]
+    notes = [f"Scored after the normaliser route {route}; the texts as given are below every alignment."]
     notes += [f"Hallucinated by the {name} rule: {text}" for name, text in DESCRIPTIONS.items()]
     return render(f"Worst utterances of {', '.join(rows)}", sections, notes, folder)
 
@@ -168,5 +178,82 @@ def _json_lines(rows: Sequence[Dict]) -> str:
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 
-def _as_text(figures: Dict) -> str:
-    return json.dumps(figures, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
+def text_tables(results: Results, routes: Sequence[Route], notes: Sequence[str]) -> Tuple[str, str]:
+    """All tables of transcripts; definitions of their columns, the routes with their versions, and further notes."""
+    parts = {f"Error rates, route {routes[0]}": table(MAIN_COLUMNS, results, _main_cells)}
+    if len(routes) > 1:
+        columns = ["set", *(f"{route.name} %" for route in routes)]
+        parts["Error rate under every route"] = table(columns, results, lambda result: [*map(_rate, result.scores)])
+    columns = ["set", "utts", *(f"{name} rule: n, %" for name in DEFINITIONS), *NON_SPEECH_COLUMNS]
+    parts["Hallucination"] = table(columns, results, _hallucination_cells)
+    guarded = {name: result for name, result in results.items() if result.flagged is not None}
+    if guarded:
+        parts["Guard"] = table(["set", "utts", *GUARD_COLUMNS], guarded, _guard_cells)
+    definitions = {
+        **MAIN_COLUMNS,
+        "routes": f"{', '.join(map(str, routes))}; each is applied to references and hypotheses alike. The first is "
+        "that of the other tables, the alignments and the page of the worst utterances. speechio makes a token of each "
+        "letter in a line with Han characters, as that leaderboard does",
+        **{f"{name} rule": f"hallucinated: {DESCRIPTIONS[name].rstrip('.')}" for name in DEFINITIONS},
+        "n, %": "such utterances and their share. Loops are looked for without any route, which may hide them",
+        **NON_SPEECH_COLUMNS,
+        **(GUARD_COLUMNS if guarded else {}),
+    }
+    tables = "\n".join(f"### {heading}\n\n{part}" for heading, part in parts.items())
+    return tables, footnotes(definitions, notes)
+
+
+def phone_tables(results: Results, notes: Sequence[str]) -> Tuple[str, str]:
+    """The only table of phones or characters, and its footnotes."""
+    cells = table(PHONE_COLUMNS, results, lambda result: [_utts(result), _rate(result.main), *_edit_cells(result)])
+    return cells, footnotes(PHONE_COLUMNS, notes)
+
+
+def footnotes(columns: Dict[str, str], notes: Sequence[str]) -> str:
+    """One item for each column that needs a definition, and one for each note."""
+    definitions = [f"**{name}**: {definition}." for name, definition in columns.items() if definition]
+    return bullets([*definitions, INTERVALS, *notes])
+
+
+def table(columns: Iterable[str], results: Results, cells: Callable[[SetResult], List[str]]) -> str:
+    """`cells(result)` are those after the name of the set."""
+    return markdown([list(columns), *([cell_text(name), *cells(result)] for name, result in results.items())])
+
+
+def _utts(result: SetResult) -> str:
+    return str(len(result.main))
+
+
+def _edit_cells(result: SetResult) -> List[str]:
+    score = result.main
+    counts = "/".join(map(str, score.total()))
+    return [
+        counts,
+        share_cell(score.sentence_errors, len(score)),
+        str(score.empty_hypotheses),
+        str(len(result.missing)),
+    ]
+
+
+def _main_cells(result: SetResult) -> List[str]:
+    rates = [_rate(result.main, part) for part in ("all", "han", "words")]
+    return [_utts(result), *rates, *_edit_cells(result), str(len(result.main.fallbacks))]
+
+
+def _hallucination_cells(result: SetResult) -> List[str]:
+    hits = [count_cell(result.hits(name), len(result.main)) for name in DEFINITIONS]
+    silent, pace = len(result.non_speech), pace_cell(result.chars_per_minute, 1)
+    return [_utts(result), *hits, str(silent), count_cell(result.non_empty, silent), pace]
+
+
+def _guard_cells(result: SetResult) -> List[str]:
+    flagged, total = result.flagged, len(result.flagged)
+    counts = [result.total_where(chosen) for chosen in (~flagged, flagged)]
+    rates = [rate_cell(count.rate) if count.reference_length else "-" for count in counts]
+    return [str(total), count_cell(int(flagged.sum()), total), *rates]
+
+
+def _rate(score: SetCounts, part: str = "all") -> str:
+    """Rate and interval; "-" for a script that the references do not have (insertions of it count in the MER)."""
+    counts = score.total(part)
+    return rate_cell(counts.rate, score.interval(part)) if counts.reference_length else "-"

@@ -29,10 +29,12 @@ def read_sidecar(ref_dir: Path, hyp_dir: Path, test_set: TestSet, problems: List
     unknown utterances. The audio and its length may cover more utterances than the texts.
     """
     ref, hyp = ref_dir / test_set.name, hyp_dir / test_set.name
-    flagged = read_table(hyp / "flagged", problems) if (hyp / "flagged").is_file() else None
+    audio, flagged = (
+        read_table(path, problems) if path.is_file() else None for path in (ref / "wav.scp", hyp / "flagged")
+    )
     _check_known(hyp / "flagged", flagged or {}, test_set, problems)
     return Sidecar(
-        audio=(read_table(ref / "wav.scp", problems) if (ref / "wav.scp").is_file() else None) or {},
+        audio=audio or {},
         seconds=_read_seconds(ref, test_set, problems),
         confidence=_read_confidence(hyp / "confidence", test_set, problems),
         flagged=flagged,
@@ -61,7 +63,7 @@ def _read_confidence(path: Path, test_set: TestSet, problems: List[str]) -> Opti
 
 def _check_known(path: Path, uids: Collection[str], test_set: TestSet, problems: List[str]) -> None:
     unknown = set(uids) - test_set.references.keys()
-    if unknown and test_set.references:  # else the references are what is wrong
+    if unknown and test_set.references:  # without references the fault is theirs
         problems.append(f"{path}: {list_names(unknown)} of {len(uids)} ids are of no utterance in this set")
 
 
@@ -82,7 +84,7 @@ def _read_numbers(
 
 
 def _number(value: str) -> float:
-    """NaN for what is no number."""
+    """NaN for other text."""
     try:
         return float(value)
     except ValueError:

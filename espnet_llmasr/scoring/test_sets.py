@@ -1,14 +1,18 @@
 """References and hypotheses of test sets, read strictly: every misfit is named and counted, never dropped."""
 
 import os
+from collections import Counter
+from functools import reduce
+from operator import add
 from pathlib import Path
-from typing import Dict, Iterable, List, NamedTuple, Optional, Tuple
+from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple, TypeVar
 
 from espnet_llmasr.files import write_all_atomically
 from espnet_llmasr.metrics.error_rate import SetCounts, check_ids, score_tokens_of
 from espnet_llmasr.text.normalize import score_tokens
 from espnet_llmasr.text.routes import Route, tokens_of
 
+T = TypeVar("T")
 UTF16 = (b"\xff\xfe", b"\xfe\xff")
 INPUTS = ("text", "phones", "wav.scp", "utt2dur", "utt2num_frames", "confidence", "flagged")
 """Names of files that are read: no result may have one of them."""
@@ -78,9 +82,10 @@ def clean_names(names: Iterable[str]) -> List[str]:
     return clean
 
 
-def title_of_all(names: Iterable[str]) -> str:
-    """The title of the row of all utterances together; a set may be called "all", too."""
-    return "all sets" if "all" in names else "all"
+def with_sum(results: Dict[str, T]) -> Dict[str, T]:
+    """Several results are followed by their sum, "all", or "all sets" where a set has this name."""
+    total = {"all sets" if "all" in results else "all": reduce(add, results.values())}
+    return {**results, **total} if len(results) > 1 else results
 
 
 def read_set(ref_dir: Path, hyp_dir: Path, name: str, missing_as_empty: bool = False, file: str = "text") -> TestSet:
@@ -131,16 +136,11 @@ def read_table(path: Path, problems: List[str]) -> Optional[Dict[str, str]]:
     if problem:
         problems.append(f"{path} {problem}")
         return None
-    table: Dict[str, str] = {}
-    twice: Dict[str, None] = {}
-    for line in filter(str.strip, data.decode("utf-8").split("\n")):
-        key, value = (line.strip().split(maxsplit=1) + [""])[:2]
-        if key in table:
-            twice[key] = None
-        table.setdefault(key, value)
+    rows = [(*line.strip().split(maxsplit=1), "")[:2] for line in data.decode("utf-8").split("\n") if line.strip()]
+    twice = [key for key, count in Counter(key for key, _ in rows).items() if count > 1]
     if twice:
         problems.append(f"{path}: ids must be unique, but {list_names(twice)} occur more than once")
-    return table
+    return dict(rows)
 
 
 def encoding_problem(data: bytes) -> str:
@@ -149,29 +149,25 @@ def encoding_problem(data: bytes) -> str:
         return "is UTF-16, expected UTF-8: convert it with iconv -f UTF-16 -t UTF-8"
     if b"\r" in data.strip() and b"\n" not in data:
         return r"has carriage returns but no line ends: convert it with tr '\r' '\n'"
-    for what, advice, is_bad in (
+    for problem, advice, is_bad in (
         ("holds NUL bytes", "it is damaged, or UTF-16", lambda line: b"\0" in line),
-        ("is not UTF-8 text", "convert it, for example with iconv -f GB18030 -t UTF-8", _is_no_utf8),
+        (
+            "is not UTF-8 text",
+            "convert it, for example with iconv -f GB18030 -t UTF-8",
+            lambda line: line.decode("utf-8", "ignore").encode() != line,
+        ),
     ):
         bad = [str(number) for number, line in enumerate(data.split(b"\n"), 1) if is_bad(line)]
         if bad:
             lines = "line" if len(bad) == 1 else "lines"
-            return f"{what} in {len(bad)} {lines} (line {first_of(bad)}): {advice}"
+            return f"{problem} in {len(bad)} {lines} (line {first_of(bad)}): {advice}"
     return ""
 
 
-def _is_no_utf8(line: bytes) -> bool:
-    try:
-        line.decode("utf-8")
-    except UnicodeDecodeError:
-        return True
-    return False
-
-
-def first_of(names: Iterable[str], most: int = 5) -> str:
+def first_of(names: Sequence[str], most: int = 5) -> str:
     """ "a, b, c" or "a, b, c, d, e, ..."."""
-    names = list(names)
-    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
+    first, more = names[:most], ["..."] * (len(names) > most)
+    return ", ".join([*first, *more])
 
 
 def list_names(names: Iterable[str]) -> str:

@@ -1,20 +1,20 @@
-"""What is checked before a training starts: its options, and that it goes on with what it began with."""
+"""Checks before a training starts: its options, and that a resumed training keeps its options and inputs."""
 
-import inspect
 import re
 from pathlib import Path
-from typing import Callable, Collection, List
+from typing import Callable, List
 
 import torch
 import yaml
 from espnet2.tasks.abs_task import optim_classes, scheduler_classes
 from espnet2.utils.yaml_no_alias_safe_dump import yaml_no_alias_safe_dump
 
+from espnet_llmasr.asr.modules import check_keys
 from espnet_llmasr.encoder_swap.store import EncoderStore
 from espnet_llmasr.encoder_swap.trainer import swap_log
 from espnet_llmasr.train.checkpoints import CURRENT, FINISHED
 
-MAY_CHANGE = re.compile(  # options that do not change what is learnt, and those of ESPnet's own making
+OPTIONS_THAT_MAY_CHANGE = re.compile(  # those without an effect on the weights, and those that ESPnet adds itself
     "config|resume|max_epoch|patience|ngpu|num_workers|dist_|distributed|multiprocessing|log_|use_(tensorboard|wandb)"
     "|use_matplotlib|wandb|num_att_plot|keep_nbest|token_list|version|required|print_config|dry_run|output_dir"
 )
@@ -26,17 +26,8 @@ def build(component: Callable, option: str, conf: dict, **parts):
     return component(**parts, **conf)
 
 
-def check_keys(component: Callable, option: str, conf: dict, given: Collection[str]) -> None:
-    """Raises ValueError for a key of --`option` that `component` does not take, or that is `given` otherwise."""
-    parameters = inspect.signature(component).parameters
-    allowed = [name for name in parameters if name not in given]
-    unknown = [key for key in conf if key not in allowed]
-    if unknown and not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
-        raise ValueError(f"--{option} has '{unknown[0]}', allowed are {', '.join(allowed)}")
-
-
 def check_options(args) -> None:
-    """Raises ValueError for what ESPnet would find late, or not at all."""
+    """Raises ValueError for wrong options that ESPnet would find late, or not at all."""
     if args.accum_grad < 1:
         raise ValueError(f"--accum_grad is {args.accum_grad}, expected at least 1")
     if args.ngpu > 0 and not torch.cuda.is_available():
@@ -47,32 +38,34 @@ def check_options(args) -> None:
 
 
 def check_same_training(config_of: Callable, args) -> None:
-    """Options and inputs of a training that is taken up again must be those it began with.
+    """A resumed training must have the options and inputs of its first start.
 
-    ESPnet would overwrite config.yaml and keep the weights of before.
+    Without this check ESPnet would overwrite config.yaml but keep the weights of the earlier options.
 
     Raises:
-        ValueError: an option differs, or an input of the finished training is newer than that, or gone.
+        ValueError: an option differs, or an input of a finished training is missing or newer than the training.
     """
     output_dir = Path(args.output_dir)
     if not (args.resume and (output_dir / CURRENT).exists() and (output_dir / "config.yaml").exists()):
         return
+    # A dump and a load give the options the types that they have in config.yaml, such as lists for tuples.
     saved, given = vars(config_of(output_dir / "config.yaml")), yaml.safe_load(yaml_no_alias_safe_dump(vars(args)))
-    changed = [name for name in saved if name in given and saved[name] != given[name] and not MAY_CHANGE.match(name)]
+    common = [name for name in saved if name in given and not OPTIONS_THAT_MAY_CHANGE.match(name)]
+    changed = [name for name in common if saved[name] != given[name]]
     advice = f"remove {output_dir} or choose another --output_dir (--expdir of a recipe)"
     if changed:
         name = changed[0]
         raise ValueError(f"{output_dir} was trained with {name}={saved[name]}, asked is {given[name]}: {advice}")
     end = output_dir / FINISHED
-    for path in inputs_of(args):
-        if end.exists() and not path.exists():
+    for path in inputs_of(args) if end.exists() else ():
+        if not path.exists():
             raise ValueError(f"{output_dir} was trained with {path}, which is no longer there: {advice}")
-        if end.exists() and path.stat().st_mtime > end.stat().st_mtime:
+        if path.stat().st_mtime > end.stat().st_mtime:
             raise ValueError(f"{output_dir} was trained before {path} was made: {advice}")
 
 
 def inputs_of(args) -> List[Path]:
-    """The files that decide what a training learns: data, statistics, weights, and the encoders it has swapped in."""
+    """The input files of a training: data, statistics, weights, and the encoders that it has swapped in."""
     stats = args.normalize_conf.get("stats_file")
     files = [*args.train_shape_file, *args.valid_shape_file, *([stats] if stats else [])]
     files += [spec.split(":")[0] for spec in args.init_param]

@@ -15,8 +15,8 @@ from espnet_llmasr.train.preprocessor import PromptPreprocessor
 class LLMASRTask(SpeechTask):
     """Data: speech (wav.scp, sound) and text (text).
 
-    The LLM is built from its configuration file; its weights come by --init_param (exp/llm/llm.pth::llm, written by the
-    LLM-preparation stage) or with a checkpoint, so that loading a model never needs a hub.
+    The LLM is built from its configuration file. Its weights come from --init_param (exp/llm/llm.pth::llm, written by
+    the LLM-preparation stage) or from a checkpoint, so loading a model never needs a hub.
     """
 
     model_class = LLMASRModel
@@ -48,8 +48,7 @@ class LLMASRTask(SpeechTask):
     def build_model(cls, args) -> LLMASRModel:
         components = cls.build_components(args)
         llm = build_llm(args.llm_config)
-        sizes = dict(
-            input_size=components["encoder"].output_size(), output_size=llm.get_input_embeddings().embedding_dim
-        )
+        llm_width = llm.get_input_embeddings().embedding_dim
+        sizes = dict(input_size=components["encoder"].output_size(), output_size=llm_width)
         adaptor = build(ConcatAdaptor, "adaptor_conf", args.adaptor_conf, **sizes)
-        return build(LLMASRModel, "model_conf", args.model_conf, **components, adaptor=adaptor, llm=llm)
+        return build(LLMASRModel, "model_conf", args.model_conf, components=components, adaptor=adaptor, llm=llm)

@@ -2,7 +2,6 @@
 
 from itertools import zip_longest
 from pathlib import Path
-from typing import List
 
 from espnet2.utils.nested_dict_action import NestedDictAction
 from espnet2.utils.types import str_or_none
@@ -25,9 +24,8 @@ class PhonemeCTCTask(SpeechTask):
     def add_task_arguments(cls, parser) -> None:
         super().add_task_arguments(parser)
         group = parser.add_argument_group("CTC head")
-        group.add_argument(
-            "--token_list", type=str_or_none, default=None, help="one token per line, <blank> and <unk> first"
-        )
+        help_text = "one token per line, <blank> and <unk> first"
+        group.add_argument("--token_list", type=str_or_none, default=None, help=help_text)
         group.add_argument("--ctc_head_conf", action=NestedDictAction, default={}, help="dropout_rate")
 
     @classmethod
@@ -36,7 +34,7 @@ class PhonemeCTCTask(SpeechTask):
 
     @classmethod
     def frames_needed(cls, utterance: Utterance) -> int:
-        """With fewer the CTC loss would be infinite."""
+        """With fewer frames the CTC loss would be infinite."""
         return min_frames(utterance["phones"].tolist())
 
     @classmethod
@@ -45,19 +43,24 @@ class PhonemeCTCTask(SpeechTask):
 
     @classmethod
     def check_checkpoints(cls, args) -> None:
-        """As for every task; the CTC head's tokens must moreover be those it was trained with.
+        """As for every task; a loaded CTC head must also have been trained with the tokens of --token_list.
 
         Raises:
-            ValueError: the token list of a checkpoint whose head is taken over differs from --token_list.
+            ValueError: the token list of a checkpoint whose head is loaded differs from --token_list.
         """
         super().check_checkpoints(args)
+        # A head with as many, but other, tokens would load without an error and give wrong labels.
         sources = [Path(spec.split(":")[0]) for spec in args.init_param if spec.split(":")[1:2] != ["encoder"]]
         if args.resume and (Path(args.output_dir) / CURRENT).exists():
             sources.append(Path(args.output_dir) / CURRENT)
-        for source in [source for source in sources if (source.parent / "config.yaml").is_file()]:
-            saved, given = cls.config_of(source.parent / "config.yaml").token_list, read_token_list(args.token_list)
+        given = read_token_list(args.token_list)
+        for source in sources:
+            config = source.parent / "config.yaml"
+            saved = cls.config_of(config).token_list if config.is_file() else given
             if saved != given:
-                raise ValueError(f"{differing(saved, given)}: {args.token_list} is not the token list of {source}")
+                number, pair = next((i, pair) for i, pair in enumerate(zip_longest(saved, given)) if len(set(pair)) > 1)
+                difference = f"token {number} is '{pair[1]}', not '{pair[0]}'"
+                raise ValueError(f"{difference}: {args.token_list} is not the token list of {source}")
 
     @classmethod
     def build_model(cls, args) -> PhonemeCTCModel:
@@ -66,10 +69,4 @@ class PhonemeCTCTask(SpeechTask):
         components = cls.build_components(args)
         sizes = dict(input_size=components["encoder"].output_size(), vocab_size=len(args.token_list))
         head = build(CTCHead, "ctc_head_conf", args.ctc_head_conf, **sizes)
-        return build(PhonemeCTCModel, "model_conf", args.model_conf, **components, ctc_head=head)
-
-
-def differing(saved: List[str], given: List[str]) -> str:
-    """Names the first token in which two different lists differ."""
-    number, pair = next((i, pair) for i, pair in enumerate(zip_longest(saved, given)) if pair[0] != pair[1])
-    return f"token {number} is '{pair[1]}', not '{pair[0]}'"
+        return build(PhonemeCTCModel, "model_conf", args.model_conf, components=components, ctc_head=head)

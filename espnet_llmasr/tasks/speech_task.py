@@ -1,9 +1,10 @@
-"""What the two tasks share: components by name, frame-budget batches, our trainer, a clean end of distributed runs."""
+"""Base of the two tasks: components by name, frame-budget batches, our trainer, a clean end of distributed runs."""
 
 import argparse
 import logging
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, Collection, List
+from typing import Callable, Collection, List, Optional
 
 import torch
 import yaml
@@ -15,21 +16,24 @@ from espnet2.layers.global_mvn import GlobalMVN
 from espnet2.tasks.abs_task import AbsTask
 from espnet2.train.class_choices import ClassChoices
 from espnet2.train.dataset import DATA_TYPES
+from espnet2.utils.build_dataclass import build_dataclass
 from espnet2.utils.get_default_kwargs import get_default_kwargs
 from espnet2.utils.nested_dict_action import NestedDictAction
 from espnet2.utils.types import int_or_none
 
-from espnet_llmasr.asr import encoder
+from espnet_llmasr.asr import encoders
 from espnet_llmasr.asr.cr_ctc import SpecAugment
 from espnet_llmasr.asr.fbank import KaldiFbank
 from espnet_llmasr.asr.weights import load_state, read_state
+from espnet_llmasr.encoder_swap.trainer import SwapMixin
 from espnet_llmasr.files import PathLike, read_tokens
-from espnet_llmasr.tasks.checks import build, check_keys, check_options, check_same_training
-from espnet_llmasr.tasks.trainer import Trainer
+from espnet_llmasr.tasks.checks import build, check_options, check_same_training
 from espnet_llmasr.train.augment import Augmentation, AugmentedDataset, NumberedBatches
 from espnet_llmasr.train.batches import frame_batches, read_num_frames
+from espnet_llmasr.train.drift import DriftMixin
 from espnet_llmasr.train.preprocessor import Utterance, collate
 from espnet_llmasr.train.speech_batches import AudioTable
+from espnet_llmasr.train.trainer import ExactTrainer, ExactTrainerOptions
 
 frontend_choices = ClassChoices("frontend", dict(kaldi_fbank=KaldiFbank), AbsFrontend, default="kaldi_fbank")
 specaug_choices = ClassChoices("specaug", dict(masks=SpecAugment), torch.nn.Module, default=None, optional=True)
@@ -39,16 +43,16 @@ normalize_choices = ClassChoices(
 
 
 class EncoderChoices(ClassChoices):
-    """--encoder: the names in asr/encoder.py. A class is imported when it is chosen, since ESPnet's take a second."""
+    """--encoder: the names in asr/encoders.py. Only the chosen class is imported: those of ESPnet take a second."""
 
     def choices(self):
-        return tuple(encoder.ENCODERS)
+        return tuple(encoders.ENCODERS)
 
     def get_class(self, name):
-        return encoder.encoder_class(name)
+        return encoders.encoder_class(name)
 
 
-encoder_choices = EncoderChoices("encoder", {}, AbsEncoder, default=encoder.DEFAULT)
+encoder_choices = EncoderChoices("encoder", {}, AbsEncoder, default=encoders.DEFAULT)
 
 DATA_TYPES[r"audio_\d+$"] = dict(
     func=AudioTable,
@@ -61,8 +65,8 @@ DATA_TYPES[r"audio_\d+$"] = dict(
 class BaseConfig(argparse.Action):
     """--base_config FILE...: options in YAML that several trainings share; --config and the command line replace them.
 
-    The last file that has a key gives its value, dictionaries as a whole. The files' names are not saved with the
-    options, so a training goes on with the same values from other files.
+    The last file with a key gives its value; dictionaries are not merged. The names of the files are not saved, so a
+    training can resume with the same values from other files.
     """
 
     def __call__(self, parser, namespace, values, option_string=None):
@@ -77,7 +81,27 @@ class BaseConfig(argparse.Action):
             unknown = [key for key in options if key not in known]
             if unknown:
                 parser.error(f"{option_string} {path} has '{unknown[0]}', which is no option of this command")
-            parser.set_defaults(**options)  # the parser reads its arguments twice, --config goes in between
+            parser.set_defaults(**options)  # ESPnet parses twice and reads --config in between, so --config wins
+
+
+@dataclass
+class TrainerOptions(ExactTrainerOptions):
+    """The options of the exact trainer, of the encoder swaps and of the drift checks."""
+
+    encoder_dir: Optional[str]
+    swap: str
+    final_epochs: Optional[int]
+    swap_schedule: Optional[str]
+    drift_data: Optional[str]
+    drift_targets: Optional[str]
+
+
+class Trainer(DriftMixin, SwapMixin, ExactTrainer):
+    """The trainer of both tasks: ESPnet's loop with our step, encoder swaps and drift checks."""
+
+    @classmethod
+    def build_options(cls, args) -> TrainerOptions:
+        return build_dataclass(TrainerOptions, args)
 
 
 class SpeechTask(AbsTask):
@@ -90,23 +114,15 @@ class SpeechTask(AbsTask):
     @classmethod
     def add_task_arguments(cls, parser) -> None:
         group = parser.add_argument_group("Task related")
-        group.add_argument(
-            "--base_config",
-            action=BaseConfig,
-            nargs="+",
-            dest=argparse.SUPPRESS,
-            default=argparse.SUPPRESS,
-            metavar="FILE",
-            help="YAML files with options that --config may replace",
-        )
-        group.add_argument(
-            "--max_frames", type=int, default=20000, help="most padded feature frames per batch and rank"
-        )
-        group.add_argument("--valid_max_frames", type=int_or_none, default=None, help="the same in validation")
-        group.add_argument(
-            "--augment_conf", action=NestedDictAction, default={}, help="speed, noise_prob, noise, snr_db, max_pad_s"
-        )
-        group.add_argument("--model_conf", action=NestedDictAction, default=get_default_kwargs(cls.model_class))
+        add = group.add_argument
+        hidden = dict(dest=argparse.SUPPRESS, default=argparse.SUPPRESS)  # not an option of the saved config.yaml
+        help_text = "YAML files with options that --config may replace"
+        add("--base_config", action=BaseConfig, nargs="+", metavar="FILE", help=help_text, **hidden)
+        add("--max_frames", type=int, default=20000, help="most padded feature frames per batch and rank")
+        add("--valid_max_frames", type=int_or_none, default=None, help="the same in validation")
+        help_text = "speed, noise_prob, noise, snr_db, max_pad_s"
+        add("--augment_conf", action=NestedDictAction, default={}, help=help_text)
+        add("--model_conf", action=NestedDictAction, default=get_default_kwargs(cls.model_class))
         for choices in cls.class_choices_list:
             choices.add_arguments(group)
 
@@ -148,18 +164,15 @@ class SpeechTask(AbsTask):
 
     @classmethod
     def build_augmentation(cls, args) -> Augmentation:
-        """What --augment_conf asks for (by default nothing). Raises ValueError for what it cannot do."""
+        """The augmentation of --augment_conf (by default none). Raises ValueError for impossible options."""
         frontend = build(frontend_choices.get_class(args.frontend), "frontend_conf", args.frontend_conf)
-        check_keys(encoder_choices.get_class(args.encoder), "encoder_conf", args.encoder_conf, ())
-        windows = encoder.windows_of(args.encoder, args.encoder_conf, frontend.output_size())
-        parts = dict(
-            frontend=frontend, output_lengths=windows.count, seed=args.seed, frames_needed=cls.frames_needed
-        )
+        windows = encoders.windows_of(args.encoder, args.encoder_conf, frontend.output_size())
+        parts = dict(frontend=frontend, output_lengths=windows.count, seed=args.seed, frames_needed=cls.frames_needed)
         return build(Augmentation, "augment_conf", args.augment_conf, **parts)
 
     @classmethod
     def frames_needed(cls, utterance: Utterance) -> int:
-        """Encoder frames below which a faster speed must not bring an utterance."""
+        """Encoder frames that an utterance must keep when augmentation makes it faster."""
         return 1
 
     @classmethod
@@ -180,13 +193,8 @@ class SpeechTask(AbsTask):
         batches = frame_batches(augmentation.longest(frames) if augmented else frames, max_frames, world_size)
         batches = [batch[rank::world_size] for batch in batches][: iter_options.num_batches]
         dataset = cls.build_dataset(args, iter_options, {uid for batch in batches for uid in batch})
-        logging.info(
-            "[%s] %d batches of at most %d frames, %d utterances",
-            mode,
-            len(batches),
-            max_frames,
-            sum(map(len, batches)),
-        )
+        utterances = sum(map(len, batches))
+        logging.info("[%s] %d batches of at most %d frames, %d utterances", mode, len(batches), max_frames, utterances)
         return SequenceIterFactory(
             dataset=AugmentedDataset(dataset, augmentation) if augmented else dataset,
             batches=NumberedBatches(batches) if augmented else batches,
@@ -200,7 +208,7 @@ class SpeechTask(AbsTask):
 
     @classmethod
     def main_worker(cls, args) -> None:
-        """Runs ESPnet's worker and leaves the process group in order (some gloo runs abort at exit otherwise).
+        """Runs ESPnet's worker, then closes the process group (without that, some gloo runs abort at exit).
 
         Raises:
             ValueError: a checkpoint (of --init_param, or to resume from) does not fit the model.
@@ -256,10 +264,10 @@ class SpeechTask(AbsTask):
 
 
 def read_token_list(token_list) -> List[str]:
-    """The tokens of a file (one per line), or the list itself, as it stands in a saved configuration.
+    """The tokens of a file (one per line). A list, as in a saved configuration, is returned as it is.
 
     Raises:
-        ValueError: no list was given, or its first token is not <blank>.
+        ValueError: no list was given, or it does not begin with <blank> and <unk>.
     """
     if token_list is None:
         raise ValueError("no token list: give --token_list dump/phones.txt (made by stage 2)")

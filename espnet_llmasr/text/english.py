@@ -11,12 +11,12 @@ if TYPE_CHECKING:
 
 Phones = Tuple[str, ...]
 
-GUESSES_KEPT = 200_000  # words whose guessed phones are remembered, about 40 MB; then the memory starts afresh
+GUESSES_KEPT = 200_000  # words whose guessed phones are remembered, about 40 MB; the memory is emptied when it is full
 
-# Two capitals are an acronym (IT, US, UP, AI), but these are words even when shouted.
-SHOUTED = frozenset("AH AM AN AS AT BE BY DO GO HE HI IF IN IS ME MY NO OF OH ON OR SO TO UH UM WE".split())
-# Of two readings the dictionary gives the rarer one first, or it does not know a word that is in every corpus.
-COMMON = {
+# Two capitals are an acronym (IT, US, UP, AI), but these are words in capitals too.
+TWO_LETTER_WORDS = frozenset("AH AM AN AS AT BE BY DO GO HE HI IF IN IS ME MY NO OF OH ON OR SO TO UH UM WE".split())
+# Words for which the dictionary gives the rarer reading first, and common words that it lacks.
+CORRECTIONS = {
     **{"live": "L IH V", "lead": "L IY D", "wind": "W IH N D", "record": "R EH K ER D", "perfect": "P ER F IH K T"},
     **{"subject": "S AH B JH IH K T", "vegan": "V IY G AH N", "uber": "UW B ER", "youtube": "Y UW T UW B"},
     **{"covid": "K OW V IH D", "ebitda": "IY B IH T D AH", "wifi": "W AY F AY", "airbnb": "EH R B IY AH N B IY"},
@@ -35,8 +35,10 @@ def strip_stress(phone: str) -> str:
 
 
 class English:
-    """Phones of one word. The dictionary is loaded at the first word, the network (2 ms a word) at the first one that
-    neither the dictionary nor a spelling rule covers; its guesses are remembered."""
+    """Phones of one word. The dictionary is loaded at the first word.
+
+    The network (2 ms a word) is loaded at the first word that neither the dictionary nor a spelling rule covers.
+    """
 
     def __init__(self):
         self._cmudict: Optional[Dict[str, Phones]] = None
@@ -47,13 +49,13 @@ class English:
     def cmudict(self) -> Dict[str, Phones]:
         if self._cmudict is None:
             self._cmudict = read_cmudict()
-            self._cmudict.update((word, tuple(phones.split())) for word, phones in COMMON.items())
+            self._cmudict.update((word, tuple(phones.split())) for word, phones in CORRECTIONS.items())
         return self._cmudict
 
     def __call__(self, word: str) -> Phones:
         """Phones of a word of ASCII letters and apostrophes; capitals mark acronyms ("GPU", "ChatGPT", "PDFs")."""
         bare = word.strip("'")
-        if re.fullmatch("[A-Z]{2}", bare) and bare not in SHOUTED:
+        if re.fullmatch("[A-Z]{2}", bare) and bare not in TWO_LETTER_WORDS:
             return self.spell(bare)
         return self._look_up(word) or self._capitals(bare) or self._possessive(bare) or self._guess(bare.lower())
 
@@ -100,7 +102,7 @@ class English:
 
     def _predict(self, word: str) -> Phones:
         if self._network is None:
-            from espnet_llmasr.text.spelling import SpellingNetwork  # numpy takes its time to import
+            from espnet_llmasr.text.spelling import SpellingNetwork  # imports numpy, which takes a while
 
             self._network = SpellingNetwork()
         return tuple(strip_stress(phone) for phone in self._network.predict(word) if not phone.startswith("<"))

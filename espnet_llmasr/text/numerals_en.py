@@ -10,31 +10,13 @@ from espnet_llmasr.text import wetext
 
 DOMAINS = "com|org|net|edu|gov"
 _ALWAYS = {"Mr": "Mister", "mr": "mister", "Mrs": "Missus", "mrs": "missus"}
-_BEFORE_A_NAME = {
-    "Dr": "Doctor",
-    "St": "Saint",
-    "Prof": "Professor",
-    "Capt": "Captain",
-    "Lt": "Lieutenant",
-    "Sgt": "Sergeant",
-    "Rev": "Reverend",
-}
+_BEFORE_A_NAME = dict(Dr="Doctor", St="Saint", Prof="Professor", Capt="Captain", Lt="Lieutenant")
+_BEFORE_A_NAME.update(Sgt="Sergeant", Rev="Reverend")
 _MONTHS = "January February March April May June July August September October November December".split()
 _MONTH = "|".join(f"{name[:3]}(?:{name[3:]}|t?\\.|t?(?= ))" for name in _MONTHS)
 _UNITS = "km|kg|cm|mm|mg|ml|min|mph|lbs?|oz|ft|yd|rpm|kWh?|[kMG]?Hz|[MGT]B"
-_SYMBOLS = {
-    "&": "and",
-    "+": "plus",
-    "=": "equals",
-    "@": "at",
-    "%": "percent",
-    "°": "degrees",
-    "¢": "cents",
-    "×": "times",
-    "÷": "divided by",
-    "±": "plus or minus",
-    "‰": "per mille",
-}
+_SYMBOL_WORDS = "and|plus|equals|at|percent|degrees|cents|times|divided by|plus or minus|per mille"
+_SYMBOLS = dict(zip("&+=@%°¢×÷±‰", _SYMBOL_WORDS.split("|")))
 _SIGNS = re.compile(f"[0-9#{''.join(_SYMBOLS)}]")
 _NUMBER = re.compile(
     r"(?:(?<!\S)-)?[$£€¥]?(?:(?<!\w)\.)?\d+(?:[,.:/-]\d+)*(?: \d/\d\d?)?"
@@ -59,7 +41,6 @@ _CHAPTER = re.compile(r"\b(chapter )(?=[ivxl])(x{0,3}|xl)(ix|iv|v?i{0,3})(?![a-z
 _ROMAN_HINT = re.compile("[IVX](?:[IVXL]|(?<= V)\\b|(?<=War I)\\b)").search
 _TENS = ("", "X", "XX", "XXX", "XL")
 _ONES = ("", "I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX")
-
 
 
 def _ordinal(number: str) -> str:

@@ -7,17 +7,7 @@ from espnet_llmasr.text.normalize import HAN
 from espnet_llmasr.text.numerals_en import DOMAINS
 
 _DIGITS = dict(zip("0123456789", "零一二三四五六七八九"))
-_SYMBOLS = {
-    "&": "和",
-    "+": "加",
-    "=": "等于",
-    "@": "艾特",
-    "°": "度",
-    "¢": "分",
-    "×": "乘",
-    "÷": "除以",
-    "±": "正负",
-}
+_SYMBOLS = dict(zip("&+=@°¢×÷±", "和 加 等于 艾特 度 分 乘 除以 正负".split()))
 _SIGN = re.compile(f"[{''.join(_SYMBOLS)}]")
 _LATIN = r"(?:[A-Za-z0-9 :/%$£€¥°+=×÷±~-]|(?<=\d)[.,](?=\d)|\.(?=\d))*"
 # Digits and the words beside them: 第, 零下, 平方公里. Short pieces are fast, and the memory of results serves them often.

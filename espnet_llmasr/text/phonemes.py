@@ -56,18 +56,13 @@ class Phonemizer:
         self.inventory = inventory
         self.english = English()
         self._spell = IPA() if INVENTORIES[inventory].ipa else tuple
-        self._tokens = read_tokens(inventory)
+        self.tokens = read_tokens(inventory)  # `<blank>` has index 0 and `<unk>` index 1
         self._words: Dict[str, Phones] = {}
         self._readers: Dict[str, HanReader] = {}
 
     def __reduce__(self):
-        """Pickles only the name: another process reads the tables itself."""
+        """Pickles only the name of the inventory; another process reads the tables from the package."""
         return type(self), (self.inventory,)
-
-    @property
-    def tokens(self) -> List[str]:
-        """The full inventory; `<blank>` has index 0 and `<unk>` index 1."""
-        return list(self._tokens)
 
     def __call__(self, text: str, lang: str = "") -> List[str]:
         """Phones of one line; empty for a line without letters.
@@ -84,11 +79,7 @@ class Phonemizer:
         return self._mixed(text, han) if phones is None else phones
 
     def han(self, lang: str) -> HanReader:
-        """The reader of Han characters in a language; its table is loaded at the first call.
-
-        Raises:
-            ValueError: see `han_table`.
-        """
+        """The reader of Han characters in a language; loaded at the first call. Raises: see `han_table`."""
         table = han_table(lang, self.inventory)
         if table not in self._readers:
             self._readers[table] = HanReader(table, self._spell, UNKNOWN)
@@ -160,18 +151,13 @@ class Characters:
         longer = [token for token in tokens if len(token) != 1 and token not in special]
         if longer:
             raise ValueError(f"'{longer[0]}' is not one character: is this the token list of phones?")
-        self._tokens = list(tokens)
-        self._known = frozenset(tokens)
+        self.tokens, self._known = list(tokens), frozenset(tokens)
 
     @classmethod
     def from_text(cls, lines: Iterable[str]) -> "Characters":
         """The characters of a corpus in code point order."""
         characters = {character for line in lines for character in normalize(line)}
         return cls([BLANK, UNKNOWN, *sorted(SPACE if c == " " else c for c in characters)])
-
-    @property
-    def tokens(self) -> List[str]:
-        return list(self._tokens)
 
     def __call__(self, text: str, lang: str = "") -> List[str]:
         """ "好 it is" -> ["好", "i", "t", "<space>", "i", "s"]; a character outside the list gives `<unk>`.

@@ -1,13 +1,13 @@
 """The canonical form of a training transcript in one of two styles, and the text that its phonemes are made from."""
 
 import re
+from functools import lru_cache
 from typing import Tuple
 
 from espnet_llmasr.text.han import inner_pairs
 from espnet_llmasr.text.inventories import HAN_TABLES
 from espnet_llmasr.text.normalize import APOSTROPHES, HAN, INVISIBLE, compose, normalize, to_half_width
 from espnet_llmasr.text.numerals import needs_words, write_out
-from espnet_llmasr.text.script import simplified
 
 STYLES = ("plain", "formatted")
 
@@ -38,10 +38,9 @@ class Transcript:
     out, with its case (GPU, U.S., goin'), or with the punctuation that separates Han characters of different phrases
     (宣布了，结果 is not 了结). It is "" if `text` gives the same phonemes.
 
-    A line of several words without a lower-case letter comes from a corpus without case (LibriSpeech, GigaSpeech) and
-    becomes lower case in both styles, because no line consists of acronyms only; the Phonemizer follows the same rule.
-    A single such word ("YES", "GPU") may be either. It becomes lower case if it is alone on the line, and
-    `pronunciation_text` keeps its capitals.
+    A line of several words in capitals comes from a corpus without case (LibriSpeech, GigaSpeech), because no line
+    consists of acronyms only. It becomes lower case in both styles; the Phonemizer follows the same rule. A single word
+    in capitals ("YES", "GPU") may be an acronym: `text` has it in lower case, `pronunciation_text` keeps its capitals.
 
     Raises:
         ValueError: unknown style; at a call, see `numerals.write_out` and `simplified`.
@@ -118,3 +117,21 @@ def _has_pause_in_phrase(line: str, lang: str) -> bool:
     return bool(around) and not inner_pairs(HAN_TABLES.get(lang.partition("-")[0], "zh")).isdisjoint(
         map("".join, around)
     )
+
+
+def simplified(text: str) -> str:
+    """ "我們的電腦" -> "我们的电脑", by OpenCC (Apache 2.0); it converts phrases, so 乾隆 does not change.
+
+    Raises:
+        ValueError: OpenCC is not installed.
+    """
+    return _converter().convert(text)
+
+
+@lru_cache(None)
+def _converter():
+    try:
+        import opencc
+    except ModuleNotFoundError as error:
+        raise ValueError("OpenCC, which simplifies Mandarin transcripts, is missing: pip install OpenCC") from error
+    return opencc.OpenCC("t2s")

@@ -7,6 +7,7 @@ loading processes nor a restart changes them, and an utterance that comes again 
 import hashlib
 import math
 from fractions import Fraction
+from functools import lru_cache
 from typing import Callable, Dict, Iterator, List, Mapping, Sequence, Tuple, Union
 
 import numpy as np
@@ -29,15 +30,14 @@ class Augmentation:
         frontend: its rate and windows tell how many feature frames an utterance has.
         output_lengths: encoder frames for a number of feature frames.
         seed: of the training.
-        frames_needed: encoder frames that the target of an utterance needs (CTC); what would be left with fewer at a
-            drawn speed keeps its own.
+        frames_needed: encoder frames that the target of an utterance needs (CTC). An utterance that would have fewer at
+            a drawn speed keeps its speed.
         speed: factors, drawn with equal chances; 0.9 makes longer and lower. Empty: off.
         noise_prob: share of utterances that get silence and noise.
         noise: a folder of audio files, a kind of `sounds.KINDS`, or a list of such, drawn with equal chances.
         snr_db: mean and standard deviation of the normal distribution of the signal-to-noise ratio.
         max_pad_s: silence of max_pad_s * Beta(1, 3) seconds is put before, and another after, the speech.
-    Raises:
-        ValueError: a value that is not possible, or noise that cannot be had.
+    Raises ValueError for a value that is not allowed, or noise that does not exist.
     """
 
     def __init__(
@@ -52,12 +52,14 @@ class Augmentation:
         snr_db: Tuple[float, float] = (10.0, 5.0),
         max_pad_s: float = 1.0,
     ):
-        self.rate, self.windows = frontend.fs, frontend.windows
-        self.output_lengths = output_lengths
+        self.rate, self.windows, self.output_lengths = frontend.fs, frontend.windows, output_lengths
         self.seed, self.frames_needed = seed, frames_needed
         self.speeds = [_speed(factor) for factor in _as_list(speed)]
         self.noise_prob = _number("noise_prob", noise_prob, 0.0, 1.0)
-        self.snr_db = _snr(snr_db)
+        if not isinstance(snr_db, (list, tuple)) or len(snr_db) != 2:
+            raise ValueError(f"--augment_conf has snr_db={snr_db!r}, expected mean and standard deviation: [10.0, 5.0]")
+        limits = (("mean of snr_db", -100.0, 100.0), ("deviation of snr_db", 0.0, 50.0))
+        self.snr_db = tuple(_number(name, value, *ends) for value, (name, *ends) in zip(snr_db, limits))
         self.max_pad_s = _number("max_pad_s", max_pad_s, 0.0, 10.0)
         names = _as_list(noise)
         if bool(names) != (self.noise_prob > 0):
@@ -96,16 +98,16 @@ class Augmentation:
         return mix(np.pad(speech, (before, after)), noise, power(speech), snr_db)
 
     def longest(self, frames: Mapping[str, int]) -> Dict[str, int]:
-        """The most feature frames that each utterance can get, by id; `frames` is what it has on disk."""
+        """The most feature frames of each utterance after augmentation, by id; `frames` are those of the files."""
         slowest = min([Fraction(1), *self.speeds])
         padding = 2 * math.ceil(self.max_pad_s * self.rate) if self.sources else 0
 
+        @lru_cache(None)
         def most(count: int) -> int:
             samples = self.windows.size + count * self.windows.shift - 1  # one more would be another frame
             return self.windows.count(_ceil_div(samples, slowest) + padding)
 
-        most_of = {count: most(count) for count in set(frames.values())}
-        return {uid: most_of[count] for uid, count in frames.items()}
+        return {uid: most(count) for uid, count in frames.items()}
 
 
 def power(samples: np.ndarray) -> float:
@@ -165,7 +167,7 @@ def _ceil_div(count: int, speed: Fraction) -> int:
 
 
 def _as_list(value: object) -> list:
-    """[] of nothing, [value] of a single one."""
+    """A list as it is, [] for None or "", else [value]."""
     if isinstance(value, (list, tuple)):
         return list(value)
     return [] if value in (None, "") else [value]
@@ -176,12 +178,6 @@ def _speed(factor: float) -> Fraction:
     if abs(hundredths - 100 * factor) > 1e-6:
         raise ValueError(f"--augment_conf has speed {factor}, allowed are steps of 0.01, such as 0.9 or 1.05")
     return Fraction(hundredths, 100)
-
-
-def _snr(values: object) -> Tuple[float, float]:
-    if not isinstance(values, (list, tuple)) or len(values) != 2:
-        raise ValueError(f"--augment_conf has snr_db={values!r}, expected mean and standard deviation: [10.0, 5.0]")
-    return _number("mean of snr_db", values[0], -100.0, 100.0), _number("deviation of snr_db", values[1], 0.0, 50.0)
 
 
 def _number(name: str, value: object, least: float, most: float) -> float:

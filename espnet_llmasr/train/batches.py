@@ -15,8 +15,7 @@ def frame_batches(num_frames: Mapping[str, int], max_frames: int, world_size: in
     Args:
         num_frames: frames per utterance id.
         max_frames: most padded frames per batch and rank.
-    Raises:
-        ValueError: an utterance alone exceeds the budget.
+    Raises ValueError if an utterance alone exceeds the budget.
     """
     longest = max(num_frames, key=num_frames.get, default=None)
     if longest is None:
@@ -41,8 +40,7 @@ def _fill_up(batch: List[str], world_size: int) -> List[str]:
 def read_num_frames(path: PathLike, keys: Optional[Container[str]] = None) -> Dict[str, int]:
     """Reads utt2num_frames: lines "id frames" or "id frames,dim"; only those of `keys`, if given.
 
-    Raises:
-        ValueError: there is no such file, or an id occurs twice.
+    Raises ValueError if there is no such file, or an id occurs twice.
     """
     frames: Dict[str, int] = {}
     for uid, shape in read_rows(path):

@@ -78,9 +78,9 @@ class DriftMixin:
     @classmethod
     def add_arguments(cls, parser):
         super().add_arguments(parser)
-        group = parser.add_argument_group("Drift of a trained encoder")
-        group.add_argument("--drift_data", type=str_or_none, default=None, help="set to measure after each epoch")
-        group.add_argument("--drift_targets", type=str_or_none, default=None, help="its targets: PAI and CSAI too")
+        add = parser.add_argument_group("Drift of a trained encoder").add_argument
+        add("--drift_data", type=str_or_none, help="set to measure after each epoch")
+        add("--drift_targets", type=str_or_none, help="its targets: PAI and CSAI too")
 
     @classmethod
     def run(cls, trainer_options, **kwargs) -> None:
@@ -90,11 +90,11 @@ class DriftMixin:
         super().run(trainer_options=trainer_options, **kwargs)
 
     @classmethod
-    def train_one_epoch(cls, model, reporter, summary_writer, options, **kwargs) -> bool:
-        parts = dict(model=model, reporter=reporter, summary_writer=summary_writer, options=options, **kwargs)
+    def train_one_epoch(cls, **parts) -> bool:
+        model, options, epoch = parts["model"], parts["options"], parts["reporter"].epoch
         if options.drift_data is None:
             return super().train_one_epoch(**parts)
-        checks, epoch = DriftChecks(getattr(model, "module", model), options, summary_writer), reporter.epoch
+        checks = DriftChecks(getattr(model, "module", model), options, parts["summary_writer"])
         agree(lambda: checks.begin(epoch))
         all_invalid = super().train_one_epoch(**parts)
         agree(lambda: checks.check(epoch))
@@ -113,13 +113,10 @@ class DriftChecks:
     def begin(self, epoch: int) -> None:
         """Keeps and measures the starting encoder before the first epoch.
 
-        Raises:
-            ValueError: a frozen encoder, or an unusable set.
+        Raises ValueError for a frozen encoder, or an unusable set.
         """
         if is_frozen(self.model.encoder):
-            raise ValueError(
-                "--drift_data needs an encoder that is trained: leave it out, or do not freeze the encoder"
-            )
+            raise ValueError("--drift_data needs an encoder that is trained: omit it, or do not freeze the encoder")
         self.wavs = read_scp(self.data_dir / "wav.scp")
         self.targets = Targets.load(self.targets_file) if self.targets_file else None
         if self.targets is not None:
@@ -140,7 +137,9 @@ class DriftChecks:
         drift.warning = loses_phones(self.history)
         drift.time, drift.seconds = time.strftime("%Y-%m-%dT%H:%M:%S"), round(time.monotonic() - began, 3)
         self.log.write(self.history)
-        logging.info("drift after epoch %d: %s (%.1f s)", epoch, describe(drift), drift.seconds)
+        values = "".join(f", {METRICS[name].label} {value:.3f}" for name, value in drift.values.items())
+        line = "drift after epoch %d: CKA to the starting encoder %.4f%s (%.1f s)"
+        logging.info(line, epoch, drift.cka, values, drift.seconds)
         if drift.warning:
             logging.warning(
                 "PAI is lower and CSAI higher than at the start of this training, %d checks in a row: the encoder "
@@ -159,25 +158,15 @@ class DriftChecks:
         speech = ((speech.to(device), lengths.to(device)) for _, speech, lengths in batches)
         fixed_set = FixedSet(speech, self.model.frontend, self.model.normalize)
         config, pooled = EstimatorConfig.for_utterances(len(self.wavs)), []
+        start = deepcopy(self.model.encoder).eval()
+        start.load_state_dict(read_state(self.reference))
         with evaluating(self.model.encoder) as encoder:
             each = lambda output: pooled.append(pool(output, config.pooling).cpu())
-            result = fixed_set.compare(encoder, self._start(), each)
+            result = fixed_set.compare(encoder, start, each)
         if self.targets is not None:
             ids = [uid for uids, _, _ in batches for uid in uids]
             result.values |= set_metrics(torch.stack(pooled), *self.targets.rows(ids), config)
         return Drift(epoch, result.cka_layers[-1], result.cka_layers, result.values)
-
-    def _start(self) -> nn.Module:
-        """The starting encoder, beside the present one."""
-        encoder = deepcopy(self.model.encoder).eval()
-        encoder.load_state_dict(read_state(self.reference))
-        return encoder
-
-
-def describe(drift: Drift) -> str:
-    """The numbers of a check in one line."""
-    values = "".join(f", {METRICS[name].label} {value:.3f}" for name, value in drift.values.items())
-    return f"CKA to the starting encoder {drift.cka:.4f}{values}"
 
 
 @contextmanager

@@ -8,11 +8,9 @@ from itertools import repeat
 from typing import Callable, Dict, Iterable, Iterator, List, Optional, Tuple
 
 import torch
-from espnet2.asr.frontend.abs_frontend import AbsFrontend
-from espnet2.layers.abs_normalize import AbsNormalize
 from torch import Tensor, nn
 
-from espnet_llmasr.asr.features import extract_features
+from espnet_llmasr.asr.modules import extract_features
 from espnet_llmasr.metrics.cka import layer_cka
 from espnet_llmasr.metrics.encoder_metrics import utterance_metrics
 
@@ -34,9 +32,7 @@ class FixedSet:
         speech: the set as batches (speech (B, N), lengths (B,)).
     """
 
-    def __init__(
-        self, speech: Iterable[Tuple[Tensor, Tensor]], frontend: AbsFrontend, normalize: Optional[AbsNormalize]
-    ):
+    def __init__(self, speech: Iterable[Tuple[Tensor, Tensor]], frontend: nn.Module, normalize: Optional[nn.Module]):
         with torch.no_grad():
             self.feats = [extract_features(*batch, frontend, normalize) for batch in speech]
 
@@ -56,7 +52,8 @@ class FixedSet:
         scores, rows = [], []
         others = self.utterances(reference) if reference is not None else repeat(None)
         for layers, references in zip(self.utterances(encoder), others):
-            scores += [] if references is None else [layer_cka(layers, references).tolist()]
+            if references is not None:
+                scores.append(layer_cka(layers, references).tolist())
             rows.append(utterance_metrics(layers[-1]))
             each(layers[-1])
         values = {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}

@@ -1,10 +1,10 @@
-"""What each epoch of a training has cost: `flops.jsonl`, one line {"epoch", "flops", "batches"} for each epoch.
+"""Records the FLOPs of each epoch of a training in `flops.jsonl`, one line {"epoch", "flops", "batches"} for each.
 
 FLOPs of all training batches of all ranks (asr/flops.py says what counts); validation is not counted.
 """
 
-import json
 import logging
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, Iterable, Iterator, List, Tuple
 
@@ -13,15 +13,24 @@ import torch
 from torch import nn
 
 from espnet_llmasr.asr.flops import BatchShape, flops, shape_of, unknown_part
-from espnet_llmasr.files import PathLike, write_atomically
+from espnet_llmasr.files import JsonLines, PathLike
 
 FILE = "flops.jsonl"
 
 
-class EpochFlops:
-    """Notes the padded sizes of the batches that pass; what they cost is computed once, at the end of the epoch.
+@dataclass
+class FlopsLine:
+    """FLOPs and number of the batches of an epoch."""
 
-    Of a model with a part whose FLOPs are not known nothing is counted, and a warning says so: the training is as good.
+    epoch: int
+    flops: int
+    batches: int
+
+
+class EpochFlops:
+    """Collects the padded sizes of an epoch's batches and computes their FLOPs once, at the end of the epoch.
+
+    Where the formula does not fit the model, a warning is logged and nothing is counted; the training runs as usual.
     """
 
     def __init__(self, model: nn.Module):
@@ -31,7 +40,7 @@ class EpochFlops:
             logging.warning("no FLOPs are counted: they are not known for %s", unknown)
 
     def watch(self, iterator: Iterable[Tuple[List[str], Dict]]) -> Iterator[Tuple[List[str], Dict]]:
-        """The same batches (ids, tensors in main memory), each noted as it passes."""
+        """The same batches (ids, tensors in main memory), with a note of each batch's shape."""
         for uids, batch in iterator:
             if self.counts:
                 frames = self.model.frontend.frame_lengths(batch["speech_lengths"])
@@ -39,10 +48,10 @@ class EpochFlops:
             yield uids, batch
 
     def write(self, output_dir: Path, epoch: int, distributed_option) -> None:
-        """Puts the epoch's line into flops.jsonl; all ranks must call it, the first one writes."""
+        """Adds the epoch's line to flops.jsonl; all ranks must call it, rank 0 writes."""
         if not self.counts:
             return
-        own = (sum_flops(self.model, self.shapes), len(self.shapes))
+        own = (sum(batch_flops(self.model, self.shapes).tolist()), len(self.shapes))  # beyond int64 at full size
         ranks = [own]
         if distributed_option.distributed:
             ranks = [own] * torch.distributed.get_world_size()
@@ -58,38 +67,22 @@ def batch_flops(model: nn.Module, shapes: List[BatchShape]) -> np.ndarray:
     return flops(model, BatchShape(*columns))
 
 
-def sum_flops(model: nn.Module, shapes: List[BatchShape]) -> int:
-    """FLOPs of all batches together; Python's numbers, since an epoch at full size is beyond int64."""
-    return sum(batch_flops(model, shapes).tolist())
-
-
 def record(output_dir: Path, line: Dict[str, int]) -> None:
-    """Adds the line of an epoch; lines of this epoch and later ones are from before a restart, and go."""
-    path = output_dir / FILE
-    lines = _parse(path) if path.exists() else []
-    lines = [old for old in lines if old["epoch"] < line["epoch"]] + [line]
-    write_atomically(path, "".join(json.dumps(one) + "\n" for one in lines))
+    """Adds the line of an epoch; lines of this and later epochs come from before a restart and are removed."""
+    log = JsonLines(output_dir / FILE, FlopsLine)
+    log.write([*(old for old in log.read() if old.epoch < line["epoch"]), FlopsLine(**line)])
 
 
 def read_flops(output_dir: PathLike) -> List[Dict[str, int]]:
-    """What the epochs of a training have cost, from the first to the last that is complete.
+    """The lines of all complete epochs of a training, in order.
 
-    Raises:
-        ValueError: there is no such record, or epochs are missing in it.
+    Raises ValueError if there is no such record, or epochs are missing in it.
     """
     path = Path(output_dir) / FILE
     if not path.is_file():
         raise ValueError(f"{path} does not exist: give the folder of a training that has completed an epoch")
-    lines = _parse(path)
-    epochs = [line["epoch"] for line in lines]
+    lines = JsonLines(path, FlopsLine).read()
+    epochs = [line.epoch for line in lines]
     if epochs != list(range(1, len(epochs) + 1)):
         raise ValueError(f"{path} has the epochs {epochs}, expected 1, 2, 3 ...: others were trained without a count")
-    return lines
-
-
-def _parse(path: Path) -> List[Dict[str, int]]:
-    try:
-        lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        return [{name: int(line[name]) for name in ("epoch", "flops", "batches")} for line in lines]
-    except (TypeError, KeyError, ValueError) as error:
-        raise ValueError(f"{path} has a line without epoch, flops and batches: remove the file") from error
+    return list(map(vars, lines))

@@ -1,6 +1,6 @@
 """From one utterance on disk to arrays, and from utterances to a padded batch."""
 
-from typing import Callable, Dict, List, Tuple
+from typing import Dict, List, Tuple
 
 import numpy as np
 import torch
@@ -12,8 +12,7 @@ Utterance = Dict[str, np.ndarray]
 class PhonePreprocessor:
     """Maps {"speech": (N,), "phones": "a b c"} to float32 samples and label ids.
 
-    Raises:
-        ValueError: a phone is not in the token list (the list belongs to another checkpoint or corpus).
+    Raises ValueError if a phone is not in the token list (the list belongs to another checkpoint or corpus).
     """
 
     def __init__(self, token_list: List[str]):
@@ -22,16 +21,15 @@ class PhonePreprocessor:
     def __call__(self, uid: str, data: Dict[str, object]) -> Utterance:
         out = {"speech": as_samples(uid, data["speech"])}
         if "phones" in data:
-            out["phones"] = np.array([self._id(uid, phone) for phone in data["phones"].split()], dtype=np.int64)
+            phones = data["phones"].split()
+            unknown = [phone for phone in phones if phone not in self.ids]
+            if unknown:
+                raise ValueError(
+                    f"{uid}: phone '{unknown[0]}' is not among the {len(self.ids)} tokens of the model: "
+                    "prepare the data (stage 2) with the token list of this checkpoint"
+                )
+            out["phones"] = np.array([self.ids[phone] for phone in phones], dtype=np.int64)
         return out
-
-    def _id(self, uid: str, phone: str) -> int:
-        if phone not in self.ids:
-            raise ValueError(
-                f"{uid}: phone '{phone}' is not among the {len(self.ids)} tokens of the model: "
-                "prepare the data (stage 2) with the token list of this checkpoint"
-            )
-        return self.ids[phone]
 
 
 class PromptPreprocessor:
@@ -50,14 +48,11 @@ class PromptPreprocessor:
 def as_samples(uid: str, speech: np.ndarray) -> np.ndarray:
     """float32 mono samples (N,).
 
-    Raises:
-        ValueError: the audio is empty, has several channels, or holds NaN or infinity.
+    Raises ValueError if the audio is empty, has several channels, or holds NaN or infinity.
     """
     speech = np.asarray(speech, dtype=np.float32)
     if speech.ndim != 1 or speech.size == 0:
-        raise ValueError(
-            f"{uid}: audio of shape {speech.shape}, expected mono samples (N,): run the data stage (2) on it"
-        )
+        raise ValueError(f"{uid}: audio of shape {speech.shape}, expected mono (N,): run the data stage (2) on it")
     if not np.isfinite(speech).all():
         raise ValueError(f"{uid}: audio holds NaN or infinity: run the data stage (2), which drops such utterances")
     return speech
@@ -69,9 +64,5 @@ def collate(utterances: List[Tuple[str, Utterance]]) -> Tuple[List[str], Dict[st
     batch = {}
     for name in datas[0]:
         rows = [torch.from_numpy(data[name]) for data in datas]
-        batch[name] = pad_sequence(rows, batch_first=True)
-        batch[f"{name}_lengths"] = torch.tensor([len(row) for row in rows])
+        batch |= {name: pad_sequence(rows, batch_first=True), f"{name}_lengths": torch.tensor(list(map(len, rows)))}
     return list(uids), batch
-
-
-Preprocessor = Callable[[str, Dict[str, object]], Utterance]

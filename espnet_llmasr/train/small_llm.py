@@ -42,17 +42,12 @@ def train_tokenizer(lines: List[str], vocab_size: int) -> PreTrainedTokenizerFas
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=vocab_size,
-        special_tokens=[PAD, "<|im_start|>", END],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
+    special, alphabet = [PAD, "<|im_start|>", END], pre_tokenizers.ByteLevel.alphabet()
+    options = dict(special_tokens=special, initial_alphabet=alphabet, show_progress=False)
     chat = [f"user assistant {INSTRUCTION}"] * CHAT_WEIGHT
-    tokenizer.train_from_iterator([*lines, *chat], trainer)
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, eos_token=END, pad_token=PAD, chat_template=CHAT_TEMPLATE
-    )
+    tokenizer.train_from_iterator([*lines, *chat], trainers.BpeTrainer(vocab_size=vocab_size, **options))
+    options = dict(eos_token=END, pad_token=PAD, chat_template=CHAT_TEMPLATE)
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **options)
 
 
 def build(tokenizer, hidden_size: int, num_layers: int) -> Qwen3ForCausalLM:
@@ -151,8 +146,7 @@ def train_llm(
 def load_llm(name: str):
     """Tokenizer and model in fp32 of a chat LLM: a name on the hub, or a directory.
 
-    Raises:
-        ValueError: a directory without config.json, or a tokenizer without chat template.
+    Raises ValueError for a directory without config.json, or a tokenizer without chat template.
     """
     if name.startswith((".", "/")) and not Path(name, "config.json").is_file():
         raise ValueError(f"--llm {name} has no config.json: give the directory of an LLM, or its name on the hub")

@@ -17,8 +17,7 @@ Batch = Tuple[List[str], torch.Tensor, torch.Tensor]
 def read_audio(uid: str, entry: str, sample_rate: int) -> np.ndarray:
     """float32 mono samples (N,) at `sample_rate` Hz of an entry of wav.scp with any rate and number of channels.
 
-    Raises:
-        ValueError: the audio is missing, damaged or empty, or has a NaN.
+    Raises ValueError if the audio is missing, damaged or empty, or has a NaN.
     """
     try:
         return audio.read(entry, sample_rate)
@@ -29,8 +28,7 @@ def read_audio(uid: str, entry: str, sample_rate: int) -> np.ndarray:
 class AudioTable(Mapping):
     """wav.scp as a mapping of ids to samples, for ESPnet's data type "audio_16000" (or another rate in Hz).
 
-    Raises:
-        ValueError: an id occurs twice.
+    Raises ValueError if an id occurs twice.
     """
 
     def __init__(self, path: str, loader_type: str, keys_to_load: Optional[Container] = None):
@@ -57,8 +55,7 @@ def speech_batches(
 ) -> Iterator[Batch]:
     """Utterances of similar length: ids, speech (B, N) right-padded, lengths (B,).
 
-    Raises:
-        ValueError: no utterances, an utterance without a number of frames, or audio that cannot be read.
+    Raises ValueError for no utterances, an utterance without a number of frames, or audio that cannot be read.
     """
     unknown = [uid for uid in wavs if uid not in num_frames]
     if unknown:
@@ -69,10 +66,6 @@ def speech_batches(
 
 
 def shard(ids: List[str], spec: str) -> List[str]:
-    """Part "i/n" of a list: every n-th id, from the i-th (i starts at 1).
-
-    Raises:
-        ValueError: the specification does not have that form.
-    """
+    """Part "i/n" of a list: every n-th id, from the i-th (i starts at 1). Raises ValueError for another form."""
     number, total = parse_shard(spec)
     return ids[number - 1 :: total]

@@ -53,20 +53,12 @@ class Targets:
                 raise ValueError(f"{len(self.ids)} ids, but {name} targets of shape {tuple(rows.shape)}")
 
     def rows(self, ids: Iterable[str]) -> Tuple[Tensor, Tensor]:
-        """phonetic (B', V) and semantic (B', E) of the given ids, in their order.
-
-        Raises:
-            ValueError: an id has no targets.
-        """
+        """phonetic (B', V) and semantic (B', E) of the given ids, in order. Raises ValueError if one is missing."""
         rows = self._numbers(ids)
         return self.phonetic[rows], self.semantic[rows]
 
     def text_rows(self, ids: Iterable[str]) -> Tensor:
-        """text (B', E') of the given ids, in their order.
-
-        Raises:
-            ValueError: an id has no targets, or they hold no text embeddings.
-        """
+        """text (B', E') of the given ids, in their order. Raises ValueError if an id or all embeddings are missing."""
         if self.text is None:
             raise ValueError(f"these targets hold no text embeddings: {ADVICE}")
         return self.text[self._numbers(ids)]
@@ -82,11 +74,7 @@ class Targets:
         return torch.tensor([row_of[uid] for uid in ids], dtype=torch.int64)
 
     def save(self, path: PathLike) -> None:
-        """Writes one .npz file; a reader never sees a part of it.
-
-        Raises:
-            ValueError: the name does not end in .npz.
-        """
+        """Writes one .npz file; a reader never sees a part of it. Raises ValueError for a name without .npz."""
         check_name(path)
         arrays = dict(phonetic=self.phonetic, semantic=self.semantic, text=self.text)
         arrays = {name: rows.numpy() for name, rows in arrays.items() if rows is not None}
@@ -96,11 +84,7 @@ class Targets:
 
     @classmethod
     def load(cls, path: PathLike) -> "Targets":
-        """The targets in a file that `save` wrote.
-
-        Raises:
-            ValueError: there is no such file, or it holds something else.
-        """
+        """The targets in a file that `save` wrote. Raises ValueError if there is none, or it holds something else."""
         if not Path(path).is_file():
             raise ValueError(f"{path} does not exist: {ADVICE}")
         try:

@@ -79,11 +79,7 @@ class ExactTrainer(espnet_trainer.Trainer):
     def train_one_epoch(
         cls, model, iterator, optimizers, schedulers, scaler, reporter, summary_writer, options, distributed_option
     ) -> bool:
-        """One epoch.
-
-        Raises:
-            ValueError: no gradient was finite (ESPnet would stop and call it a finished training).
-        """
+        """One epoch. Raises ValueError if no gradient was finite, where ESPnet would end as if all were well."""
         if is_first_rank(distributed_option):
             checkpoints.begin_epoch(Path(options.output_dir))
         model.train()

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from espnet_llmasr.asr import cr_ctc
-from espnet_llmasr.asr.features import extract_features
+from espnet_llmasr.asr.modules import extract_features
 from espnet_llmasr.tasks.phoneme_ctc import PhonemeCTCTask
 
 

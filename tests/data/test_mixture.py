@@ -93,14 +93,11 @@ ROW = "{corpus: librispeech, src: LIBRISPEECH, parts: [%s]}"
         (f"train: [{ROW % 'clean'}]\nvalid: []\ntest: []\n", "no part 'clean', its parts are train-clean-100"),
         ("train: [{corpus: x, src: X, parts: []}]\nvalid: []\ntest: []\n", "no corpus 'x', allowed are aishell1"),
         ("train: [{corpus: vctk}]\nvalid: []\ntest: []\n", "must have corpus, src and a list of parts"),
-        (
-            "train: [{corpus: vctk, src: VCTK, parts: all}]\nvalid:\ntest:\n",
-            "must have corpus, src and a list of parts",
-        ),
+        ("train: [{corpus: vctk, src: VCTK, parts: all}]\nvalid:\ntest:\n", "must have corpus, src and a list of"),
         (f"train: [{ROW[:-1] % 'train-clean-100'}, hours: x}}]\nvalid:\ntest:\n", "may have hours (a number)"),
         (
             f"train: [{ROW[:-1] % 'train-clean-100'}, set: {{a: 1}}}}]\nvalid:\ntest:\n",
-            "no option 'a', its options are n",
+            "no option 'a', its options are",
         ),
         ("train: {vctk: all}\nvalid:\ntest:\n", "list train: expected a list of {corpus, src, parts}, not"),
         ("train:\nvalid:\ntest:\n", "no corpus is here to train on"),
@@ -115,13 +112,8 @@ def test_a_wrong_mixture_is_told(tmp_path, monkeypatch, text, message):
     assert not (tmp_path / "jobs").exists()
 
 
-def test_a_folder_that_is_not_there_is_told(tmp_path, monkeypatch):
-    monkeypatch.setenv("LIBRISPEECH", str(tmp_path / "none"))
-    with pytest.raises(ValueError, match="LIBRISPEECH=.*none is no folder: correct db.sh"):
-        plan_corpora.main([str(ROOT / "egs2" / "librispeech" / "llmasr1" / "local" / "corpora.yaml")])
-
-
-def test_a_folder_of_something_else_is_told(tmp_path, monkeypatch):
-    monkeypatch.setenv("LIBRISPEECH", str(tmp_path))
-    with pytest.raises(ValueError, match=f"LIBRISPEECH={tmp_path}: {tmp_path} holds no train-clean-100"):
+@pytest.mark.parametrize("name, message", [("none", "is no folder: correct db.sh"), ("", ": .* no train-clean-100")])
+def test_a_missing_or_wrong_folder_is_refused(tmp_path, monkeypatch, name, message):
+    monkeypatch.setenv("LIBRISPEECH", str(tmp_path / name))
+    with pytest.raises(ValueError, match=f"LIBRISPEECH={tmp_path / name}.*{message}"):
         plan_corpora.main([str(ROOT / "egs2" / "librispeech" / "llmasr1" / "local" / "corpora.yaml")])

@@ -6,18 +6,12 @@ import pytest
 import torch
 
 from espnet_llmasr.asr.conformer import FireRedConformerEncoder
-from espnet_llmasr.metrics.cka import linear_cka
 from espnet_llmasr.encoder_swap import plan as swap_plan
+from espnet_llmasr.encoder_swap.plan import Plan, StoredEncoders, ia_sft_schedule, replay, steps_to_replay
 from espnet_llmasr.encoder_swap.probe import EncoderProbe
-from espnet_llmasr.encoder_swap.trainer import is_last_epoch, scheduled_swap, swap_log
-from espnet_llmasr.encoder_swap.plan import (
-    Plan,
-    StoredEncoders,
-    ia_sft_schedule,
-    replay,
-    steps_to_replay,
-)
 from espnet_llmasr.encoder_swap.rule import CKACheck, SwapRule
+from espnet_llmasr.encoder_swap.trainer import is_last_epoch, scheduled_swap, swap_log
+from espnet_llmasr.metrics.cka import linear_cka
 
 LENGTHS = torch.tensor([90, 60])
 

@@ -6,14 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from espnet_llmasr.bin import plan_swaps, watch
-from espnet_llmasr.bin import make_swap_schedule
-from espnet_llmasr.tasks.phoneme_ctc import PhonemeCTCTask
+from espnet_llmasr.bin import make_swap_schedule, plan_swaps, watch
 from espnet_llmasr.encoder_swap import watcher
-from espnet_llmasr.train.checkpoints import FINISHED
+from espnet_llmasr.encoder_swap.rule import cka_log
 from espnet_llmasr.encoder_swap.store import EncoderStore
 from espnet_llmasr.encoder_swap.trainer import swap_log
-from espnet_llmasr.encoder_swap.rule import cka_log
+from espnet_llmasr.tasks.phoneme_ctc import PhonemeCTCTask
+from espnet_llmasr.train.checkpoints import FINISHED
 
 EPOCHS, UPDATES = 6, 2
 
@@ -102,10 +101,16 @@ def test_the_table(pretrained, corpus, tmp_path, capsys):
 
 def test_a_replay_that_was_interrupted_goes_on(pretrained, corpus, tmp_path, monkeypatch):
     whole = replay(pretrained, corpus, tmp_path / "whole", threshold=1.0)
-    with monkeypatch.context() as patch:
-        patch.setattr(watcher.Watcher, "_append", stop_at(8, watcher.Watcher._append))
-        with pytest.raises(KeyboardInterrupt):
-            replay(pretrained, corpus, tmp_path / "parts", threshold=1.0)
+    append = watcher.Watcher._append
+
+    def stop_at_step_8(self, check):
+        if check.step == 8:
+            raise KeyboardInterrupt
+        append(self, check)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(watcher.Watcher, "_append", stop_at_step_8)
+        replay(pretrained, corpus, tmp_path / "parts", threshold=1.0)
     parts = replay(pretrained, corpus, tmp_path / "parts", threshold=1.0)
     strip = lambda store: [(check.step, check.action, check.cka) for check in lines(store)]
     assert strip(whole) == strip(parts) and whole.steps() == parts.steps() == [6, 8, 10, 12]
@@ -136,17 +141,6 @@ def test_an_ia_sft_that_has_begun_is_not_planned_otherwise(pretrained, corpus, t
     done = command(make_swap_schedule, *plan(30))
     assert done.code == 1 and "give as many epochs as before" in done.err and done.err.count("\n") == 1
     assert schedule.read_text() == before
-
-
-def stop_at(step, method):
-    """The method, interrupted for the check of a step."""
-
-    def wrapper(self, check):
-        if check.step == step:
-            raise KeyboardInterrupt
-        return method(self, check)
-
-    return wrapper
 
 
 # ---- mistakes ------------------------------------------------------------------------------------------------------

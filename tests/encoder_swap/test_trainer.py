@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import nn
 
-from espnet_llmasr.train import checkpoints
 from espnet_llmasr.encoder_swap import trainer as swap
 from espnet_llmasr.encoder_swap.store import EncoderStore
 from espnet_llmasr.encoder_swap.trainer import Swap, is_last_epoch, load_encoder, next_swap, swap_log
+from espnet_llmasr.train import checkpoints
 
 # ---- decisions -----------------------------------------------------------------------------------------------------
 
@@ -116,7 +116,7 @@ def frozen_model():
 
 
 def swap_encoder(model, epoch, options):
-    from espnet_llmasr.tasks.trainer import Trainer
+    from espnet_llmasr.tasks.speech_task import Trainer
 
     return Trainer.swap_encoder(model, epoch, options)
 

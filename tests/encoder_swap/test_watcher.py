@@ -1,23 +1,24 @@
-"""The watcher: its decisions, what it publishes, kills, and files of the pretraining that are not (yet) whole."""
+"""The watcher: decisions, publications, kills, files of a pretraining that are not (yet) whole, NSE, TensorBoard."""
 
 import json
+import logging
 import threading
+from collections import Counter
 from types import SimpleNamespace
 
 import pytest
 import torch
 import yaml
-from torch import nn
 
 from espnet_llmasr.asr.conformer import FireRedConformerEncoder
 from espnet_llmasr.asr.cr_ctc import CTCHead
-from espnet_llmasr.metrics.cka import linear_cka
 from espnet_llmasr.encoder_swap import run_dir as pretraining_module
-from espnet_llmasr.encoder_swap.store import EncoderStore
-from espnet_llmasr.encoder_swap.run_dir import PretrainingDir, encoder_and_head
 from espnet_llmasr.encoder_swap.probe import EncoderProbe
 from espnet_llmasr.encoder_swap.rule import SwapRule
-from espnet_llmasr.encoder_swap.watcher import Watcher, watch
+from espnet_llmasr.encoder_swap.run_dir import PretrainingDir, encoder_and_head
+from espnet_llmasr.encoder_swap.store import EncoderStore
+from espnet_llmasr.encoder_swap.watcher import TensorBoardLog, Watcher, watch
+from espnet_llmasr.metrics.cka import linear_cka
 
 LENGTHS = torch.tensor([200, 60, 33])
 
@@ -33,13 +34,6 @@ def moved(state, amount, seed=9):
     return {name: value + amount * torch.randn_like(value) for name, value in state.items()}
 
 
-class Identity(nn.Module):
-    """Features are the speech itself, (B, T, 80)."""
-
-    def forward(self, speech, lengths):
-        return speech, lengths
-
-
 @pytest.fixture(scope="module")
 def start():
     return encoder(0).state_dict()
@@ -47,15 +41,24 @@ def start():
 
 @pytest.fixture()
 def new_watcher(tmp_path):
-    def build(threshold=0.975, start_step=100):
+    def build(start_step=100, board=False):
+        frontend = lambda speech, lengths: (speech, lengths)  # features are the speech itself, (B, T, 80)
+        model = SimpleNamespace(encoder=encoder(1), frontend=frontend, normalize=None, ctc_head=CTCHead(16, 5))
         torch.manual_seed(3)
-        head = CTCHead(16, 5)
-        model = SimpleNamespace(encoder=encoder(1), frontend=Identity(), normalize=None, ctc_head=head)
-        speech = [(torch.randn(3, 200, 80), LENGTHS)]
-        store = EncoderStore(tmp_path / "store")
-        return Watcher(EncoderProbe(model, speech), store, SwapRule(threshold, start_step))
+        speech = [(torch.randn(2, 200, 80), LENGTHS[:2]), (torch.randn(1, 33, 80), LENGTHS[2:])]
+        show = [TensorBoardLog(tmp_path / "store" / "tensorboard").show] if board else []
+        return Watcher(
+            EncoderProbe(model, speech), EncoderStore(tmp_path / "store"), SwapRule(0.975, start_step), *show
+        )
 
     return build
+
+
+@torch.no_grad()
+def single_outputs(watcher, encoder):
+    """The output (L, 16) of every utterance of the set, alone and without padding."""
+    rows = ((row, n) for feats, lengths in watcher.probe.feats for row, n in zip(feats, lengths))
+    return [encoder(row[None, :n], n[None])[0][0] for row, n in rows]
 
 
 # ---- checks --------------------------------------------------------------------------------------------------------
@@ -83,14 +86,10 @@ def test_equation_12_per_utterance_on_valid_frames(new_watcher, start):
     other = moved(start, 0.1)
     watcher.check(100, start, None, False)
     layers = watcher.probe.measure(other, None, watcher.reference).cka_layers
-    (feats, lengths), values = watcher.probe.feats[0], []
     models = [encoder(0).eval(), encoder(0).eval()]
     models[1].load_state_dict(other)
-    with torch.no_grad():
-        for row, n in zip(feats, lengths):
-            outputs = [model(row[None, :n], n[None])[0][0] for model in models]
-            values.append(float(linear_cka(*outputs)))
-    assert layers[-1] == pytest.approx(sum(values) / 3, abs=1e-5)
+    outputs = zip(*(single_outputs(watcher, model) for model in models))
+    assert layers[-1] == pytest.approx(sum(float(linear_cka(*pair)) for pair in outputs) / 3, abs=1e-5)
 
 
 # ---- kills ---------------------------------------------------------------------------------------------------------
@@ -263,3 +262,102 @@ def test_watch_an_ended_training_without_weights(training, new_watcher):
     training.end()
     with pytest.raises(ValueError, match="has ended but latest.pth is missing or broken"):
         watch(PretrainingDir(training.directory), new_watcher())
+
+
+# ---- the log beside CKA ----------------------------------------------------------------------------------------------
+
+
+def weights(seed, blank_bias=0.0):
+    """An encoder and the state of a CTC head."""
+    model, head = encoder(seed), CTCHead(16, 5).state_dict()
+    head["net.6.bias"][0] += blank_bias
+    return model, head
+
+
+def test_nse_blank_and_peak_on_valid_frames(new_watcher, caplog):
+    """Equations 6 and 7 by numpy; shares over all frames of the set; a check without a reference has them, too."""
+    watcher, (encoder, head) = new_watcher(), weights(5, blank_bias=2.0)
+    with caplog.at_level(logging.INFO):
+        check = watcher.check(100, encoder.state_dict(), head, False)
+    entropies, best = [], []
+    network = CTCHead(16, 5).eval()
+    network.load_state_dict(head)
+    for frames in single_outputs(watcher, encoder.eval()):
+        values = torch.linalg.svd(frames.double())[1]
+        shares = values / values.sum()
+        entropies.append(float(-(shares * shares.log()).sum() / torch.tensor(float(len(shares))).log()))
+        best += [(float(p.max()), int(p.argmax())) for p in network(frames[None])[0].exp()]
+    assert check.values["nse"] == pytest.approx(sum(entropies) / 3, abs=1e-4)
+    assert check.values["peak"] == pytest.approx(sum(p for p, _ in best) / len(best), abs=1e-5)
+    assert check.values["blank"] == pytest.approx(Counter(token for _, token in best)[0] / len(best), abs=1e-6)
+    assert 0 < check.values["blank"] < 1 and check.cka is None and check.seconds > 0
+    assert watcher.log.read() == [check]
+    nse, blank, peak = (check.values[name] for name in ("nse", "blank", "peak"))
+    line = f"step 100: no reference yet, NSE {nse:.3f}, blank {blank:.3f}, peak {peak:.3f} -> reference"
+    assert line in caplog.text
+
+
+def test_one_forward_pass_of_each_encoder_gives_all(new_watcher):
+    watcher, calls = new_watcher(), Counter()
+    (first, head), (second, _) = weights(5), weights(6)
+    watcher.check(100, first.state_dict(), head, False)
+    for name, encoder in (("current", watcher.probe.encoder), ("reference", watcher.reference)):
+        original = encoder.forward_layers
+        encoder.forward_layers = lambda *args, n=name, f=original: calls.update([n]) or f(*args)
+    check = watcher.check(200, second.state_dict(), head, False)
+    assert set(check.values) == {"nse", "blank", "peak"} and check.cka is not None
+    assert calls == {"current": 2, "reference": 2}  # two batches
+
+
+def test_a_published_encoder_without_its_head_has_no_peakiness(new_watcher, caplog):
+    watcher, (encoder, head) = new_watcher(), weights(5)
+    watcher.check(100, encoder.state_dict(), head, False)
+    watcher.store.publish(200, weights(6)[0].state_dict())  # killed before it was logged
+    with caplog.at_level(logging.INFO):
+        check = new_watcher().log.read()[-1]
+    assert (check.step, check.action, list(check.values)) == (200, "publish", ["nse"]) and check.values["nse"] > 0
+    assert f"NSE {check.values['nse']:.3f} -> publish" in caplog.text
+
+
+# ---- TensorBoard ---------------------------------------------------------------------------------------------------
+
+
+def points(directory, tag):
+    """[(step, value)] as TensorBoard shows them."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(directory / "tensorboard"))
+    events.Reload()
+    return [(event.step, event.value) for event in events.Scalars(tag)] if tag in events.Tags()["scalars"] else []
+
+
+def run(new_watcher, steps, board=True):
+    """Takes a watcher up and lets it check; returns its log."""
+    watcher = new_watcher(board=board)
+    for step in steps:
+        encoder, head = weights(step)
+        watcher.check(step, encoder.state_dict(), head, step == 500)
+    return watcher.log.read()
+
+
+def test_the_curves_are_those_of_the_log_after_any_kill(new_watcher, tmp_path, monkeypatch):
+    """Killed between the log and the curves, taken up without TensorBoard in between, ended with a doubled check."""
+    pytest.importorskip("tensorboard")
+    run(new_watcher, [100, 200])
+    with monkeypatch.context() as patch:
+        patch.setattr(TensorBoardLog, "show", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            watcher = new_watcher()
+            watcher.show = lambda check: TensorBoardLog.show(None, check)  # its curves cannot be written any more
+            watcher.check(300, weights(300)[0].state_dict(), None, False)
+    run(new_watcher, [400], board=False)
+    checks = run(new_watcher, [500])
+    last = new_watcher(board=True)
+    last.check(500, weights(500)[0].state_dict(), weights(500)[1], True)  # as if it had been "keep" before the end
+    assert [check.step for check in checks] == [100, 200, 300, 400, 500] and len(last.log.read()) == 6
+    for tag in ("cka", "nse", "blank", "peak", "seconds"):
+        curve = [(check.step, {**vars(check), **check.values}.get(tag)) for check in checks]
+        expected = [point for point in curve if point[1] is not None]
+        assert points(tmp_path / "store", tag) == [(step, pytest.approx(value)) for step, value in expected], tag
+    layers = [(check.step, pytest.approx(check.cka_layers[0])) for check in checks[1:]]
+    assert points(tmp_path / "store", "cka_layers/1") == layers and not points(tmp_path / "store", "cka_layers/3")

@@ -129,7 +129,7 @@ def test_as_many_jobs_at_a_time_as_asked(recipe):
     for seed in (4, 5):
         (recipe / f"hang.joint_only.{seed}").write_text("1")
     go("joint_only", "4 5", "--jobs", "2")
-    assert calls(recipe)[-4:-2] == ["begin joint_only.4", "begin joint_only.5"]
+    assert sorted(calls(recipe)[-4:-2]) == ["begin joint_only.4", "begin joint_only.5"]  # in either order
 
 
 def test_the_line_of_a_run(recipe):

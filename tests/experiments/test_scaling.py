@@ -1,12 +1,19 @@
 """Scaling laws that were planted are found again; intervals, warnings and savings against hand-made expectations."""
 
+import json
 import math
 import re
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from espnet_llmasr.experiments.scaling import Fit, Law, fit_scaling, group_budgets, resample, saving, warnings_of
+from espnet_llmasr.bin import fit_scaling
+from espnet_llmasr.experiments import scaling
+from espnet_llmasr.experiments.runs import read_runs
+from espnet_llmasr.experiments.scaling import Fit, Law, group_budgets, resample, saving, warnings_of
+from espnet_llmasr.observe import plot_style
 
 C = 1e14 * 2.0 ** np.arange(5)
 LAWS = [(3, 0.5, 1), (3, 0.1, 0.5), (10, 1.5, 0.01), (2, 0.3, 0), (5, 0.05, 3), (1, 4, 1), (1, 0.8, 20), (80, 1, 3)]
@@ -26,7 +33,7 @@ def noisy(seeds, spread, law=(3, 0.5, 1), compute=C, seed=0):
 @pytest.mark.parametrize("unit", [1, 1e-3, 1e9])
 def test_a_planted_law_is_found(a, b, c, unit):
     """The numbers of the law at 1e14 FLOPs, whatever the unit of compute."""
-    law = fit_scaling(C * unit, planted(C, a, b, c), resamples=0).law
+    law = scaling.fit_scaling(C * unit, planted(C, a, b, c), resamples=0).law
     assert law.a * (law.scale / (1e14 * unit)) ** law.b == pytest.approx(a, rel=1e-6)
     assert law.b == pytest.approx(b, rel=1e-6) and law.c == pytest.approx(c, rel=1e-6, abs=1e-12)
     assert law.scale == pytest.approx(4e14 * unit)
@@ -35,7 +42,7 @@ def test_a_planted_law_is_found(a, b, c, unit):
 def test_no_law_fits_better():
     """Random changes of a, b and c all miss the noisy log errors by more."""
     compute, errors = noisy(3, 0.1)
-    law = fit_scaling(compute, errors, resamples=0).law
+    law = scaling.fit_scaling(compute, errors, resamples=0).law
 
     def miss(a, b, c):
         return np.sum(np.log(errors / Law(a, b, c, law.scale).predict(compute)) ** 2)
@@ -52,7 +59,9 @@ def test_relative_misses_count_the_same():
     for place in (0, -1):
         errors = planted(C, 3, 0.5, 0)
         errors[place] *= 1.1
-        moved.append(fit_scaling(C, errors, resamples=0).law.predict(C[place]) / planted(C[place], 3, 0.5, 0) - 1)
+        moved.append(
+            scaling.fit_scaling(C, errors, resamples=0).law.predict(C[place]) / planted(C[place], 3, 0.5, 0) - 1
+        )
     assert all(0.02 < move < 0.1 for move in moved)
 
 
@@ -92,7 +101,7 @@ def test_a_single_run_at_a_budget_takes_its_spread_from_the_others():
 
 
 def test_without_a_second_run_there_are_no_intervals():
-    fit = fit_scaling(*noisy(1, 0.05))
+    fit = scaling.fit_scaling(*noisy(1, 0.05))
     assert all(map(math.isnan, fit.interval("b"))) and np.isnan(fit.band(C)).all()
     assert any("too few budgets have several runs" in line for line in warnings_of(fit))
     assert fit.law.predict(C) == pytest.approx(planted(C, 3, 0.5, 1), rel=0.2)
@@ -102,14 +111,14 @@ def test_intervals_hold_the_truth():
     """The share of 30 data sets is 0.95 but for chance (one in a thousand is below 24); see benchmarks/scaling.py."""
     held = []
     for seed in range(30):
-        fit = fit_scaling(*noisy(5, 0.05, seed=seed), resamples=60, seed=seed)
+        fit = scaling.fit_scaling(*noisy(5, 0.05, seed=seed), resamples=60, seed=seed)
         (b_low, b_high), (c_low, c_high), (low, high) = fit.interval("b"), fit.interval("c"), fit.band(C[-1:])[:, 0]
         held.append([b_low <= 0.5 <= b_high, c_low <= 1 <= c_high, low <= planted(C[-1], 3, 0.5, 1) <= high])
     assert np.all(np.sum(held, axis=0) >= 24)
 
 
 def test_the_same_seed_gives_the_same_intervals():
-    fits = [fit_scaling(*noisy(3, 0.05), resamples=30, seed=seed).interval("b") for seed in (1, 1, 2)]
+    fits = [scaling.fit_scaling(*noisy(3, 0.05), resamples=30, seed=seed).interval("b") for seed in (1, 1, 2)]
     assert fits[0] == fits[1] != fits[2]
 
 
@@ -125,7 +134,7 @@ def test_the_same_seed_gives_the_same_intervals():
     ],
 )
 def test_warnings_name_what_the_data_cannot_identify(law, spread, compute, words):
-    warnings = warnings_of(fit_scaling(*noisy(5, spread, law, compute, seed=3), resamples=100))
+    warnings = warnings_of(scaling.fit_scaling(*noisy(5, spread, law, compute, seed=3), resamples=100))
     assert words or not warnings
     for word in words:
         assert any(re.search(word, line) for line in warnings), warnings
@@ -134,7 +143,7 @@ def test_warnings_name_what_the_data_cannot_identify(law, spread, compute, words
 @pytest.mark.parametrize("count", [1, 3])
 def test_too_few_budgets(count):
     with pytest.raises(ValueError, match=f"{count} different budgets cannot identify .* train at 4 or more"):
-        fit_scaling(np.repeat(C[:count], 5), np.linspace(1, 2, 5 * count))
+        scaling.fit_scaling(np.repeat(C[:count], 5), np.linspace(1, 2, 5 * count))
 
 
 @pytest.mark.parametrize("wrong", [0.0, -1.0, math.nan, math.inf])
@@ -143,20 +152,20 @@ def test_numbers_without_a_logarithm(wrong):
         arguments = [C.copy(), planted(C, 3, 0.5, 1)]
         arguments[place][2] = wrong
         with pytest.raises(ValueError, match="finite and above 0"):
-            fit_scaling(*arguments)
+            scaling.fit_scaling(*arguments)
 
 
 @pytest.mark.parametrize("factor, share, compute", [(2, 0.5, C[-1]), (0.5, 2.0, C[-2])])
 def test_savings_by_hand(factor, share, compute):
     """The same law at half of the compute: 50 % at the largest budget; the other way round that would need 3.2e15."""
-    slow, quick = (fit_scaling(C, planted(C * by, 3, 0.5, 1)) for by in (1, 2))
+    slow, quick = (scaling.fit_scaling(C, planted(C * by, 3, 0.5, 1)) for by in (1, 2))
     found = saving(quick, slow) if factor == 2 else saving(slow, quick)
     assert (found.share, found.compute) == (pytest.approx(share), pytest.approx(compute))
     assert found.error == pytest.approx(planted(compute * (1 if factor == 2 else 2), 3, 0.5, 1))
 
 
 def test_no_saving_outside_of_the_measured_range():
-    good, bad = fit_scaling(C, planted(C, 1, 0.5, 0.2)), fit_scaling(C, planted(C, 9, 0.2, 4))
+    good, bad = scaling.fit_scaling(C, planted(C, 1, 0.5, 0.2)), scaling.fit_scaling(C, planted(C, 9, 0.2, 4))
     assert saving(good, bad) is saving(bad, good) is None
 
 
@@ -170,3 +179,136 @@ def test_the_interval_of_a_saving():
     """The share is the ratio of both a, its ends are the ratios of the resamples."""
     found = saving(fixed(1.0, 0.8, 1.2), fixed(2.0, 2.0, 2.0))
     assert found.share == pytest.approx(0.5) and found.interval == pytest.approx((0.4, 0.6))
+
+
+# ---- bin.fit_scaling -----------------------------------------------------------------------------------------------
+
+PLANTED = {"joint_only": (3.0, 0.5, 1.0), "efin": (3.0 / np.sqrt(2), 0.5, 1.0)}  # the same at half of the compute
+
+
+def rows_of(budgets=5, seeds=2, spread=0.01):
+    rng, rows = np.random.default_rng(0), []
+    for name, (a, b, c) in PLANTED.items():
+        for budget in 1e14 * 2.0 ** np.arange(budgets):
+            for seed in range(seeds):
+                error = (a * (budget / 1e14) ** -b + c) * np.exp(spread * rng.standard_normal())
+                flops = {"pretrain": 0.75 * budget, "joint": 0.25 * budget}
+                rows.append({"strategy": name, "seed": seed, "flops": flops, "values": {"MER %": error, "NSE": None}})
+    return rows
+
+
+@pytest.fixture
+def run(tmp_path, command, monkeypatch):
+    """(rows, options) -> exit code and error line; results in tmp_path / out."""
+
+    monkeypatch.setattr(scaling, "RESAMPLES", 30)
+
+    def run_(rows, *options, value="MER %"):
+        path = tmp_path / "runs.jsonl"
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        return command(fit_scaling, "--runs", path, "--value", value, "--out", tmp_path / "out", *options)
+
+    return run_
+
+
+def test_files_of_planted_laws(run, tmp_path):
+    assert run(rows_of(spread=0)).code == 0
+    out = tmp_path / "out"
+    assert sorted(path.name for path in out.iterdir()) == [f"scaling.{kind}" for kind in ("json", "md", "png", "svg")]
+    figures = json.loads((out / "scaling.json").read_text())
+    law = figures["strategies"]["joint_only"]
+    assert (law["b"], law["c"], law["C0"]) == pytest.approx((0.5, 1.0, 4e14), rel=1e-6)
+    assert law["a"] == pytest.approx(1.5)  # 3 at 1e14 FLOPs
+    assert law["intervals"]["b"] == pytest.approx([0.5, 0.5]) and len(law["budgets"]) == 5
+    (pair,) = figures["savings"]
+    assert (pair["strategy"], pair["other"]) == ("efin", "joint_only") and pair["share"] == pytest.approx(0.5)
+    text = (out / "scaling.md").read_text()
+    assert "- efin reaches joint_only's error at 1.60e15 FLOPs (1.75) with 50 % (50 to 50 %) of the compute.\n" in text
+    assert "| joint_only | 10 | 5 | 4.00e14 | 1.5 (1.5 to 1.5) | 0.5 (0.5 to 0.5) | 1 (1 to 1) |" in text
+
+
+def test_figure(run, tmp_path):
+    run([{**row, "strategy": f"${row['strategy']}"} for row in rows_of()])
+    assert (tmp_path / "out" / "scaling.png").read_bytes().startswith(b"\x89PNG")
+    first = (tmp_path / "out" / "scaling.svg").read_text()
+    words = " ".join(ElementTree.fromstring(first).itertext())
+    for word in ("training compute (FLOPs)", "MER %", "$efin: floor c", "$joint_only: floor c"):
+        assert word in words
+    run([{**row, "strategy": f"${row['strategy']}"} for row in rows_of()])
+    assert (tmp_path / "out" / "scaling.svg").read_text() == first
+
+
+def test_no_floor_is_drawn_where_there_is_none(run, tmp_path):
+    rows = [row for row in rows_of() if row["strategy"] == "efin"]
+    for row in rows:
+        row["values"]["MER %"] = 5 * (sum(row["flops"].values()) / 1e14) ** -0.3
+    run(rows)
+    assert "floor" not in (tmp_path / "out" / "scaling.svg").read_text()
+    assert "**efin**: c is at its bound 0" in (tmp_path / "out" / "scaling.md").read_text()
+
+
+def test_runs_without_a_number_are_named(run, tmp_path):
+    rows = rows_of()
+    rows[0]["values"]["MER %"] = None
+    run(rows, "--strategies", "joint_only")
+    text = (tmp_path / "out" / "scaling.md").read_text()
+    assert "- Left out, as MER % is not known: line 1 (joint_only, seed 0).\n" in text
+    assert "| joint_only | 9 | 5 |" in text and "efin" not in text and "Compute at equal" not in text
+
+
+def test_no_common_error_is_said(run, tmp_path):
+    rows = rows_of()
+    for row in rows[10:]:
+        row["values"]["MER %"] *= 100
+    run(rows)
+    text = (tmp_path / "out" / "scaling.md").read_text()
+    assert "joint_only and efin: no error that both reach within their measured ranges." in text
+
+
+def changed(**values):
+    rows = rows_of()
+    rows[1].update(values)
+    return rows
+
+
+@pytest.mark.parametrize(
+    "rows, options, message",
+    [
+        (
+            rows_of(budgets=3),
+            [],
+            "joint_only: 3 different budgets cannot identify a law of three parameters: train at 4",
+        ),
+        (
+            changed(seed=0),
+            [],
+            "line 2 (joint_only, seed 0) repeats line 1 at 1.00e14 FLOPs: give one run a seed and budget",
+        ),
+        (changed(values={"MER %": 0}), [], "line 2 (joint_only, seed 1) has MER % 0, expected more than 0"),
+        (rows_of(), ["--strategies", "char"], "--strategies char: "),
+        (changed(), ["--value", "WER"], "has MER %, NSE"),
+        (changed(), ["--value", "NSE"], "joint_only has no run with a number for NSE: leave it out with --strategies"),
+        (changed(flops={}), [], "line 2: expected "),
+    ],
+)
+def test_mistakes(run, tmp_path, rows, options, message):
+    done = run(rows, *options)
+    assert done.code == 1 and done.err.count("\n") == 1 and message in done.err, done.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_matplotlib_is_missing(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(plot_style, "find_spec", lambda name: None)
+    done = run(rows_of())
+    assert (
+        done.code == 1 and done.err.endswith("is not installed: pip install matplotlib\n") and done.err.count("\n") == 1
+    )
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_law_of_the_recorded_runs():
+    """The figures in the README of egs2/fsdd."""
+    runs = read_runs(Path(__file__).parents[2] / "egs2/fsdd/llmasr1/results/scaling.jsonl")
+    table, _ = scaling.select(runs, "MER %", ["efin"])
+    law = scaling.fit_all(table, "MER %")["efin"].law
+    assert (law.a, law.b, law.c, law.scale) == pytest.approx((5.9, 2.837, 1.345, 9.38e12), rel=2e-3)

@@ -32,48 +32,33 @@ def test_the_seven_strategies(name, last, start, shares, left_out):
 
 
 @pytest.mark.parametrize(
-    "name, options, expdir, base_exp, results",
+    "name, options, expected",
     [
-        ("ia_sft", {}, "exp", "exp", "RESULTS.md"),
-        ("ia_sft", {"expdir": "e"}, "e", "e", "RESULTS.md"),
-        ("char", {}, "exp_char", "exp_char", "exp_char/RESULTS.md"),
-        ("efin", {}, "exp_efin", "exp", "exp_efin/RESULTS.md"),
-        ("efin", {"expdir": "e", "base_exp": "b"}, "e", "b", "e/RESULTS.md"),
+        ("ia_sft", {}, dict(expdir="exp", base_exp="exp", results="RESULTS.md", beside="true", replay="")),
+        ("ia_sft", dict(expdir="e"), dict(expdir="e", base_exp="e", results="RESULTS.md")),
+        ("char", {}, dict(expdir="exp_char", base_exp="exp_char", results="exp_char/RESULTS.md")),
+        ("efin", {}, dict(expdir="exp_efin", base_exp="exp", results="exp_efin/RESULTS.md")),
+        ("efin", dict(expdir="e", base_exp="b"), dict(expdir="e", base_exp="b", results="e/RESULTS.md")),
+        ("ia_sft", dict(flops_budget="3e14"), dict(beside="true", replay="")),  # the budget is that of joint SFT
+        ("ia_sft", dict(ia_sft_epochs="5"), dict(beside="false", replay="--replay true")),
+        ("no_joint", {}, dict(beside="true", replay="")),
+        ("no_joint", dict(flops_budget="3e14"), dict(beside="false", replay="--replay true")),
+        ("no_swap", dict(ia_sft_epochs="5"), dict(beside="false", replay="")),
+        ("joint_only", {}, dict(beside="false", replay="")),
+        (
+            "ia_sft",
+            {},
+            dict(trained_before="pretrain align ia_sft", joint_from="exp/ia_sft/latest.pth", joint_stage="8"),
+        ),
+        ("no_ia_sft", {}, dict(trained_before="pretrain align", joint_from="exp_no_ia_sft/align/latest.pth")),
+        ("no_ia_sft", {}, dict(joint_stage="7")),
+        ("joint_only", {}, dict(trained_before="", joint_from="exp/llm/llm.pth::llm", joint_stage="4")),
     ],
 )
-def test_folders(name, options, expdir, base_exp, results):
+def test_shell_variables(name, options, expected):
+    """Folders, stages side by side or planned swaps, and the start of joint SFT."""
     shell = shell_variables(STRATEGIES[name], **{**OPTIONS, **options})
-    assert (shell["expdir"], shell["base_exp"], shell["results"]) == (expdir, base_exp, results)
-
-
-@pytest.mark.parametrize(
-    "name, options, beside, replay",
-    [
-        ("ia_sft", {}, "true", ""),
-        ("ia_sft", {"flops_budget": "3e14"}, "true", ""),  # the budget sets the length of joint SFT
-        ("ia_sft", {"ia_sft_epochs": "5"}, "false", "--replay true"),
-        ("no_joint", {}, "true", ""),
-        ("no_joint", {"flops_budget": "3e14"}, "false", "--replay true"),
-        ("no_swap", {"ia_sft_epochs": "5"}, "false", ""),
-        ("joint_only", {}, "false", ""),
-    ],
-)
-def test_stages_side_by_side_or_planned_swaps(name, options, beside, replay):
-    shell = shell_variables(STRATEGIES[name], **{**OPTIONS, **options})
-    assert (shell["beside"], shell["replay"]) == (beside, replay)
-
-
-@pytest.mark.parametrize(
-    "name, before, joint_from, stage",
-    [
-        ("ia_sft", "pretrain align ia_sft", "exp/ia_sft/latest.pth", "8"),
-        ("no_ia_sft", "pretrain align", "exp_no_ia_sft/align/latest.pth", "7"),
-        ("joint_only", "", "exp/llm/llm.pth::llm", "4"),
-    ],
-)
-def test_the_start_of_joint_sft(name, before, joint_from, stage):
-    shell = shell_variables(STRATEGIES[name], **OPTIONS)
-    assert (shell["trained_before"], shell["joint_from"], shell["joint_stage"]) == (before, joint_from, stage)
+    assert {key: shell[key] for key in expected} == expected
 
 
 @pytest.mark.parametrize(

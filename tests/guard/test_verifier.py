@@ -1,5 +1,7 @@
-"""Verification of transcripts, words, batches and encoders."""
+"""The forced path against all alignments; verification of transcripts, words, batches and encoders."""
 
+import itertools
+import math
 from copy import deepcopy
 
 import pytest
@@ -8,10 +10,60 @@ from torch.nn.utils.rnn import pad_sequence
 
 from espnet_llmasr.asr.cr_ctc import greedy
 from espnet_llmasr.files import read_scp
+from espnet_llmasr.guard.verifier import align, ends, starts, support
 from espnet_llmasr.text.ctc_labels import Labels
 from espnet_llmasr.train.speech_batches import read_audio
 
 TIAN_QI = "t ian1 q i4"
+
+
+# ---- alignment ----------------------------------------------------------------------------------------------------
+
+
+def collapse(path):
+    """CTC: repeats merged, then blanks (0) removed."""
+    return [token for token, _ in itertools.groupby(path) if token]
+
+
+def brute_force(log_probs, labels):
+    """The greatest log-probability of all paths that spell the labels; None if there is none."""
+    frames, tokens = log_probs.shape
+    paths = (path for path in itertools.product(range(tokens), repeat=frames) if collapse(path) == labels)
+    return max((float(sum(log_probs[t, k] for t, k in enumerate(path))) for path in paths), default=None)
+
+
+@pytest.mark.parametrize("frames", [1, 3, 5])
+def test_the_forced_path_is_the_best_of_all(frames):
+    torch.manual_seed(frames)
+    for labels in ([], [1], [2, 2], [1, 2], [3, 3, 1], [1, 2, 3], [1, 1, 1], [2, 1, 2, 1]):
+        log_probs = (3 * torch.randn(frames, 4)).log_softmax(-1)
+        expected, alignment = brute_force(log_probs, labels), align(log_probs, labels)
+        assert (alignment is None) == (expected is None)
+        if alignment is not None:
+            assert collapse(alignment.path.tolist()) == labels and (alignment.losses >= 0).all()
+            forced = float(log_probs.amax(1).sum() - alignment.losses.sum())
+            assert forced == pytest.approx(expected, abs=1e-5)
+            assert forced == pytest.approx(float(log_probs.gather(1, alignment.path.long()[:, None]).sum()), abs=1e-5)
+
+
+def test_labels_that_need_more_frames_than_there_are():
+    log_probs = torch.zeros(3, 4).log_softmax(-1)
+    assert align(log_probs, [1, 2, 3]) is not None and align(log_probs, [1, 2, 3, 1]) is None
+    assert align(log_probs, [1, 1]) is not None and align(log_probs, [1, 1, 2]) is None  # a blank between equal ones
+
+
+def test_support_by_hand():
+    assert support(torch.tensor([0.0, 0.0]), 0) == 1.0
+    assert support(torch.tensor([1.0, 0.5, 0.0]), 3) == pytest.approx(math.exp(-0.5))
+
+
+def test_where_labels_begin_and_end():
+    path = torch.tensor([0, 2, 2, 0, 2, 3, 3, 0])
+    assert starts(path) == [1, 4, 5] and ends(path) == [3, 5, 7]
+    assert starts(torch.tensor([4])) == [0] and ends(torch.tensor([4])) == [1]
+
+
+# ---- verification --------------------------------------------------------------------------------------------------
 
 
 def test_the_greedy_path_supports_its_own_labels(verifier, emit):
@@ -34,7 +86,9 @@ def test_random_frames_support_the_greedy_labels_only(verifier):
 
 def test_wrong_missing_and_added_words_cost(verifier, emit):
     log_probs = emit(TIAN_QI)
-    right, less, more, wrong = (verifier.verify(log_probs, text).confidence for text in ("天气", "天", "天气好", "good"))
+    right, less, more, wrong = (
+        verifier.verify(log_probs, text).confidence for text in ("天气", "天", "天气好", "good")
+    )
     assert right == 1.0 and max(less, more) < 0.3 and wrong < min(less, more)
     assert verifier.verify(log_probs, "").confidence < 0.1  # an empty transcript of speech
     assert verifier.verify(emit(""), "天气").confidence < 0.01  # and a transcript of silence

@@ -33,16 +33,13 @@ def test_hand_made_pairs(reference, hypothesis, expected):
     assert judged(reference, hypothesis) == expected
 
 
-def test_exactly_one_and_a_half_times_is_not_longer():
+def test_unrelated_lines():
+    """Exactly one and a half times is not longer; some words are shared by chance."""
     assert "paper" not in judge(["a"] * 4, list("stuvwx"))
     assert "paper" in judge(["a"] * 4, list("stuvwxy"))
-
-
-def test_unrelated_lines_that_share_a_word_by_chance():
     reference = "the train to the coast leaves at nine"
     assert "paper" in judged(reference, "in the beginning nobody believed that such a thing could ever be built here")
-    heard = "so the train to the coast well it really leaves each day at about nine"
-    assert judged(reference, heard) == ()
+    assert judged(reference, "so the train to the coast well it really leaves each day at about nine") == ()
     assert "paper" in judge(list("这是我的书"), list("大家好欢迎收看今天的新闻节目"))
 
 

@@ -6,17 +6,12 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from espnet_llmasr.metrics.intervals import (
-    bootstrap_interval,
-    resampled_sums,
-    wilson_interval,
-)
+from espnet_llmasr.metrics.intervals import bootstrap_interval, resampled_sums, wilson_interval
 
 
-def test_wilson_interval_of_the_papers_english_sets():
-    """One hit in 14,721 utterances is 0.001-0.038 %, two are 0.004-0.050 %."""
-    assert [round(100 * x, 3) for x in wilson_interval(1, 14721)] == [0.001, 0.038]
-    assert [round(100 * x, 3) for x in wilson_interval(2, 14721)] == [0.004, 0.050]
+@pytest.mark.parametrize("hits, percent", [(1, [0.001, 0.038]), (2, [0.004, 0.050])])
+def test_wilson_interval_of_the_papers_english_sets(hits, percent):
+    assert [round(100 * x, 3) for x in wilson_interval(hits, 14721)] == percent
 
 
 def test_wilson_interval_solves_its_equation():

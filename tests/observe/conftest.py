@@ -13,6 +13,11 @@ from espnet_llmasr.tasks.llm_asr import LLMASRTask
 from espnet_llmasr.tasks.phoneme_ctc import PhonemeCTCTask
 
 SIZES = dict(hidden_size=16, num_hidden_layers=3, num_attention_heads=2, intermediate_size=16)
+PAIRS = {
+    f"{part}_{name}": size
+    for part in ("encoder", "decoder")
+    for name, size in (("layers", 3), ("ffn_dim", 16), ("attention_heads", 2))
+}
 
 
 def _find(name):
@@ -64,91 +69,46 @@ def stock(tmp_path_factory):
         decoder_conf=dict(attention_heads=2, linear_units=16, num_blocks=1),
         normalize="utterance_mvn",
     )
-    options = [part for name, value in config.items() for part in (f"--{name}", _text(value))]
-    args = ASRTask.get_parser().parse_args([*options[2:], "--token_list", "a"])
-    args.token_list = config["token_list"]
+    args = ASRTask.get_parser().parse_args(["--token_list", "a"])
+    vars(args).update(config)
     torch.manual_seed(1)
     model = ASRTask.build_model(args).eval()
-    saved = json.loads(json.dumps(vars(args), default=str))
-    (folder / "config.yaml").write_text(yaml.safe_dump(saved))
+    (folder / "config.yaml").write_text(yaml.safe_dump(json.loads(json.dumps(vars(args), default=str))))
     torch.save(model.state_dict(), folder / "valid.acc.ave.pth")
     return folder, model
 
 
-def _text(value) -> str:
-    return json.dumps(value) if isinstance(value, dict) else value
-
-
 @pytest.fixture(scope="session")
-def whisper(tmp_path_factory):
+def whisper(build, tmp_path_factory):
     """A Whisper of three encoder layers that takes 2 s: 100 frames."""
-    from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperModel
-
-    folder = tmp_path_factory.mktemp("whisper")
-    sizes = {f"{part}_{name}": n for part in ("encoder", "decoder") for name, n in (("layers", 3), ("ffn_dim", 16))}
-    heads = dict(encoder_attention_heads=2, decoder_attention_heads=2)
     ids = dict(vocab_size=9, pad_token_id=0, bos_token_id=1, eos_token_id=2, decoder_start_token_id=1)
-    torch.manual_seed(2)
-    config = WhisperConfig(d_model=16, num_mel_bins=80, max_source_positions=100, **sizes, **heads, **ids)
-    model = WhisperModel(config).eval()
-    model.save_pretrained(folder)
-    WhisperFeatureExtractor(chunk_length=2).save_pretrained(folder)
-    return folder, model
+    sizes = dict(d_model=16, num_mel_bins=80, max_source_positions=100, **PAIRS, **ids)
+    folder = tmp_path_factory.mktemp("whisper")
+    return folder, build(folder, "WhisperModel", sizes, ("Whisper", dict(chunk_length=2)))
 
 
 @pytest.fixture(scope="session", params=["group", "layer"])
-def wav2vec(request, tmp_path_factory):
+def wav2vec(request, build, tmp_path_factory):
     """wav2vec 2.0 in both forms: a group norm over the whole (padded) waveform, or layer norms."""
-    from transformers import Wav2Vec2Config, Wav2Vec2FeatureExtractor, Wav2Vec2Model
-
-    folder, stable = tmp_path_factory.mktemp("wav2vec"), request.param == "layer"
-    config = Wav2Vec2Config(
-        **SIZES, conv_dim=(16,) * 7, feat_extract_norm=request.param, do_stable_layer_norm=stable,
-        num_conv_pos_embeddings=8, num_conv_pos_embedding_groups=2,
-    )  # fmt: skip
-    torch.manual_seed(3)
-    model = Wav2Vec2Model(config).eval()
-    model.save_pretrained(folder)
-    Wav2Vec2FeatureExtractor(do_normalize=True).save_pretrained(folder)
-    return folder, model
+    norms = dict(feat_extract_norm=request.param, do_stable_layer_norm=request.param == "layer")
+    sizes = dict(conv_dim=(16,) * 7, num_conv_pos_embeddings=8, num_conv_pos_embedding_groups=2, **SIZES, **norms)
+    folder = tmp_path_factory.mktemp("wav2vec")
+    return folder, build(folder, "Wav2Vec2Model", sizes, ("Wav2Vec2", dict(do_normalize=True)))
 
 
 @pytest.fixture(scope="session")
-def w2v_bert(tmp_path_factory):
+def w2v_bert(build, tmp_path_factory):
     """w2v-BERT 2.0: its feature extractor joins frames by twos and masks what it fills up."""
-    from transformers import SeamlessM4TFeatureExtractor, Wav2Vec2BertConfig, Wav2Vec2BertModel
-
-    torch.manual_seed(4)
-    folder, model = tmp_path_factory.mktemp("w2v_bert"), Wav2Vec2BertModel(Wav2Vec2BertConfig(**SIZES)).eval()
-    return _saved(folder, model, SeamlessM4TFeatureExtractor())
+    folder = tmp_path_factory.mktemp("w2v_bert")
+    return folder, build(folder, "Wav2Vec2BertModel", SIZES, ("SeamlessM4T", {}))
 
 
 @pytest.fixture(scope="session")
-def parakeet(tmp_path_factory):
-    """Parakeet's encoder: 8 frames become one, and it returns the mask of these."""
-    from transformers import ParakeetEncoder, ParakeetEncoderConfig, ParakeetFeatureExtractor
-
-    torch.manual_seed(5)
-    config = ParakeetEncoderConfig(**SIZES, subsampling_conv_channels=8)
-    return _saved(tmp_path_factory.mktemp("parakeet"), ParakeetEncoder(config).eval(), ParakeetFeatureExtractor())
-
-
-@pytest.fixture(scope="session")
-def speech2text(tmp_path_factory):
+def speech2text(build, tmp_path_factory):
     """Speech2Text: four frames become one, and nothing is masked in a single utterance."""
-    from transformers import Speech2TextConfig, Speech2TextFeatureExtractor, Speech2TextModel
-
-    sizes = {f"{part}_{name}": n for part in ("encoder", "decoder") for name, n in (("layers", 3), ("ffn_dim", 16))}
-    heads = dict(encoder_attention_heads=2, decoder_attention_heads=2)
-    torch.manual_seed(6)
-    model = Speech2TextModel(Speech2TextConfig(d_model=16, conv_channels=16, vocab_size=9, **sizes, **heads)).eval()
-    return _saved(tmp_path_factory.mktemp("speech2text"), model, Speech2TextFeatureExtractor())
-
-
-def _saved(folder, model, extractor):
-    model.save_pretrained(folder)
-    extractor.save_pretrained(folder)
-    return folder, model
+    folder = tmp_path_factory.mktemp("speech2text")
+    sizes = dict(d_model=16, conv_channels=16, vocab_size=9, **PAIRS)
+    return folder, build(folder, "Speech2TextModel", sizes, ("Speech2Text", {}))
 
 
 @pytest.fixture(scope="session")
@@ -159,17 +119,16 @@ def samples():
 
 @pytest.fixture(scope="session")
 def build():
-    """Saves a model of Hugging Face at random, with its feature extractor."""
+    """(folder, name, sizes, extractor) -> a random model, saved with its feature extractor."""
 
     def build(folder, name, sizes, extractor):
-        """The model, saved at random in the folder with its feature extractor. Skips what this version has not."""
-        kind, made = _find(name), getattr(transformers, f"{extractor[0]}FeatureExtractor", None)
-        if kind is None or made is None:
+        kind, extractor_kind = _find(name), getattr(transformers, f"{extractor[0]}FeatureExtractor", None)
+        if kind is None or extractor_kind is None:
             pytest.skip(f"transformers {transformers.__version__} has no {name}")
         torch.manual_seed(7)
         model = kind(kind.config_class(**sizes)).eval()
         model.save_pretrained(folder)
-        made(**extractor[1]).save_pretrained(folder)
+        extractor_kind(**extractor[1]).save_pretrained(folder)
         return model
 
     return build

@@ -25,37 +25,38 @@ def options(**values):
     return lambda old: json.dumps({**json.loads(old), **values})
 
 
-def test_hugging_face(whisper, wav2vec, tmp_path):
-    (model, _), (other, _), weights = whisper, wav2vec, "model.safetensors"
-    extractor = "preprocessor_config.json"
-    for number, (folder, name, change, message) in enumerate(
-        (
-            (other, weights, lambda old: old[: len(old) // 2], "weights in .* are broken or do not fit"),
-            (other, weights, lambda old: b"", "are broken or do not fit"),
-            (other, "config.json", options(num_hidden_layers=5), r"lack encoder.layers.3.\S+ \(\d+ in all\)"),
-            (other, "config.json", options(intermediate_size=20), "are broken or do not fit"),
-            (other, extractor, lambda _: (model / extractor).read_text(), "none takes input_features alone"),
-            (model, extractor, lambda _: (other / extractor).read_text(), "none takes input_values alone"),
-            (model, extractor, options(feature_size=128), "WhisperEncoder: .*expected input.* to have 80 channels"),
-        )
-    ):
+def assert_refused(tmp_path, *cases):
+    """Cases: folder, name of a file, its change, message."""
+    for number, (folder, name, change, message) in enumerate(cases):
         with pytest.raises(ValueError, match=message):
             find_encoder(changed(folder, tmp_path / str(number), name, change)).open()
 
 
-def test_features_of_another_model(w2v_bert, parakeet, speech2text, tmp_path):
+def test_hugging_face(whisper, wav2vec, tmp_path):
+    (model, _), (other, _), weights = whisper, wav2vec, "model.safetensors"
     extractor = "preprocessor_config.json"
-    text = {name: (one[0] / extractor).read_text() for name, one in (("w2v", w2v_bert), ("s2t", speech2text))}
-    for number, (folder, change, message) in enumerate(
-        (
-            (w2v_bert[0], options(feature_size=40, num_mel_bins=40), r"Wav2Vec2BertModel: .*160"),
-            (w2v_bert[0], options(stride=4), "Wav2Vec2BertModel: "),
-            (speech2text[0], lambda _: text["w2v"], "Speech2TextEncoder: "),
-            (w2v_bert[0], lambda _: text["s2t"], "Wav2Vec2BertModel: "),
-        )
-    ):
-        with pytest.raises(ValueError, match=message):
-            find_encoder(changed(folder, tmp_path / str(number), extractor, change)).open()
+    assert_refused(
+        tmp_path,
+        (other, weights, lambda old: old[: len(old) // 2], "weights in .* are broken or do not fit"),
+        (other, weights, lambda old: b"", "are broken or do not fit"),
+        (other, "config.json", options(num_hidden_layers=5), r"lack encoder.layers.3.\S+ \(\d+ in all\)"),
+        (other, "config.json", options(intermediate_size=20), "are broken or do not fit"),
+        (other, extractor, lambda _: (model / extractor).read_text(), "none takes input_features alone"),
+        (model, extractor, lambda _: (other / extractor).read_text(), "none takes input_values alone"),
+        (model, extractor, options(feature_size=128), "WhisperEncoder: .*expected input.* to have 80 channels"),
+    )
+
+
+def test_features_of_another_model(w2v_bert, speech2text, tmp_path):
+    extractor = "preprocessor_config.json"
+    (w2v, _), (s2t, _) = w2v_bert, speech2text
+    assert_refused(
+        tmp_path,
+        (w2v, extractor, options(feature_size=40, num_mel_bins=40), r"Wav2Vec2BertModel: .*160"),
+        (w2v, extractor, options(stride=4), "Wav2Vec2BertModel: "),
+        (s2t, extractor, lambda _: (w2v / extractor).read_text(), "Speech2TextEncoder: "),
+        (w2v, extractor, lambda _: (s2t / extractor).read_text(), "Wav2Vec2BertModel: "),
+    )
 
 
 def test_an_encoder_without_its_decoder_is_enough(whisper, samples, tmp_path):
@@ -74,21 +75,15 @@ def test_espnet(stock, samples, tmp_path):
     stats = re.compile(r"normalize: utterance_mvn\nnormalize_conf: \{\}")
     mvn = "normalize: global_mvn\nnormalize_conf: {stats_file: exp/stats.npz}"
     assert stats.search(_sorted(folder))
-    for number, (name, change, message) in enumerate(
-        (
-            (config, lambda old: "3\n", "is of another task"),
-            (config, lambda old: "- encoder: x\n", "is of another task"),
-            (
-                config,
-                lambda old: old.replace("cnn_module_kernel", "kernel"),
-                "is not of this version of ESPnet: .*kernel",
-            ),
-            (config, lambda old: stats.sub(mvn, _sorted(folder)), "config.yaml needs exp/stats.npz: run this in"),
-            ("valid.acc.ave.pth", lambda old: b"junk", "is broken or missing"),
-        )
-    ):
-        with pytest.raises(ValueError, match=message):
-            find_encoder(changed(folder, tmp_path / str(number), name, change)).open()
+    renamed = lambda old: old.replace("cnn_module_kernel", "kernel")
+    assert_refused(
+        tmp_path,
+        (folder, config, lambda old: "3\n", "is of another task"),
+        (folder, config, lambda old: "- encoder: x\n", "is of another task"),
+        (folder, config, renamed, "is not of this version of ESPnet: .*kernel"),
+        (folder, config, lambda _: stats.sub(mvn, _sorted(folder)), "config.yaml needs exp/stats.npz: run this in"),
+        (folder, "valid.acc.ave.pth", lambda old: b"junk", "is broken or missing"),
+    )
     encoder = find_encoder(str(folder)).open()
     for seconds in (0.001, 0.03):  # shorter than the window; than the subsampling
         with pytest.raises(ValueError, match=rf"refuses {seconds:.3f} s of audio \(.*: leave it out if short"):

@@ -1,4 +1,4 @@
-"""Encoders of codecs, which ASR models hear with as well: frames called latents, channels before frames."""
+"""Encoders of codecs, which ASR models use as well: frames called latents, channels before frames."""
 
 import pytest
 import torch
@@ -62,15 +62,14 @@ def test_frames_and_layers(name, build, samples, tmp_path):
 
 def outputs(part, waveform):
     """Of every block or stage and of the whole encoder, frames first."""
-    caught, blocks = [], getattr(part, "conv_layers", None) or part.encoder_transformer.layers
+    channels_first, caught = hasattr(part, "conv_layers"), []
+    blocks = part.conv_layers if channels_first else part.encoder_transformer.layers
     hooks = [block.register_forward_hook(lambda *call: caught.append(call[-1])) for block in blocks]
     latents = part(waveform).latents
     for hook in hooks:
         hook.remove()
-    channels_first = hasattr(part, "conv_layers")
     caught = [output[0] if isinstance(output, tuple) else output for output in caught]
-    caught = [output[0].T if channels_first else output[0] for output in caught]
-    return [*caught, latents[0] if channels_first else latents[0].T]
+    return [*(x[0].T if channels_first else x[0] for x in caught), latents[0] if channels_first else latents[0].T]
 
 
 def test_no_pause_is_added(build, samples, tmp_path):
@@ -84,12 +83,13 @@ def test_no_pause_is_added(build, samples, tmp_path):
 
 
 @torch.no_grad()
-def test_vibevoice_hears_what_it_hears_in_the_whole_model(build, samples, tmp_path):
+def test_vibevoice_has_the_frames_of_the_whole_model(build, samples, tmp_path):
     """Of two encoders side by side, the one whose frames get_audio_features hands over as the sound's."""
-    model = build(tmp_path, "VibeVoiceAsrForConditionalGeneration", *CODECS["VibeVoiceAsrForConditionalGeneration"][:2])
-    encoder, ears = open_hugging_face(tmp_path), transformers.AutoFeatureExtractor.from_pretrained(tmp_path)
+    name = "VibeVoiceAsrForConditionalGeneration"
+    model = build(tmp_path, name, *CODECS[name][:2])
+    encoder, extractor = open_hugging_face(tmp_path), transformers.AutoFeatureExtractor.from_pretrained(tmp_path)
     for seconds in (0.15, 0.3331, 0.8, 2.5, 95.3):
         audio = samples(seconds)
-        made = ears([audio.numpy()], sampling_rate=24000)
-        frames = model.get_audio_features(made.input_values, made.padding_mask, sample=False).last_hidden_state
+        inputs = extractor([audio.numpy()], sampling_rate=24000)
+        frames = model.get_audio_features(inputs.input_values, inputs.padding_mask, sample=False).last_hidden_state
         torch.testing.assert_close(encoder(audio).layers[-1], frames[0])

@@ -8,9 +8,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.container import ErrorbarContainer
 
 from espnet_llmasr.observe import figures, plot_style
-from espnet_llmasr.observe.figures import Series, differing, lines_of, pairs_of
+from espnet_llmasr.observe.figures import Series, differing, draw_all, lines_of, pairs_of
 from espnet_llmasr.observe.observations import FILE, Observation, ObservationLog, code, fingerprint, read_observations
-from espnet_llmasr.observe.save_figures import draw_all
 
 STEPS = (("pretrain", (10, 40)), ("ia_sft", (0, 30)), ("joint_sft", (0, 20)))
 
@@ -30,10 +29,8 @@ def trajectory(nse=0.8):
 
 def labelled(axis):
     """label -> lines with it."""
-    found = {}
-    for line in axis.get_lines():
-        found.setdefault(line.get_label(), []).append(line)
-    return found
+    lines = axis.get_lines()
+    return {line.get_label(): [other for other in lines if other.get_label() == line.get_label()] for line in lines}
 
 
 def _no_label_touches_another(figure):
@@ -44,15 +41,11 @@ def _no_label_touches_another(figure):
 
 
 def test_figure_1_shows_the_joint_training():
-    pairs = pairs_of([Series("run", trajectory())], [])
-    assert [(pair.label, pair.before.name, pair.after.name) for pair in pairs] == [
-        ("run", "joint_sft.0", "joint_sft.20")
-    ]
+    (pair,) = pairs = pairs_of([Series("run", trajectory())], [])
+    assert (pair.label, pair.before.name, pair.after.name) == ("run", "joint_sft.0", "joint_sft.20")
     axes = figures.before_and_after(pairs).axes
     with plot_style.style():
-        _no_label_touches_another(
-            figures.before_and_after([pair._replace(label="a longer label") for pair in pairs * 3])
-        )
+        _no_label_touches_another(figures.before_and_after([pair._replace(label="a longer label")] * 3))
     assert [axis.get_title() for axis in axes] == ["NSE", "PAI (bits)", "CSAI (bits)"]
     assert [bar.get_height() for bar in axes[0].patches] == pytest.approx([0.76, 0.75])
     assert [bar.get_height() for bar in axes[1].patches] == [12, 12]
@@ -71,13 +64,10 @@ def _levels(axis):
     return [start[1] for lines in axis.collections for start, _ in lines.get_segments()]
 
 
-def test_figure_1_ends_with_the_newest_encoder_of_the_joint_training():
+def test_figure_1_is_from_the_newest_encoder_before_joint_training_to_its_newest():
     rows = [*trajectory(), row("joint_sft.60", "joint_sft", 60), row("joint_sft.40", "joint_sft", 40)]
     assert pairs_of([Series("run", rows)], [])[0].after.name == "joint_sft.60"
-
-
-def test_figure_1_without_a_joint_start_takes_the_newest_before():
-    rows = [one for one in trajectory() if one.name != "joint_sft.0"]
+    rows = [observation for observation in trajectory() if observation.name != "joint_sft.0"]
     assert pairs_of([Series("run", rows)], [])[0].before.name == "ia_sft.30"
     assert pairs_of([Series("run", rows[:3])], []) == []
 
@@ -144,8 +134,8 @@ def test_figure_5_marks_triggers_and_threshold(tmp_path):
 
 
 def test_files_are_pictures_and_repeat(tmp_path):
-    for one in trajectory():
-        ObservationLog(tmp_path).put(one)
+    for observation in trajectory():
+        ObservationLog(tmp_path).put(observation)
     (tmp_path / "char").mkdir()
     (tmp_path / "char" / FILE).write_text((tmp_path / FILE).read_text())
     draw = lambda: draw_all(tmp_path, "phones", [f"characters={tmp_path}/char"], [], None)  # noqa: E731
@@ -169,8 +159,8 @@ def test_series_that_cannot_be_compared(tmp_path, caplog):
 
 
 def test_a_log_replaces_by_name_and_keeps_the_order(tmp_path):
-    for one in (row("a"), row("b"), row("a", nse=0.5, fingerprint="f")):
-        ObservationLog(tmp_path).put(one)
+    for observation in (row("a"), row("b"), row("a", nse=0.5, fingerprint="f")):
+        ObservationLog(tmp_path).put(observation)
     rows = read_observations(tmp_path / FILE)
     assert [(line.name, line.values["nse"]) for line in rows] == [("a", 0.5), ("b", 0.8)]
     assert ObservationLog(tmp_path).find("f").name == "a" and ObservationLog(tmp_path).find("g") is None

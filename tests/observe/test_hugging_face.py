@@ -6,8 +6,7 @@ import re
 import pytest
 import torch
 
-from espnet_llmasr.observe.extractor import Extractor
-from espnet_llmasr.observe.hugging_face import open_hugging_face
+from espnet_llmasr.observe.hugging_face import Extractor, open_hugging_face
 
 SIZES = dict(hidden_size=16, num_hidden_layers=3, num_attention_heads=2, intermediate_size=16)
 PAIRS = dict(d_model=16, encoder_layers=3, encoder_ffn_dim=16, encoder_attention_heads=2)
@@ -28,10 +27,10 @@ PHI = dict(
     hidden_size=16, num_blocks=3, num_attention_heads=2, intermediate_size=16, ext_pw_out_channel=16,
     depthwise_separable_out_channel=16, nemo_conv_channels=16,
 )  # fmt: skip
-EARS = dict(**SIZES, num_key_value_heads=2)
+STREAM = dict(**SIZES, num_key_value_heads=2)
 NEMOTRON = dict(
-    asr_config=EARS,
-    diarization_config=dict(audio_config={**EARS, "num_hidden_layers": 1}, head_config=dict(audio_hidden_size=16)),
+    asr_config=STREAM,
+    diarization_config=dict(audio_config={**STREAM, "num_hidden_layers": 1}, head_config=dict(audio_hidden_size=16)),
 )  # fmt: skip
 PE = dict(**SIZES, dac_config=dict(encoder_hidden_size=4, downsampling_ratios=(2, 8, 10, 12), hidden_size=16))
 HEADS = dict(encoder_num_attention_heads=2, decoder_num_attention_heads=2, decoder_num_hidden_layers=1)
@@ -155,23 +154,19 @@ def test_the_encoder_is_found(name, build, samples, tmp_path):
     last = found if isinstance(found, torch.Tensor) else found.last_hidden_state
     torch.testing.assert_close(layers[-1], (last if last.dim() == 2 else last[0])[: frames[-1]])
     for seconds in (0.5621, 13.29, *range(3, 30, 2), 15.7, 29.93, *LONGER * (name not in AT_MOST_30_S)):
-        encoder._inputs(samples(seconds))  # of no length is anything cut or filled up
+        encoder._inputs(samples(seconds))  # raises if something is cut or filled up
 
 
 def outputs_of_blocks(part, encoder, audio) -> list:
     """Frames of each of the three blocks of an encoder, caught by hooks."""
     lists = (module for module in part.modules() if isinstance(module, torch.nn.ModuleList) and len(module) == 3)
     caught, blocks = [], max(lists, key=lambda blocks: sum(p.numel() for p in blocks.parameters()))
-
-    def catch(block, inputs, output):
-        frames = output[0] if isinstance(output, tuple) else output
-        caught.append(frames if frames.dim() == 2 else frames[0])
-
-    hooks = [block.register_forward_hook(catch) for block in blocks]
+    hooks = [block.register_forward_hook(lambda *call: caught.append(call[-1])) for block in blocks]
     part(**encoder._inputs(audio).named)
     for hook in hooks:
         hook.remove()
-    return caught
+    caught = [output[0] if isinstance(output, tuple) else output for output in caught]
+    return [frames if frames.dim() == 2 else frames[0] for frames in caught]
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,83 @@
-"""Shares of phones by hand."""
+"""Shares of phones by hand; pooled and input embeddings against the text model called by hand, text by text."""
+
+import shutil
 
 import pytest
+import torch
+import transformers
 
-from espnet_llmasr.observe.make_targets import phone_shares, phones_of
+from espnet_llmasr.asr.llm import build_llm, load_tokenizer
+from espnet_llmasr.observe.make_targets import TextEmbedder, phone_shares, phones_of
+
+TEXTS = ["red", "你好天气 blue cat dog", "cat dog", "green green green green red", "好"]
+
+
+@pytest.fixture(scope="module")
+def llm(tiny_llm):
+    model = build_llm(tiny_llm / "config.json").eval()
+    model.load_state_dict(torch.load(tiny_llm / "llm.pth", weights_only=True))
+    return model
+
+
+@pytest.fixture(scope="module")
+def left_padded(llm, tiny_llm, tmp_path_factory):
+    """A directory of Hugging Face whose tokenizer pads on the left and ends each text, as Qwen3-Embedding's does."""
+    from tokenizers.processors import TemplateProcessing
+
+    folder = tmp_path_factory.mktemp("hf")
+    tokenizer = load_tokenizer(tiny_llm / "tokenizer.json")
+    end = tokenizer.eos_token
+    template = TemplateProcessing(single=f"$A {end}", special_tokens=[(end, tokenizer.eos_token_id)])
+    tokenizer.backend_tokenizer.post_processor, tokenizer.padding_side = template, "left"
+    tokenizer.save_pretrained(folder)
+    llm.base_model.save_pretrained(folder)
+    return folder, tokenizer.eos_token_id
+
+
+@torch.no_grad()
+def by_hand(llm, rows):
+    outputs = [llm.model(input_ids=torch.tensor([row])).last_hidden_state[0, -1] for row in rows]
+    return torch.stack([output / output.norm() for output in outputs])
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 5])
+def test_the_last_or_end_token_is_pooled_whatever_the_batch_and_padding_side(llm, tiny_llm, left_padded, batch_size):
+    tokenizer, (folder, end) = load_tokenizer(tiny_llm / "tokenizer.json"), left_padded
+    rows = [tokenizer(text)["input_ids"] for text in TEXTS]
+    with_end = [[*tokenizer(text, add_special_tokens=False)["input_ids"], end] for text in TEXTS]
+    for model, ids in ((tiny_llm, rows), (folder, with_end)):
+        embeddings = TextEmbedder(str(model), batch_size=batch_size).last_token(TEXTS)
+        torch.testing.assert_close(embeddings, by_hand(llm, ids))
+
+
+def test_mean_of_input_embeddings_has_no_special_token(llm, tiny_llm, left_padded):
+    plain, table = load_tokenizer(tiny_llm / "tokenizer.json"), llm.get_input_embeddings().weight
+    expected = torch.stack([table[plain(text, add_special_tokens=False)["input_ids"]].mean(0) for text in TEXTS])
+    torch.testing.assert_close(TextEmbedder(str(left_padded[0])).input_mean(TEXTS), expected.detach())
+
+
+def test_mistakes(tiny_llm, tmp_path):
+    with pytest.raises(ValueError, match="an empty text has no embedding"):
+        TextEmbedder(str(tiny_llm)).last_token(["red", ""])
+    with pytest.raises(ValueError, match="has no config.json: give the directory of a text model"):
+        TextEmbedder(str(tmp_path))
+
+
+def test_models_that_would_give_noise(llm, tiny_llm, left_padded, whisper, tmp_path):
+    own, hub = tmp_path / "own", tmp_path / "hub"
+    shutil.copytree(tiny_llm, own)
+    for content, message in ((b"", "is broken"), (b"junk", "is broken"), ({"x": torch.ones(1)}, "does not fit")):
+        (own / "llm.pth").write_bytes(content) if isinstance(content, bytes) else torch.save(content, own / "llm.pth")
+        with pytest.raises(ValueError, match=f"llm.pth {message}"):
+            TextEmbedder(str(own))
+    for folder in (left_padded[0], whisper[0]):  # a model with the tokenizer of another
+        shutil.copytree(folder, tmp_path / "whisper", dirs_exist_ok=True)
+    with pytest.raises(ValueError, match="is no text model of one stack, but of type 'whisper'"):
+        TextEmbedder(str(tmp_path / "whisper"))
+    sizes = dict(hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8, vocab_size=9)
+    transformers.BertModel(transformers.BertConfig(**sizes)).save_pretrained(hub)
+    with pytest.raises(ValueError, match="has no vocabulary: complete it with the files of its tokenizer"):
+        TextEmbedder(str(hub))
 
 
 def test_shares_sum_to_one_and_unknown_is_left_out():

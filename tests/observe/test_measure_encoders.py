@@ -8,8 +8,7 @@ import torch
 
 from espnet_llmasr.bin import make_targets
 from espnet_llmasr.bin import measure_encoders as measure_encoders
-from espnet_llmasr.observe import measure
-from espnet_llmasr.observe import plot_style
+from espnet_llmasr.observe import measure, plot_style
 from espnet_llmasr.tasks.llm_asr import LLMASRTask
 from espnet_llmasr.tasks.phoneme_ctc import PhonemeCTCTask
 from espnet_llmasr.train.targets import Targets
@@ -65,10 +64,8 @@ def test_targets_from_a_table_of_phones(corpus, tiny_llm, tmp_path):
 def test_an_experiment_is_measured_once(exp, options, tmp_path, monkeypatch):
     measure_encoders.main(options("--exp", exp))
     first = rows(tmp_path)
-    assert [(row["name"], row["stage"], row["step"]) for row in first] == [
-        ("pretrain.2", "pretrain", 2),
-        ("joint_sft.2", "joint_sft", 2),
-    ]
+    places = [("pretrain.2", "pretrain", 2), ("joint_sft.2", "joint_sft", 2)]
+    assert [(row["name"], row["stage"], row["step"]) for row in first] == places
     assert first[0]["utterances"] == 8 and first[0]["set"] == "train" and len(first[0]["layers"]["nse"]) == 2
     assert first[0]["cka_text_adaptor"] is None and 0 < first[1]["cka_text_adaptor"] <= 1
     assert (tmp_path / "out" / "figure_1.png").exists() and (tmp_path / "out" / "figure_3.svg").exists()
@@ -145,15 +142,13 @@ def test_mistakes_of_make_targets(command, corpus, tiny_llm, tmp_path):
     given = ["--embedder", tiny_llm, "--out", tmp_path / "t.npz"]
     (tmp_path / "phones").write_text("train_0 a1\n")
     (tmp_path / "text").write_text("u1\n")
-    for more, message in (
-        (["--data_dir", tmp_path / "absent"], "text does not exist"),
-        (["--data_dir", tmp_path], "has no transcript with phones"),
-        (
-            ["--data_dir", f"{corpus}/train", "--phones", tmp_path / "phones"],
-            "has no phones of train_1 (7 are missing)",
-        ),
-        (["--data_dir", f"{corpus}/train", "--embedder", "/absent"], "/absent has no config.json"),
+    train = f"{corpus}/train"
+    for data_dir, more, message in (
+        (tmp_path / "absent", [], "text does not exist"),
+        (tmp_path, [], "has no transcript with phones"),
+        (train, ["--phones", tmp_path / "phones"], "has no phones of train_1 (7 are missing)"),
+        (train, ["--embedder", "/absent"], "/absent has no config.json"),
     ):
-        done = command(make_targets, *given, *more)
+        done = command(make_targets, *given, "--data_dir", data_dir, *more)
         assert done.code == 1 and message in done.err and "Traceback" not in done.err
         assert not (tmp_path / "t.npz").exists()

@@ -11,7 +11,7 @@ from espnet_llmasr.observe.stages import checkpoints_of, parse_model_spec
 
 def save(folder, *epochs, **config):
     folder.mkdir(parents=True)
-    options = dict(num_iters_per_epoch=20, accum_grad=2, init_param=[], **config)
+    options = {"num_iters_per_epoch": 20, "accum_grad": 2, "init_param": [], **config}
     (folder / "config.yaml").write_text(yaml.safe_dump(options))
     for epoch in epochs:
         torch.save({"x": torch.ones(1)}, folder / f"{epoch}epoch.pth")
@@ -30,11 +30,7 @@ def exp(tmp_path):
     (store / "cka.jsonl").write_text("".join(json.dumps(check) + "\n" for check in checks))
     save(root / "align", 1)
     for stage, start, epochs in (("ia_sft", "align", [6]), ("joint_sft", "ia_sft", [1, 2])):
-        save(root / stage, *epochs)
-        config = yaml.safe_load((root / stage / "config.yaml").read_text())
-        (root / stage / "config.yaml").write_text(
-            yaml.safe_dump({**config, "init_param": [f"exp/{start}/latest.pth", "exp/llm/llm.pth::llm"]})
-        )
+        save(root / stage, *epochs, init_param=[f"exp/{start}/latest.pth", "exp/llm/llm.pth::llm"])
     swap = dict(epoch=4, encoder_step=80, previous_step=50, final=True)
     (root / "ia_sft" / "swaps.jsonl").write_text(json.dumps(swap) + "\n")
     return root
@@ -56,13 +52,10 @@ def test_training_order_and_steps(exp):
     ]
 
 
-def test_a_broken_checkpoint_is_left_out(exp, caplog):
+def test_a_broken_checkpoint_is_left_out(exp, caplog, tmp_path):
     (exp / "joint_sft" / "2epoch.pth").write_bytes(b"torn")
     assert checkpoints_of(exp)[-1].name == "joint_sft.10"
     assert "joint_sft/2epoch.pth is not a whole checkpoint: skipped" in caplog.text
-
-
-def test_no_experiment(tmp_path):
     with pytest.raises(ValueError, match="has no checkpoints in pretrain, ia_sft, joint_sft"):
         checkpoints_of(tmp_path)
 

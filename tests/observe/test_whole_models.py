@@ -1,4 +1,4 @@
-"""Encoders inside audio LLMs hear what they hear there: the same frames as where the whole model calls them."""
+"""Encoders inside audio LLMs give the frames that they give where the whole model calls them."""
 
 import json
 
@@ -13,7 +13,7 @@ PAIRS = dict(d_model=16, encoder_layers=3, encoder_ffn_dim=16, encoder_attention
 OMNI = dict(feature_size=128, chunk_length=300)
 SOUND = 40  # the token in whose place the frames come
 TEXT = {**SIZES, "num_hidden_layers": 1, "num_key_value_heads": 2, "head_dim": 8, "vocab_size": 50}
-EYE = dict(depth=1, hidden_size=16, intermediate_size=16, num_heads=2, out_hidden_size=16)
+VISION = dict(depth=1, hidden_size=16, intermediate_size=16, num_heads=2, out_hidden_size=16)
 ASKED = dict(sampling_rate=16000, return_tensors="pt", return_attention_mask=True)
 QWEN = dict(text_config=dict(**TEXT, model_type="qwen3"), audio_token_id=SOUND)
 
@@ -27,12 +27,12 @@ WHOLE = {
         dict(audio_config=dict(**PAIRS), **QWEN), ("Whisper", dict(feature_size=128)), {}, "input_features_mask",
     ),
     "Qwen2_5OmniThinkerForConditionalGeneration": (
-        dict(audio_config=dict(**PAIRS, output_dim=16), vision_config=EYE, text_config=TEXT), ("Whisper", OMNI), {},
+        dict(audio_config=dict(**PAIRS, output_dim=16), vision_config=VISION, text_config=TEXT), ("Whisper", OMNI), {},
         "feature_attention_mask",
     ),
     "Qwen3OmniMoeThinkerForConditionalGeneration": (
         dict(audio_config=dict(**PAIRS, output_dim=16, downsample_hidden_size=8))
-        | dict(vision_config=dict(**EYE, deepstack_visual_indexes=[0]))
+        | dict(vision_config=dict(**VISION, deepstack_visual_indexes=[0]))
         | dict(text_config=dict(**TEXT, num_experts=2, num_experts_per_tok=1, moe_intermediate_size=8)),
         ("Whisper", dict(feature_size=128)), dict(padding=True, truncation=False), "feature_attention_mask",
     ),
@@ -45,16 +45,16 @@ WHOLE = {
 
 @torch.no_grad()
 @pytest.mark.parametrize("name", WHOLE)
-def test_it_hears_what_it_hears_in_the_whole_model(name, build, samples, tmp_path):
+def test_the_frames_are_those_of_the_whole_model(name, build, samples, tmp_path):
     """Where an audio LLM prepares the inputs itself, the same frames come out, and as many."""
     sizes, extractor, options, mask = WHOLE[name]
     model, caught = build(tmp_path, name, sizes, extractor), []
-    encoder, ears = open_hugging_face(tmp_path), transformers.AutoFeatureExtractor.from_pretrained(tmp_path)
+    encoder, processor = open_hugging_face(tmp_path), transformers.AutoFeatureExtractor.from_pretrained(tmp_path)
     part = next(part for part in model.modules() if type(part) is type(encoder.encoder))
     part.register_forward_hook(lambda *call: caught.append(call[-1].last_hidden_state))
     for seconds in (0.1, 0.3331, 0.795, 0.80625, 2.5, 15.7, 29.9)[2 * (extractor[0] == "Qwen3ASR") :]:
         audio = samples(seconds)
-        made = ears([audio.numpy()], **ASKED, **options)
+        made = processor([audio.numpy()], **ASKED, **options)
         mel = int(made.attention_mask.sum())
         if mask:
             model.get_audio_features(made.input_features, **{mask: made.attention_mask})
@@ -69,11 +69,11 @@ def test_it_hears_what_it_hears_in_the_whole_model(name, build, samples, tmp_pat
 
 @torch.no_grad()
 def test_an_encoder_that_takes_whole_groups_of_frames(build, samples, tmp_path):
-    """Nemotron 3.5 Transcribe: its processor fills up to multiples of 8, and it hears over 40 s in pieces."""
-    ears = dict(**SIZES, num_key_value_heads=2)
-    speakers = dict(audio_config={**ears, "num_hidden_layers": 1}, head_config=dict(audio_hidden_size=16))
+    """Nemotron 3.5 Transcribe: its processor fills up to multiples of 8, and it splits over 40 s into pieces."""
+    stream = dict(**SIZES, num_key_value_heads=2)
+    speakers = dict(audio_config={**stream, "num_hidden_layers": 1}, head_config=dict(audio_hidden_size=16))
     speakers.update(chunk_length=500, chunk_left_context=50, chunk_right_context=50)
-    sizes = dict(audio_config=dict(asr_config=ears, diarization_config=speakers), word_timestamp_config=ears)
+    sizes = dict(audio_config=dict(asr_config=stream, diarization_config=speakers), word_timestamp_config=stream)
     sizes["text_config"] = dict(**TEXT, model_type="llama")
     name = "Nemotron3_5TranscribeForConditionalGeneration"
     model = build(tmp_path, name, sizes, ("NemotronAsrStreaming", dict(feature_size=128)))

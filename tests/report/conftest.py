@@ -50,8 +50,7 @@ SWAPS = [
 ]
 DRIFTS = [
     {"epoch": 0, "cka": 1.0, "cka_layers": [1.0], "nse": 0.5, "pai": 3.25, "csai": 1.5},
-    {"epoch": 1, "cka": 0.875, "cka_layers": [0.875], "nse": 0.4375, "pai": 3.0, "csai": 1.75}
-    | {"warning": True},
+    {"epoch": 1, "cka": 0.875, "cka_layers": [0.875], "nse": 0.4375, "pai": 3.0, "csai": 1.75} | {"warning": True},
 ]
 OBSERVATION = {
     **{"name": f"encoder {EVIL}", "stage": "pretrain", "step": 4000, "model": "exp/pretrain", "set": "valid"},

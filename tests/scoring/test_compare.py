@@ -6,13 +6,17 @@ from pathlib import Path
 import pytest
 
 from espnet_llmasr.bin import compare
+from espnet_llmasr.files import write_atomically
 from espnet_llmasr.metrics.significance import Comparison
 from espnet_llmasr.scoring.compare import round_up, sentence, system_names
 
 
 def write(path, lines):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+    write_atomically(path, "".join(line + "\n" for line in lines))
+
+
+def folders(ref, new, old):
+    return ["--ref_dir", ref, "--hyp_dir", new, "--other_hyp_dir", old, "--route", "none"]
 
 
 @pytest.fixture
@@ -30,9 +34,8 @@ def root(tmp_path):
     return tmp_path
 
 
-def run(root, *options, route="none"):
-    folders = ["--ref_dir", root / "ref", "--hyp_dir", root / "new/dec", "--other_hyp_dir", root / "old/dec"]
-    compare.main([*map(str, folders), "--route", route, *map(str, options)])
+def run(root, *options):
+    compare.main([*map(str, folders(root / "ref", root / "new/dec", root / "old/dec")), *map(str, options)])
 
 
 def cells(line):
@@ -56,13 +59,8 @@ def test_sentences_and_table(root, capsys):
     mixed, han, words, zh = table[2:6]
     assert mixed[2:5] == ["20", "0.00", "15.00"] and mixed[-2:] == ["12/0/8", "14"]
     assert han[2:5] == ["20", "0.00", "20.00"] and mixed[8] == "100.0 %"
-    assert words[3:6] == ["0.00", "0.00", "0.00 (-16.11 to 16.11)"] and words[6:] == [
-        "-",
-        "1.00",
-        "50.0 %",
-        "0/0/20",
-        "-",
-    ]
+    assert words[3:6] == ["0.00", "0.00", "0.00 (-16.11 to 16.11)"]
+    assert words[6:] == ["-", "1.00", "50.0 %", "0/0/20", "-"]
     assert zh[3:5] == ["33.33", "33.33"] and zh[7:] == ["1.00", "50.0 %", "0/0/2", "-"]
     assert "Route none (1)." in out[-1] and "2000 paired bootstrap samples" in out[-1]
 
@@ -106,17 +104,7 @@ def test_page(root, monkeypatch, capsys):
 def test_single_folders(tmp_path, capsys):
     for folder, text in (("ref", "a b"), ("x", "a c"), ("y", "a b")):
         write(tmp_path / folder / "text", [f"{number} {text}" for number in range(9)])
-    folders = [
-        "--ref_dir",
-        tmp_path / "ref",
-        "--hyp_dir",
-        tmp_path / "x",
-        "--other_hyp_dir",
-        tmp_path / "y",
-        "--route",
-        "none",
-    ]
-    compare.main(list(map(str, folders)))
+    compare.main([*map(str, folders(tmp_path / "ref", tmp_path / "x", tmp_path / "y"))])
     assert capsys.readouterr().out.startswith("- ref: y is better than x by 50.00 points (")
 
 
@@ -131,33 +119,23 @@ def test_single_folders(tmp_path, capsys):
 )
 def test_bad_input_is_one_line_and_writes_nothing(root, command, file, lines, message):
     write(root / file, lines)
-    options = [
-        "--ref_dir",
-        root / "ref",
-        "--hyp_dir",
-        root / "new/dec",
-        "--other_hyp_dir",
-        root / "old/dec",
-        "--route",
-        "none",
-    ]
+    options = folders(root / "ref", root / "new/dec", root / "old/dec")
     done = command(compare, *options, "--out", root / "out.json", "--page", root / "out.html")
     assert done.code == 1 and message in done.err and done.err.count("\n") == 1
     assert done.err.count(message) == 1 and not list(root.glob("out.*"))
 
 
 def test_bad_folders(root, command):
-    def fails(**changes):
-        folders = {"ref_dir": root / "ref", "hyp_dir": root / "new/dec", "other_hyp_dir": root / "old/dec", **changes}
-        done = command(compare, *[x for name, path in folders.items() for x in (f"--{name}", path)], "--route", "none")
+    def fails(other):
+        done = command(compare, *folders(root / "ref", root / "new/dec", other))
         assert done.code == 1 and done.err.count("\n") == 1
         return done.err
 
-    assert "give the folders of two systems" in fails(other_hyp_dir=root / "new/../new/dec")
-    assert "nosuch" in fails(other_hyp_dir=root / "nosuch")
+    assert "give the folders of two systems" in fails(root / "new/../new/dec")
+    assert "nosuch" in fails(root / "nosuch")
     write(root / "third/apart/text", ["a b"])
     write(root / "ref/apart/text", ["a b"])
-    assert "none in common" in fails(other_hyp_dir=root / "third")
+    assert "none in common" in fails(root / "third")
 
 
 @pytest.mark.parametrize(

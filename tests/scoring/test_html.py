@@ -4,8 +4,8 @@ from html.parser import HTMLParser
 
 import pytest
 
-from espnet_llmasr.scoring.html import render
 from espnet_llmasr.metrics.error_rate import Counts, align, count_errors
+from espnet_llmasr.scoring.html import render
 
 EVIL = '<script>alert("1")</script>'
 VOID = {"meta", "br", "link", "img"}

@@ -24,43 +24,41 @@ def folders(tmp_path):
     return data, off, write(tmp_path / "flag", text=TEXTS, flagged=flagged)
 
 
-def rows(path):
-    lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("|")]
-    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+@pytest.fixture
+def table(folders, tmp_path, capsys):
+    """Options after --data_dir and --hyp_dir -> rows of the table, which is printed and written."""
+
+    def table_(*options):
+        options = ["--data_dir", folders[0], "--hyp_dir", folders[1], *options, "--out", tmp_path / "out.md"]
+        nonspeech_table.main([str(option) for option in options])
+        text = (tmp_path / "out.md").read_text(encoding="utf-8")
+        assert capsys.readouterr().out == text and "Route none (1)." in text
+        lines = [line for line in text.splitlines() if line.startswith("|")]
+        return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+    return table_
 
 
-def test_kinds_without_and_with_the_guard(folders, tmp_path, capsys):
-    data, off, flag = folders
-    options = ["--data_dir", data, "--hyp_dir", off, "--guard_dir", flag, "--out", tmp_path / "out.md"]
-    nonspeech_table.main([str(option) for option in options])
-    header, _, *table = rows(tmp_path / "out.md")
+def test_kinds_without_and_with_the_guard(folders, table):
+    header, _, *rows = table("--guard_dir", folders[2])
     assert header[:3] == ["kind", "clips", "non-empty % (95 %)"] and header[5] == "guard: non-empty % (95 %)"
-    assert [(row[0], row[1], *(cell.split(" (")[0] for cell in row[2:])) for row in table] == [
+    assert [(row[0], row[1], *(cell.split(" (")[0] for cell in row[2:])) for row in rows] == [
         ("hum", "2", "50.00", "0.00", "200", "0.00", "0.00", "0"),
         ("white", "3", "66.67", "66.67", "1467", "33.33", "33.33", "800"),
         ("all", "5", "60.00", "40.00", "960", "20.00", "20.00", "480"),
     ]
-    assert table[2][2] == "60.00 (23.07-88.24)"  # Wilson's of 3 in 5
-    printed = capsys.readouterr().out
-    assert printed == (tmp_path / "out.md").read_text(encoding="utf-8") and "Route none (1)." in printed
+    assert rows[2][2] == "60.00 (23.07-88.24)"  # Wilson's of 3 in 5
 
 
-def test_what_was_decoded_again_counts_as_it_stands(folders, tmp_path):
-    data, off, flag = folders
-    options = ["--data_dir", data, "--hyp_dir", off, "--redecode_dir", flag, "--out", tmp_path / "out.md"]
-    nonspeech_table.main([str(option) for option in options])
-    header, _, *table = rows(tmp_path / "out.md")
-    assert header[5:] == [f"redecode: {name}" for name in header[2:5]] and table[2][5:] == table[2][2:5]
+def test_transcripts_that_were_decoded_again_count_as_they_are(folders, table):
+    header, _, *rows = table("--redecode_dir", folders[2])
+    assert header[5:] == [f"redecode: {name}" for name in header[2:5]] and rows[2][5:] == rows[2][2:5]
 
 
-def test_alarm_and_no_guard(folders, tmp_path):
-    data, off, _ = folders
-    (off / "text").write_text("".join(f"{uid} {'word ' * 10}\n" for uid in TEXTS))
-    nonspeech_table.main(["--data_dir", str(data), "--hyp_dir", str(off), "--out", str(tmp_path / "out.md")])
-    assert all(
-        row[4].startswith("1600 (") and row[4].endswith("-1600) !") and len(row) == 5
-        for row in rows(tmp_path / "out.md")[2:]
-    )
+def test_alarm_and_no_guard(folders, table):
+    (folders[1] / "text").write_text("".join(f"{uid} {'word ' * 10}\n" for uid in TEXTS))
+    _, _, *rows = table()
+    assert all(row[4].startswith("1600 (") and row[4].endswith("-1600) !") and len(row) == 5 for row in rows)
 
 
 def test_mistakes_are_one_line(folders, command):

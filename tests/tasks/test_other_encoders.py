@@ -11,7 +11,8 @@ import yaml
 from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 
-from espnet_llmasr.asr.encoder import ENCODERS, Encoder
+from espnet_llmasr.asr.encoder import Encoder
+from espnet_llmasr.asr.encoders import ENCODERS
 from espnet_llmasr.asr.modules import valid_frames
 from espnet_llmasr.audio import Windows
 from espnet_llmasr.bin import format_data, watch
@@ -20,7 +21,7 @@ from espnet_llmasr.encoder_swap.store import EncoderStore
 from espnet_llmasr.encoder_swap.trainer import swap_log
 from espnet_llmasr.files import read_scp
 from espnet_llmasr.guard.verifier import CTCVerifier
-from espnet_llmasr.observe.own import CheckpointEncoder
+from espnet_llmasr.observe.encoders import CheckpointEncoder
 from espnet_llmasr.tasks.llm_asr import LLMASRTask
 from espnet_llmasr.tasks.phoneme_ctc import PhonemeCTCTask
 from espnet_llmasr.text.inventories import read_tokens

@@ -6,8 +6,7 @@ import signal
 import pytest
 import torch
 
-from espnet_llmasr.bin import split_data
-from espnet_llmasr.bin import phoneme_ctc_train
+from espnet_llmasr.bin import phoneme_ctc_train, split_data
 from espnet_llmasr.tasks.phoneme_ctc import PhonemeCTCTask
 from espnet_llmasr.train.trainer import ExactTrainer
 

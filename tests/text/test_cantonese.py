@@ -19,64 +19,31 @@ def jyutping(phonemize, text):
     return " ".join(part.replace("y_", "").replace(" ", "") for part in joined.split("|")).strip()
 
 
-@pytest.mark.parametrize(
-    "text, reading",
-    [
-        ("冇", "mou5"),
-        ("嘅", "ge3"),
-        ("諗", "nam2"),
-        ("谂", "nam2"),
-        ("㗎", "gaa3"),
-        ("嗰啲", "go2 di1"),
-        ("𨋢", "lip1"),
-        ("𠝹", "gaai3"),
-        ("𡃁", "leng1"),
-        ("唔", "m4"),
-        ("五", "ng5"),
-        ("我哋", "ngo5 dei6"),
-        ("佢喺邊度", "keoi5 hai2 bin1 dou6"),
-        ("點解", "dim2 gaai2"),
-        ("音樂", "jam1 ngok6"),
-        ("快樂", "faai3 lok6"),
-        ("家長", "gaa1 zoeng2"),
-        ("長城", "coeng4 sing4"),
-        ("重要", "zung6 jiu3"),
-        ("重複", "cung4 fuk1"),
-        ("瓩", "cin1 ngaa5"),
-        ("國", "gwok3"),
-        ("唔該借借", "m4 goi1 ze3 ze3"),
-    ],
-)
+READINGS = """
+冇 mou5 | 嘅 ge3 | 諗 nam2 | 谂 nam2 | 㗎 gaa3 | 嗰啲 go2 di1 | 𨋢 lip1 | 𠝹 gaai3 | 𡃁 leng1 | 唔 m4 | 五 ng5
+我哋 ngo5 dei6 | 佢喺邊度 keoi5 hai2 bin1 dou6 | 點解 dim2 gaai2 | 音樂 jam1 ngok6 | 快樂 faai3 lok6 | 國 gwok3
+家長 gaa1 zoeng2 | 長城 coeng4 sing4 | 重要 zung6 jiu3 | 重複 cung4 fuk1 | 瓩 cin1 ngaa5 | 唔該借借 m4 goi1 ze3 ze3
+銀行行長 ngan4 hong4 hong4 zoeng2
+"""
+SCRIPTS = """
+銀行行長 银行行长 | 你係邊個 你系边个 | 幾點開會 几点开会 | 一樣嘅價錢 一样嘅价钱 | 睇醫生 睇医生 | 離開學校 离开学校
+聽日到達 听日到达 | 因為贏咗 因为赢咗 | 乾淨 干净 | 幹部 干部 | 裏面有三隻狗 里面有三只狗 | 放鬆 放松 | 頭髮 头发 | 工廠種類 工厂种类
+"""
+
+
+def cases(table):
+    return [case.split(maxsplit=1) for line in table.strip().splitlines() for case in line.split(" | ")]
+
+
+@pytest.mark.parametrize("text, reading", cases(READINGS))
 def test_readings(phonemize, text, reading):
     assert jyutping(phonemize, text) == reading
 
 
-@pytest.mark.parametrize(
-    "traditional, simplified",
-    [
-        ("銀行行長", "银行行长"),
-        ("你係邊個", "你系边个"),
-        ("幾點開會", "几点开会"),
-        ("一樣嘅價錢", "一样嘅价钱"),
-        ("睇醫生", "睇医生"),
-        ("離開學校", "离开学校"),
-        ("聽日到達", "听日到达"),
-        ("因為贏咗", "因为赢咗"),
-        ("乾淨", "干净"),
-        ("幹部", "干部"),
-        ("裏面有三隻狗", "里面有三只狗"),
-        ("放鬆", "放松"),
-        ("頭髮", "头发"),
-        ("工廠種類", "工厂种类"),
-    ],
-)
+@pytest.mark.parametrize("traditional, simplified", cases(SCRIPTS))
 def test_simplified_script_reads_like_traditional_script(phonemize, traditional, simplified):
     assert jyutping(phonemize, simplified) == jyutping(phonemize, traditional)
     assert "<unk>" not in phonemize(simplified, "yue")
-
-
-def test_bank_manager(phonemize):
-    assert jyutping(phonemize, "銀行行長") == "ngan4 hong4 hong4 zoeng2"
 
 
 def test_latin_words_are_english_and_units_are_onset_and_rime(phonemize):

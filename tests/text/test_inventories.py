@@ -61,27 +61,16 @@ def test_two_syllables_never_share_one_ipa_spelling(phonemize, units, lang):
     assert len(set(spelled.values())) == len(set(plain.values()))
 
 
+IN_IPA = """
+知道 / zh / ʈ͡ʂ ɨ˥ t a˥˩ ʊ | 字 / zh / t͡s ɨ˥˩ | 西 / zh / ɕ i˥ | 我们的 / zh / w ɔ˨˩˦ m ə n t ɤ | 儿 / zh / ə˧˥ ɹ
+女 / zh / n y˨˩˦ | 广 / zh / k w a˨˩˦ ŋ | 廣 / yue / k w ɔ˧˥ ŋ | 五 / yue / ŋ̍˩˧ | 唔 / yue / m̩˨˩ | 十 / yue / s ɐ˨ p̚
+中國 / yue / t͡s o˥ ŋ k w ɔ˧ k̚ | hello / en / h ə l o ʊ | girl / en / ɡ ə ɹ l | church / en / t͡ʃ ə ɹ t͡ʃ
+用 ok / zh-en / j o˥˩ ŋ o ʊ kʰ e ɪ | 㐀ひ / zh / t͡ɕʰ j o˥ ʊ <unk>
+"""
+
+
 @pytest.mark.parametrize(
-    "text, lang, phones",
-    [
-        ("知道", "zh", "ʈ͡ʂ ɨ˥ t a˥˩ ʊ"),
-        ("字", "zh", "t͡s ɨ˥˩"),
-        ("西", "zh", "ɕ i˥"),
-        ("我们的", "zh", "w ɔ˨˩˦ m ə n t ɤ"),
-        ("儿", "zh", "ə˧˥ ɹ"),
-        ("女", "zh", "n y˨˩˦"),
-        ("广", "zh", "k w a˨˩˦ ŋ"),
-        ("廣", "yue", "k w ɔ˧˥ ŋ"),
-        ("五", "yue", "ŋ̍˩˧"),
-        ("唔", "yue", "m̩˨˩"),
-        ("十", "yue", "s ɐ˨ p̚"),
-        ("中國", "yue", "t͡s o˥ ŋ k w ɔ˧ k̚"),
-        ("hello", "en", "h ə l o ʊ"),
-        ("girl", "en", "ɡ ə ɹ l"),
-        ("church", "en", "t͡ʃ ə ɹ t͡ʃ"),
-        ("用 ok", "zh-en", "j o˥˩ ŋ o ʊ kʰ e ɪ"),
-        ("㐀ひ", "zh", "t͡ɕʰ j o˥ ʊ <unk>"),
-    ],
+    "text, lang, phones", [case.split(" / ") for line in IN_IPA.strip().splitlines() for case in line.split(" | ")]
 )
 def test_shared_ipa(phonemize, text, lang, phones):
     assert phonemize(text, lang) == phones.split()

@@ -53,7 +53,13 @@ CASES = [
         formatted_pron="A.T. and T pays Mister Li",
     ),
     Case("我今年１８岁，　你 呢？", "zh", "我今年十八岁你呢", "我今年18岁，你呢？", formatted_pron="我今年十八岁你呢"),
-    Case("用Python写了3个demo", "zh-en", "用python写了三个demo", "用Python写了3个demo", formatted_pron="用python写了三个demo"),
+    Case(
+        "用Python写了3个demo",
+        "zh-en",
+        "用python写了三个demo",
+        "用Python写了3个demo",
+        formatted_pron="用python写了三个demo",
+    ),
     Case("买 3 个 GPU", "zh-en", "买三个gpu", "买 3 个 GPU", plain_pron="买三个 GPU", formatted_pron="买三个 GPU"),
     Case("我 love 你 very much", "zh-en", "我love你very much", "我 love 你 very much"),
     Case("噉 你 有 5 個", "yue", "噉你有五個", "噉你有 5 個", formatted_pron="噉你有五個"),
@@ -70,7 +76,14 @@ CASES = [
     Case("为 64 公 里 / 小 时", "zh", "为每小时六十四公里", "为 64 公里 / 小时", formatted_pron="为每小时六十四公里"),
     # a pause within what would be a phrase: 了结, 后天
     Case("他宣布了，结婚", "zh", "他宣布了结婚", "他宣布了，结婚", plain_pron="他宣布了, 结婚"),
-    Case("3年后 。 天黑了", "zh", "三年后天黑了", "3年后。天黑了", plain_pron="三年后。天黑了", formatted_pron="三年后。天黑了"),
+    Case(
+        "3年后 。 天黑了",
+        "zh",
+        "三年后天黑了",
+        "3年后。天黑了",
+        plain_pron="三年后。天黑了",
+        formatted_pron="三年后。天黑了",
+    ),
     # nothing to say
     Case("...", "en", "", "..."),
     Case(" \t", "en", "", ""),

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import torch
 from espnet2.train.reporter import Reporter
 
-from espnet_llmasr.tasks.trainer import Trainer
+from espnet_llmasr.tasks.speech_task import Trainer
 
 
 def train_one_epoch(model, batches, options: dict, distributed, scheduler_for=lambda optimizer: None) -> dict:

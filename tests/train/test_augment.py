@@ -5,8 +5,8 @@ import pytest
 
 from espnet_llmasr.asr.fbank import KaldiFbank
 from espnet_llmasr.audio import Windows
-from espnet_llmasr.tasks.checks import build
 from espnet_llmasr.data import noise
+from espnet_llmasr.tasks.checks import build
 from espnet_llmasr.train.augment import Augmentation, mix, power
 
 FS = 16000
@@ -54,9 +54,14 @@ def test_speeds_are_drawn_with_equal_chances():
     assert sum(counts.values()) == 900 and all(240 < count < 360 for count in counts.values())
 
 
+def fbank_frames(samples):
+    """Windows of 25 ms every 10 ms that fit."""
+    return len(range(0, samples - 399, 160))
+
+
 def frames(samples):
-    """Encoder frames by the windows that fit: 25 ms every 10 ms, then twice 3 every 2."""
-    count = len(range(0, samples - 399, 160))
+    """Encoder frames by the windows that fit: twice 3 feature frames every 2."""
+    count = fbank_frames(samples)
     for _ in range(2):
         count = len(range(0, count - 2, 2))
     return count
@@ -66,10 +71,7 @@ def frames(samples):
 def test_a_speed_that_leaves_too_few_frames_for_the_labels_is_not_taken(more, sizes):
     needed = frames(14546) + more  # what speed 1.1 leaves, or one more
     assert {len(out) for out in many(augmentation(lambda data: needed, speed=[1.1]), tone(FS), 9)} == sizes
-
-
-def test_speech_that_would_not_fill_one_encoder_frame_keeps_its_speed():
-    assert frames(1360) == 1 and frames(1360 * 10 // 11) == 0
+    assert frames(1360) == 1 and frames(1360 * 10 // 11) == 0  # would not fill one encoder frame
     assert len(many(augmentation(speed=[1.1]), tone(1360), 1)[0]) == 1360
 
 
@@ -88,7 +90,7 @@ def test_snr_is_normal():
     speech = tone(1600, level=0.005)
     conf = dict(noise_prob=1.0, noise=["white", "pink"], snr_db=[10, 5], max_pad_s=0)
     added = [out - speech for out in many(augmentation(**conf), speech, 1500)]
-    snr = np.array([10 * np.log10(np.mean(speech**2) / np.mean(one**2)) for one in added])
+    snr = np.array([10 * np.log10(power(speech) / power(difference)) for difference in added])
     assert snr.mean() == pytest.approx(10, abs=4 * 5 / np.sqrt(1500))
     assert snr.std() == pytest.approx(5, abs=4 * 5 / np.sqrt(2 * 1500))
     assert abs(np.mean(((snr - snr.mean()) / snr.std()) ** 3)) < 0.3
@@ -148,7 +150,7 @@ def test_a_folder_and_a_kind_together(tmp_path):
     soundfile.write(tmp_path / "a.wav", np.full(9000, 0.3), FS)
     conf = dict(noise_prob=1.0, noise=["white", str(tmp_path)], snr_db=[0, 0], max_pad_s=0)
     added = [out - tone(800) for out in many(augmentation(**conf), tone(800), 200)]
-    assert 70 < sum(one.std() < 1e-4 for one in added) < 130  # the file is constant
+    assert 70 < sum(difference.std() < 1e-4 for difference in added) < 130  # the file is constant
 
 
 # ---- random numbers, lengths, options ------------------------------------------------------------------------------
@@ -173,10 +175,6 @@ def test_off_by_default_and_an_empty_yaml():
     for conf in ({}, dict(speed=[], noise_prob=0.0, noise=[], snr_db=[10.0, 5.0], max_pad_s=1.0), dict(speed=None)):
         augment, speech = augmentation(**conf), tone(500)
         assert not augment.is_on and augment(0, "u", {"speech": speech})["speech"] is speech
-
-
-def fbank_frames(samples):
-    return len(range(0, samples - 399, 160))
 
 
 @pytest.mark.parametrize("conf", [dict(speed=[0.9, 1.1]), NIM4, dict(speed=[0.7, 1.0], **NIM4), dict(speed=[1.2])])

@@ -1,6 +1,5 @@
 """Augmentation in trainings: the frame budget, any number of processes, a kill and a resume, validation, mistakes."""
 
-import os
 import signal
 
 import numpy as np
@@ -9,8 +8,7 @@ import soundfile
 import torch
 from espnet2.train.distributed_utils import DistributedOption
 
-from espnet_llmasr.bin import llm_asr_train
-from espnet_llmasr.bin import phoneme_ctc_train
+from espnet_llmasr.bin import llm_asr_train, phoneme_ctc_train
 from espnet_llmasr.tasks.llm_asr import LLMASRTask
 from espnet_llmasr.tasks.phoneme_ctc import PhonemeCTCTask
 from espnet_llmasr.train.trainer import ExactTrainer
@@ -56,13 +54,12 @@ def test_the_number_of_processes_changes_nothing(epochs, phone_options, num_work
 
 
 def test_every_pass_is_drawn_anew(phone_options, tmp_path):
-    """Also a second pass within an epoch: no utterance is heard twice the same."""
+    """Also a second pass within an epoch: no utterance comes twice the same."""
     conf = dict(augment_conf=dict(AUGMENT, noise_prob=1.0), num_iters_per_epoch=7)
     options = phone_options(tmp_path / "x", **conf)
     first, second = (rows(batches(PhonemeCTCTask, options, epoch)) for epoch in (1, 2))
-    heard = first + second
-    assert len(first) > 8 and len(heard) > 3 * 8  # of 8 utterances
-    assert len({(uid, samples.numpy().tobytes()) for uid, samples in heard}) == len(heard)
+    assert len(first) > 8 and len(first + second) > 3 * 8  # of 8 utterances
+    assert len({(uid, samples.numpy().tobytes()) for uid, samples in first + second}) == len(first + second)
 
 
 @pytest.mark.parametrize("mode", ["train", "valid"])
@@ -76,11 +73,8 @@ def test_off_and_validation_are_as_without(phone_options, mode, tmp_path):
 @pytest.mark.parametrize("conf", [dict(speed=[0.8, 1.25]), dict(AUGMENT, noise_prob=1.0, max_pad_s=0.5)])
 def test_the_frame_budget_is_exact(phone_options, conf, tmp_path):
     options = phone_options(tmp_path / "x", augment_conf=conf, max_frames=380, num_iters_per_epoch=40)
-    sizes = [
-        len(uids) * (1 + (int(batch["speech_lengths"].max()) - 400) // 160)
-        for uids, batch in batches(PhonemeCTCTask, options, 1)
-    ]
-    assert max(sizes) <= 380 and len(sizes) == 40
+    longest = [(len(uids), int(batch["speech_lengths"].max())) for uids, batch in batches(PhonemeCTCTask, options, 1)]
+    assert max(size * (1 + (samples - 400) // 160) for size, samples in longest) <= 380 and len(longest) == 40
 
 
 def test_labels_fit_after_any_speed(corpus, phone_options, tmp_path):
@@ -89,11 +83,8 @@ def test_labels_fit_after_any_speed(corpus, phone_options, tmp_path):
     frames = {row.split()[0]: ((int(row.split()[1]) - 3) // 2 - 2) // 2 + 1 for row in table}
     phones = tmp_path / "phones"
     phones.write_text("".join(f"{uid} {' '.join((['a1', 'b'] * count)[:count])}\n" for uid, count in frames.items()))
-    conf = dict(augment_conf=dict(speed=[0.9, 1.1]), num_iters_per_epoch=20)
-    options = [
-        f"{phones},phones,text" if option == f"{corpus}/train/phones,phones,text" else option
-        for option in phone_options(tmp_path / "x", **conf)
-    ]
+    options = phone_options(tmp_path / "x", augment_conf=dict(speed=[0.9, 1.1]), num_iters_per_epoch=20)
+    options[options.index(f"{corpus}/train/phones,phones,text")] = f"{phones},phones,text"
     plain = dict(rows(batches(PhonemeCTCTask, phone_options(tmp_path / "y", num_iters_per_epoch=9), 1)))
     ratios = [len(plain[uid]) / len(samples) for uid, samples in rows(batches(PhonemeCTCTask, options, 1))]
     assert {round(ratio, 2) for ratio in ratios} == {0.9, 1.0}
@@ -106,7 +97,7 @@ def test_the_llm_task_augments_too(llm_options, tmp_path):
     assert all(len(samples) == -(-lengths[uid] * 10 // 9) for uid, samples in slow if uid in lengths)
 
 
-def test_killed_and_resumed_with_other_processes(phone_options, forked, tmp_path):
+def test_killed_and_resumed_with_other_processes(phone_options, forked, die_in, tmp_path):
     """Weights are those of a training never killed; both differ from one without augmentation."""
     conf = dict(max_epoch=3, resume=True, num_iters_per_epoch=5)
     whole, broken, plain = (
@@ -116,17 +107,8 @@ def test_killed_and_resumed_with_other_processes(phone_options, forked, tmp_path
     PhonemeCTCTask.main(cmd=whole)
     PhonemeCTCTask.main(cmd=plain)
 
-    def killed():
-        calls, update = [], ExactTrainer.update
-
-        def dying(*args):
-            calls.append(1)
-            return update(*args) if len(calls) < 8 else os.kill(os.getpid(), signal.SIGKILL)
-
-        ExactTrainer.update = dying
-        PhonemeCTCTask.main(cmd=broken)
-
-    assert forked(killed) == signal.SIGKILL
+    kill = ExactTrainer, "update", 8
+    assert forked(lambda: (die_in(*kill), PhonemeCTCTask.main(cmd=broken))) == signal.SIGKILL
     assert forked(lambda: PhonemeCTCTask.main(cmd=[*broken, "--num_workers=1"])) == 0
     one, two, other = (torch.load(tmp_path / n / "3epoch.pth", weights_only=True) for n in ("whole", "broken", "plain"))
     assert [name for name in one if not one[name].equal(two[name])] == []
@@ -158,9 +140,8 @@ def test_a_damaged_noise_file_is_named(command, phone_options, num_workers, tmp_
     (tmp_path / "noise").mkdir()
     soundfile.write(tmp_path / "noise" / "a.wav", np.full(90000, np.nan, dtype=np.float32), 16000, subtype="FLOAT")
     conf = dict(noise_prob=1.0, noise=f"{tmp_path}/noise")
-    done = command(
-        phoneme_ctc_train, *phone_options(tmp_path / "out", augment_conf=conf, max_frames=700, num_workers=num_workers)
-    )
+    options = phone_options(tmp_path / "out", augment_conf=conf, max_frames=700, num_workers=num_workers)
+    done = command(phoneme_ctc_train, *options)
     last = done.err.strip().splitlines()[-1]
     assert done.code == 1 and "a.wav" in last and "nan_samples: repair or remove the file" in last
 

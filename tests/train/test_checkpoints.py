@@ -14,10 +14,6 @@ from espnet_llmasr.train.trainer import ExactTrainer
 EPOCHS = 3
 
 
-def die(*args, **kwargs):
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
 def die_while_saving(name: str, call: int, written: float):
     """In this process, the `call`-th torch.save of a file called `name` stops after this share of its bytes."""
     save, calls = torch.save, []
@@ -31,43 +27,27 @@ def die_while_saving(name: str, call: int, written: float):
             save(content, buffer)
             with open(path, "wb") as f:
                 f.write(buffer.getvalue()[: int(written * buffer.tell())])
-        die()
+        os.kill(os.getpid(), signal.SIGKILL)
 
     torch.save = torn
 
 
-def die_in(owner, name: str, call: int, after: bool = False):
-    """The `call`-th call of owner.name ends the process, before or after its work."""
-    original, calls = getattr(owner, name), []
-
-    def wrapper(*args, **kwargs):
-        calls.append(1)
-        if len(calls) < call or after:
-            result = original(*args, **kwargs)
-            if len(calls) < call:
-                return result
-        die()
-
-    setattr(owner, name, wrapper)
-
-
-KILLS = {
-    "in the first epoch": lambda: die_in(ExactTrainer, "update", 2),
-    "in the second epoch": lambda: die_in(ExactTrainer, "update", 4),
-    "in checkpoint.pth of the first epoch": lambda: die_while_saving("checkpoint.pth", 1, 0.5),
-    "at the first byte of checkpoint.pth": lambda: die_while_saving("checkpoint.pth", 2, 1e-9),
-    "in checkpoint.pth": lambda: die_while_saving("checkpoint.pth", 2, 0.9),
-    "between checkpoint.pth and 1epoch.pth": lambda: die_while_saving("1epoch.pth", 1, 0),
-    "between checkpoint.pth and 2epoch.pth": lambda: die_while_saving("2epoch.pth", 1, 0),
-    "in 2epoch.pth": lambda: die_while_saving("2epoch.pth", 1, 0.5),
-    "after the latest link": lambda: die_in(checkpoints, "begin_epoch", 3),
-    "after the checkpoint was put by": lambda: die_in(checkpoints, "begin_epoch", 3, after=True),
-    "in the last checkpoint.pth": lambda: die_while_saving("checkpoint.pth", 3, 0.5),
-    "in 3epoch.pth": lambda: die_while_saving("3epoch.pth", 1, 0.5),
-    "before the end mark": lambda: die_in(checkpoints, "finish", 1),
-    "after the end mark": lambda: die_in(checkpoints, "write_atomically", 1, after=True),
+KILLS = {  # a method and its call, or a file, the number of its save, and the share of bytes that are written
+    "in the first epoch": (ExactTrainer, "update", 2),
+    "in the second epoch": (ExactTrainer, "update", 4),
+    "in checkpoint.pth of the first epoch": ("checkpoint.pth", 1, 0.5),
+    "at the first byte of checkpoint.pth": ("checkpoint.pth", 2, 1e-9),
+    "in checkpoint.pth": ("checkpoint.pth", 2, 0.9),
+    "between checkpoint.pth and 1epoch.pth": ("1epoch.pth", 1, 0),
+    "between checkpoint.pth and 2epoch.pth": ("2epoch.pth", 1, 0),
+    "in 2epoch.pth": ("2epoch.pth", 1, 0.5),
+    "after the latest link": (checkpoints, "begin_epoch", 3),
+    "after the checkpoint was put by": (checkpoints, "begin_epoch", 3, True),
+    "in the last checkpoint.pth": ("checkpoint.pth", 3, 0.5),
+    "in 3epoch.pth": ("3epoch.pth", 1, 0.5),
+    "before the end mark": (checkpoints, "finish", 1),
+    "after the end mark": (checkpoints, "write_atomically", 1, True),
 }
-
 FROM_SCRATCH = (  # no epoch was complete yet
     "in the first epoch",
     "in checkpoint.pth of the first epoch",
@@ -75,8 +55,8 @@ FROM_SCRATCH = (  # no epoch was complete yet
 )
 
 
-def train(options, **extra):
-    PhonemeCTCTask.main(cmd=[*options, "--resume=true", *(f"--{name}={value}" for name, value in extra.items())])
+def train(options):
+    PhonemeCTCTask.main(cmd=[*options, "--resume=true"])
 
 
 @pytest.fixture(scope="module")
@@ -86,41 +66,49 @@ def uninterrupted(phone_options, tmp_path_factory):
     return out
 
 
-def assert_same_training(first, second):
-    for name in (f"{EPOCHS}epoch.pth", "latest.pth"):
-        states = [torch.load(out / name, weights_only=True) for out in (first, second)]
-        assert [key for key in states[0] if not states[0][key].equal(states[1][key])] == []
-    saved = [torch.load(out / "checkpoint.pth", weights_only=False) for out in (first, second)]
-    for a, b in zip(*(s["optimizers"][0]["state"].values() for s in saved)):
-        assert all(a[name].equal(b[name]) for name in a)
-    names = [{p.name for p in out.iterdir() if p.suffix == ".pth"} - {"checkpoint.prev.pth"} for out in (first, second)]
-    assert names[0] == names[1] and (second / "finished").exists()
+@pytest.fixture()
+def assert_same_training(uninterrupted, assert_same_weights):
+    def check(out):
+        assert_same_weights(uninterrupted, out, EPOCHS, EPOCHS)
+        latest = [torch.load(path / "latest.pth", weights_only=True) for path in (uninterrupted, out)]
+        assert all(value.equal(latest[1][name]) for name, value in latest[0].items())
+        names = [{path.name for path in folder.glob("*.pth")} for folder in (uninterrupted, out)]
+        assert names[0] - {"checkpoint.prev.pth"} == names[1] - {"checkpoint.prev.pth"} and (out / "finished").exists()
+
+    return check
+
+
+@pytest.fixture()
+def killed(forked, die_in):
+    """(kill, train) -> runs the training in a process that ends there."""
+
+    def run(kill, train):
+        arm = die_while_saving if isinstance(kill[0], str) else die_in
+        assert forked(lambda: (arm(*kill), train())) == signal.SIGKILL
+
+    return run
 
 
 @pytest.mark.parametrize("moment", KILLS)
-def test_killed_and_resumed(uninterrupted, phone_options, forked, moment, tmp_path):
-    options = phone_options(tmp_path / "out", max_epoch=EPOCHS)
-
-    def killed():
-        KILLS[moment]()
-        train(options)
-
-    assert forked(killed) == signal.SIGKILL
-    assert (tmp_path / "out" / "checkpoint.prev.pth").exists() == (moment not in FROM_SCRATCH)
+def test_killed_and_resumed(assert_same_training, phone_options, killed, forked, moment, tmp_path):
+    options, out = phone_options(tmp_path / "out", max_epoch=EPOCHS), tmp_path / "out"
+    killed(KILLS[moment], lambda: train(options))
+    assert (out / "checkpoint.prev.pth").exists() == (moment not in FROM_SCRATCH)
     assert forked(lambda: train(options)) == 0
-    assert_same_training(uninterrupted, tmp_path / "out")
+    assert_same_training(out)
 
 
-def test_killed_twice_and_once_while_rolling_back(uninterrupted, phone_options, forked, tmp_path):
+def test_killed_twice_and_once_while_rolling_back(assert_same_training, phone_options, killed, forked, tmp_path):
     options = phone_options(tmp_path / "out", max_epoch=EPOCHS)
-    for moment in ("in checkpoint.pth", "in 2epoch.pth"):
-        assert forked(lambda: (KILLS[moment](), train(options))) == signal.SIGKILL
-    assert forked(lambda: (die_in(os, "link", 1), train(options))) == signal.SIGKILL
+    for kill in (KILLS["in checkpoint.pth"], KILLS["in 2epoch.pth"], (os, "link", 1)):
+        killed(kill, lambda: train(options))
     assert forked(lambda: train(options)) == 0
-    assert_same_training(uninterrupted, tmp_path / "out")
+    assert_same_training(tmp_path / "out")
 
 
-def test_a_finished_training_is_left_alone_and_can_be_made_longer(uninterrupted, phone_options, forked, tmp_path):
+def test_a_finished_training_is_left_alone_and_can_be_made_longer(
+    assert_same_training, phone_options, killed, forked, tmp_path
+):
     out = tmp_path / "out"
     short = phone_options(out, max_epoch=1)
     train(short)
@@ -128,19 +116,18 @@ def test_a_finished_training_is_left_alone_and_can_be_made_longer(uninterrupted,
     train(short)
     assert {path.name: path.stat().st_mtime_ns for path in out.glob("*.pth")} == before
     longer = phone_options(out, max_epoch=EPOCHS)
-    assert forked(lambda: (die_in(ExactTrainer, "update", 1), train(longer))) == signal.SIGKILL
-    assert checkpoints.finished_epochs(out) is None  # whoever watches must not take it for ended
-    assert forked(lambda: (die_in(checkpoints, "begin_epoch", 1), train(longer))) == signal.SIGKILL
+    killed((ExactTrainer, "update", 1), lambda: train(longer))
+    assert checkpoints.finished_epochs(out) is None  # a watcher must not take it for ended
+    killed((checkpoints, "begin_epoch", 1), lambda: train(longer))
     assert forked(lambda: train(longer)) == 0
-    assert_same_training(uninterrupted, out)
+    assert_same_training(out)
 
 
-def test_starting_anew_forgets_the_earlier_training(uninterrupted, phone_options, forked, tmp_path):
+def test_starting_anew_forgets_the_earlier_training(assert_same_training, phone_options, killed, tmp_path):
     out = tmp_path / "out"
     train(phone_options(out, max_epoch=1, seed=5))
     options = phone_options(out, max_epoch=EPOCHS)
-    anew = [*options, "--resume=false"]
-    assert forked(lambda: (die_in(ExactTrainer, "update", 1), PhonemeCTCTask.main(cmd=anew))) == signal.SIGKILL
+    killed((ExactTrainer, "update", 1), lambda: PhonemeCTCTask.main(cmd=[*options, "--resume=false"]))
     assert checkpoints.finished_epochs(out) is None
     train(options)
-    assert_same_training(uninterrupted, out)
+    assert_same_training(out)

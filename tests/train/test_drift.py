@@ -1,6 +1,5 @@
 """Drift checks in real trainings: the numbers, the same weights with and without, kills, the warning."""
 
-import os
 import signal
 from pathlib import Path
 
@@ -30,16 +29,6 @@ def lines(directory: Path):
     return [vars(line) | {"time": "", "seconds": 0.0} for line in drift_log(directory).read()]
 
 
-def assert_same_weights(first: Path, second: Path, epoch=EPOCHS):
-    """Model and, at the end, optimizer."""
-    states = [torch.load(out / f"{epoch}epoch.pth", weights_only=True) for out in (first, second)]
-    assert [name for name in states[0] if not states[0][name].equal(states[1][name])] == []
-    if epoch == EPOCHS:
-        saved = [torch.load(out / "checkpoint.pth", weights_only=False)["optimizers"][0] for out in (first, second)]
-        for a, b in zip(*(optimizer["state"].values() for optimizer in saved)):
-            assert all(a[name].equal(b[name]) for name in a)
-
-
 @pytest.fixture(scope="module")
 def targets(corpus, tmp_path_factory):
     torch.manual_seed(1)
@@ -67,16 +56,11 @@ def observed(options, tmp_path_factory):
     return out
 
 
-@pytest.fixture(scope="module")
-def unobserved(options, tmp_path_factory):
-    out = tmp_path_factory.mktemp("unobserved") / "out"
-    train(options(out, drift_data=None, drift_targets=None))
-    return out
-
-
-def test_the_training_is_the_same_to_the_bit(observed, unobserved):
+def test_the_training_is_the_same_to_the_bit(observed, options, assert_same_weights, tmp_path):
+    unobserved = tmp_path / "out"
+    train(options(unobserved, drift_data=None, drift_targets=None))
     for epoch in range(1, EPOCHS + 1):
-        assert_same_weights(observed, unobserved, epoch)
+        assert_same_weights(observed, unobserved, epoch, EPOCHS)
     assert not (unobserved / "drift.jsonl").exists()
 
 
@@ -153,37 +137,23 @@ def test_modes_are_put_back():
 # ---- kills ---------------------------------------------------------------------------------------------------------
 
 
-def die_in(owner, name, call, after=False):
-    """The `call`-th call of owner.name ends the process, before or after its work."""
-    original, calls = getattr(owner, name), []
-
-    def wrapper(*args, **kwargs):
-        calls.append(1)
-        result = original(*args, **kwargs) if after or len(calls) < call else None
-        if len(calls) == call:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return result
-
-    setattr(owner, name, wrapper)
-
-
 KILLS = {
-    "before the starting encoder is kept": lambda: die_in(drift, "atomic_path", 1),
-    "before the first line": lambda: die_in(JsonLines, "write", 1),
-    "in the first epoch": lambda: die_in(ExactTrainer, "update", 2),
-    "before the line of the second epoch": lambda: die_in(JsonLines, "write", 3),
-    "after the line of the second epoch": lambda: die_in(JsonLines, "write", 3, after=True),
-    "in the third epoch": lambda: die_in(ExactTrainer, "update", 5),
+    "before the starting encoder is kept": (drift, "atomic_path", 1),
+    "before the first line": (JsonLines, "write", 1),
+    "in the first epoch": (ExactTrainer, "update", 2),
+    "before the line of the second epoch": (JsonLines, "write", 3),
+    "after the line of the second epoch": (JsonLines, "write", 3, True),
+    "in the third epoch": (ExactTrainer, "update", 5),
 }
 
 
 @pytest.mark.parametrize("moment", KILLS)
-def test_killed_and_resumed(observed, options, forked, moment, tmp_path):
+def test_killed_and_resumed(observed, options, forked, die_in, assert_same_weights, moment, tmp_path):
     command = options(tmp_path / "out")
-    assert forked(lambda: (KILLS[moment](), train(command))) == signal.SIGKILL
+    assert forked(lambda: (die_in(*KILLS[moment]), train(command))) == signal.SIGKILL
     assert forked(lambda: train(command)) == 0
     assert lines(tmp_path / "out") == lines(observed)
-    assert_same_weights(observed, tmp_path / "out")
+    assert_same_weights(observed, tmp_path / "out", EPOCHS, EPOCHS)
 
 
 # ---- the warning ---------------------------------------------------------------------------------------------------
@@ -217,13 +187,13 @@ def test_rule_of_the_warning(changes, expected):
     assert not loses_phones([Drift(line.epoch, 0.5, [0.5], {"nse": 0.8}) for line in history(*changes)])
 
 
-def test_a_warning_changes_nothing_but_the_log(observed, options, caplog, monkeypatch, tmp_path):
+def test_a_warning_changes_nothing_but_the_log(observed, options, assert_same_weights, caplog, monkeypatch, tmp_path):
     monkeypatch.setattr(drift, "loses_phones", lambda history: history[-1].epoch >= 2)
     train(options(tmp_path / "out"))
     warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert len([line for line in warnings if "PAI is lower and CSAI higher than at the start" in line]) == 2
     assert [line.warning for line in drift_log(tmp_path / "out").read()] == [False, False, True, True]
-    assert_same_weights(observed, tmp_path / "out")
+    assert_same_weights(observed, tmp_path / "out", EPOCHS, EPOCHS)
 
 
 @pytest.mark.slow
@@ -236,6 +206,7 @@ def test_two_ranks(options, two_ranks, tmp_path):
 
 
 # ---- mistakes ------------------------------------------------------------------------------------------------------
+
 
 @pytest.mark.parametrize(
     "given, message",

@@ -7,6 +7,7 @@ import one_epoch
 import pytest
 import torch
 from espnet2.schedulers.exponential_decay_warmup import ExponentialDecayWarmup
+from torch.nn.utils.rnn import pad_sequence
 
 from espnet_llmasr.asr.flops import flops, shape_of
 from espnet_llmasr.encoder_swap import trainer as swap
@@ -14,6 +15,12 @@ from espnet_llmasr.tasks.llm_asr import LLMASRTask
 from espnet_llmasr.tasks.phoneme_ctc import PhonemeCTCTask
 from espnet_llmasr.train.flops_log import read_flops
 from espnet_llmasr.train.trainer import groups_of
+
+
+def train(model, batches, options, *more):
+    """Gradients, loss and learning rate of one epoch of a copy of the model."""
+    return one_epoch.train_one_epoch(deepcopy(model), batches, options, one_epoch.ALONE, *more)
+
 
 SPLITS = ((0, 1, 2, 3, 4), (5,), (6,), (7,))  # uneven in utterances and in tokens
 
@@ -39,10 +46,7 @@ def no_dropout(encoder_conf, llm_options, phone_options, build_model, load_batch
 def big_batch(no_dropout, tmp_path_factory):
     """{name: gradients and loss of one update on all eight utterances}."""
     options = dict(accum_grad=1, output_dir=tmp_path_factory.mktemp("big"))
-    return {
-        name: one_epoch.train_one_epoch(deepcopy(model), [batch], options, one_epoch.ALONE)
-        for name, (model, batch, _) in no_dropout.items()
-    }
+    return {name: train(model, [batch], options) for name, (model, batch, _) in no_dropout.items()}
 
 
 def assert_same(result, expected):
@@ -56,17 +60,34 @@ def assert_same(result, expected):
     assert max(off.values()) < 1e-6 * max(largest, 1.0), max(off, key=off.get)
 
 
+@pytest.mark.parametrize("use_amp", [True, False])
+@pytest.mark.parametrize("name", ["llm", "phone"])
+def test_precision_of_forward_loss_and_parameters(no_dropout, name, use_amp, tmp_path):
+    """--use_amp: the forward pass computes in bfloat16; loss and parameters stay in single precision."""
+    (model, batch, _), seen, losses = deepcopy(no_dropout[name]), {}, []
+    for part, module in model.named_modules():
+        if isinstance(module, torch.nn.Linear):
+            module.register_forward_hook(lambda _, inputs, output, part=part: seen.update({part: output.dtype}))
+    model.register_forward_hook(lambda _, inputs, output: losses.append(output[0].dtype))
+    options = dict(accum_grad=1, output_dir=tmp_path, use_amp=use_amp)
+    result = one_epoch.train_one_epoch(model, [batch], options, one_epoch.ALONE)
+    assert len(seen) > 5 and set(seen.values()) == {torch.bfloat16 if use_amp else torch.float32}
+    assert losses == [torch.float32] and torch.isfinite(torch.tensor(result["loss"]))
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+    assert any(float(gradient.abs().max()) > 0.0 for gradient in result["gradients"].values())
+
+
 @pytest.mark.parametrize("name", ["llm", "phone"])
 def test_accumulated_micro_batches_equal_the_big_batch(no_dropout, big_batch, name, tmp_path):
     model, _, batches = no_dropout[name]
     options = dict(accum_grad=4, output_dir=tmp_path)
-    assert_same(one_epoch.train_one_epoch(deepcopy(model), batches, options, one_epoch.ALONE), big_batch[name])
+    assert_same(train(model, batches, options), big_batch[name])
 
 
 def test_a_shorter_last_group_is_an_update_of_its_own(no_dropout, tmp_path):
     model, _, batches = no_dropout["llm"]
     options, copy = dict(accum_grad=2, output_dir=tmp_path), deepcopy(model)
-    three = one_epoch.train_one_epoch(deepcopy(model), batches[1:], options, one_epoch.ALONE)
+    three = train(model, batches[1:], options)
     for part in (batches[1:3], batches[3:]):
         one_epoch.train_one_epoch(copy, part, options, one_epoch.ALONE)
     for (name, value), start in zip(copy.named_parameters(), model.parameters()):
@@ -77,12 +98,12 @@ def test_a_gradient_that_is_not_finite_is_skipped_and_an_epoch_of_them_is_an_err
     model, _, batches = no_dropout["phone"]
     broken = not_finite(batches[1])
     options = dict(accum_grad=1, output_dir=tmp_path)
-    expected = one_epoch.train_one_epoch(deepcopy(model), batches[2:3], options, one_epoch.ALONE)
-    mixed = one_epoch.train_one_epoch(deepcopy(model), [broken, batches[2]], options, one_epoch.ALONE)
+    expected = train(model, batches[2:3], options)
+    mixed = train(model, [broken, batches[2]], options)
     for name, gradient in expected["gradients"].items():
         assert gradient.equal(mixed["gradients"][name])
     with pytest.raises(ValueError, match="epoch 1: no update had a finite gradient"):
-        one_epoch.train_one_epoch(deepcopy(model), [broken], options, one_epoch.ALONE)
+        train(model, [broken], options)
 
 
 # warm-up to 0.001 in `warmup` updates, then down to 0.0001 exponentially; update k of the warm-up is followed by
@@ -103,13 +124,8 @@ def test_the_schedule_counts_updates_not_batches(no_dropout, tmp_path, total, wa
         batches[2:2] = [not_finite(batches[0]), batches[1]]
     schedule = dict(max_lr=1e-3, min_lr=1e-4, total_steps=total, warmup_steps=warmup, warm_from_zero=True)
     options = dict(accum_grad=2, output_dir=tmp_path)
-    result = one_epoch.train_one_epoch(
-        deepcopy(model),
-        batches,
-        options,
-        one_epoch.ALONE,
-        lambda optimizer: ExponentialDecayWarmup(optimizer, **schedule),
-    )
+    scheduler_for = lambda optimizer: ExponentialDecayWarmup(optimizer, **schedule)
+    result = train(model, batches, options, scheduler_for)
     assert result["lr"] == pytest.approx(lr)
 
 
@@ -154,8 +170,6 @@ def not_finite(batch):
 
 def collated(*batches):
     """Single utterances as one batch."""
-    from torch.nn.utils.rnn import pad_sequence
-
     out = {}
     for name in batches[0][1]:
         rows = [batch[1][name][0] for batch in batches]

@@ -11,12 +11,12 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from one_epoch import train_one_epoch
 from torch.nn.parallel import DistributedDataParallel
 
 from espnet_llmasr.encoder_swap import trainer as swap
 from espnet_llmasr.encoder_swap.store import EncoderStore
-from espnet_llmasr.tasks.trainer import Trainer
-from one_epoch import train_one_epoch
+from espnet_llmasr.tasks.speech_task import Trainer
 
 
 def exact_steps(jobs, rank: int) -> dict:

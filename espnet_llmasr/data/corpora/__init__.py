@@ -1,4 +1,4 @@
 """Readers of published corpora, one file each: `read(source)` yields utterances, `CORPUS` describes parts and licence.
 
-Start with base.py; librispeech.py is a short example. docs/extending.md adds one step by step.
+librispeech.py is a short example. docs/extending.md adds one step by step.
 """

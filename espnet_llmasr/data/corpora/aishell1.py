@@ -1,4 +1,4 @@
-"""AISHELL-1: 178 h of read Mandarin, 400 speakers, 16 kHz wav. OpenSLR 33 (https://www.openslr.org/33), Apache 2.0.
+"""AISHELL-1: 178 h of read Mandarin, 400 speakers, 16 kHz wav. OpenSLR 33, Apache 2.0.
 
 Layout: data_aishell/wav/{train,dev,test}/S0002/BAC009S0002W0122.wav and transcript/aishell_transcript_v0.8.txt
 ("BAC009S0002W0122 而 对 楼市 成交") with the lines of all parts. SRC is data_aishell/ or the folder that holds it.
@@ -8,25 +8,22 @@ have no text (no_text). A line without audio is missing_wav in the part of its s
 """
 
 from collections import defaultdict
-from typing import Iterator
 
-from espnet_llmasr.data.formats.mandarin import archives
+from espnet_llmasr.data.formats.mandarin import missing
 from espnet_llmasr.data.formats.readers import key_values
 from espnet_llmasr.data.formats.source import Corpus, Source
-from espnet_llmasr.data.utterance import Utterance
+from espnet_llmasr.data.utterance import Utterance, Utterances
 
 TRANSCRIPT = "transcript/aishell_transcript_v0.8.txt"
 CAPITALS = {code: code - 32 for code in range(ord("ａ"), ord("ｚ") + 1)}
 UNPACK = "for archive in *.tar.gz; do tar xzf $archive; done"
 
 
-def read(source: Source) -> Iterator[Utterance]:
+def read(source: Source) -> Utterances:
     transcript = source.need(f"data_aishell/{TRANSCRIPT}", TRANSCRIPT)
     wavs = transcript.parent.parent / "wav"
     if not (wavs / source.part).is_dir():
-        raise ValueError(
-            archives(wavs, "*.tar.gz", UNPACK) or f"{wavs} holds no {source.part}: is it all of AISHELL-1?"
-        )
+        raise missing(wavs, f"{source.part}: is it all of AISHELL-1?", "*.tar.gz", UNPACK)
     texts = defaultdict(dict)
     for name, text in key_values(transcript):
         texts[name[6:11]][name] = text  # BAC009S0002W0122 -> S0002
@@ -47,11 +44,5 @@ def utterances(source, folder, texts):
         source.drop(name, "missing_wav")
 
 
-CORPUS = Corpus(
-    read,
-    lang="zh",
-    parts={"train": "150 h, 340 speakers", "dev": "40 speakers", "test": "7176 utterances, 20 speakers"},
-    tests=("dev", "test"),
-    licence="Apache 2.0",
-    url="https://www.openslr.org/33",
-)
+PARTS = {"train": "150 h, 340 speakers", "dev": "40 speakers", "test": "7176 utterances, 20 speakers"}
+CORPUS = Corpus(read, "zh", PARTS, "Apache 2.0", "https://www.openslr.org/33")

@@ -1,5 +1,5 @@
 """AISHELL-2: 1000 h of read Mandarin recorded with iOS phones, 16 kHz wav; dev and test also with Android phones and a
-microphone. By application to AISHELL (https://www.aishelltech.com/aishell_2), for research only.
+microphone. By application to AISHELL, for research only.
 
 Layout: AISHELL-2/iOS/data/{wav.scp,trans.txt,wav/C0001/IC0001W0001.wav}; dev and test are a second archive,
 AISHELL-DEV-TEST-SET/{iOS,Android,Mic}/{dev,test} with the same files in each; others keep these as iOS/dev beside
@@ -10,11 +10,10 @@ full-width here and there (Ａ Ｔ Ｍ). Lines with English words (听Yesterday 
 """
 
 import re
-from typing import Iterator
 
 from espnet_llmasr.data.formats.mandarin import complete, language_of
 from espnet_llmasr.data.formats.source import Corpus, Source
-from espnet_llmasr.data.utterance import Utterance
+from espnet_llmasr.data.utterance import Utterance, Utterances
 from espnet_llmasr.text.normalize import HAN
 
 BAD = ("IC0803W0380",)
@@ -34,7 +33,7 @@ def folder_of(source):
     return source.need(*(f"{place}{channel}/{part}" for place in places for channel in spellings))
 
 
-def read(source: Source) -> Iterator[Utterance]:
+def read(source: Source) -> Utterances:
     folder = folder_of(source)
     for name, (path, text) in complete(source, dict(wav=folder / "wav.scp", text=folder / "trans.txt")):
         if name in BAD:
@@ -44,11 +43,4 @@ def read(source: Source) -> Iterator[Utterance]:
         yield Utterance(name, str(folder / path), text, speaker=name[1:6], lang=language_of(text))
 
 
-CORPUS = Corpus(
-    read,
-    lang="zh",
-    parts=PARTS,
-    tests=tuple(part for part in PARTS if part != "train"),
-    licence="by application, research only",
-    url="https://www.aishelltech.com/aishell_2",
-)
+CORPUS = Corpus(read, "zh", PARTS, "by application, research only", "https://www.aishelltech.com/aishell_2")

@@ -1,5 +1,5 @@
-"""AISHELL-2021-Eval: Mandarin test sets A, C and D, in-car and telephone speech. By application to AISHELL
-(https://aishelltech.com/aishell_2021_eval), for research only.
+"""AISHELL-2021-Eval: Mandarin test sets A, C and D, in-car and telephone speech. By application to AISHELL, for
+research only.
 
 Layout: not found in any public text, so a generic reader serves: SRC/A, SRC/C and SRC/D, each with the audio of its set
 anywhere below and a transcript "ID text" (trans.txt, text, text.txt, transcript.txt, or what --set transcript=PATH is
@@ -7,16 +7,14 @@ in that folder), where ID is the name of a file without its suffix. If yours are
 Quirks: unknown; audio without a line (no_text) and lines without audio (missing_wav) are counted.
 """
 
-from typing import Iterator
-
 from espnet_llmasr.data.formats.generic import wav_folder
 from espnet_llmasr.data.formats.source import Corpus, Source
-from espnet_llmasr.data.utterance import Utterance
+from espnet_llmasr.data.utterance import Utterances
 
 NAMES = ("trans.txt", "text", "text.txt", "transcript.txt")
 
 
-def read(source: Source, transcript: str = "") -> Iterator[Utterance]:
+def read(source: Source, transcript: str = "") -> Utterances:
     folder = source.need(source.part)
     names = [transcript] if transcript else NAMES
     found = next((folder / name for name in names if (folder / name).is_file()), None)
@@ -25,11 +23,7 @@ def read(source: Source, transcript: str = "") -> Iterator[Utterance]:
     yield from wav_folder(source, folder, found)
 
 
+PARTS = {name: f"set {name}" for name in "ACD"}
 CORPUS = Corpus(
-    read,
-    lang="zh",
-    parts={name: f"set {name}" for name in "ACD"},
-    tests=("A", "C", "D"),
-    licence="by application, research only",
-    url="https://aishelltech.com/aishell_2021_eval",
+    read, "zh", PARTS, "by application, research only", "https://aishelltech.com/aishell_2021_eval", benchmark=True
 )

@@ -1,5 +1,4 @@
-"""ASCEND: 10.6 h of spontaneous Mandarin-English conversation in Hong Kong, 16 kHz wav. HF CAiRE/ASCEND
-(https://huggingface.co/datasets/CAiRE/ASCEND), CC BY-SA 4.0.
+"""ASCEND: 10.6 h of spontaneous Mandarin-English conversation in Hong Kong, 16 kHz wav. HF CAiRE/ASCEND, CC BY-SA 4.0.
 
 Layout: main/{train,validation,test}-00000-of-00001.parquet with the columns id, path, audio {bytes, path},
 transcription, duration (seconds), language, original_speaker_id, session_id, topic. SRC is the folder that holds
@@ -9,18 +8,17 @@ nothing else are dropped (only_tags).
 """
 
 import re
-from typing import Iterator
 
 from espnet_llmasr.data.formats.readers import parquet
 from espnet_llmasr.data.formats.source import Corpus, Source
-from espnet_llmasr.data.utterance import Utterance
+from espnet_llmasr.data.utterance import Utterance, Utterances
 
 LANGUAGES = {"zh": "zh", "en": "en", "mixed": "zh-en"}
 COLUMNS = ["id", "transcription", "duration", "language", "original_speaker_id"]
 _TAGS = re.compile(r"\[[A-Z_]+\]")
 
 
-def read(source: Source) -> Iterator[Utterance]:
+def read(source: Source) -> Utterances:
     pattern = f"{source.part}-*.parquet"
     for row in parquet(source, source.find(f"main/{pattern}", pattern), COLUMNS, lambda row: row["id"]):
         written, lang = row["transcription"] or "", LANGUAGES.get(row["language"])
@@ -34,11 +32,5 @@ def read(source: Source) -> Iterator[Utterance]:
             yield Utterance(str(row["id"]), row["audio"], text, speaker, lang, duration=row["duration"])
 
 
-CORPUS = Corpus(
-    read,
-    lang="zh-en",
-    parts={"train": "9869 utterances", "validation": "1130 utterances", "test": "1315 utterances"},
-    tests=("validation", "test"),
-    licence="CC BY-SA 4.0",
-    url="https://huggingface.co/datasets/CAiRE/ASCEND",
-)
+PARTS = {"train": "9869 utterances", "validation": "1130 utterances", "test": "1315 utterances"}
+CORPUS = Corpus(read, "zh-en", PARTS, "CC BY-SA 4.0", "https://huggingface.co/datasets/CAiRE/ASCEND")

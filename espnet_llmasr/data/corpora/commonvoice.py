@@ -1,5 +1,4 @@
-"""Common Voice 15: English and Mandarin sentences read by volunteers, mp3 at 32 or 48 kHz. Mozilla
-(https://commonvoice.mozilla.org/datasets), CC0.
+"""Common Voice 15: English and Mandarin sentences read by volunteers, mp3 at 32 or 48 kHz. Mozilla, CC0.
 
 Layout: cv-corpus-15.0-2023-09-08/{en,zh-CN}/{train,dev,test,validated,other}.tsv with clips/NAME.mp3. SRC is
 cv-corpus-.../ or the folder that holds it.
@@ -9,11 +8,9 @@ client_id has 128 hexadecimal digits; the first 16 name the speaker. clips/ serv
 text is not counted.
 """
 
-from typing import Iterator
-
 from espnet_llmasr.data.formats.readers import table
 from espnet_llmasr.data.formats.source import Corpus, Source
-from espnet_llmasr.data.utterance import Utterance
+from espnet_llmasr.data.utterance import Utterance, Utterances
 
 SPLITS = {
     "train": "for training",
@@ -26,7 +23,7 @@ PARTS = {f"{locale}-{split}": what for locale in ("en", "zh-CN") for split, what
 COLUMNS = ("client_id", "path", "sentence")
 
 
-def read(source: Source) -> Iterator[Utterance]:
+def read(source: Source) -> Utterances:
     locale, split = source.part.rsplit("-", 1)
     tables = source.find(f"{locale}/{split}.tsv", f"cv-corpus-*/{locale}/{split}.tsv")
     if len(tables) > 1:
@@ -40,11 +37,4 @@ def read(source: Source) -> Iterator[Utterance]:
         yield Utterance(clip, str(audio), row["sentence"], row["client_id"][:16], lang)
 
 
-CORPUS = Corpus(
-    read,
-    lang="en, zh",
-    parts=PARTS,
-    tests=[part for part in PARTS if part.endswith(("-dev", "-test"))],
-    licence="CC0",
-    url="https://commonvoice.mozilla.org/datasets",
-)
+CORPUS = Corpus(read, "en, zh", PARTS, "CC0", "https://commonvoice.mozilla.org/datasets")

@@ -1,5 +1,5 @@
-"""CS-Dialogue: 104 h of Mandarin-English conversation, 200 speakers, 16 kHz wav. BAAI/CS-Dialogue (Hugging
-Face, ModelScope; https://huggingface.co/datasets/BAAI/CS-Dialogue), on request, CC BY-NC-SA 4.0.
+"""CS-Dialogue: 104 h of Mandarin-English conversation, 200 speakers, 16 kHz wav. BAAI/CS-Dialogue (Hugging Face,
+ModelScope), on request, CC BY-NC-SA 4.0.
 
 Layout: data/index/short_wav/{train,dev,test}/{text,wav.scp}, with paths relative to data/
 (short_wav/WAVE/C0/ZH-CN_U0001_S0/ZH-CN_U0001_S0_4.wav); the audio is data/short_wav/short_wav.tar.gz00 and so on, one
@@ -9,29 +9,24 @@ dropped (only_tags); the language is that of each line: zh, en or zh-en.
 """
 
 import re
-from typing import Iterator
 
-from espnet_llmasr.data.formats.mandarin import archives, complete, language_of
+from espnet_llmasr.data.formats.mandarin import complete, language_of, missing
 from espnet_llmasr.data.formats.source import Corpus, Source
-from espnet_llmasr.data.utterance import Utterance
+from espnet_llmasr.data.utterance import Utterance, Utterances
 
 UNPACK = "cat short_wav/short_wav.tar.gz* | tar xzf -"
 _TAGS = re.compile(r"<[A-Z]+/?>|\*\*")
 
 
 def audio_root(data):
-    """Where the paths of wav.scp begin: data/, or data/short_wav/ if the archive was unpacked beside its pieces.
-
-    Raises:
-        ValueError: the archive is not unpacked.
-    """
+    """Where the paths of wav.scp begin: data/, or data/short_wav/ if the archive was unpacked beside its pieces."""
     for root in (data, data / "short_wav"):
         if (root / "short_wav" / "WAVE").is_dir():
             return root
-    raise ValueError(archives(data, "short_wav/short_wav.tar.gz*", UNPACK) or f"{data} holds no short_wav/WAVE")
+    raise missing(data, "short_wav/WAVE", "short_wav/short_wav.tar.gz*", UNPACK)
 
 
-def read(source: Source) -> Iterator[Utterance]:
+def read(source: Source) -> Utterances:
     index = source.need(f"data/index/short_wav/{source.part}", f"index/short_wav/{source.part}")
     root = audio_root(index.parents[2])
     for name, (path, text) in complete(source, dict(wav=index / "wav.scp", text=index / "text")):
@@ -43,11 +38,5 @@ def read(source: Source) -> Iterator[Utterance]:
             source.drop(name, "only_tags")
 
 
-CORPUS = Corpus(
-    read,
-    lang="zh-en",
-    parts={"train": "training", "dev": "development", "test": "test"},
-    tests=("dev", "test"),
-    licence="CC BY-NC-SA 4.0, on request",
-    url="https://huggingface.co/datasets/BAAI/CS-Dialogue",
-)
+PARTS = {"train": "training", "dev": "development", "test": "test"}
+CORPUS = Corpus(read, "zh-en", PARTS, "CC BY-NC-SA 4.0, on request", "https://huggingface.co/datasets/BAAI/CS-Dialogue")

@@ -1,5 +1,5 @@
-"""Emilia and Emilia-YODAS: 189 K h of English and Mandarin from the web, mp3. HF amphion/Emilia-Dataset
-(https://huggingface.co/datasets/amphion/Emilia-Dataset), on request; CC BY-NC 4.0, the YODAS parts CC BY 4.0.
+"""Emilia and Emilia-YODAS: 189 K h of English and Mandarin from the web, mp3. HF amphion/Emilia-Dataset, on request; CC
+BY-NC 4.0, the YODAS parts CC BY 4.0.
 
 Layout: Emilia/EN/EN-B000000.tar and Emilia-YODAS/EN/EN-B000000.tar (also ZH); members EN_B000000_S000000_W000000.mp3
 and .json ({"id", "wav", "text", "duration", "speaker", "language", "dnsmos"}). SRC is the folder that holds Emilia/.
@@ -13,18 +13,17 @@ before the ids of the second.
 import json
 from collections import defaultdict
 from dataclasses import replace
-from typing import Iterator
 
 from espnet_llmasr.data.formats.generic import json_manifest
 from espnet_llmasr.data.formats.readers import read_at, tar_members
 from espnet_llmasr.data.formats.source import Corpus, Source
-from espnet_llmasr.data.utterance import Utterance
+from espnet_llmasr.data.utterance import Utterance, Utterances
 
 FOLDERS = {"EN": "Emilia/EN", "ZH": "Emilia/ZH", "YODAS-EN": "Emilia-YODAS/EN", "YODAS-ZH": "Emilia-YODAS/ZH"}
 OLD_FIELDS = dict(id="id", audio="wav", text="text", duration="duration", speaker="speaker")
 
 
-def read(source: Source) -> Iterator[Utterance]:
+def read(source: Source) -> Utterances:
     language = source.part[-2:].lower()
     for path in source.share(source.find(f"{FOLDERS[source.part]}/*.tar", f"raw/{source.part}/*.jsonl")):
         old = path.suffix == ".jsonl"
@@ -66,10 +65,6 @@ def joined(source, tar, name, described, mp3):
         source.drop(name, "empty_wav")
 
 
-CORPUS = Corpus(
-    read,
-    lang="en, zh",
-    parts={"EN": "46.8 K h", "ZH": "49.9 K h", "YODAS-EN": "92.2 K h", "YODAS-ZH": "0.3 K h"},
-    licence="CC BY-NC 4.0; YODAS parts CC BY 4.0",
-    url="https://huggingface.co/datasets/amphion/Emilia-Dataset",
-)
+PARTS = {"EN": "46.8 K h", "ZH": "49.9 K h", "YODAS-EN": "92.2 K h", "YODAS-ZH": "0.3 K h"}
+LICENCE = "CC BY-NC 4.0; YODAS parts CC BY 4.0"
+CORPUS = Corpus(read, "en, zh", PARTS, LICENCE, "https://huggingface.co/datasets/amphion/Emilia-Dataset")

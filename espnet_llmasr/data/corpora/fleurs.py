@@ -1,5 +1,5 @@
-"""FLEURS: 10 h each of English and Mandarin, read sentences of Wikipedia, 16 kHz wav. Hugging Face google/fleurs, CC
-BY 4.0.
+"""FLEURS: 10 h each of English and Mandarin, read sentences of Wikipedia, 16 kHz wav. Hugging Face google/fleurs, CC BY
+4.0.
 
 Layout: data/{en_us,cmn_hans_cn}/{train,dev,test}.tsv without header (id, file, raw_transcription, transcription,
 chars, num_samples, gender) and data/LANG/audio/{train,dev,test}.tar.gz, which must be unpacked where it lies (from
@@ -10,18 +10,17 @@ split into characters, and it is only taken where raw_transcription is empty. cm
 """
 
 from pathlib import Path
-from typing import Iterator
 
 from espnet_llmasr.data.formats.readers import lines
 from espnet_llmasr.data.formats.source import Corpus, Source
-from espnet_llmasr.data.utterance import Utterance
+from espnet_llmasr.data.utterance import Utterance, Utterances
 
 FOLDERS = {"en": ("en_us", "en"), "cmn": ("cmn_hans_cn", "zh")}
 SPLITS = {"train": "some 3,000 utterances", "dev": "some 400 utterances", "test": "some 650 (en), 950 (cmn) utterances"}
 PARTS = {f"{name}-{split}": what for name in FOLDERS for split, what in SPLITS.items()}
 
 
-def read(source: Source) -> Iterator[Utterance]:
+def read(source: Source) -> Utterances:
     name, _, split = source.part.partition("-")
     folder, lang = FOLDERS[name]
     path = source.need(f"{folder}/{split}.tsv", f"data/{folder}/{split}.tsv")
@@ -40,22 +39,11 @@ def read(source: Source) -> Iterator[Utterance]:
 
 
 def unpacked(source: Source, folder: Path) -> Path:
-    """The folder of the audio.
-
-    Raises:
-        ValueError: it is still packed, or not there.
-    """
+    """The folder of the audio. Raises ValueError if it is still packed, or not there."""
     archive = folder.with_name(f"{folder.name}.tar.gz")
     if not folder.is_dir() and archive.exists():
         raise ValueError(f"{archive} is still packed: tar -xzf {archive} -C {folder.parent}")
     return source.need(str(folder.relative_to(source.path)))
 
 
-CORPUS = Corpus(
-    read,
-    lang="en, zh",
-    parts=PARTS,
-    tests=[part for part in PARTS if not part.endswith("-train")],
-    licence="CC BY 4.0",
-    url="https://huggingface.co/datasets/google/fleurs",
-)
+CORPUS = Corpus(read, "en, zh", PARTS, "CC BY 4.0", "https://huggingface.co/datasets/google/fleurs")

@@ -1,5 +1,4 @@
-"""GigaSpeech: 10 K h of English audiobooks, podcasts and YouTube, 16 kHz opus. SpeechColab
-(https://github.com/SpeechColab/GigaSpeech), on request, for research.
+"""GigaSpeech: 10 K h of English audiobooks, podcasts and YouTube, 16 kHz opus. SpeechColab, on request, for research.
 
 Layout: GigaSpeech.json, {"audios": [{"aid", "path", "segments": [{"sid", "begin_time", "end_time", "text_tn",
 "speaker", "subsets"}]}]}, and audio/podcast/P0001/POD0000000001.opus, each up to hours long. SRC is the folder of
@@ -12,18 +11,17 @@ HA ER.
 
 import re
 from dataclasses import replace
-from typing import Iterator
 
 from espnet_llmasr.data.formats.segments import segments
 from espnet_llmasr.data.formats.source import Corpus, Source
-from espnet_llmasr.data.utterance import Utterance
+from espnet_llmasr.data.utterance import Utterances
 
 MARKS = {"COMMA": ",", "PERIOD": ".", "QUESTIONMARK": "?", "EXCLAMATIONPOINT": "!"}
 _MARK = re.compile(rf"\s*<({'|'.join(MARKS)})>")
 _GARBAGE = re.compile(r"<(SIL|MUSIC|NOISE|OTHER)>")
 
 
-def read(source: Source) -> Iterator[Utterance]:
+def read(source: Source) -> Utterances:
     for utterance in segments(source, source.need("GigaSpeech.json"), "text_tn"):
         if _GARBAGE.search(utterance.text):
             source.drop(utterance.id, "garbage")
@@ -33,11 +31,5 @@ def read(source: Source) -> Iterator[Utterance]:
         yield replace(utterance, text=text, speaker=speaker)
 
 
-CORPUS = Corpus(
-    read,
-    lang="en",
-    parts={"XL": "10 K h", "L": "2.5 K h", "M": "1 K h", "S": "250 h", "XS": "10 h", "dev": "12 h", "test": "40 h"},
-    tests=("dev", "test"),
-    licence="for research, on request",
-    url="https://github.com/SpeechColab/GigaSpeech",
-)
+PARTS = {"XL": "10 K h", "L": "2.5 K h", "M": "1 K h", "S": "250 h", "XS": "10 h", "dev": "12 h", "test": "40 h"}
+CORPUS = Corpus(read, "en", PARTS, "for research, on request", "https://github.com/SpeechColab/GigaSpeech")

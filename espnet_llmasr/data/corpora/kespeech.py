@@ -1,5 +1,5 @@
 """KeSpeech: 1542 h of read Mandarin and eight subdialects, 27,237 speakers in 34 cities, 16 kHz wav. Shared by its
-authors (https://github.com/KeSpeech/KeSpeech), not for commerce, not to be passed on.
+authors, not for commerce, not to be passed on.
 
 Layout: Tasks/ASR/{train_phase1,train_phase2,dev_phase1,dev_phase2,test}/{wav.scp,text,utt2spk,utt2subdialect}; paths in
 wav.scp are relative to KeSpeech/ (Audio/...), which is SRC. Copies of the test set on Hugging Face are parquet files,
@@ -9,20 +9,14 @@ subdialect becomes the language: zh for Mandarin, otherwise zh-beijing, zh-ji-lu
 """
 
 import re
-from typing import Iterator
 
 from espnet_llmasr.data.formats.mandarin import complete
 from espnet_llmasr.data.formats.readers import parquet
 from espnet_llmasr.data.formats.source import Corpus, Source
-from espnet_llmasr.data.utterance import Utterance
+from espnet_llmasr.data.utterance import Utterance, Utterances
 
-PARTS = {
-    "train_phase1": "training",
-    "train_phase2": "training",
-    "dev_phase1": "development",
-    "dev_phase2": "development",
-    "test": "19,723 utterances",
-}
+PARTS = {"train_phase1": "training", "train_phase2": "training"}
+PARTS |= {"dev_phase1": "development", "dev_phase2": "development", "test": "19,723 utterances"}
 TABLES = {"wav": "wav.scp", "text": "text", "speaker": "utt2spk", "dialect": "utt2subdialect"}
 SUBDIALECTS = "Beijing Ji-Lu Jiang-Huai Jiao-Liao Lan-Yin Northeastern Southwestern Zhongyuan".split()
 NOISE = "<SPOKEN_NOISE>"
@@ -36,7 +30,7 @@ def letters(name):
 LANGUAGES = {"mandarin": "zh", **{letters(name): f"zh-{name.lower()}" for name in SUBDIALECTS}}
 
 
-def read(source: Source) -> Iterator[Utterance]:
+def read(source: Source) -> Utterances:
     for name, audio, text, speaker, dialect in rows(source):
         if NOISE in text:
             source.drop(name, "spoken_noise")
@@ -64,11 +58,4 @@ def parquet_rows(source):
         yield name, row["audio"], row["Text"] or "", name.partition("_")[0], row["Dialect"] or ""
 
 
-CORPUS = Corpus(
-    read,
-    lang="zh",
-    parts=PARTS,
-    tests=("dev_phase1", "dev_phase2", "test"),
-    licence="non-commercial, no redistribution",
-    url="https://github.com/KeSpeech/KeSpeech",
-)
+CORPUS = Corpus(read, "zh", PARTS, "non-commercial, no redistribution", "https://github.com/KeSpeech/KeSpeech")

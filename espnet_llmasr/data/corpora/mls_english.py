@@ -1,4 +1,4 @@
-"""MLS English: 44.7 K h of read audiobooks, 16 kHz. OpenSLR 94 (https://www.openslr.org/94), CC BY 4.0.
+"""MLS English: 44.7 K h of read audiobooks, 16 kHz. OpenSLR 94, CC BY 4.0.
 
 Layout: mls_english/{train,dev,test}/ with transcripts.txt ("16_10_000001<TAB>text") and audio/SPEAKER/BOOK/ID.flac;
 the smaller edition mls_english_opus has ID.opus. train/limited_supervision/ lists the utterances of the two small
@@ -9,23 +9,17 @@ transcripts.txt of train has 10.8 M lines and is streamed; audio that it does no
 """
 
 from pathlib import Path
-from typing import Iterator
 
 from espnet_llmasr.data.formats.readers import key_values, lines
 from espnet_llmasr.data.formats.source import Corpus, Source
-from espnet_llmasr.data.utterance import Utterance
+from espnet_llmasr.data.utterance import Utterance, Utterances
 
-PARTS = {
-    "train": "44,659 h",
-    "dev": "15.8 h",
-    "test": "15.6 h",
-    "limited-9h": "9 h of train",
-    "limited-1h": "1 h of train, none of it in limited-9h",
-}
+PARTS = {"train": "44,659 h", "dev": "15.8 h", "test": "15.6 h"}
+PARTS |= {"limited-9h": "9 h of train", "limited-1h": "1 h of train, none of it in limited-9h"}
 HANDLES = {"limited-9h": "9hr/handles.txt", "limited-1h": "1hr/*/handles.txt"}
 
 
-def read(source: Source) -> Iterator[Utterance]:
+def read(source: Source) -> Utterances:
     split = "train" if source.part in HANDLES else source.part
     folder = source.need(f"mls_english/{split}", f"mls_english_opus/{split}", split)
     suffix = audio_suffix(folder / "audio")
@@ -49,19 +43,12 @@ def handles(folder: Path, part: str):
 
 
 def audio_suffix(folder: Path) -> str:
-    """.flac or .opus, whichever the first book holds; flac if it holds both.
-
-    Raises:
-        ValueError: there is no such audio.
-    """
+    """.flac or .opus, whichever the first book holds; flac if it holds both. Raises ValueError without such audio."""
     for book in folder.glob("*/*"):
-        there = {path.suffix for path in book.iterdir()}
         for suffix in (".flac", ".opus"):
-            if suffix in there:
+            if any(book.glob(f"*{suffix}")):
                 return suffix
     raise ValueError(f"{folder} holds no SPEAKER/BOOK/*.flac and no *.opus: unpack the whole archive")
 
 
-CORPUS = Corpus(
-    read, lang="en", parts=PARTS, tests=("dev", "test"), licence="CC BY 4.0", url="https://www.openslr.org/94"
-)
+CORPUS = Corpus(read, "en", PARTS, "CC BY 4.0", "https://www.openslr.org/94")

@@ -1,5 +1,4 @@
-"""MSR-86K, English: 10 K h of YouTube speech, 16 kHz wav. HF Alex-Song/MSR-86K
-(https://huggingface.co/datasets/Alex-Song/MSR-86K), on request, CC BY-NC-ND 4.0.
+"""MSR-86K, English: 10 K h of YouTube speech, 16 kHz wav. HF Alex-Song/MSR-86K, on request, CC BY-NC-ND 4.0.
 
 Layout: not in any public text, so this is a generic reader. SRC holds JSON lines files (*.jsonl or *.jsonl.gz, at any
 depth; --set files=PATTERN picks others), an object for each utterance; --set id=, audio=, text=, duration= (seconds)
@@ -8,11 +7,9 @@ other, write one JSON line for each utterance.
 Quirks: the text has no punctuation.
 """
 
-from typing import Iterator
-
 from espnet_llmasr.data.formats.generic import json_manifest
 from espnet_llmasr.data.formats.source import Corpus, Source
-from espnet_llmasr.data.utterance import Utterance
+from espnet_llmasr.data.utterance import Utterances
 
 
 def read(
@@ -23,16 +20,11 @@ def read(
     text: str = "text",
     duration: str = "",
     speaker: str = "",
-) -> Iterator[Utterance]:
+) -> Utterances:
     fields = dict(id=id, audio=audio, text=text, duration=duration, speaker=speaker)
     for path in source.share(source.find(files)):
         yield from json_manifest(source, path, fields, source.path)
 
 
-CORPUS = Corpus(
-    read,
-    lang="en",
-    parts={"en": "10 K h"},
-    licence="CC BY-NC-ND 4.0, on request",
-    url="https://huggingface.co/datasets/Alex-Song/MSR-86K",
-)
+PARTS = {"en": "10 K h"}
+CORPUS = Corpus(read, "en", PARTS, "CC BY-NC-ND 4.0, on request", "https://huggingface.co/datasets/Alex-Song/MSR-86K")

@@ -1,6 +1,5 @@
 """SpeechIO: 27 published Mandarin test sets, SPEECHIO_ASR_ZH00000 to ZH00026 (news, interviews, lectures, live games),
-16 kHz wav, each utterance under 30 s. By request to SpeechColab (https://github.com/SpeechColab/Leaderboard), for
-evaluation only.
+16 kHz wav, each utterance under 30 s. By request to SpeechColab, for evaluation only.
 
 Layout: SPEECHIO_ASR_ZH00001/metadata.tsv with the columns ID, AUDIO (wav/..., relative), DURATION and TEXT, and perhaps
 SPEAKER; if that is not there, trans.txt ("ID text") beside wav/ID.wav is read. SRC is the folder of these folders, or
@@ -10,12 +9,11 @@ Quirks: ids such as U_00001 occur in several sets, so the name of the set goes b
 """
 
 from pathlib import Path
-from typing import Iterator
 
 from espnet_llmasr.data.formats.mandarin import language_of
 from espnet_llmasr.data.formats.readers import key_values, table
 from espnet_llmasr.data.formats.source import Corpus, Source
-from espnet_llmasr.data.utterance import Utterance
+from espnet_llmasr.data.utterance import Utterance, Utterances
 
 SETS = [f"SPEECHIO_ASR_ZH{number:05}" for number in range(27)]
 
@@ -27,7 +25,7 @@ def folders(source):
     return [path for path in source.find(pattern, f"datasets/{pattern}") if path.is_dir()]
 
 
-def read(source: Source) -> Iterator[Utterance]:
+def read(source: Source) -> Utterances:
     for folder in folders(source):
         for name, audio, text, speaker in rows(source, folder):
             full = f"{folder.name}__{name}"
@@ -36,11 +34,7 @@ def read(source: Source) -> Iterator[Utterance]:
 
 
 def rows(source, folder):
-    """(id, audio, text, speaker)
-
-    Raises:
-        ValueError: neither metadata.tsv nor trans.txt is there.
-    """
+    """(id, audio, text, speaker). Raises ValueError without metadata.tsv and trans.txt."""
     metadata, transcript = folder / "metadata.tsv", folder / "trans.txt"
     if metadata.exists():
         for row in table(source, metadata, columns=("AUDIO", "TEXT")):
@@ -52,11 +46,7 @@ def rows(source, folder):
         raise ValueError(f"{folder} holds neither metadata.tsv nor trans.txt: is it a set of SpeechIO?")
 
 
+PARTS = {"all": "all sets that are there", **dict.fromkeys(SETS, "one set")}
 CORPUS = Corpus(
-    read,
-    lang="zh",
-    parts={"all": "all sets that are there", **dict.fromkeys(SETS, "one set")},
-    tests=("all", *SETS),
-    licence="on request, evaluation only",
-    url="https://github.com/SpeechColab/Leaderboard",
+    read, "zh", PARTS, "on request, evaluation only", "https://github.com/SpeechColab/Leaderboard", benchmark=True
 )

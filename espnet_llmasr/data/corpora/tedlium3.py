@@ -1,4 +1,4 @@
-"""TED-LIUM 3: 452 h of English TED talks, 16 kHz NIST sph. OpenSLR 51 (https://www.openslr.org/51), CC BY-NC-ND 3.0.
+"""TED-LIUM 3: 452 h of English TED talks, 16 kHz NIST sph. OpenSLR 51, CC BY-NC-ND 3.0.
 
 Layout: legacy/{train,dev,test}/{sph/TALK.sph,stm/TALK.stm}; a line of stm is "TALK 1 SPEAKER 5.10 9.20 <o,f0,male> i
 'm here <unk> {NOISE}". SRC is TED-LIUM_release-3 (also written TEDLIUM_release-3) or the folder that holds it.
@@ -12,11 +12,10 @@ Times are taken as published; Kaldi and ESPnet add 0.15 s before and 0.1 s after
 
 import re
 from pathlib import Path
-from typing import Iterator
 
 from espnet_llmasr.data.formats.readers import lines
 from espnet_llmasr.data.formats.source import Corpus, Source
-from espnet_llmasr.data.utterance import Utterance
+from espnet_llmasr.data.utterance import Utterance, Utterances
 
 IGNORED = "ignore_time_segment_in_scoring"
 _UTTERANCE_NAME = re.compile(r"(?:^|\s)\([^()\s]+\)$")
@@ -26,7 +25,7 @@ _SUFFIX = re.compile(r" +(?='(?!(?:bout|cause|cuz|em|kay|n|round|til|till|tis|tw
 """The blanks before an apostrophe, unless it begins a word of its own or a year ('90s)."""
 
 
-def read(source: Source) -> Iterator[Utterance]:
+def read(source: Source) -> Utterances:
     folder = source.need(
         *(f"{parent}legacy/{source.part}" for parent in ("", "TEDLIUM_release-3/", "TED-LIUM_release-3/"))
     )
@@ -38,7 +37,7 @@ def read(source: Source) -> Iterator[Utterance]:
             source.drop(path.stem, "no_text")
 
 
-def talk(source: Source, stm: Path, audio: Path) -> Iterator[Utterance]:
+def talk(source: Source, stm: Path, audio: Path) -> Utterances:
     for number, line in enumerate(lines(stm), 1):
         if line.startswith(";;"):
             continue
@@ -67,11 +66,5 @@ def words(text: str) -> str:
     return " ".join(_UNKNOWN.sub("", _SUFFIX.sub("", text)).split())
 
 
-CORPUS = Corpus(
-    read,
-    lang="en",
-    parts={"train": "452 h", "dev": "1.6 h", "test": "2.6 h"},
-    tests=("dev", "test"),
-    licence="CC BY-NC-ND 3.0",
-    url="https://www.openslr.org/51",
-)
+PARTS = {"train": "452 h", "dev": "1.6 h", "test": "2.6 h"}
+CORPUS = Corpus(read, "en", PARTS, "CC BY-NC-ND 3.0", "https://www.openslr.org/51")

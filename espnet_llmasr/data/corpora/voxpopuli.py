@@ -1,4 +1,4 @@
-"""VoxPopuli English: 543 h of the European Parliament, 16 kHz. https://github.com/facebookresearch/voxpopuli, CC0.
+"""VoxPopuli English: 543 h of the European Parliament, 16 kHz., CC0.
 
 Layout: what the owner's get_asr_data writes, transcribed_data/en/asr_{train,dev,test}.tsv and
 transcribed_data/en/YYYY/ ID.ogg; or the parquet files of facebook/voxpopuli on Hugging Face,
@@ -9,17 +9,15 @@ raw_audios/ give other audio. raw_text (case, punctuation, digits) is sometimes 
 which is in lower case. Quote characters are text. Ids hold ":" and begin with the year. A speaker may be "None".
 """
 
-from typing import Iterator
-
 from espnet_llmasr.data.formats.readers import parquet, table
 from espnet_llmasr.data.formats.source import Corpus, Source
-from espnet_llmasr.data.utterance import Utterance
+from espnet_llmasr.data.utterance import Utterance, Utterances
 
 PARTS = {"train": "some 530 h", "dev": "some 5 h", "test": "some 5 h"}
 COLUMNS = ("raw_text", "normalized_text", "speaker_id")
 
 
-def read(source: Source) -> Iterator[Utterance]:
+def read(source: Source) -> Utterances:
     manifest = source.path / "transcribed_data" / "en" / f"asr_{source.part}.tsv"
     if manifest.exists():
         for row in table(source, manifest, columns=("id", *COLUMNS)):
@@ -38,11 +36,4 @@ def utterance(name: str, audio: str, row: dict) -> Utterance:
     return Utterance(name, audio, raw or normalized, speaker="" if speaker == "None" else speaker)
 
 
-CORPUS = Corpus(
-    read,
-    lang="en",
-    parts=PARTS,
-    tests=("dev", "test"),
-    licence="CC0",
-    url="https://github.com/facebookresearch/voxpopuli",
-)
+CORPUS = Corpus(read, "en", PARTS, "CC0", "https://github.com/facebookresearch/voxpopuli")

@@ -1,5 +1,4 @@
-"""WenetSpeech-Chuan: 10 K h of Sichuanese and Chongqing speech from the web. HF ASLP-lab/WSC-Train
-(https://huggingface.co/datasets/ASLP-lab/WSC-Train), metadata only.
+"""WenetSpeech-Chuan: 10 K h of Sichuanese and Chongqing speech from the web. HF ASLP-lab/WSC-Train, metadata only.
 
 Layout: wsc_metadata.jsonl, JSON lines {"utt", "filename", "text", "confidence"}; SRC holds it and audio/, see
 crawled.py; what is not there is counted as missing_wav. The field names are those that users mention; the licence is
@@ -14,10 +13,8 @@ from functools import partial
 from espnet_llmasr.data.formats.crawled import read
 from espnet_llmasr.data.formats.source import Corpus
 
+PARTS = {"train": "10 K h"}
+READ = partial(read, id="utt|utt_id|key", text="text|rover_result", audio="meta_info.link|link|filename|wav_utt_id")
 CORPUS = Corpus(
-    partial(read, id="utt|utt_id|key", text="text|rover_result", audio="meta_info.link|link|filename|wav_utt_id"),
-    lang="zh-sichuan",
-    parts={"train": "10 K h"},
-    licence="see the dataset's page",
-    url="https://huggingface.co/datasets/ASLP-lab/WSC-Train",
+    READ, "zh-sichuan", PARTS, "see the dataset's page", "https://huggingface.co/datasets/ASLP-lab/WSC-Train"
 )

@@ -1,5 +1,4 @@
-"""WenetSpeech-Yue: 21.8 K h of Cantonese from the web. HF ASLP-lab/WenetSpeech-Yue
-(https://huggingface.co/datasets/ASLP-lab/WenetSpeech-Yue), CC BY-NC 4.0.
+"""WenetSpeech-Yue: 21.8 K h of Cantonese from the web. HF ASLP-lab/WenetSpeech-Yue, CC BY-NC 4.0.
 
 Layout: metadata only, JSON lines {"key", "rover_result", "confidence", "duration", "meta_info": {"link", "time_stamp":
 "620.270_624.350"}}; the audio is crawled from the links or asked from the authors. SRC holds the *.jsonl and audio/,
@@ -15,10 +14,6 @@ from functools import partial
 from espnet_llmasr.data.formats.crawled import read
 from espnet_llmasr.data.formats.source import Corpus
 
-CORPUS = Corpus(
-    partial(read, id="key|utt|utt_id", text="rover_result|text", audio="meta_info.link|link"),
-    lang="yue",
-    parts={"train": "21.8 K h"},
-    licence="CC BY-NC 4.0",
-    url="https://huggingface.co/datasets/ASLP-lab/WenetSpeech-Yue",
-)
+PARTS = {"train": "21.8 K h"}
+READ = partial(read, id="key|utt|utt_id", text="rover_result|text", audio="meta_info.link|link")
+CORPUS = Corpus(READ, "yue", PARTS, "CC BY-NC 4.0", "https://huggingface.co/datasets/ASLP-lab/WenetSpeech-Yue")

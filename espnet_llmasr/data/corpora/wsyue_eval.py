@@ -1,5 +1,5 @@
 """WSYue-ASR-eval: the benchmark of WenetSpeech-Yue, Cantonese, partly mixed with English, wav. ASLP-lab/WSYue-ASR-eval
-on Hugging Face (https://huggingface.co/datasets/ASLP-lab/WSYue-ASR-eval), CC BY-NC 4.0.
+on Hugging Face, CC BY-NC 4.0.
 
 Layout: Short/content.txt ("wav TAB age TAB emotion TAB gender TAB text") with Short/wav.tar.gz, which holds wav_/; and
 Long/TextGrid.tar.gz with Long/wav.tar.gz, which hold TextGrid/ and wav/. The archives are to be unpacked where they
@@ -9,13 +9,12 @@ UTF-8 or UTF-16, "" for a quote), which are joined; the other tiers hold speaker
 """
 
 import re
-from typing import Iterator
 
 from espnet_llmasr.data.formats.generic import audio_files, strip_suffix
-from espnet_llmasr.data.formats.mandarin import archives
+from espnet_llmasr.data.formats.mandarin import missing
 from espnet_llmasr.data.formats.readers import lines
 from espnet_llmasr.data.formats.source import Corpus, Source
-from espnet_llmasr.data.utterance import Utterance
+from espnet_llmasr.data.utterance import Utterance, Utterances
 
 UNPACK = "for archive in *.tar.gz; do tar xzf $archive; done"
 TIER = "文本"
@@ -24,12 +23,12 @@ _ITEM = re.compile(r"^\s*item \[\d+\]:", re.MULTILINE)
 _NAME, _TEXT = (re.compile(rf'^\s*{key} = "((?:[^"]|"")*)"', re.MULTILINE) for key in ("name", "text"))
 
 
-def read(source: Source) -> Iterator[Utterance]:
+def read(source: Source) -> Utterances:
     folder = source.need(source.part.title())
     needed = [("wav", "wav_")] if source.part == "short" else [("wav", "wav_"), ("TextGrid",)]
     for names in needed:
         if not any((folder / name).is_dir() for name in names):
-            raise ValueError(archives(folder, "*.tar.gz", UNPACK) or f"{folder} holds no {names[0]}")
+            raise missing(folder, names[0], "*.tar.gz", UNPACK)
     texts = content(folder / "content.txt") if source.part == "short" else textgrids(folder / "TextGrid")
     wavs = audio_files(folder)
     for name, text in texts:
@@ -69,11 +68,7 @@ def spoken(textgrid):
     return None
 
 
+PARTS = {"short": "7060 utterances", "long": "370 recordings"}
 CORPUS = Corpus(
-    read,
-    lang="yue",
-    parts={"short": "7060 utterances", "long": "370 recordings"},
-    tests=("short", "long"),
-    licence="CC BY-NC 4.0",
-    url="https://huggingface.co/datasets/ASLP-lab/WSYue-ASR-eval",
+    read, "yue", PARTS, "CC BY-NC 4.0", "https://huggingface.co/datasets/ASLP-lab/WSYue-ASR-eval", benchmark=True
 )

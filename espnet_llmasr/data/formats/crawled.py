@@ -10,12 +10,12 @@ import re
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Iterator, Mapping, Optional
+from typing import Mapping, Optional
 
 from espnet_llmasr import audio
 from espnet_llmasr.data.formats.generic import json_manifest
 from espnet_llmasr.data.formats.source import Source
-from espnet_llmasr.data.utterance import Utterance
+from espnet_llmasr.data.utterance import Utterances
 
 _TIMES = re.compile(r"_\d+_\d+$")
 _PAGE = re.compile(r"\bp=(\d+)")
@@ -29,14 +29,14 @@ def read(
     times: str = "meta_info.time_stamp|time_stamp",
     confidence: str = "confidence",
     min_confidence: float = 0.0,
-) -> Iterator[Utterance]:
+) -> Utterances:
     """The reader of both; a corpus gives its names of the first three fields with functools.partial."""
     fields = dict(id=id, text=text, audio=audio, times=times, confidence=confidence)
     for path in source.share(source.find("*.jsonl*", "*.json")):
         yield from crawled(source, path, fields, min_confidence)
 
 
-def crawled(source: Source, path: Path, fields: Mapping[str, str], min_confidence: float) -> Iterator[Utterance]:
+def crawled(source: Source, path: Path, fields: Mapping[str, str], min_confidence: float) -> Utterances:
     """Utterances of a JSON lines file; `fields` as in json_manifest, where audio names a link or a file.
 
     A whole file becomes a piece, too: in a data directory all utterances are pieces, or none is.

@@ -1,7 +1,4 @@
-"""Two general forms: JSON lines whose fields have any names, and a folder of audio with a transcript.
-
-They are for corpora whose layout is not public: whoever has such a corpus names its fields with --set.
-"""
+"""JSON lines whose fields have any names (the user gives them with --set), and a folder of audio with a transcript."""
 
 import os
 from pathlib import Path
@@ -10,7 +7,7 @@ from typing import Dict, Iterator, Mapping, Optional, Tuple, Union
 from espnet_llmasr import audio
 from espnet_llmasr.data.formats.readers import json_lines, key_values
 from espnet_llmasr.data.formats.source import Source
-from espnet_llmasr.data.utterance import Utterance
+from espnet_llmasr.data.utterance import Utterance, Utterances
 
 NEEDED = ("id", "audio", "text")
 
@@ -48,7 +45,7 @@ def check_fields(path: Path, row: Mapping, fields: Mapping[str, str]) -> None:
 
 def json_manifest(
     source: Source, path: Path, fields: Mapping[str, str], root: Union[str, Path] = "", min_confidence: float = 0.0
-) -> Iterator[Utterance]:
+) -> Utterances:
     """Utterances of a JSON lines file, also gzipped.
 
     Args:
@@ -56,7 +53,6 @@ def json_manifest(
             piece of the audio, "620.270_624.350" in seconds) and confidence. An empty name is not used.
         root: the folder to which the audio paths are relative.
         min_confidence: objects with less confidence, or none, are dropped.
-
     Raises:
         ValueError: the first object lacks a field.
     """
@@ -100,13 +96,11 @@ def times_of(times: Optional[str]) -> Tuple[Optional[float], Optional[float]]:
     return float(start), float(end)
 
 
-def wav_folder(source: Source, folder: Path, transcript: Path, lang: str = "") -> Iterator[Utterance]:
+def wav_folder(source: Source, folder: Path, transcript: Path, lang: str = "") -> Utterances:
     """Utterances of a transcript "id text" (a tab or blanks; the id may end in .wav) and audio anywhere under `folder`.
 
-    Audio without a line is dropped as no_text here; a line without audio is dropped as missing_wav in `canonical`.
-
-    Raises:
-        ValueError: two files have the same name.
+    Audio without a line is dropped as no_text here; a line without audio is dropped as missing_wav in data/prepare.py.
+    Raises ValueError for two files of one name.
     """
     wavs = audio_files(folder)
     spare = dict.fromkeys(wavs)

@@ -23,10 +23,7 @@ def joined(*tables: Path) -> Iterator[Tuple[str, List[Optional[str]]]]:
     """(id, its value in each table), None where a table lacks it.
 
     The tables are read side by side. Owners write them in the same order, so few rows wait for their counterparts and
-    memory stays flat; other orders give the same result in more memory.
-
-    Raises:
-        ValueError: a table holds an id twice.
+    memory stays flat; other orders give the same result in more memory. Raises ValueError if a table holds an id twice.
     """
     waiting: Dict[str, List[Optional[str]]] = {}
     readers = dict(enumerate(key_values(table) for table in tables))
@@ -55,8 +52,8 @@ def complete(source: Source, tables: Dict[str, Path]) -> Iterator[Tuple[str, Lis
             yield key, row
 
 
-def archives(folder: Path, pattern: str, command: str) -> Optional[str]:
-    """What to do if `folder` still holds archives like `pattern`, otherwise None; `command` runs in that folder."""
-    if not any(folder.glob(pattern)):
-        return None
-    return f"{folder} holds archives that are not unpacked: run  cd {folder} && {command}"
+def missing(folder: Path, wanted: str, archives: str, command: str) -> ValueError:
+    """The error that `folder` lacks `wanted`; where it holds `archives` (a pattern), `command` unpacks them there."""
+    if any(folder.glob(archives)):
+        return ValueError(f"{folder} holds archives that are not unpacked: run  cd {folder} && {command}")
+    return ValueError(f"{folder} holds no {wanted}")

@@ -15,10 +15,8 @@ from espnet_llmasr.data.formats.source import Source
 def lines(path: Path) -> Iterator[str]:
     """Lines of a text file, also gzipped: without line ends (also \\r\\n) and BOM, without empty ones.
 
-    Bytes that are not UTF-8 become lone surrogates; `canonical` drops the utterances that hold any.
-
-    Raises:
-        ValueError: a gzip file is cut off or damaged.
+    Bytes that are not UTF-8 become lone surrogates; data/prepare.py drops the utterances that hold any.
+    Raises ValueError for a gzip file that is cut off or damaged.
     """
     return (line for _, line in numbered_lines(path))
 
@@ -46,8 +44,7 @@ def key_values(path: Path) -> Iterator[Tuple[str, str]]:
 def table(source: Source, path: Path, delimiter: str = "\t", columns: Sequence[str] = ()) -> Iterator[Dict[str, str]]:
     """Rows of a table with a header line, by column name; quotes are ordinary characters. Drops rows that are short.
 
-    Raises:
-        ValueError: the header lacks one of `columns`.
+    Raises ValueError if the header lacks one of `columns`.
     """
     rows = numbered_lines(path)
     _, first = next(rows, (1, ""))
@@ -79,11 +76,7 @@ def json_lines(source: Source, path: Path) -> Iterator[dict]:
 
 
 def json_items(path: Path, prefix: str) -> Iterator[dict]:
-    """Objects of an array inside a huge JSON file, one at a time; `prefix` as in ijson ("audios.item").
-
-    Raises:
-        ValueError: broken JSON.
-    """
+    """Objects of an array in a huge JSON file, one at a time; `prefix` as in ijson. Raises ValueError for broken JSON."""
     import ijson
 
     with open(path, "rb") as file:
@@ -135,7 +128,7 @@ class Shards:
         member = tarfile.TarInfo(name)
         member.size = len(data)
         self.tar.addfile(member, io.BytesIO(data))
-        self.tar.fileobj.flush()  # `canonical` opens it at once
+        self.tar.fileobj.flush()  # data/prepare.py opens it at once
         self.tar.members.clear()
         padded = -(-len(data) // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
         return f"{self.final}:{self.tar.offset - padded}"
@@ -151,10 +144,7 @@ def parquet(source: Source, files: Sequence[Path], columns: List[str], id_of, au
     """Rows of parquet files; row[`audio`] becomes the wav.scp entry of a copy of the embedded bytes.
 
     `id_of(row)` names the copy. Rows without bytes are dropped by name; damage drops the rest of the file. The value
-    of a missing column is None.
-
-    Raises:
-        ValueError: a file has no column `audio` with embedded bytes.
+    of a missing column is None. Raises ValueError for a file without a column `audio` of embedded bytes.
     """
     for path in source.share(files):
         with Shards(source, "-".join(path.relative_to(source.path).with_suffix("").parts)) as shards:
@@ -177,11 +167,10 @@ def parquet_rows(source: Source, path: Path, columns: List[str], needed: str) ->
     try:
         with pyarrow.parquet.ParquetFile(path, pre_buffer=False, buffer_size=2**20) as file:
             names = file.schema_arrow.names
-            if f"{needed}.bytes" not in leaves(file):
-                raise ValueError(
-                    f"{path} has no column '{needed}' with bytes in it, only {', '.join(leaves(file))}:"
-                    " is it the right file?"
-                )
+            leaves = [file.schema.column(number).path for number in range(len(file.schema))]  # audio.bytes
+            if f"{needed}.bytes" not in leaves:
+                only = f"only {', '.join(leaves)}: is it the right file?"
+                raise ValueError(f"{path} has no column '{needed}' with bytes in it, {only}")
             missing = dict.fromkeys(set(columns) - set(names))
             for batch in file.iter_batches(16, columns=[name for name in (*columns, needed) if name in names]):
                 for row in batch.to_pylist():
@@ -190,8 +179,3 @@ def parquet_rows(source: Source, path: Path, columns: List[str], needed: str) ->
         if getattr(error, "errno", None):  # of the disk; pyarrow's own for a damaged page has none
             raise
         source.drop(path.name, "broken_parquet")
-
-
-def leaves(file) -> List[str]:
-    """All columns of a parquet file, those inside others by path (audio.bytes)."""
-    return [file.schema.column(number).path for number in range(len(file.schema))]

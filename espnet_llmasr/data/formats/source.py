@@ -1,31 +1,39 @@
 """What a corpus reader is given and registers: the Source it reads from, and the Corpus entry for local/prepare.py --list.
 
 A reader is `read(source, **options)`, a generator of `Utterance`. What it cannot use it gives to
-`source.drop(id, reason)`; ids, paths and text are checked later (data/canonical.py), so a reader only reads. To let
+`source.drop(id, reason)`; ids, paths and text are checked later (data/prepare.py), so a reader only reads. To let
 parallel jobs (--shard) skip files, it goes through `source.share(files)`.
 """
 
 import glob
 import inspect
+import re
 import zlib
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import IO, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
-from espnet_llmasr.data.utterance import Utterance
+from espnet_llmasr.data.utterance import Utterances
+
+_TEST = re.compile(r"(^|[-_])(dev|test|val|validation)($|[-_])")
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """An entry of `prepare.py --list`. `parts`: name -> what it is; `tests`: the parts that are only tested on."""
+    """An entry of `prepare.py --list`. `parts`: name -> content; `benchmark`: no part is for training."""
 
-    read: Callable[..., Iterator[Utterance]]
+    read: Callable[..., Utterances]
     lang: str
     parts: Mapping[str, str]
     licence: str
     url: str
-    tests: Sequence[str] = ()
+    benchmark: bool = False
+
+    @property
+    def tests(self) -> List[str]:
+        """The parts that are only tested on: those named dev, test, val or validation, or all parts of a benchmark."""
+        return [part for part in self.parts if self.benchmark or _TEST.search(part)]
 
     def options(self) -> Dict[str, object]:
         """Options of the reader and their defaults."""
@@ -81,11 +89,7 @@ class Source:
         return zlib.crc32(utterance.encode("utf-8", "surrogatepass")) % total == number - 1
 
     def need(self, *names: str) -> Path:
-        """The first of these paths under the source that exists.
-
-        Raises:
-            ValueError: none does.
-        """
+        """The first of these paths under the source that exists. Raises ValueError if none does."""
         for name in names:
             if (self.path / name).exists():
                 return self.path / name
@@ -94,8 +98,7 @@ class Source:
     def find(self, *patterns: str) -> List[Path]:
         """All files of the first pattern that matches any, sorted; links are followed, hidden files are not seen.
 
-        Raises:
-            ValueError: none does.
+        Raises ValueError if none does.
         """
         for pattern in patterns:
             paths = sorted(self.path / name for name in glob.glob(pattern, root_dir=self.path, recursive=True))

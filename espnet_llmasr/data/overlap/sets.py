@@ -3,7 +3,7 @@
 from collections import Counter, defaultdict
 from hashlib import blake2b
 from pathlib import Path
-from typing import IO, Dict, Iterator, List, NamedTuple, Optional, Sequence
+from typing import IO, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -11,12 +11,27 @@ from espnet_llmasr import audio
 from espnet_llmasr.data.kaldi import read_complete
 from espnet_llmasr.data.overlap.audio_index import FEWEST, AudioIndex
 from espnet_llmasr.data.overlap.fingerprint import LAG, STEP, Fingerprint, fingerprint
-from espnet_llmasr.data.overlap.ids import IdIndex
 from espnet_llmasr.data.overlap.text_index import TextIndex
 from espnet_llmasr.data.utterance import Utterance
 
 NEEDED = ("text", "utt2dur")  # tables of the directories that are compared, beside that of the audio
 NOTHING = np.zeros(0, np.float32)
+RELATED = {"wsc_eval": "wenetspeech_chuan", "wsyue_eval": "wenetspeech_yue"}
+"""Benchmarks that were cut from the same recordings as a training corpus, and named like them."""
+
+
+def published(key: str, corpora: Sequence[str]) -> Tuple[str, str]:
+    """(corpus, id in it) of one of our ids, PREFIX_speaker-rest or PREFIX_rest; an unknown prefix stays in the id.
+
+    "-" and "_" count as equal, because the id of an utterance without a speaker holds no "-".
+
+    >>> published("wsc_eval_a-1", ("wsc_eval", "wsc"))
+    ('wenetspeech_chuan', 'a_1')
+    """
+    known = [corpus for corpus in corpora if key.startswith(f"{corpus}_")]
+    corpus = max(known, key=len, default="")
+    rest = key[len(corpus) + 1 :] if corpus else key
+    return RELATED.get(corpus, corpus), rest.replace("-", "_")
 
 
 class Overlap(NamedTuple):
@@ -80,14 +95,15 @@ class TestSets:
         self.names: List[str] = []
         self.set_of: List[int] = []
         self.seconds: List[float] = []
-        self._ids, self._texts, self._with_sentence = IdIndex(corpora), TextIndex(), defaultdict(list)
+        self._corpora, self._texts = corpora, TextIndex()
+        self._with_id, self._with_sentence = defaultdict(list), defaultdict(list)
         self._with_digest: Dict[bytes, List[int]] = defaultdict(list)
         self._audio = AudioIndex(prints for prints in self._read() if prints is not None)
 
     def _read(self) -> Iterator[Optional[Fingerprint]]:
         for number, directory in enumerate(self.directories):
             for utterance in read_complete(directory, NEEDED):
-                self._ids.add(utterance.id, len(self.names))
+                self._with_id[published(utterance.id, self._corpora)].append(len(self.names))
                 self._with_sentence[self._texts.add(utterance.text)].append(len(self.names))
                 keys = self.reader and self.reader.read(directory, utterance, STEP)
                 if keys:
@@ -99,7 +115,7 @@ class TestSets:
 
     def overlaps(self, directory: Path, utterance: Utterance, only_similar: bool) -> Iterator[Overlap]:
         """The overlaps of a training utterance. With `only_similar` the audio is compared only if the text is similar."""
-        same_id = self._ids.find(utterance.id)
+        same_id = self._with_id.get(published(utterance.id, self._corpora))
         if same_id:
             yield Overlap("id", same_id, 1.0)
         similar = False

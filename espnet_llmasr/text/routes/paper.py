@@ -3,16 +3,15 @@
 Lines with Han characters pass the FSTs zh_tn: numbers written out, 啊, 呃 and erhua dropped, traditional characters made
 simplified. English lines pass en_tn: numbers, symbols and some abbreviations written out; it drops no filler words.
 
-The FSTs are those of the wheel. What they make of a word depends on its case ("Mr. Smith" -> "Mister Smith", but "MR.
-SMITH" stays; "Sun rose" -> "Sunday rose"; "A6L" -> six litres), and references come in capitals as hypotheses do not.
-So they get every line in lower case and half width, except where they know a writing with capitals alone and nothing
-else can be meant: titles before a full stop, dotted initials, World War II, B2B, currency codes before and litres after
-a number. "per" is written PER, for "per hour" would become "per hour our". Else the tool's faults stay: "1990s" are
-seconds, "1,000" is "thousand", "October 5" is "the fifth of october".
+The output of the FSTs depends on case ("Mr. Smith" -> "Mister Smith", but "MR. SMITH" does not change; "Sun rose" ->
+"Sunday rose"; "A6L" -> six litres), and references often come in capitals. Every line is therefore given in lower case
+and half width, except for forms that the FSTs know in capitals only and that have one meaning: titles before a full
+stop, dotted initials, World War II, B2B, currency codes before and litres after a number. "per" is written PER, since
+"per hour" would become "per hour our". Other errors of the tool stay: "1990s" are seconds, "1,000" is "thousand".
 
 Most lines need no FST: those without digits, 儿 and a few signs (Mandarin) or of plain words and punctuation (English).
-There the FSTs change single characters at most, by tables that the package ships. tests/text/routes/test_paper.py
-proves that on the FSTs themselves, for lines of any length.
+On these the FSTs replace single characters at most, by tables in the package. tests/text/routes/test_paper.py proves
+that on the FSTs themselves, for lines of any length.
 """
 
 import re

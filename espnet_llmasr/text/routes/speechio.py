@@ -1,18 +1,17 @@
 """The route `speechio`: the rules of the SpeechIO leaderboard (github.com/SpeechColab/Leaderboard, commit 678f55a).
 
-Lines with Han characters get what its utils/benchmark.sh asks of utils/textnorm_zh.py, in this order: half width, upper
-case, the fillers 呃 and 啊 away, 儿 away except in a list of words, numbers in words, punctuation to blanks. As in
-utils/error_rate_zh each Latin letter and each digit left is a token, as each Han character is: "demo" counts as four.
-The numbers are read here and by no library, since the leaderboard says 二个, 两千两百, 一万零二百 and 零五月: of bare
-cardinals WeTextProcessing reads 89 % alike and cn2an 84 %.
+Lines with Han characters follow utils/textnorm_zh.py with the options of utils/benchmark.sh, in this order: half width,
+upper case, the fillers 呃 and 啊 removed, 儿 removed except in a list of words, numbers in words, punctuation to blanks.
+As in utils/error_rate_zh each Latin letter, digit and Han character is a token: "demo" counts as four. No library
+reads the numbers as the leaderboard does (二个, 两千两百, 一万零二百, 零五月): of bare cardinals WeTextProcessing
+reads 89 % alike and cn2an 84 %.
 
-English lines get what utils/textnorm_en.py does: lower case, numbers in words by a grammar (here WeTextProcessing by
-`text.numerals`, there an own copy of NeMo's; where the two differ most often the line is rewritten before), American
-spelling (here by whisper-normalizer, which has 1,711 of the 1,729 pairs there), 20 interjections away. Left out is the
-table of utils/error_rate_en, which lets "I am" of a hypothesis match "I'm" of its reference: no rule for one side
-alone can do that.
+English lines follow utils/textnorm_en.py: lower case, numbers in words by a grammar (here `text.numerals`, there a copy
+of NeMo's; the line is first rewritten where the two differ most often), American spelling (here whisper-normalizer,
+which has 1,711 of the 1,729 pairs), 20 interjections removed. The table of utils/error_rate_en is left out: it lets "I
+am" match "I'm" of the reference, which no rule for one side alone can do.
 
-How often both give the same tokens, the known differences and the speed: benchmarks/routes.md.
+Agreement with the leaderboard's own scripts, known differences and speed: benchmarks/routes.md.
 """
 
 import re

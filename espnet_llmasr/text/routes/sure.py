@@ -1,21 +1,21 @@
 """The route `sure`: Mandarin numbers as digits, as in SURE-EVAL's default Mandarin CER.
 
-That is (github.com/PigeonDan1/sure-evaluation at 3964c29, asr.zh.cer.wetext_norm_zh_itn_v1.wenet_cer_v1): every line of
-both sides through WeTextProcessing's Mandarin inverse normalisation with its defaults, then WeNet's scorer. Here the
-same FSTs, those of the wheel, read every line, too: "二十五点五度" -> "25.5°", "三十美元" -> "$30", "一个" stays, 啊
-and 呃 are dropped. What has no Han numeral stays, so also "2024年" and all English.
+SURE-EVAL (github.com/PigeonDan1/sure-evaluation at 3964c29, asr.zh.cer.wetext_norm_zh_itn_v1.wenet_cer_v1) passes both
+sides through WeTextProcessing's Mandarin inverse normalisation with its defaults, then through WeNet's scorer. This
+route uses the same FSTs: "二十五点五度" -> "25.5°", "三十美元" -> "$30"; 啊 and 呃 are dropped. "一个" does not change,
+nor does text without a Han numeral ("2024年", all English).
 
-Where this differs:
-- Tokens are those of every route here. WeNet's scorer keeps what stands together, "25.5" or "2024/03/05" or "5km", as
-  one token with its signs, and most punctuation as tokens; here 25 and 5, 2024 and 03 and 05, 5km, and no punctuation.
-- So that no sign of a number is lost, "-5" becomes "负5", "+5" "正5", and %, $, ¥, €, £ beside a digit a word.
-- Lines come in half width and lower case (SURE-EVAL: case is ignored after the FSTs, width is not).
-- There an English set gets Whisper's English normaliser and a code-switch set rules of its own; here all sets get this
-  route (for English use the route `whisper`).
+Differences:
+- Tokens are those of every route here: 25 and 5, 2024 and 03 and 05, 5km, and no punctuation. WeNet's scorer has
+  "25.5", "2024/03/05" and "5km" as one token each, and most punctuation marks as tokens.
+- To keep the sign of a number, "-5" becomes "负5", "+5" "正5", and %, $, ¥, €, £ beside a digit become words.
+- Lines are given in half width and lower case (SURE-EVAL ignores case after the FSTs, but not width).
+- SURE-EVAL scores English and code-switch sets by other rules; here this route is for all sets (for English use the
+  route `whisper`).
 - A reference of 啊 alone, which is empty there, falls back to its own text (`tokens_of`).
 
-The numerals of a line are read without the rest of it: a line falls apart at characters that occur in none of the
-tables that the package ships; the tests prove on the FSTs themselves that no rule takes one of them.
+Only the runs of a line around its numerals pass the FSTs. A run ends at a character that occurs in none of the tables
+in the package; the tests prove on the FSTs themselves that no rule takes such a character.
 """
 
 import re

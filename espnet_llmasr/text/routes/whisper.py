@@ -1,16 +1,15 @@
 """The route `whisper`: OpenAI's normalisers of the Whisper paper (arXiv 2212.04356, appendix C), by whisper-normalizer.
 
-English lines pass EnglishTextNormalizer: what stands in brackets goes, so do "um" and "uh", contractions and titles are
-written out, numbers become digits, spelling American. Each word that it returns stays one token: "$2.50" becomes
-"dollar2point50", where the score tokens alone would see "2" and "50", and "$5" as equal to "5%".
+English lines pass EnglishTextNormalizer. It removes text in brackets, "um" and "uh", writes contractions and titles
+out, and gives numbers as digits and American spelling. Each word that it returns stays one token: "$2.50" becomes
+"dollar2point50". The score tokens alone would be "2" and "50", and "$5" would equal "5%".
 
-Lines with Han characters, mixed ones too, pass BasicTextNormalizer, the paper's one for all other languages: what
-stands in brackets goes, NFKC, symbols become blanks. It writes no number out and drops no filler. Others go further
-under a similar name: FunASR's whisper_mix_normalize passes mixed lines through the English normaliser, then writes
-numbers as Chinese words and back as digits and makes characters simplified; the Open ASR leaderboard takes
-WeTextProcessing and simplified characters for Mandarin. For those see the routes `paper` and `sure`.
+Lines with Han characters, also mixed ones, pass BasicTextNormalizer, which the paper uses for all other languages. It
+removes text in brackets, applies NFKC and replaces symbols by blanks; it changes neither numbers nor fillers. Other
+projects do more under a similar name (FunASR's whisper_mix_normalize, the Open ASR leaderboard): for numbers and
+simplified characters see the routes `paper` and `sure`.
 
-Before either, every apostrophe is made ', since only that one makes a contraction. Speed: benchmarks/routes.md.
+Before both, every apostrophe becomes ', because only that sign makes a contraction. Speed: benchmarks/routes.md.
 """
 
 import re
@@ -25,19 +24,9 @@ DESCRIPTION = "OpenAI's normalisers of the Whisper paper: English contractions, 
 PACKAGES = ("whisper-normalizer",)
 OUR_VERSION = "1"
 MEMO = 1 << 16
-_MOST_DIGITS = 4000  # Python reads no longer integer, and the normaliser asserts that it did
-_LONG_NUMBER = re.compile(rf"\d{{{_MOST_DIGITS}}}(?=\d)")
+_LONG_NUMBER = re.compile(r"\d{4000}(?=\d)")  # Python refuses to read longer integers, and the normaliser asserts
 _SIGN = re.compile(r"[-+.$¢€£](?=[\d.$¢€£])|(?<=\d)%")
-_NAMES = {
-    "-": "minus",
-    "+": "plus",
-    ".": "point",
-    "$": "dollar",
-    "¢": "cent",
-    "€": "euro",
-    "£": "pound",
-    "%": "percent",
-}
+_NAMES = dict(zip("-+.$¢€£%", "minus plus point dollar cent euro pound percent".split()))
 
 
 def make() -> Route:

@@ -12,14 +12,8 @@ def cut(number, start, duration, texts, book=BOOK):
     recording["sources"] = [dict(type="file", channels=[0], source=f"download/librilight/{book}.flac")]
     spoken = dict(id=f"{book}_{number}", recording_id=book, start=0, duration=duration, channel=0, speaker="100")
     spoken["custom"] = dict(texts=texts, begin_byte=0, end_byte=9)
-    return dict(
-        id=f"{book}_{number}",
-        start=start,
-        duration=duration,
-        supervisions=[spoken],
-        recording=recording,
-        type="MonoCut",
-    )
+    times = dict(id=f"{book}_{number}", start=start, duration=duration, type="MonoCut")
+    return dict(times, supervisions=[spoken], recording=recording)
 
 
 def manifest(path, cuts, tail=""):

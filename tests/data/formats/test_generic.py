@@ -59,17 +59,8 @@ def test_an_unknown_field_is_one_line_with_the_fields_that_there_are(make, write
     with pytest.raises(ValueError, match=expected):
         make("msr_86k", tmp_path / "msr", "en")
     with pytest.raises(ValueError, match="no field 'spk' .*, or --set speaker= to do without"):
-        make(
-            "msr_86k",
-            tmp_path / "msr",
-            "en",
-            "--set",
-            "audio=meta.path",
-            "--set",
-            "text=sentence",
-            "--set",
-            "speaker=spk",
-        )
+        options = ("--set", "audio=meta.path", "--set", "text=sentence", "--set", "speaker=spk")
+        make("msr_86k", tmp_path / "msr", "en", *options)
 
 
 def yue(key, text, times="0.500_1.250", confidence=0.95, link="https://host/video/BV1xx/"):

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from espnet_llmasr.text import routes, wetext
-from espnet_llmasr.text.routes import ROUTES, language, make_route, tokens_of
+from espnet_llmasr.text.normalize import score_tokens
+from espnet_llmasr.text.routes import ROUTES, language, make_route, route_module, tokens_of
 
 tn = pytest.importorskip("tn", reason="pip install WeTextProcessing")
 SITE = Path(tn.__file__).parents[1]
@@ -81,15 +82,28 @@ def test_a_missing_fst_is_not_built_into_the_package(tmp_path, missing):
     assert contents(*packages) == before
 
 
-@pytest.mark.parametrize("name", ["paper", "sure"])
-def test_missing_package_is_one_clear_line(name, monkeypatch):
-    def no_version(package):
-        raise PackageNotFoundError(package)
+@pytest.mark.parametrize("name, package", [(name, p) for name in ROUTES for p in route_module(name).PACKAGES])
+def test_missing_package_is_one_clear_line(name, package, monkeypatch):
+    def version(asked):
+        if asked == package:
+            raise PackageNotFoundError(package)
+        return "1.0"
 
-    monkeypatch.setattr(routes, "version", no_version)
-    expected = f"the route '{name}' needs WeTextProcessing, which is not installed: pip install WeTextProcessing, or"
-    with pytest.raises(ValueError, match=f"^{expected} choose --routes none$"):
+    monkeypatch.setattr(routes, "version", version)
+    command = f"pip install {' '.join(route_module(name).PACKAGES)}, or choose --routes none"
+    with pytest.raises(ValueError, match=f"^the route '{name}' needs {package}, which is not installed: {command}$"):
         make_route(name)
+
+
+@pytest.mark.parametrize("name", ["speechio", "whisper"])  # test_paper.py and test_sure.py test more on these lines
+def test_odd_lines_pass(name, odd_lines):
+    pytest.importorskip("whisper_normalizer", reason="pip install whisper-normalizer")
+    route = make_route(name)
+    for line in odd_lines:
+        for lang in ("zh", "en"):
+            assert isinstance(route.normalize(line, lang), str)
+        reference, hypothesis, _ = tokens_of(route, line, line)
+        assert reference == hypothesis and bool(reference) >= bool(score_tokens(line))
 
 
 def test_names_and_versions():

@@ -1,7 +1,5 @@
 """Expected values are made by hand from the rules of the leaderboard's README and scripts, not by our code."""
 
-from importlib.metadata import PackageNotFoundError
-
 import pytest
 
 from espnet_llmasr.text.normalize import score_tokens
@@ -20,37 +18,16 @@ def together(route, text, lang="zh"):
     return ("" if lang == "zh" else " ").join(score_tokens(route.normalize(text, lang)))
 
 
-@pytest.mark.parametrize(
-    "number, words",
-    [
-        ("0", "零"),
-        ("2", "二"),
-        ("10", "十"),
-        ("12", "十二"),
-        ("20", "二十"),
-        ("22", "二十二"),
-        ("110", "一百一十"),
-        ("200", "两百"),
-        ("1010", "一千零一十"),
-        ("2200", "两千两百"),
-        ("10200", "一万零二百"),  # after 零 it is no 两
-        ("22000", "两万两千"),
-        ("120000", "十二万"),
-        ("220000", "二十二万"),
-        ("100010", "十万零一十"),
-        ("10100000", "一千零一十万"),
-        ("100001000", "一亿零一千"),
-        ("1000010000", "十亿零一万"),
-        ("2000000000000", "两兆"),
-        ("05", "零五"),
-        ("012", "零一十二"),
-        ("00", ""),
-        ("0.50", "零点五零"),
-        ("00.5", "零点五"),
-        ("10.02", "十点零二"),
-        ("1" * 49, "一" * 49),
-    ],
-)
+CARDINALS = """
+0 零 | 2 二 | 10 十 | 12 十二 | 20 二十 | 22 二十二 | 110 一百一十 | 200 两百 | 1010 一千零一十 | 2200 两千两百
+10200 一万零二百 | 22000 两万两千 | 120000 十二万 | 220000 二十二万 | 100010 十万零一十 | 10100000 一千零一十万
+100001000 一亿零一千 | 1000010000 十亿零一万 | 2000000000000 两兆 | 05 零五 | 012 零一十二
+0.50 零点五零 | 00.5 零点五 | 10.02 十点零二
+"""
+CASES = [case.split() for line in CARDINALS.strip().splitlines() for case in line.split(" | ")]
+
+
+@pytest.mark.parametrize("number, words", [*CASES, ("00", ""), ("1" * 49, "一" * 49)])
 def test_cardinals(number, words):
     assert speechio.cardinal(number) == words
 
@@ -140,27 +117,6 @@ def test_a_reference_of_fillers_falls_back(route):
 
 def test_the_version_names_the_libraries(route):
     assert str(route).startswith("speechio (1, WeTextProcessing ") and ", whisper-normalizer " in str(route)
-
-
-@pytest.mark.parametrize("package", ["WeTextProcessing", "whisper-normalizer"])
-def test_a_missing_library_is_named_with_its_command(monkeypatch, package):
-    def version(name):
-        if name == package:
-            raise PackageNotFoundError(name)
-        return "1.0"
-
-    monkeypatch.setattr("espnet_llmasr.text.routes.version", version)
-    with pytest.raises(ValueError, match=f"'speechio' needs {package}, which is not installed: pip install "):
-        speechio.make()
-
-
-def test_odd_lines_pass(route, odd_lines):
-    for line in odd_lines:
-        for lang in ("zh", "en"):
-            assert isinstance(route.normalize(line, lang), str)
-        reference, hypothesis, _ = tokens_of(route, line, line)
-        assert reference == hypothesis
-        assert bool(reference) >= bool(score_tokens(line))
 
 
 def test_the_lists_are_sorted():

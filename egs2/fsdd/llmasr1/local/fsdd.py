@@ -22,7 +22,7 @@ import soundfile
 import soxr
 
 from espnet_llmasr.cli import run
-from espnet_llmasr.data.synthetic import AudioWriter, corpus_parser, make_in_chunks, make_once
+from espnet_llmasr.data.synthetic import AudioWriter, corpus_parser, make_in_chunks, make_once, silence
 from espnet_llmasr.data.utterance import Utterance
 
 SETS = ("train", "valid", "cka", "test")
@@ -70,7 +70,6 @@ def make_sets(args):
     for name, size in sizes.items():
         strings = draw_strings(args.seed, name, size, splits, args.max_digits)
         made[name] = make_in_chunks(join_chunk, args, name, strings, CHUNK)
-    made["cka"] = made["valid"][: args.num_cka]
     return made
 
 
@@ -175,14 +174,10 @@ def read(path):
 
 def join(recordings, rng):
     """[(num_samples,)] -> (more samples,), silence between and at both ends."""
-    pieces = [silence(rng.uniform(*EDGE_S))]
+    pieces = [silence(rng.uniform(*EDGE_S), SAMPLE_RATE_HZ)]
     for recording in recordings:
-        pieces += [recording, silence(rng.uniform(*GAP_S))]
-    return np.concatenate([*pieces[:-1], silence(rng.uniform(*EDGE_S))])
-
-
-def silence(seconds):
-    return np.zeros(round(seconds * SAMPLE_RATE_HZ), np.float32)
+        pieces += [recording, silence(rng.uniform(*GAP_S), SAMPLE_RATE_HZ)]
+    return np.concatenate([*pieces[:-1], silence(rng.uniform(*EDGE_S), SAMPLE_RATE_HZ)])
 
 
 def augment(samples, rng):

@@ -14,7 +14,7 @@ import numpy as np
 from espeak import SAMPLE_RATE_HZ, Espeak, load_library
 
 from espnet_llmasr.cli import run
-from espnet_llmasr.data.synthetic import AudioWriter, corpus_parser, make_in_chunks, make_once
+from espnet_llmasr.data.synthetic import AudioWriter, corpus_parser, make_in_chunks, make_once, silence
 from espnet_llmasr.data.utterance import Utterance
 
 SETS = ("train", "valid", "cka", "test_zh", "test_en", "test_cs")
@@ -82,9 +82,7 @@ def main():
 def make_sets(args):
     """Writes the wavs; returns {set: utterances}."""
     lines = draw_sets(args)
-    made = {name: make_in_chunks(speak_chunk, args, name, lines[name], CHUNK) for name in lines}
-    made["cka"] = made["valid"][: args.num_cka]
-    return made
+    return {name: make_in_chunks(speak_chunk, args, name, lines[name], CHUNK) for name in lines}
 
 
 def draw_sets(args):
@@ -176,19 +174,15 @@ def speak_line(synthesiser, words, voice, rng):
     """Each language's part by its own voice of the same speaker, joined; float32, (num_samples,)."""
     speed, pitch, pitch_range = rng.uniform(*SPEED), rng.randint(*PITCH), rng.randint(*PITCH_RANGE)
     pieces = []
-    for language, run in language_runs(words):
-        pieces.append(silence(rng.uniform(*(PAUSE_S if pieces else EDGE_S))))
+    for language, part in language_runs(words):
+        pieces.append(silence(rng.uniform(*(PAUSE_S if pieces else EDGE_S)), SAMPLE_RATE_HZ))
         voice_name = f"{ESPEAK_LANGUAGE[language]}+{voice}"
         rate_wpm = round(RATE_WPM[language] * speed)
-        samples = synthesiser.speak(spoken(language, run), voice_name, rate_wpm, pitch, pitch_range)
+        samples = synthesiser.speak(spoken(language, part), voice_name, rate_wpm, pitch, pitch_range)
         pieces.append(samples / np.abs(samples).max())
-    samples = np.concatenate([*pieces, silence(rng.uniform(*EDGE_S))]) * rng.uniform(*PEAK)
+    samples = np.concatenate([*pieces, silence(rng.uniform(*EDGE_S), SAMPLE_RATE_HZ)]) * rng.uniform(*PEAK)
     noise = np.random.default_rng(rng.getrandbits(64)).standard_normal(len(samples), dtype=np.float32)
     return samples + np.float32(rng.uniform(*NOISE_LEVEL)) * noise
-
-
-def silence(seconds):
-    return np.zeros(round(seconds * SAMPLE_RATE_HZ), np.float32)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,72 @@
+"""The names of all encoders, and the windows of an encoder before it is built."""
+
+import sys
+from contextlib import redirect_stdout
+from functools import lru_cache
+from importlib import import_module
+from pathlib import Path
+from typing import Optional, Type
+
+import torch
+import yaml
+
+from espnet_llmasr.asr.encoder import Encoder
+from espnet_llmasr.asr.modules import check_keys
+from espnet_llmasr.audio import Windows
+from espnet_llmasr.files import PathLike
+
+DEFAULT = "firered_conformer"
+ENCODERS = {  # name in --encoder -> class, which is a subclass of Encoder or an encoder of ESPnet
+    DEFAULT: "espnet_llmasr.asr.conformer.FireRedConformerEncoder",
+    "conformer": "espnet2.asr.encoder.conformer_encoder.ConformerEncoder",
+    "transformer": "espnet2.asr.encoder.transformer_encoder.TransformerEncoder",
+    "branchformer": "espnet2.asr.encoder.branchformer_encoder.BranchformerEncoder",
+    "e_branchformer": "espnet2.asr.encoder.e_branchformer_encoder.EBranchformerEncoder",
+    "multiconv_conformer": "espnet2.asr.encoder.multiconvformer_encoder.MultiConvConformerEncoder",
+}
+
+
+@lru_cache(None)
+def encoder_class(name: str) -> Type[Encoder]:
+    """The class of an encoder by its name in ENCODERS; a class of ESPnet is returned with our adapter.
+
+    Raises:
+        ValueError: there is no encoder of this name.
+    """
+    if name not in ENCODERS:
+        raise ValueError(f"there is no encoder '{name}', allowed are {', '.join(ENCODERS)}")
+    module, _, class_name = ENCODERS[name].rpartition(".")
+    with redirect_stdout(sys.stderr):  # ESPnet prints that it has no flash attention
+        chosen = getattr(import_module(module), class_name)
+    if issubclass(chosen, Encoder):
+        return chosen
+    from espnet_llmasr.asr.espnet_encoder import adapted  # this import takes a second
+
+    return adapted(chosen)
+
+
+def read_windows(config: Optional[PathLike], input_size: int = 80) -> Windows:
+    """The windows of the encoder in a YAML file (keys encoder, encoder_conf); without a file those of the default.
+
+    Raises:
+        ValueError: the file is not of this form, or the encoder does not take these options.
+    """
+    if config is None:
+        return windows_of(DEFAULT, {}, input_size)
+    options = yaml.safe_load(Path(config).read_text(encoding="utf-8"))
+    if not isinstance(options, dict) or not isinstance(options.get("encoder_conf", {}), dict):
+        raise ValueError(f"{config} must hold the keys encoder and encoder_conf: give conf/encoder.yaml")
+    return windows_of(options.get("encoder", DEFAULT), options.get("encoder_conf", {}), input_size)
+
+
+def windows_of(name: str, conf: dict, input_size: int) -> Windows:
+    """The windows of an encoder with this configuration; the encoder is built without memory.
+
+    Raises:
+        ValueError: there is no such encoder, or it does not take these options.
+    """
+    check_keys(encoder_class(name), "encoder_conf", conf, ())
+    with torch.random.fork_rng(devices=[]):  # ESPnet draws some parameters on the CPU even under the device meta
+        with torch.device("meta"):
+            encoder = encoder_class(name)(**{"input_size": input_size, **conf})
+        return encoder.to("meta").windows
