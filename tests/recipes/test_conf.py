@@ -130,4 +130,6 @@ def test_a_file_opens_with_its_command_and_every_key_has_a_comment(path):
     bare = [line for line in lines if line and "#" not in line and not line.endswith(":")]
     assert bare == []
     keys = [line for line in lines if re.search(r"\{.*:.*,.*:.*\}", line)]
-    assert path.name in ("benchmark.yaml", "strategies.yaml") or keys == []  # one comment for several keys explains none of them
+    assert (
+        path.name in ("benchmark.yaml", "strategies.yaml") or keys == []
+    )  # one comment for several keys explains none of them
