@@ -6,7 +6,7 @@
 #   ./strategies.sh --out exp_tau_0.95 --strategies ia_sft -- --watch_args "--start_step 200 --threshold 0.95"
 #   LENGTH=60 ./strategies.sh --out exp_60 --strategies efin      all trainings at 60 % of their length and compute;
 #                                         multiples of 20 divide without a rest
-# Options after -- replace those of run.sh below. Results: exp_strategies/strategies.md, and runs.jsonl with a line for
+# Options after -- are added to those of run.sh below; the last value counts. Results: exp_strategies/strategies.md, and runs.jsonl with a line for
 # each run. More options: ./strategies.sh --help
 set -euo pipefail
 cd "$(dirname "$0")"
