@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# All training strategies at equal compute, five seeds each, strings of up to three real digits; FSDD=<dir> names the corpus.
+# All training strategies at equal compute, five seeds each, strings of up to three real digits; FSDD=<dir>: the corpus.
 #   nohup ./strategies.sh >strategies.log 2>&1 & echo $!     starts the matrix, or goes on with it; prints its process id
 #   tail -f strategies.log exp_strategies/*/*/run.log        how far it is
 #   kill <process id>                                        stops it with all its trainings (kill -9 would not)
 #   ./strategies.sh --out exp_tau_0.95 --strategies ia_sft -- --watch_args "--start_step 200 --threshold 0.95"
 #   LENGTH=60 ./strategies.sh --out exp_60 --strategies efin      all trainings at 60 % of their length and compute;
 #                                         multiples of 20 divide without a rest
-# Options after -- are added to those of run.sh below; the last value counts. Results: exp_strategies/strategies.md, and runs.jsonl with a line for
-# each run. More options: ./strategies.sh --help
+# Options after -- are added to those of run.sh below; the last value counts. Results: exp_strategies/strategies.md, and
+# runs.jsonl with a line for each run. More options: ./strategies.sh --help
 set -euo pipefail
 cd "$(dirname "$0")"
 # shellcheck disable=SC1091
