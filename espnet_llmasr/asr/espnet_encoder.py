@@ -61,9 +61,11 @@ class _Adapter(Encoder):
         """Measured on zeros: the shortest input with one frame is the size; a second frame needs `shift` more.
 
         Raises:
-            ValueError: longer inputs do not have the number of frames of these windows.
+            ValueError: the encoder takes no input, or longer inputs have another number of frames than these windows.
         """
-        size = next((n for n in range(1, LONGEST_WINDOW) if self._num_frames(n)), LONGEST_WINDOW)
+        size = next((n for n in range(1, LONGEST_WINDOW) if self._num_frames(n)), None)
+        if size is None:
+            raise ValueError(f"{type(self).__name__} takes no input of this encoder_conf: {self._refusal}")
         shift = next((n for n in range(1, LONGEST_WINDOW) if self._num_frames(size + n) > 1), LONGEST_WINDOW)
         windows = Windows(size, shift)
         for length in (size, size + 5 * shift - 1, size + 5 * shift):
@@ -82,7 +84,8 @@ class _Adapter(Encoder):
         try:
             zeros = next(self.parameters()).new_zeros(1, length, self._input_size)
             return frames_of(self.espnet_class.forward(self, zeros, torch.tensor([length]))).size(1)
-        except REFUSALS:
+        except REFUSALS as error:
+            self._refusal = str(error)  # the reason, if no length is accepted
             return 0
         finally:
             self.train(training)

@@ -117,7 +117,7 @@ def shell_variables(
         "left_out": " ".join(map(str, strategy.left_out)),
         "pretrains": str(strategy.pretrains).lower(),
         "beside": "true" if strategy.swaps and not has_length else "false",
-        "replay": "--replay true" if strategy.swaps and has_length else "",
+        "replay": "true" if strategy.swaps and has_length else "",
         "last": strategy.last,
         "last_stage": str(STAGES[strategy.last]),
         "trained_before": " ".join(strategy.trainings[:-1]),

@@ -40,9 +40,9 @@ def test_the_seven_strategies(name, last, start, shares, left_out):
         ("efin", {}, dict(expdir="exp_efin", base_exp="exp", results="exp_efin/RESULTS.md")),
         ("efin", dict(expdir="e", base_exp="b"), dict(expdir="e", base_exp="b", results="e/RESULTS.md")),
         ("ia_sft", dict(flops_budget="3e14"), dict(beside="true", replay="")),  # the budget is that of joint SFT
-        ("ia_sft", dict(ia_sft_epochs="5"), dict(beside="false", replay="--replay true")),
+        ("ia_sft", dict(ia_sft_epochs="5"), dict(beside="false", replay="true")),
         ("no_joint", {}, dict(beside="true", replay="")),
-        ("no_joint", dict(flops_budget="3e14"), dict(beside="false", replay="--replay true")),
+        ("no_joint", dict(flops_budget="3e14"), dict(beside="false", replay="true")),
         ("no_swap", dict(ia_sft_epochs="5"), dict(beside="false", replay="")),
         ("joint_only", {}, dict(beside="false", replay="")),
         (

@@ -243,8 +243,9 @@ def test_a_signal_leaves_no_process(recipe, stage, stop_stage, hang_up):
         time.sleep(0.05)
     time.sleep(1)  # run_parallel is up by then
     os.killpg(process.pid, signal.SIGHUP) if hang_up else process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=20)
-    assert process.returncode == 143 and recipe.left_over() == []
+    output, _ = process.communicate(timeout=20)
+    assert process.returncode == 143, output
+    assert recipe.left_over() == []
 
 
 def shellcheck(*scripts) -> subprocess.CompletedProcess:

@@ -247,6 +247,9 @@ if at_stage 4 "Prepare the LLM ${llm:-of $llm_conf}"; then
         --text "$dumpdir/$train_set/text" ${llm:+--llm "$llm"}
 fi
 
+if [ -z "$log_link" ] && wanted 5 && [ ! -e "$base_exp/pretrain/latest.pth" ] && [ -e "$encoder_dir/cka.jsonl" ]; then
+    die "$encoder_dir is from another pretraining: remove it, or choose another --encoder_dir"
+fi
 if [ -z "$log_link" ] && { wanted 7 || wanted 8; }; then need_encoder; fi
 if [ -z "$log_link" ] && [ "$beside" = true ]; then  # this script again for each of three jobs
     add_job pretraining 5 5
@@ -263,8 +266,6 @@ fi
 
 if at_stage 5 "Pretrain the encoder with CR-CTC on ${unit}s"; then
     need "$tokens" 2
-    [ -e "$base_exp/pretrain/latest.pth" ] || [ ! -e "$encoder_dir/cka.jsonl" ] ||
-        die "$encoder_dir is from another pretraining: remove it, or choose another --encoder_dir"
     train pretrain phoneme_ctc_train phones --token_list "$tokens"
 fi
 

@@ -21,7 +21,8 @@ cka_utts=500            # most utterances of data/cka
 . ./cmd.sh
 . ./db.sh
 . utils/launch.sh
-python=${python:-python3} local=../../../local log_link='' job='stage 1' parts=data/parts logs=data/log
+python=${python:-python3} log_link='' job='stage 1' parts=data/parts logs=data/log
+local=$(dirname "$(readlink -f utils/prepare_corpora.sh)")/../../../../local  # also where the recipe is elsewhere
 
 names() {  # LIST: the prepared parts of a list
     awk -F '\t' -v list="$1" '$1 == list { print $2 }' data/jobs.tsv
