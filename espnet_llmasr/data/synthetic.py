@@ -58,15 +58,15 @@ def make_once(
         logging.info("%s is there already, made with the same options", args.audio_dir)
         return
     wavs.start()
-    made = make()
-    made["cka"] = made["valid"][: args.num_cka]
+    by_set = make()
+    by_set["cka"] = by_set["valid"][: args.num_cka]
     wavs.publish()
-    for name, utterances in made.items():
+    for name, utterances in by_set.items():
         write_data_dir(Path(args.data_dir, name), utterances)
     # The stamp comes last, so that a run killed at any moment is done again.
     write_atomically(stamp, json.dumps(options, indent=1, sort_keys=True) + "\n")
-    hours = sum(utterance.duration for utterances in made.values() for utterance in utterances) / 3600
-    logging.info("%s: %d utterances, %.2f h", args.audio_dir, sum(map(len, made.values())), hours)
+    hours = sum(utterance.duration for utterances in by_set.values() for utterance in utterances) / 3600
+    logging.info("%s: %d utterances, %.2f h", args.audio_dir, sum(map(len, by_set.values())), hours)
 
 
 class AudioWriter:

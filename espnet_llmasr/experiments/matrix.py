@@ -58,8 +58,10 @@ class Matrix:
         if self.failed:
             raise ValueError(self.failed[0])
         shared = {seed: strategy for strategy, seed in left if strategy.shares_pretraining}  # any of them
-        made = self.run_all([self.pretraining(strategy, seed) for seed, strategy in shared.items()])
-        jobs = {self.job(*cell): cell for cell in left if not cell[0].shares_pretraining or self.base(*cell) in made}
+        pretrained = self.run_all([self.pretraining(strategy, seed) for seed, strategy in shared.items()])
+        jobs = {
+            self.job(*cell): cell for cell in left if not cell[0].shares_pretraining or self.base(*cell) in pretrained
+        }
         self.run_all(list(jobs), lambda job: self.add(*jobs[job]))
         self.write_table()
         if self.failed:

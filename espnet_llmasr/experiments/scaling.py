@@ -258,9 +258,9 @@ def compare(fits: Dict[str, Fit]) -> Savings:
     """Every two strategies."""
     savings = {}
     for a, b in combinations(fits, 2):
-        both = {(a, b): saving(fits[a], fits[b]), (b, a): saving(fits[b], fits[a])}
-        pair = min(both, key=lambda names: both[names].share if both[names] else math.inf)
-        savings[pair] = both[pair]
+        ways = {(a, b): saving(fits[a], fits[b]), (b, a): saving(fits[b], fits[a])}
+        pair = min(ways, key=lambda names: ways[names].share if ways[names] else math.inf)
+        savings[pair] = ways[pair]
     return savings
 
 

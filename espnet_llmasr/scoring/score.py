@@ -106,10 +106,12 @@ def score_sets(
         (tables, footnotes), label = phone_tables(with_sum(results), notes), LABELS
         figures.update(_by_set(results, _label_figures))
     else:
-        made = [make_route(name) for name in routes]
-        results = {title: analyse(texts, sidecar, made) for title, texts, sidecar in scored}
-        (tables, footnotes), label = text_tables(with_sum(results), made, notes), str(made[0])
-        figures.update({"routes": list(map(str, made)), **_by_set(results, lambda result: as_json(result, made))})
+        normalisers = [make_route(name) for name in routes]
+        results = {title: analyse(texts, sidecar, normalisers) for title, texts, sidecar in scored}
+        (tables, footnotes), label = text_tables(with_sum(results), normalisers, notes), str(normalisers[0])
+        figures.update(
+            {"routes": list(map(str, normalisers)), **_by_set(results, lambda result: as_json(result, normalisers))}
+        )
     rows = {entry.title: utterances(*entry, results[entry.title], label) for entry in scored}
     page = f"{tables}\n{footnotes}"
     files = [(hyp_dir / f"{prefix}scores.json", json_text(figures)), (hyp_dir / f"{prefix}scores.md", page)]

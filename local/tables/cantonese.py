@@ -97,9 +97,9 @@ def add_simplified(readings):
 
 
 def main():
-    found = {package: version(package) for package in VERSIONS}
-    if found != VERSIONS:
-        sys.exit(f"cantonese.py: found {found}, needed are {VERSIONS}: see this file")
+    installed = {package: version(package) for package in VERSIONS}
+    if installed != VERSIONS:
+        sys.exit(f"cantonese.py: found {installed}, needed are {VERSIONS}: see this file")
     readings = read_tojyutping()
     add_simplified(readings)
     characters = {text: reading for text, reading in readings.items() if len(text) == 1}

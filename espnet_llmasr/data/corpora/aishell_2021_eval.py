@@ -17,10 +17,10 @@ NAMES = ("trans.txt", "text", "text.txt", "transcript.txt")
 def read(source: Source, transcript: str = "") -> Utterances:
     folder = source.need(source.part)
     names = [transcript] if transcript else NAMES
-    found = next((folder / name for name in names if (folder / name).is_file()), None)
-    if found is None:
+    path = next((folder / name for name in names if (folder / name).is_file()), None)
+    if path is None:
         raise ValueError(f"{folder} holds no {', '.join(names)}: name its lines 'ID text' with --set transcript=FILE")
-    yield from wav_folder(source, folder, found)
+    yield from wav_folder(source, folder, path)
 
 
 PARTS = {name: f"set {name}" for name in "ACD"}

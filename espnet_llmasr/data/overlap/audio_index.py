@@ -80,8 +80,8 @@ class AudioIndex:
         rows = np.repeat(np.broadcast_to(moments, count.shape), count.ravel())
         ends = np.cumsum(count)
         inside = np.arange(len(rows)) - np.repeat(ends - count.ravel(), count.ravel())
-        found = self.sorted[np.repeat(first.ravel(), count.ravel()) + inside]
-        return rows, (found & np.uint64(0xFFFFFFFF)).astype(np.int64)
+        entries = self.sorted[np.repeat(first.ravel(), count.ravel()) + inside]
+        return rows, (entries & np.uint64(0xFFFFFFFF)).astype(np.int64)
 
     def _compare(self, piece, at, places, moments, tests) -> Tuple[np.ndarray, np.ndarray]:
         """Unequal bits and compared words, (hits,) each, at the moments `at` (hits, n)."""
