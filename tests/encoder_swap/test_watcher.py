@@ -286,7 +286,7 @@ def test_nse_blank_and_peak_on_valid_frames(new_watcher, caplog):
         values = torch.linalg.svd(frames.double())[1]
         shares = values / values.sum()
         entropies.append(float(-(shares * shares.log()).sum() / torch.tensor(float(len(shares))).log()))
-        best += [(float(p.max()), int(p.argmax())) for p in network(frames[None])[0].exp()]
+        best += [(float(p.max()), int(p.argmax())) for p in network(frames[None])[0].exp().detach()]
     assert check.values["nse"] == pytest.approx(sum(entropies) / 3, abs=1e-4)
     assert check.values["peak"] == pytest.approx(sum(p for p, _ in best) / len(best), abs=1e-5)
     assert check.values["blank"] == pytest.approx(Counter(token for _, token in best)[0] / len(best), abs=1e-6)
