@@ -55,7 +55,7 @@ def test_every_line_of_a_sorted_table_is_found(tmp_path):
     path = tmp_path / "wav.scp"
     for count in (0, 1, 2, 50):
         part = dict(list(table.items())[:count])
-        path.write_text("".join(f"{key} {value}\n" for key, value in part.items()))
+        path.write_text("".join(f"{key}\t{value}\r\n" for key, value in part.items()), newline="")
         sorted_table = SortedTable(path)
         for key in table:
             assert sorted_table.get(key) == part.get(key)

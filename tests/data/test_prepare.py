@@ -144,7 +144,9 @@ def test_a_link_stays_and_what_it_points_to_is_replaced(run, utterances, previou
 
 
 @pytest.mark.parametrize("shards, chapters", [(3, 5), (4, 2)], ids=["files are dealt out", "ids are dealt out"])
-def test_shards_together_are_the_whole_and_count_drops_once(make, as_corpus, sound, write, tmp_path, shards, chapters):
+def test_shards_together_are_the_whole_and_count_drops_once(
+    make, check_shards, as_corpus, sound, write, tmp_path, shards, chapters
+):
     wav = sound(tmp_path / "src" / "a.wav", 0.4)
     for chapter in range(chapters):
         names = [f"{chapter}-{number}" for number in range(7)]
@@ -165,15 +167,7 @@ def test_shards_together_are_the_whole_and_count_drops_once(make, as_corpus, sou
     as_corpus(read)
     whole = make("librispeech", tmp_path / "src", "all")
     assert whole.stats["dropped"] == {"broken_line": 1, "empty_text": chapters, "no_wav": chapters}
-    tables = ("text", "utt2spk", "utt2lang", "utt2dur", "wav.scp", "dropped.txt")
-    expected = {name: sorted(whole.lines(name)) for name in tables}
-    parts = {name: [] for name in tables}
-    for number in range(1, shards + 1):
-        part = make("librispeech", tmp_path / "src", "all", "--shard", f"{number}/{shards}")
-        assert part.stats["utts"] < whole.stats["utts"]
-        for name in tables:
-            parts[name] += part.lines(name)
-    assert {name: sorted(lines) for name, lines in parts.items()} == expected
+    check_shards("librispeech", tmp_path / "src", "all", shards)
 
 
 def test_limit_stops_reading(make, as_corpus, sound, tmp_path):
@@ -194,23 +188,23 @@ def test_limit_stops_reading(make, as_corpus, sound, tmp_path):
 # Bad input
 
 
-LIST = [
-    b'\xef\xbb\xbf{"id": "ok-1", "wav": "a.wav", "text": "First \\"quoted\\" line"}\r\n',
-    b'{"id": "broken", "wav": "a.wav"\r\n',
-    b"\r\n",
-    b'["no", "object"]\n',
-    '{"id": "gbk", "wav": "a.wav", "text": "你好"}\n'.encode("gbk"),
-    '{"id": "名-gbk", "wav": "a.wav", "text": "x"}\n'.encode("gbk"),
-    '{"id": "han", "wav": "a.wav", "text": "你好"}\n'.encode(),
-    b'{"id": "with blank/and slash", "wav": "a.wav", "text": "tab\\tand\\nline"}\n',
-    b'{"id": "mute", "wav": "a.wav", "text": " ... "}\n',
-    b'{"id": "gone", "wav": "b.wav", "text": "x"}\n',
-    b'{"id": "zero bytes", "wav": "zero.wav", "text": "x"}\n',
-    b'{"id": "no samples", "wav": "samples.wav", "text": "x"}\n',
-    b'{"id": "cut", "wav": "cut.wav", "text": "x"}\n',
-    b'{"id": "noise", "wav": "noise.flac", "text": "x"}\n',
-    b'{"id": "tab in path", "wav": "a\\tb.wav", "text": "x"}\n',
-    b'{"id": " ", "wav": "a.wav", "text": "x"}\n',
+LIST = [  # a line, what is dropped, why
+    (b'\xef\xbb\xbf{"id": "ok-1", "wav": "a.wav", "text": "First \\"quoted\\" line"}\r\n', "", ""),
+    (b'{"id": "broken", "wav": "a.wav"\r\n', "list.jsonl:2", "broken_json"),
+    (b"\r\n", "", ""),
+    (b'["no", "object"]\n', "list.jsonl:4", "broken_json"),
+    ('{"id": "gbk", "wav": "a.wav", "text": "你好"}\n'.encode("gbk"), "gbk", "not_utf8"),
+    ('{"id": "名-gbk", "wav": "a.wav", "text": "x"}\n'.encode("gbk"), "??-gbk", "not_utf8"),
+    ('{"id": "han", "wav": "a.wav", "text": "你好"}\n'.encode(), "", ""),
+    (b'{"id": "with blank/and slash", "wav": "a.wav", "text": "tab\\tand\\nline"}\n', "", ""),
+    (b'{"id": "mute", "wav": "a.wav", "text": " ... "}\n', "mute", "empty_text"),
+    (b'{"id": "gone", "wav": "b.wav", "text": "x"}\n', "gone", "missing_wav"),
+    (b'{"id": "zero bytes", "wav": "zero.wav", "text": "x"}\n', "zero bytes", "empty_wav"),
+    (b'{"id": "no samples", "wav": "samples.wav", "text": "x"}\n', "no samples", "empty_wav"),
+    (b'{"id": "cut", "wav": "cut.wav", "text": "x"}\n', "cut", "truncated_wav"),
+    (b'{"id": "noise", "wav": "noise.flac", "text": "x"}\n', "noise", "unreadable_wav"),
+    (b'{"id": "tab in path", "wav": "a\\tb.wav", "text": "x"}\n', "tab in path", "bad_path"),
+    (b'{"id": " ", "wav": "a.wav", "text": "x"}\n', "", "empty_id"),
 ]
 
 
@@ -221,7 +215,7 @@ def test_one_list_with_every_fault(make, as_corpus, sound, tmp_path):
     (tmp_path / "src" / "cut.wav").write_bytes(whole[: len(whole) // 2])
     (tmp_path / "src" / "zero.wav").write_bytes(b"")
     (tmp_path / "src" / "noise.flac").write_bytes(bytes(range(256)) * 8)
-    (tmp_path / "src" / "list.jsonl").write_bytes(b"".join(LIST))
+    (tmp_path / "src" / "list.jsonl").write_bytes(b"".join(line for line, _, _ in LIST))
 
     def read(source):
         for row in json_lines(source, source.path / "list.jsonl"):
@@ -234,20 +228,7 @@ def test_one_list_with_every_fault(make, as_corpus, sound, tmp_path):
         "librispeech_ok_1 first quoted line",
         "librispeech_with_blank_and_slash tab and line",
     ]
-    assert data.dropped == {
-        "list.jsonl:2": "broken_json",
-        "list.jsonl:4": "broken_json",
-        "gbk": "not_utf8",
-        "??-gbk": "not_utf8",
-        "mute": "empty_text",
-        "gone": "missing_wav",
-        "zero bytes": "empty_wav",
-        "no samples": "empty_wav",
-        "cut": "truncated_wav",
-        "noise": "unreadable_wav",
-        "tab in path": "bad_path",
-        "": "empty_id",
-    }
+    assert data.dropped == {name: reason for _, name, reason in LIST if reason}
 
 
 def test_durations_and_times_that_cannot_be(make, utterances):
@@ -281,15 +262,9 @@ def test_durations_and_times_that_cannot_be(make, utterances):
 @pytest.mark.parametrize(
     "wrong",
     [
-        dict(id=None),
-        dict(id=3),
-        dict(text=None),
-        dict(text=["a"]),
-        dict(speaker=5),
-        dict(audio=None),
-        dict(duration="1"),
-    ]
-    + [dict(start="0", end="1"), dict(start=0, end=1, recording=7), dict(lang=None)],
+        *(dict(id=None), dict(id=3), dict(text=None), dict(text=["a"]), dict(speaker=5), dict(audio=None)),
+        *(dict(duration="1"), dict(start="0", end="1"), dict(start=0, end=1, recording=7), dict(lang=None)),
+    ],
 )
 def test_fields_of_a_wrong_type_are_a_drop(make, utterances, wrong):
     odd = {"id": "odd", **wrong}
@@ -302,26 +277,10 @@ def test_kaldi_order_whatever_the_speakers_are_called(make, utterances):
     speakers = ("160", "16", "a-b", "a", "a.b", "A", "é", " ", "16-1")
     src = utterances(*((f"{speaker}-{n}", "x", dict(speaker=speaker)) for n in (2, 1) for speaker in speakers))
     data = make("librispeech", src, "all", "--prefix", "my-corpus")
-    assert [line.split()[0] for line in data.lines("text")] == [
-        "my_corpus_16-1",
-        "my_corpus_16-2",
-        "my_corpus_160-1",
-        "my_corpus_160-2",
-        "my_corpus_16_1-16-1-1",
-        "my_corpus_16_1-16-1-2",
-        "my_corpus_A-1",
-        "my_corpus_A-2",
-        "my_corpus__1",
-        "my_corpus__2",
-        "my_corpus_a-1",
-        "my_corpus_a-2",
-        "my_corpus_a.b-1",
-        "my_corpus_a.b-2",
-        "my_corpus_a_b-a-b-1",
-        "my_corpus_a_b-a-b-2",
-        "my_corpus_é-1",
-        "my_corpus_é-2",
-    ]
+    numbers = "16-1 16-2 160-1 160-2 16_1-16-1-1 16_1-16-1-2"
+    letters = "A-1 A-2 _1 _2 a-1 a-2 a.b-1 a.b-2 a_b-a-b-1 a_b-a-b-2 é-1 é-2"
+    expected = [f"my_corpus_{name}" for name in (*numbers.split(), *letters.split())]
+    assert [line.split()[0] for line in data.lines("text")] == expected
     assert data.table("utt2spk")["my_corpus_a_b-a-b-1"] == "my_corpus_a_b"
     assert data.table("utt2spk")["my_corpus__1"] == "my_corpus__1"
 

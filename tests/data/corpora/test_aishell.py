@@ -37,14 +37,6 @@ def test_aishell1_part_has_only_its_speakers(make, aishell1):
     assert data.lines("text") == ["aishell1_S0764-BAC009S0764W0121 甚至出现交易"] and not data.dropped
 
 
-def test_aishell1_says_how_to_unpack_the_speakers(make, write, tmp_path):
-    root = tmp_path / "data_aishell"
-    write(root / "transcript" / "aishell_transcript_v0.8.txt", AISHELL1)
-    write(root / "wav" / "S0002.tar.gz", "")
-    with pytest.raises(ValueError, match=r"run  cd .*/wav && for archive in \*.tar.gz; do tar xzf"):
-        make("aishell1", root, "train")
-
-
 TRANS = {
     "IC0001W0001": "厨房用品",
     "IC0001W0002": "听Yesterday Once More",
@@ -62,10 +54,8 @@ def aishell2(sound, write):
 
     def make_folder(folder):
         write(folder / "trans.txt", "".join(f"{key}\t{text}\n" for key, text in sorted(TRANS.items(), reverse=True)))
-        paths = {key: f"wav/{key[1:6]}/{key}.wav" for key in TRANS}
-        write(
-            folder / "wav.scp", "".join(f"{key}\t{path}\n" for key, path in paths.items()) + "IC0009W0009 wav/no.wav\n"
-        )
+        paths = {key: f"wav/{key[1:6]}/{key}.wav" for key in (*TRANS, "IC0009W0009")}
+        write(folder / "wav.scp", "".join(f"{key}\t{path}\n" for key, path in paths.items()))
         for key in list(TRANS)[:-1]:
             sound(folder / paths[key], 0.4)
 
@@ -102,12 +92,6 @@ def test_aishell2_layouts_and_texts(make, as_read, aishell2, tmp_path, part, fol
     assert data.dropped == {"IC0803W0380": "known_bad", "ID0002W0001": "missing_wav", "IC0009W0009": "no_text"}
 
 
-def test_aishell2_names_all_places_that_it_looked_at(make, aishell2, tmp_path):
-    aishell2(tmp_path / "iOS" / "data")
-    with pytest.raises(ValueError, match="holds no AISHELL-DEV-TEST-SET/Mic/dev and no .*: is it the folder"):
-        make("aishell2", tmp_path, "dev_mic")
-
-
 def test_aishell_2021_eval_reads_a_folder_and_a_transcript(make, sound, write, tmp_path):
     sound(tmp_path / "C" / "wav" / "car" / "c-1.wav")
     sound(tmp_path / "C" / "wav" / "c-2.wav")
@@ -118,5 +102,3 @@ def test_aishell_2021_eval_reads_a_folder_and_a_transcript(make, sound, write, t
     assert data.dropped == {"c-2": "no_text", "c-3": "missing_wav"}
     data = make("aishell_2021_eval", tmp_path, "C", "--set", "transcript=other.lst")
     assert data.lines("text") == ["aishell_2021_eval_c_2 关窗"]
-    with pytest.raises(ValueError, match="holds no here.txt: name its lines"):
-        make("aishell_2021_eval", tmp_path, "C", "--set", "transcript=here.txt")

@@ -31,15 +31,3 @@ def test_tags_go_and_each_line_has_its_language(make, sound, index, unpacked_at)
     ]
     assert [line.split()[1] for line in data.lines("utt2lang")] == ["zh-en", "zh", "en"]
     assert data.dropped == {"ZH-CN_U0001_S0_6": "only_tags", "ZH-CN_U0002_S0_1": "missing_wav"}
-
-
-def test_pieces_of_the_archive_are_to_be_unpacked_first(make, write, index):
-    write(index / "data" / "short_wav" / "short_wav.tar.gz00", "")
-    command = r"run  cd .*/CS-Dialogue/data && cat short_wav/short_wav.tar.gz\* \| tar xzf -$"
-    with pytest.raises(ValueError, match=command):
-        make("cs_dialogue", index, "test")
-
-
-def test_no_audio_at_all(make, index):
-    with pytest.raises(ValueError, match="/data holds no short_wav/WAVE"):
-        make("cs_dialogue", index / "data", "test")

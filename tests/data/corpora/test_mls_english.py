@@ -76,15 +76,3 @@ def test_limited_supervision_takes_what_its_handles_name(make, tree, write, tmp_
     assert nine.lines("text") == [TEXT[1], TEXT[3]] and nine.dropped == {"5_5_000005": "no_text"}
     assert len(make("mls_english", tmp_path, "limited-1h").lines("text")) == 2
     assert make("mls_english", tmp_path, "train").stats["utts"] == 4
-
-
-def test_a_tree_without_audio_is_one_clear_error(make, tree, tmp_path):
-    tree(tmp_path / "mls_english" / "test", ".flac")
-    with pytest.raises(ValueError, match="audio holds no SPEAKER/BOOK/.*unpack"):
-        make("mls_english", tmp_path, "test")
-
-
-def test_shards_deal_out_every_utterance_once(make, tree, tmp_path):
-    tree(tmp_path / "test", ".flac", *IDS)
-    shards = [make("mls_english", tmp_path, "test", "--shard", f"{n}/2").lines("utt2spk") for n in (1, 2)]
-    assert sorted(shards[0] + shards[1]) == make("mls_english", tmp_path, "test").lines("utt2spk")
