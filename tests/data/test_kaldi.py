@@ -62,6 +62,11 @@ def test_every_line_of_a_sorted_table_is_found(tmp_path):
         assert [sorted_table.get(key) for key in ("a", "rec", "rec-01", "rec-49xxxxxxxx", "z")] == [None] * 5
 
 
+def test_a_missing_table_is_one_clear_error(tmp_path):
+    with pytest.raises(ValueError, match="wav.scp does not exist"):
+        list(read_utterances(tmp_path, tmp_path))
+
+
 def test_languages_where_there_are_any(tmp_path):
     assert read_utt2lang(tmp_path) == {}
     (tmp_path / "utt2lang").write_text("a zh\nb en\n")

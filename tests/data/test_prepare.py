@@ -104,7 +104,7 @@ def test_failure_in_the_middle_changes_nothing(run, as_corpus, previous, tmp_pat
     as_corpus(failing(str(tmp_path / "src" / "a.wav"), lambda: raise_it(error)))
     if isinstance(error, KeyError):  # our own fault: a traceback, not one line
         with pytest.raises(KeyError):
-            prepare.main(["librispeech", str(tmp_path / "src"), "all", str(previous)])
+            run(tmp_path / "src", "all", previous)
     else:
         assert run(tmp_path / "src", "all", previous).code == 1
     assert contents(previous) == before and sorted(os.listdir(tmp_path)) == ["out", "src"]
@@ -232,31 +232,21 @@ def test_one_list_with_every_fault(make, as_corpus, sound, tmp_path):
 
 
 def test_durations_and_times_that_cannot_be(make, utterances):
-    piece = dict(recording="r")
-    src = utterances(
-        ("given", "x", dict(duration=0.4)),
-        ("none", "x", dict(duration=0.0)),
-        ("nan", "x", dict(duration=float("nan"))),
-        ("inf", "x", dict(duration=float("inf"))),
-        ("gone", "x", dict(duration=0.4, audio="/none.wav")),
-    )
+    seconds = dict(given=0.4, none=0.0, nan=float("nan"), inf=float("inf"))
+    gone = ("gone", "x", dict(duration=0.4, audio="/none.wav"))
+    src = utterances(*((key, "x", dict(duration=value)) for key, value in seconds.items()), gone)
     data = make("librispeech", src, "all")
     assert data.lines("utt2dur") == ["librispeech_given 0.400"]
-    assert data.dropped == {"none": "bad_duration", "nan": "bad_duration", "inf": "bad_duration", "gone": "missing_wav"}
-    src = utterances(
-        ("ok", "x", dict(start=0.1, end=0.3, **piece)),
-        ("little-over", "x", dict(start=0.2, end=0.45, **piece)),
-        ("over", "x", dict(start=0.2, end=0.6, **piece)),
-        ("back", "x", dict(start=0.3, end=0.2, **piece)),
-        ("before", "x", dict(start=-0.1, end=0.2, **piece)),
-        ("never", "x", dict(start=0.1, end=float("nan"), **piece)),
-    )
+    data.check_dropped(bad_duration="none nan inf", missing_wav="gone")
+    times = dict(ok=(0.1, 0.3), little_over=(0.2, 0.45), over=(0.2, 0.6), back=(0.3, 0.2), before=(-0.1, 0.2))
+    times["never"] = (0.1, float("nan"))
+    src = utterances(*((key, "x", dict(start=a, end=b, recording="r")) for key, (a, b) in times.items()))
     data = make("librispeech", src, "all")
     assert data.lines("segments") == [
         "librispeech_little_over librispeech_r 0.200 0.400",
         "librispeech_ok librispeech_r 0.100 0.300",
     ]
-    assert data.dropped == {"over": "beyond_end", "back": "bad_times", "before": "bad_times", "never": "bad_times"}
+    data.check_dropped(beyond_end="over", bad_times="back before never")
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,9 @@ BOOK = "small/100/sea_fairies_64kb_mp3/01_baum_64kb"
 
 def cut(number, start, duration, texts, book=BOOK):
     """A cut as in the manifests, with the audio path of their authors."""
-    recording = dict(id=book, sampling_rate=16000, num_samples=19200, duration=1.2)
-    recording["sources"] = [dict(type="file", channels=[0], source=f"download/librilight/{book}.flac")]
-    spoken = dict(id=f"{book}_{number}", recording_id=book, start=0, duration=duration, channel=0, speaker="100")
-    spoken["custom"] = dict(texts=texts, begin_byte=0, end_byte=9)
-    times = dict(id=f"{book}_{number}", start=start, duration=duration, type="MonoCut")
+    recording = dict(id=book, sources=[dict(type="file", channels=[0], source=f"download/librilight/{book}.flac")])
+    spoken = dict(recording_id=book, start=0, duration=duration, speaker="100", custom=dict(texts=texts, end_byte=9))
+    times = dict(id=f"{book}_{number}", start=start, duration=duration)
     return dict(times, supervisions=[spoken], recording=recording)
 
 
