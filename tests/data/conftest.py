@@ -25,14 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "local"))
 import prepare  # noqa: E402
 
 RATE = 16000
-FORMATS = {
-    "wav": dict(format="WAV", subtype="PCM_16"),
-    "flac": dict(format="FLAC"),
-    "mp3": dict(format="MP3"),
-    "opus": dict(format="OGG", subtype="OPUS"),
-    "ogg": dict(format="OGG", subtype="VORBIS"),
-    "sph": dict(format="NIST", subtype="PCM_16"),
-}
+FORMATS = {".opus": dict(format="OGG", subtype="OPUS"), ".sph": dict(format="NIST", subtype="PCM_16")}
 
 
 class Prepared:
@@ -123,7 +116,7 @@ def sound():
         path.parent.mkdir(parents=True, exist_ok=True)
         rng = np.random.default_rng(len(path.name))
         samples = rng.uniform(-0.1, 0.1, (round(seconds * rate), channels))
-        soundfile.write(path, samples, rate, **FORMATS[path.suffix[1:]])
+        soundfile.write(path, samples, rate, **FORMATS.get(path.suffix, {}))
         return path
 
     return write

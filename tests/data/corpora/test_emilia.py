@@ -34,25 +34,14 @@ def write_tar(path, *members):
 
 
 def test_pairs_in_any_order_and_halves_that_are_missing(make, member, tmp_path):
-    tar = write_tar(
-        tmp_path / "Emilia" / "EN" / "EN-B000000.tar",
-        member(f"{EN}0", "json", " Mixed up. "),
-        member(f"{EN}1", "mp3"),
-        member(f"{EN}0", "mp3"),
-        member(f"{EN}1", "json", " And it's right!"),
-        member(f"{EN}2", "mp3"),
-        member(f"{EN}3", "json", " No sound."),
-        ("readme.txt", b"x"),
-        (f"{EN}4.mp3", b""),
-        member(f"{EN}4", "json", " Empty."),
-        member(f"{EN}5", "mp3"),
-        (f"{EN}5.json", b'{"text": "half'),
-        member(f"{EN}6", "mp3"),
-        (f"{EN}6.json", b'{"text": "no duration"}'),
-    )
-    write_tar(
-        tmp_path / "Emilia-YODAS" / "EN" / "EN-B000000.tar", member(f"{EN}0", "mp3"), member(f"{EN}0", "json", " Yo")
-    )
+    texts = {"0": " Mixed up. ", "1": " And it's right!", "3": " No sound.", "4": " Empty."}
+    names = "0.json 1.mp3 0.mp3 1.json 2.mp3 3.json 4.json 5.mp3 6.mp3".split()
+    members = [member(f"{EN}{name[0]}", name[2:], texts.get(name[0], "")) for name in names]
+    members += [("readme.txt", b"x"), (f"{EN}4.mp3", b""), (f"{EN}5.json", b'{"text": "half')]
+    members += [(f"{EN}6.json", b'{"text": "no duration"}')]
+    tar = write_tar(tmp_path / "Emilia" / "EN" / "EN-B000000.tar", *members)
+    yodas = [member(f"{EN}0", "mp3"), member(f"{EN}0", "json", " Yo")]
+    write_tar(tmp_path / "Emilia-YODAS" / "EN" / "EN-B000000.tar", *yodas)
     data = make("emilia", tmp_path, "EN")
     speaker = "emilia_EN_B00000_S00000"
     assert data.lines("text") == [f"{speaker}-{EN}0 mixed up", f"{speaker}-{EN}1 and it's right"]

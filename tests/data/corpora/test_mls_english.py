@@ -2,12 +2,14 @@ from pathlib import Path
 
 import pytest
 
-TRANSCRIPTS = """\
-1600_10_000001\tdon't look at her
-16_10_000002\tback
-16_10_000001\tthe ship's bell
-161_7_000009\tgone
-"""
+SAID = {  # in the order of the ids in a data directory
+    "16_10_000001": "the ship's bell",
+    "16_10_000002": "back",
+    "1600_10_000001": "don't look at her",
+    "161_7_000009": "gone",
+}
+IDS = tuple(SAID)
+TEXT = [f"mls_english_{name.partition('_')[0]}-{name} {text}" for name, text in SAID.items()]
 
 
 @pytest.fixture
@@ -15,21 +17,12 @@ def tree(sound, write):
     """tree(root, suffix, *ids): a part with its transcripts and the audio of these ids."""
 
     def make_tree(part: Path, suffix: str, *names: str):
-        write(part / "transcripts.txt", TRANSCRIPTS)
+        write(part / "transcripts.txt", "".join(f"{name}\t{SAID[name]}\n" for name in reversed(IDS)))
         for name in names:
             speaker, book, _ = name.split("_")
             sound(part / "audio" / speaker / book / f"{name}{suffix}", 0.3 + 0.1 * len(speaker))
 
     return make_tree
-
-
-IDS = ("16_10_000001", "16_10_000002", "1600_10_000001", "161_7_000009")
-TEXT = [
-    "mls_english_16-16_10_000001 the ship's bell",
-    "mls_english_16-16_10_000002 back",
-    "mls_english_1600-1600_10_000001 don't look at her",
-    "mls_english_161-161_7_000009 gone",
-]
 
 
 @pytest.mark.parametrize("folder, suffix", [("mls_english", ".flac"), ("mls_english_opus", ".opus")])

@@ -38,7 +38,7 @@ def test_yodas_granary_takes_english_asr_only_once(make, yodas, part, lines, dro
 
 @pytest.mark.parametrize("total", (2, 5))  # fewer than the files, and more
 def test_yodas_granary_in_shards_is_the_whole(check_shards, yodas, total):
-    check_shards("yodas_granary", yodas, "en", total)
+    check_shards("yodas_granary", yodas / "data", "en", total)
 
 
 def test_yodas_granary_with_a_limit_has_whole_tars(make, yodas):

@@ -25,11 +25,10 @@ CONTENT = (
 )
 
 
-def test_wsyue_short_has_five_columns(make, sound, write, tmp_path):
+def test_wsyue_short_has_five_columns(make, sounds, write, tmp_path):
     short = tmp_path / "Short"
     write(short / "content.txt", CONTENT)
-    for name in ("0000004453", "0000004454", "0000004456", "xq0045690_251230_260310"):
-        sound(short / "wav_" / f"{name}.wav", 0.4)
+    sounds(short / "wav_", "0000004453.wav 0000004454.wav 0000004456.wav xq0045690_251230_260310.wav", 0.4)
     data = make("wsyue_eval", tmp_path, "short")
     assert data.lines("text") == ["wsyue_eval_0000004453 我哋ok㗎", "wsyue_eval_xq0045690_251230_260310 佢話好"]
     assert set(data.table("utt2lang").values()) == {"yue"}

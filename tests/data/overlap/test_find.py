@@ -1,7 +1,6 @@
 """The command as a whole, on two training sets and two test sets with known overlaps."""
 
 import json
-from functools import lru_cache
 
 import check_overlap
 import numpy as np
@@ -12,25 +11,13 @@ RATE = 16000
 LONG = "this sentence is long enough to mean something"
 
 
-@lru_cache(None)
-def noise(seed, seconds=4.0):
-    """Partials whose levels wander, others for each seed: as varied as speech, and quickly made."""
-    rng = np.random.default_rng(seed)
-    time, knots = np.arange(int(seconds * RATE)) / RATE, np.arange(0, seconds + 1, 0.13)
-    partials = (
-        np.interp(time, knots, rng.uniform(0, 1, len(knots))) * np.sin(2 * np.pi * hz * time)
-        for hz in rng.uniform(280, 2100, 40)
-    )
-    return (0.02 * sum(partials)).astype(np.float32)
-
-
 @pytest.fixture
-def sets(data_dir, tmp_path):
+def sets(data_dir, voice, tmp_path):
     """(training sets, test sets): one utterance with the same id, one with the same audio, one with the same text."""
 
     def row(key, seed, text, kind="wav", gain=1.0, skip=0.0):
         path = tmp_path / f"{seed}_{gain}.{kind}"
-        soundfile.write(path, gain * noise(seed)[int(skip * RATE) :], RATE)
+        soundfile.write(path, gain * voice(seed, seed, 4.0)[int(skip * RATE) :], RATE)
         return key, key.partition("-")[0], "en", f"{soundfile.info(path).duration:.3f}", text, path
 
     ascend = [row("ascend_1-1", 1, "hello"), row("ascend_1-2", 2, LONG), row("ascend_2-1", 3, "yes")]
@@ -110,9 +97,9 @@ def test_shards_together_are_the_whole(guard):
     assert sorted(parts) == sorted(whole)
 
 
-def test_audio_in_segments(guard, data_dir, sets, tmp_path):
+def test_audio_in_segments(guard, data_dir, voice, sets, tmp_path):
     """The copy lies between 1.5 and 5.5 s of a long recording."""
-    soundfile.write(tmp_path / "long.flac", np.concatenate([noise(91)[: int(1.5 * RATE)], noise(32)]), RATE)
+    soundfile.write(tmp_path / "long.flac", np.concatenate([voice(91, 91, 1.5), voice(32, 32, 4.0)]), RATE)
     rows = [
         ("own_1-1", "own_1", "en", "1.500", "a", "own_rec 0.000 1.500"),
         ("own_1-2", "own_1", "en", "3.500", "b", "own_rec 2.000 5.500"),
@@ -154,9 +141,11 @@ def test_mistakes_are_one_line(sets, command, tmp_path):
         assert not (tmp_path / "out").exists()
 
 
-def test_a_copy_too_short_for_a_fingerprint_is_known_by_its_samples_and_silence_is_not(guard, data_dir, tmp_path):
+def test_a_copy_too_short_for_a_fingerprint_is_known_by_its_samples_and_silence_is_not(
+    guard, data_dir, voice, tmp_path
+):
     """Half a second, in another container and piece of a longer file; equal silence proves nothing."""
-    half, before, after = ((20000 * noise(seed, 0.5)).astype(np.int16) for seed in (71, 72, 73))
+    half, before, after = ((20000 * voice(seed, seed, 0.5)).astype(np.int16) for seed in (71, 72, 73))
     soundfile.write(tmp_path / "half.wav", half, RATE, subtype="PCM_16")
     soundfile.write(tmp_path / "long.flac", np.concatenate([before, half, after]), RATE)
     soundfile.write(tmp_path / "silence.wav", np.zeros(RATE // 2), RATE)
