@@ -7,6 +7,8 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import pyarrow
+import pyarrow.parquet
 import pytest
 import soundfile
 
@@ -23,14 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "local"))
 import prepare  # noqa: E402
 
 RATE = 16000
-FORMATS = {
-    "wav": dict(format="WAV", subtype="PCM_16"),
-    "flac": dict(format="FLAC"),
-    "mp3": dict(format="MP3"),
-    "opus": dict(format="OGG", subtype="OPUS"),
-    "ogg": dict(format="OGG", subtype="VORBIS"),
-    "sph": dict(format="NIST", subtype="PCM_16"),
-}
+FORMATS = {".opus": dict(format="OGG", subtype="OPUS"), ".sph": dict(format="NIST", subtype="PCM_16")}
 
 
 class Prepared:
@@ -54,6 +49,10 @@ class Prepared:
         named = dict(line.rsplit(" ", 1) for line in self.lines("dropped.txt"))
         assert Counter(line.rsplit(" ", 1)[1] for line in self.lines("dropped.txt")) == self.stats["dropped"]
         return named
+
+    def check_dropped(self, **reasons):
+        """`reasons`: for each the ids that were dropped, with blanks between them; ids hold none."""
+        assert self.dropped == {key: reason for reason, keys in reasons.items() for key in keys.split()}
 
     def entries(self):
         """{utterance: entry of espnet_llmasr.audio}"""
@@ -92,6 +91,24 @@ def make(tmp_path):
 
 
 @pytest.fixture
+def check_shards(make):
+    """check_shards(corpus, src, part, n): n shards together must be the whole, and each count its own drops only."""
+
+    def check(corpus, src, part, total):
+        tables = ("text", "utt2spk", "utt2lang", "utt2dur", "dropped.txt")
+        whole, found = make(corpus, src, part), {name: [] for name in tables}
+        expected = {name: sorted(whole.lines(name)) for name in tables}
+        for number in range(1, total + 1):
+            shard = make(corpus, src, part, "--shard", f"{number}/{total}")
+            assert shard.stats["utts"] < whole.stats["utts"]
+            for name in tables:
+                found[name] += shard.lines(name)
+        assert {name: sorted(lines) for name, lines in found.items()} == expected
+
+    return check
+
+
+@pytest.fixture
 def sound():
     """sound(path, seconds, rate=16000, channels=1): writes noise in the container that the suffix names."""
 
@@ -99,15 +116,36 @@ def sound():
         path.parent.mkdir(parents=True, exist_ok=True)
         rng = np.random.default_rng(len(path.name))
         samples = rng.uniform(-0.1, 0.1, (round(seconds * rate), channels))
-        soundfile.write(path, samples, rate, **FORMATS[path.suffix[1:]])
+        soundfile.write(path, samples, rate, **FORMATS.get(path.suffix, {}))
         return path
 
     return write
 
 
 @pytest.fixture
+def sounds(sound):
+    """sounds(folder, names, *details): the files of these names, with blanks between them, as `sound` writes each."""
+    return lambda folder, names, *details: [sound(folder / name, *details) for name in names.split()]
+
+
+@pytest.fixture
+def parquet(sound, tmp_path):
+    """parquet(path, rows): a row's "audio" = (suffix, seconds) becomes {bytes, path} of noise, None of no seconds."""
+
+    def write(path, *rows):
+        for row in rows:
+            suffix, seconds = row["audio"]
+            file = sound(tmp_path / f"inside.{suffix}", seconds)
+            row["audio"] = {"bytes": file.read_bytes(), "path": file.name} if seconds else None
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(list(rows)), path)
+
+    return write
+
+
+@pytest.fixture
 def write():
-    """write(path, text, encoding=..., newline=...): a text file with its folders."""
+    """write(path, text, encoding=...): a text file with its folders."""
 
     def text_file(path: Path, text: str, encoding: str = "utf-8") -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)

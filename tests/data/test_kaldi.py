@@ -55,11 +55,16 @@ def test_every_line_of_a_sorted_table_is_found(tmp_path):
     path = tmp_path / "wav.scp"
     for count in (0, 1, 2, 50):
         part = dict(list(table.items())[:count])
-        path.write_text("".join(f"{key} {value}\n" for key, value in part.items()))
+        path.write_text("".join(f"{key}\t{value}\r\n" for key, value in part.items()), newline="")
         sorted_table = SortedTable(path)
         for key in table:
             assert sorted_table.get(key) == part.get(key)
         assert [sorted_table.get(key) for key in ("a", "rec", "rec-01", "rec-49xxxxxxxx", "z")] == [None] * 5
+
+
+def test_a_missing_table_is_one_clear_error(tmp_path):
+    with pytest.raises(ValueError, match="wav.scp does not exist"):
+        list(read_utterances(tmp_path, tmp_path))
 
 
 def test_languages_where_there_are_any(tmp_path):

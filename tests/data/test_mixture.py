@@ -55,11 +55,6 @@ def test_every_corpus_is_described(name):
     assert (name in TABLE_4) == (set(corpus.tests) < set(corpus.parts)), "in Table 4, or a benchmark of test parts only"
 
 
-def write(path, text):
-    path.write_text(text)
-    return path
-
-
 def test_what_is_missing_is_said_before_the_jobs(tmp_path, monkeypatch, capsys):
     for part in ("train-clean-100", "train-other-500", "dev-clean", "dev-other", "test-clean", "test-other"):
         (tmp_path / "LibriSpeech" / part).mkdir(parents=True)
@@ -72,14 +67,10 @@ def test_what_is_missing_is_said_before_the_jobs(tmp_path, monkeypatch, capsys):
     assert f"test   librispeech                     {tmp_path}/LibriSpeech\n" in told
     assert "train  aishell1                 150 h  MISSING: set AISHELL1 in db.sh (https://" in told
     assert "here: 1 of 22 train, 0 of 9 valid, 1 of 10 test corpora; 960 of 509,999 h of training speech (less" in told
-    jobs = [line.split("\t") for line in (tmp_path / "jobs.tsv").read_text().splitlines()]
-    assert [job[:4] for job in jobs] == [
-        [kind, f"librispeech_{part}", "librispeech", part]
-        for kind, part in [
-            *[("train", p) for p in ("train-clean-100", "train-other-500")],
-            *[("test", p) for p in ("dev-clean", "dev-other", "test-clean", "test-other")],
-        ]
-    ]
+    parts = dict.fromkeys(("train-clean-100", "train-other-500"), "train")
+    parts |= dict.fromkeys(("dev-clean", "dev-other", "test-clean", "test-other"), "test")
+    jobs = [line.split("\t")[:4] for line in (tmp_path / "jobs.tsv").read_text().splitlines()]
+    assert jobs == [[kind, f"librispeech_{part}", "librispeech", part] for part, kind in parts.items()]
 
 
 ROW = "{corpus: librispeech, src: LIBRISPEECH, parts: [%s]}"
@@ -95,16 +86,13 @@ ROW = "{corpus: librispeech, src: LIBRISPEECH, parts: [%s]}"
         ("train: [{corpus: vctk}]\nvalid: []\ntest: []\n", "must have corpus, src and a list of parts"),
         ("train: [{corpus: vctk, src: VCTK, parts: all}]\nvalid:\ntest:\n", "must have corpus, src and a list of"),
         (f"train: [{ROW[:-1] % 'train-clean-100'}, hours: x}}]\nvalid:\ntest:\n", "may have hours (a number)"),
-        (
-            f"train: [{ROW[:-1] % 'train-clean-100'}, set: {{a: 1}}}}]\nvalid:\ntest:\n",
-            "no option 'a', its options are",
-        ),
+        (f"train: [{ROW[:-1] % 'train-clean-100'}, set: {{a: 1}}}}]\nvalid:\ntest:\n", "no option 'a', its options"),
         ("train: {vctk: all}\nvalid:\ntest:\n", "list train: expected a list of {corpus, src, parts}, not"),
         ("train:\nvalid:\ntest:\n", "no corpus is here to train on"),
         (f"train: []\nvalid: []\ntest: [{ROW % 'test-clean'}]\n", "no corpus is here to train on"),
     ],
 )
-def test_a_wrong_mixture_is_told(tmp_path, monkeypatch, text, message):
+def test_a_wrong_mixture_is_told(write, tmp_path, monkeypatch, text, message):
     (tmp_path / "test-clean").mkdir()
     monkeypatch.setenv("LIBRISPEECH", str(tmp_path))
     with pytest.raises(ValueError, match=re.escape(message)):

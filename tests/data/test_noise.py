@@ -135,9 +135,7 @@ def test_every_file_is_as_likely_and_links_are_followed(folder, tmp_path):
     (folder / "LICENSE").write_text("text")
     source = noise_source(str(folder), FS)
     levels = [round(float(source(100, rng(seed))[0]), 1) for seed in range(600)]
-    assert {level: levels.count(level) for level in (0.1, 0.2, 0.3)} == pytest.approx(
-        dict.fromkeys((0.1, 0.2, 0.3), 200), abs=45
-    )
+    assert [levels.count(level) for level in (0.1, 0.2, 0.3)] == pytest.approx([200] * 3, abs=45)
 
 
 def test_headers_are_read_once(folder, monkeypatch):
@@ -155,9 +153,7 @@ def test_bad_noise(folder, tmp_path):
     (folder / "deep" / "a.mp3").write_text("no audio")
     with pytest.raises(ValueError, match="noise .*deep/a.mp3: unreadable_wav: repair or remove"):
         noise_source(str(folder), FS)
-
-
-def test_a_file_that_vanishes_is_named(folder):
+    (folder / "deep" / "a.mp3").unlink()
     soundfile.write(folder / "a.wav", ramp(1), FS)
     source = noise_source(str(folder), FS)
     (folder / "a.wav").unlink()

@@ -1,6 +1,5 @@
 """The non-speech suite: what its clips are, that a seed gives the same bytes, and what is refused."""
 
-import hashlib
 import json
 
 import numpy as np
@@ -52,8 +51,8 @@ def audio_of(suite, kind):
     return {uid: soundfile.read(path)[0] for uid, path in wavs.items() if uid.startswith(kind)}
 
 
-def digest(suite):
-    return {path.name: hashlib.md5(path.read_bytes()).hexdigest() for path in sorted(suite.glob("audio/*.wav"))}
+def contents(suite):
+    return {path.name: path.read_bytes() for path in suite.glob("audio/*.wav")}
 
 
 def test_tables_as_stage_2_leaves_them(suite):
@@ -92,11 +91,11 @@ def test_each_noise_has_the_slope_of_its_colour(suite, kind, slope):
 
 
 def test_the_seed_decides(suite, train, tmp_path):
-    assert digest(make(tmp_path / "again", train)) == digest(suite)
-    other = digest(make(tmp_path / "other", train, seed=1))
-    assert all(other[name] != value for name, value in digest(suite).items() if not name.startswith("silence"))
-    more = digest(make(tmp_path / "more", train, clips=48))
-    assert {name: more[name] for name in digest(suite)} == digest(suite)  # a clip does not hang on the others
+    assert contents(make(tmp_path / "again", train)) == contents(suite)
+    other = contents(make(tmp_path / "other", train, seed=1))
+    assert all(other[name] != value for name, value in contents(suite).items() if not name.startswith("silence"))
+    more = contents(make(tmp_path / "more", train, clips=48))
+    assert {name: more[name] for name in contents(suite)} == contents(suite)  # a clip does not hang on the others
 
 
 def test_babble_has_all_voices_and_none_of_them_stands_out(train):

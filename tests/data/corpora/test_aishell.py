@@ -37,22 +37,14 @@ def test_aishell1_part_has_only_its_speakers(make, aishell1):
     assert data.lines("text") == ["aishell1_S0764-BAC009S0764W0121 甚至出现交易"] and not data.dropped
 
 
-def test_aishell1_says_how_to_unpack_the_speakers(make, write, tmp_path):
-    root = tmp_path / "data_aishell"
-    write(root / "transcript" / "aishell_transcript_v0.8.txt", AISHELL1)
-    write(root / "wav" / "S0002.tar.gz", "")
-    with pytest.raises(ValueError, match=r"run  cd .*/wav && for archive in \*.tar.gz; do tar xzf"):
-        make("aishell1", root, "train")
-
-
-TRANS = {
-    "IC0001W0001": "厨房用品",
-    "IC0001W0002": "听Yesterday Once More",
-    "IC0001W0003": "我感觉就是在不断'拉抽屉'",
-    "IC0001W0004": "附近的Ａ Ｔ Ｍ机",
-    "IC0001W0005": "It's",
-    "IC0803W0380": "坏的",
-    "ID0002W0001": "没有录音",
+TRANS = {  # id: (as published, as written, language)
+    "IC0001W0001": ("厨房用品", "厨房用品", "zh"),
+    "IC0001W0002": ("听Yesterday Once More", "听yesterday once more", "zh-en"),
+    "IC0001W0003": ("我感觉就是在不断'拉抽屉'", "我感觉就是在不断拉抽屉", "zh"),
+    "IC0001W0004": ("附近的Ａ Ｔ Ｍ机", "附近的a t m机", "zh"),
+    "IC0001W0005": ("It's", "it's", "en"),
+    "IC0803W0380": ("坏的", "", ""),
+    "ID0002W0001": ("没有录音", "", ""),
 }
 
 
@@ -61,24 +53,13 @@ def aishell2(sound, write):
     """aishell2(folder): trans.txt, in another order than wav.scp, and wav/, as in each folder of AISHELL-2."""
 
     def make_folder(folder):
-        write(folder / "trans.txt", "".join(f"{key}\t{text}\n" for key, text in sorted(TRANS.items(), reverse=True)))
-        paths = {key: f"wav/{key[1:6]}/{key}.wav" for key in TRANS}
-        write(
-            folder / "wav.scp", "".join(f"{key}\t{path}\n" for key, path in paths.items()) + "IC0009W0009 wav/no.wav\n"
-        )
+        write(folder / "trans.txt", "".join(f"{key}\t{TRANS[key][0]}\n" for key in sorted(TRANS, reverse=True)))
+        paths = {key: f"wav/{key[1:6]}/{key}.wav" for key in (*TRANS, "IC0009W0009")}
+        write(folder / "wav.scp", "".join(f"{key}\t{path}\n" for key, path in paths.items()))
         for key in list(TRANS)[:-1]:
             sound(folder / paths[key], 0.4)
 
     return make_folder
-
-
-EXPECTED = [
-    "aishell2_C0001-IC0001W0001 厨房用品",
-    "aishell2_C0001-IC0001W0002 听yesterday once more",
-    "aishell2_C0001-IC0001W0003 我感觉就是在不断拉抽屉",
-    "aishell2_C0001-IC0001W0004 附近的a t m机",
-    "aishell2_C0001-IC0001W0005 it's",
-]
 
 
 @pytest.mark.parametrize(
@@ -97,15 +78,10 @@ def test_aishell2_layouts_and_texts(make, as_read, aishell2, tmp_path, part, fol
     aishell2(tmp_path / folder)
     assert as_read("aishell2", tmp_path, part)["IC0001W0003"] == "我感觉就是在不断拉抽屉"
     data = make("aishell2", tmp_path, part)
-    assert data.lines("text") == EXPECTED
-    assert [line.split()[1] for line in data.lines("utt2lang")] == ["zh", "zh-en", "zh", "zh", "en"]
+    kept = {f"aishell2_C0001-{key}": row for key, row in TRANS.items() if key.startswith("IC0001")}
+    assert data.table("text") == {key: text for key, (_, text, _) in kept.items()}
+    assert data.table("utt2lang") == {key: lang for key, (_, _, lang) in kept.items()}
     assert data.dropped == {"IC0803W0380": "known_bad", "ID0002W0001": "missing_wav", "IC0009W0009": "no_text"}
-
-
-def test_aishell2_names_all_places_that_it_looked_at(make, aishell2, tmp_path):
-    aishell2(tmp_path / "iOS" / "data")
-    with pytest.raises(ValueError, match="holds no AISHELL-DEV-TEST-SET/Mic/dev and no .*: is it the folder"):
-        make("aishell2", tmp_path, "dev_mic")
 
 
 def test_aishell_2021_eval_reads_a_folder_and_a_transcript(make, sound, write, tmp_path):
@@ -118,5 +94,3 @@ def test_aishell_2021_eval_reads_a_folder_and_a_transcript(make, sound, write, t
     assert data.dropped == {"c-2": "no_text", "c-3": "missing_wav"}
     data = make("aishell_2021_eval", tmp_path, "C", "--set", "transcript=other.lst")
     assert data.lines("text") == ["aishell_2021_eval_c_2 关窗"]
-    with pytest.raises(ValueError, match="holds no here.txt: name its lines"):
-        make("aishell_2021_eval", tmp_path, "C", "--set", "transcript=here.txt")

@@ -33,27 +33,15 @@ def test_english_with_quotes_in_both_headers(make, sound, write, tmp_path, colum
     assert data.lines("spk2utt")[0] == ("commonvoice_a1a1a1a1a1a1a1a1 commonvoice_a1a1a1a1a1a1a1a1-common_voice_en_1")
     assert set(data.table("utt2lang").values()) == {"en"}
     assert data.table("wav.scp")["commonvoice_b2b2b2b2b2b2b2b2-common_voice_en_2"].endswith("_2.mp3")
-    assert data.dropped == {
-        "common_voice_en_3": "empty_text",
-        "common_voice_en_4": "missing_wav",
-        "train.tsv:6": "broken_line",
-    }
+    data.check_dropped(empty_text="common_voice_en_3", missing_wav="common_voice_en_4", broken_line="train.tsv:6")
 
 
-def test_mandarin_is_zh_and_its_parts_stay_apart(make, sound, write, tmp_path):
+def test_mandarin_is_zh_and_its_parts_stay_apart(make, sounds, write, tmp_path):
     folder = tmp_path / "zh-CN"
-    sound(folder / "clips" / "common_voice_zh-CN_7.mp3", 0.4, 32000)
-    sound(folder / "clips" / "common_voice_zh-CN_8.mp3", 0.4, 32000)
+    sounds(folder / "clips", "common_voice_zh-CN_7.mp3 common_voice_zh-CN_8.mp3", 0.4, 32000)
     write(folder / "other.tsv", tsv(OLD, (ALICE, "common_voice_zh-CN_7.mp3", "他用Python，写了“代码”。")))
     write(folder / "test.tsv", tsv(OLD, (ALICE, "common_voice_zh-CN_8", "没有了")))
     data = make("commonvoice", tmp_path, "zh-CN-other")
     key = "commonvoice_a1a1a1a1a1a1a1a1-common_voice_zh-CN_7"
     assert data.lines("text") == [f"{key} 他用python写了代码"] and data.lines("utt2lang") == [f"{key} zh"]
     assert make("commonvoice", tmp_path, "zh-CN-test").stats["utts"] == 1
-
-
-def test_two_releases_are_one_clear_error(make, write, tmp_path):
-    for release in ("14.0", "15.0"):
-        write(tmp_path / f"cv-corpus-{release}" / "en" / "dev.tsv", tsv(OLD))
-    with pytest.raises(ValueError, match="several releases: give one of .*14.0, .*15.0"):
-        make("commonvoice", tmp_path, "en-dev")

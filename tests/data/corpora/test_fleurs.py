@@ -1,14 +1,11 @@
 import pytest
 
-from espnet_llmasr.data.corpora import fleurs
-from espnet_llmasr.data.formats.source import Source
-
 
 @pytest.fixture
-def corpus(sound, write, tmp_path):
+def corpus(sounds, write, tmp_path):
     """Two readers of one English sentence, one whose file is missing, and audio without text; a Mandarin sentence."""
-    for name in ("en_us/audio/dev/111", "en_us/audio/dev/222", "en_us/audio/dev/444", "cmn_hans_cn/audio/test/555"):
-        sound(tmp_path / "data" / f"{name}.wav", 0.5)
+    sounds(tmp_path / "data/en_us/audio/dev", "111.wav 222.wav 444.wav")
+    sounds(tmp_path / "data/cmn_hans_cn/audio/test", "555.wav")
     row = "1904\t{}.wav\t\"It's late,\" (he) said\tit's late he said\ti t ' s | l a t e |\t8000\tMALE\n"
     english = row.format(111) + row.format(222) + row.format(333) + "1905\tbroken\n"
     write(tmp_path / "data" / "en_us" / "dev.tsv", english)
@@ -31,19 +28,7 @@ def test_cmn_is_zh(make, corpus):
     assert data.lines("utt2lang") == ["fleurs_cmn_555 zh"] and data.dropped == {}
 
 
-def test_the_reader_takes_the_raw_transcription_and_the_other_only_for_want_of_it(corpus, write):
-    source = Source(corpus, "cmn-test", corpus, corpus)
-    assert [utterance.text for utterance in fleurs.read(source)] == ["他用 Python，很好。"]
+def test_the_reader_takes_the_raw_transcription_and_the_other_only_for_want_of_it(as_read, corpus, write):
+    assert as_read("fleurs", corpus, "cmn-test") == {"cmn_555": "他用 Python，很好。"}
     write(corpus / "data" / "cmn_hans_cn" / "test.tsv", "7\t555.wav\t\t他 用\t他\t8000\tFEMALE\n")
-    assert [utterance.text for utterance in fleurs.read(source)] == ["他 用"]
-
-
-def test_packed_audio_is_one_clear_error(make, corpus, write):
-    audio = corpus / "data" / "en_us" / "audio"
-    (audio / "dev").rename(audio / "elsewhere")
-    write(audio / "dev.tar.gz", "packed")
-    with pytest.raises(ValueError, match="dev.tar.gz is still packed: tar -xzf .*dev.tar.gz -C .*audio$"):
-        make("fleurs", corpus, "en-dev")
-    (audio / "dev.tar.gz").unlink()
-    with pytest.raises(ValueError, match="holds no data/en_us/audio/dev"):
-        make("fleurs", corpus, "en-dev")
+    assert as_read("fleurs", corpus, "cmn-test") == {"cmn_555": "他 用"}

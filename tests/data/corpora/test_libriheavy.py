@@ -8,11 +8,9 @@ BOOK = "small/100/sea_fairies_64kb_mp3/01_baum_64kb"
 
 def cut(number, start, duration, texts, book=BOOK):
     """A cut as in the manifests, with the audio path of their authors."""
-    recording = dict(id=book, sampling_rate=16000, num_samples=19200, duration=1.2)
-    recording["sources"] = [dict(type="file", channels=[0], source=f"download/librilight/{book}.flac")]
-    spoken = dict(id=f"{book}_{number}", recording_id=book, start=0, duration=duration, channel=0, speaker="100")
-    spoken["custom"] = dict(texts=texts, begin_byte=0, end_byte=9)
-    times = dict(id=f"{book}_{number}", start=start, duration=duration, type="MonoCut")
+    recording = dict(id=book, sources=[dict(type="file", channels=[0], source=f"download/librilight/{book}.flac")])
+    spoken = dict(recording_id=book, start=0, duration=duration, speaker="100", custom=dict(texts=texts, end_byte=9))
+    times = dict(id=f"{book}_{number}", start=start, duration=duration)
     return dict(times, supervisions=[spoken], recording=recording)
 
 
@@ -47,26 +45,13 @@ def test_book_text_pieces_and_rewritten_paths(make, corpus):
     ]
     assert data.lines("wav.scp") == [f"libriheavy_{stem} {corpus / 'librilight' / BOOK}.flac"]
     assert data.lines("spk2utt") == [f"libriheavy_100 {first} {second}"]
-    assert data.dropped == {
-        f"{BOOK}_2": "beyond_end",
-        "small/100/lost/02_3": "missing_wav",
-        f"{BOOK}_4": "broken_cut",
-        "libriheavy_cuts_small.jsonl.gz:6": "broken_json",
-    }
+    lost, broken = "small/100/lost/02_3", "libriheavy_cuts_small.jsonl.gz:6"
+    data.check_dropped(beyond_end=f"{BOOK}_2", missing_wav=lost, broken_cut=f"{BOOK}_4", broken_json=broken)
 
 
 def test_audio_elsewhere(make, sound, tmp_path):
     book = "large/7/x/y"
     sound(tmp_path / "audio" / f"{book}.flac", 0.6)
     manifest(tmp_path / "lists" / "libriheavy" / "libriheavy_cuts_large.jsonl.gz", [cut(0, 0.1, 0.4, ["A"], book)])
-    with pytest.raises(ValueError, match="librilight is no folder: --set audio=FOLDER"):
-        make("libriheavy", tmp_path / "lists", "large")
     data = make("libriheavy", tmp_path / "lists", "large", "--set", f"audio={tmp_path / 'audio'}")
     assert data.lines("wav.scp") == [f"libriheavy_large_7_x_y {tmp_path / 'audio' / book}.flac"]
-
-
-def test_a_truncated_manifest_is_one_clear_error(make, corpus):
-    path = corpus / "libriheavy_cuts_small.jsonl.gz"
-    path.write_bytes(path.read_bytes()[:-20])
-    with pytest.raises(ValueError, match="is damaged .*: get it again"):
-        make("libriheavy", corpus, "small")

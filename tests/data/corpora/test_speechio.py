@@ -41,9 +41,3 @@ def test_all_sets_together_and_each_alone(make, sets):
 def test_the_folder_of_one_set_is_no_other_set(make, sets):
     with pytest.raises(ValueError, match="holds no SPEECHIO_ASR_ZH00002"):
         make("speechio", sets / "SPEECHIO_ASR_ZH00001", "SPEECHIO_ASR_ZH00002")
-
-
-def test_a_set_without_lists(make, sets):
-    (sets / "SPEECHIO_ASR_ZH00002" / "trans.txt").unlink()
-    with pytest.raises(ValueError, match="holds neither metadata.tsv nor trans.txt"):
-        make("speechio", sets, "all")

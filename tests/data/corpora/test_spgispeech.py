@@ -1,8 +1,5 @@
 import pytest
 
-from espnet_llmasr.data.corpora import spgispeech
-from espnet_llmasr.data.formats.source import Source
-
 CSV = """\
 wav_filename|wav_filesize|transcript
 0018ad92bb/1.wav|12844|It's Q3's EBITDA, up 5.5%.
@@ -14,9 +11,8 @@ cut off
 
 
 @pytest.fixture
-def corpus(sound, write, tmp_path):
-    for name in ("0018ad92bb/1", "0018ad92bb/12", "0018ad92bb/2"):
-        sound(tmp_path / "spgispeech" / "val" / f"{name}.wav", 0.4)
+def corpus(sounds, write, tmp_path):
+    sounds(tmp_path / "spgispeech" / "val" / "0018ad92bb", "1.wav 12.wav 2.wav", 0.4)
     write(tmp_path / "spgispeech" / "val.csv", CSV)
     return tmp_path
 
@@ -26,18 +22,12 @@ def test_pipes_in_the_text_and_each_utterance_its_own_speaker(make, corpus):
     assert list(data.table("text")) == ["spgispeech_0018ad92bb_1", "spgispeech_0018ad92bb_12"]
     assert data.lines("utt2spk")[0] == "spgispeech_0018ad92bb_1 spgispeech_0018ad92bb_1"
     assert data.table("wav.scp")["spgispeech_0018ad92bb_12"] == str(corpus / "spgispeech/val/0018ad92bb/12.wav")
-    assert data.dropped == {
-        "0018ad92bb/2": "empty_text",
-        "7f00e1aa01/1": "missing_wav",
-        "val.csv:6": "broken_line",
-    }
+    data.check_dropped(empty_text="0018ad92bb/2", missing_wav="7f00e1aa01/1", broken_line="val.csv:6")
 
 
-def test_the_reader_gives_the_text_as_written(corpus):
-    assert [utterance.text for utterance in spgispeech.read(Source(corpus, "val", corpus, corpus))][:2] == [
-        "It's Q3's EBITDA, up 5.5%.",
-        '"Adjusted" | as we call it | for SG&A\'s 2.',
-    ]
+def test_the_reader_gives_the_text_as_written(as_read, corpus):
+    texts = list(as_read("spgispeech", corpus, "val").values())
+    assert texts[:2] == ["It's Q3's EBITDA, up 5.5%.", '"Adjusted" | as we call it | for SG&A\'s 2.']
 
 
 def test_another_header_is_one_clear_error(make, corpus, write):

@@ -37,15 +37,14 @@ def test_tags_variants_suffixes_and_names(make, corpus):
     sph = corpus / "TEDLIUM_release-3" / "legacy" / "train" / "sph" / "AnnaBee_2010X.sph"
     assert data.lines("wav.scp") == [f"tedlium3_AnnaBee_2010X {sph}"]
     assert data.lines("utt2spk") == [f"{first} tedlium3_AnnaBee_2010X", f"{second} tedlium3_AnnaBee_2010X"]
-    assert data.dropped == {
-        "AnnaBee_2010X-0000000-0000250": "ignored_segment",
-        "AnnaBee_2010X-0001300-0001400": "empty_text",
-        "AnnaBee_2010X-0001400-0001600": "empty_text",
-        "AnnaBee_2010X-0001600-0001900": "beyond_end",
-        **{f"AnnaBee_2010X.stm:{number}": "broken_line" for number in (8, 9, 10)},
-        "NoSound_2011-0000000-0000500": "missing_wav",
-        "NoText_2012": "no_text",
-    }
+    data.check_dropped(
+        ignored_segment="AnnaBee_2010X-0000000-0000250",
+        empty_text="AnnaBee_2010X-0001300-0001400 AnnaBee_2010X-0001400-0001600",
+        beyond_end="AnnaBee_2010X-0001600-0001900",
+        broken_line="AnnaBee_2010X.stm:8 AnnaBee_2010X.stm:9 AnnaBee_2010X.stm:10",
+        missing_wav="NoSound_2011-0000000-0000500",
+        no_text="NoText_2012",
+    )
 
 
 def test_a_talk_without_text_is_counted_in_one_shard(make, corpus):

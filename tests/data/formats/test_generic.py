@@ -7,7 +7,6 @@ import json
 import pytest
 
 from espnet_llmasr.data.formats import crawled
-from espnet_llmasr.data.formats.crawled import link_name
 from espnet_llmasr.data.formats.generic import wav_folder
 from espnet_llmasr.data.formats.source import Source
 
@@ -32,14 +31,8 @@ def test_msr_86k_with_a_field_map_of_nested_names(make, sound, write, tmp_path):
     data = make("msr_86k", src, "en", *(word for option in options for word in ("--set", option)))
     assert data.lines("text") == ["msr_86k_5-A_1 it's here"]
     assert data.lines("utt2spk") == ["msr_86k_5-A_1 msr_86k_5"]
-    assert data.dropped == {
-        "A/2": "missing_wav",
-        "A/3": "bad_number",
-        "train.jsonl/4": "missing_id",
-        "A/4": "missing_wav",
-        "A/5": "empty_text",
-        "train.jsonl:7": "broken_json",
-    }
+    nameless = dict(missing_id="train.jsonl/4", broken_json="train.jsonl:7")
+    data.check_dropped(missing_wav="A/2 A/4", bad_number="A/3", empty_text="A/5", **nameless)
 
 
 def test_msr_86k_gzipped_without_speakers_and_durations(make, sound, tmp_path):
@@ -73,7 +66,7 @@ def crawl(sound, write, tmp_path):
     src = tmp_path / "yue"
     for name, seconds in (("gd0001.opus", 2), ("BV1xx.wav", 2), ("BV1xx_p3.flac", 3), ("xg0009_500_1250.wav", 0.75)):
         sound(src / "audio" / name, seconds)
-    page = "https://host/video/BV1xx?p=3"
+    page = "https://host/video/BV1xx?from=search&p=3"
     rows = [
         yue("gd0001_500_1250", "但係小姐你又唔睬佢"),
         yue("gd0002_500_1250", "嗰啲嘢", times="1.000_1.500"),
@@ -102,19 +95,13 @@ def test_wenetspeech_yue_cuts_what_was_crawled(make, crawl):
     assert len(entries) == 4
     assert data.table("text")["wenetspeech_yue_gd0001_500_1250"] == "但係小姐你又唔睬佢"
     assert set(data.table("utt2lang").values()) == {"yue"}
-    assert data.dropped == {
-        "gd0001_1500_9000": "beyond_end",
-        "gd0001_0_500": "low_confidence",
-        "gd0001_0_600": "low_confidence",
-        "gd0001_0_650": "bad_number",
-        "gd0009_0_500": "missing_wav",
-        "gd0001_0_700": "bad_number",
-        "gd0001_0_800": "missing_times",
-    }
-
-
-def test_without_a_threshold_no_confidence_is_needed(make, crawl):
-    assert make("wenetspeech_yue", crawl, "train").stats["utts"] == 7
+    data.check_dropped(
+        low_confidence="gd0001_0_500 gd0001_0_600",
+        bad_number="gd0001_0_650 gd0001_0_700",
+        missing_wav="gd0009_0_500",
+        missing_times="gd0001_0_800",
+        beyond_end="gd0001_1500_9000",
+    )
 
 
 def test_a_shard_looks_for_no_audio_but_its_own(make, crawl, monkeypatch):
@@ -125,40 +112,29 @@ def test_a_shard_looks_for_no_audio_but_its_own(make, crawl, monkeypatch):
     assert sum(utts) == 7 and len(keys) == len(set(keys)) == 9
 
 
-def test_wenetspeech_chuan_of_cut_audio(make, sound, write, tmp_path):
+def test_wenetspeech_chuan_of_cut_audio(make, sounds, write, tmp_path):
     src = tmp_path / "chuan"
-    sound(src / "audio" / "u1.wav", 0.5)
-    sound(src / "audio" / "long.mp3", 1.0)
+    sounds(src / "audio", "u1.wav long.mp3")
     rows = [
         dict(utt="u1", filename="u1.wav", text="巴适得板", confidence=0.95),
         dict(utt="u2", filename="u2.wav", text="没得声音", confidence=0.95),
         dict(utt="u3", filename="u1.wav", text="不晓得", confidence=0.5),
+        dict(utt="u4", filename="dir/long.mp3", text="晓得", confidence=0.95),
+        dict(utt="u5", filename="long", text="要得", confidence=0.95),
     ]
     write(src / "wsc_metadata.jsonl", manifest(*rows))
     with pytest.raises(ValueError, match="for times, .*: give --set times=FIELD, or --set times= to do without"):
         make("wenetspeech_chuan", src, "train")
     data = make("wenetspeech_chuan", src, "train", "--set", "times=", "--set", "min_confidence=0.9")
-    assert data.lines("text") == ["wenetspeech_chuan_u1 巴适得板"]
-    assert data.lines("utt2lang") == ["wenetspeech_chuan_u1 zh-sichuan"]
-    assert data.dropped == {"u2": "missing_wav", "u3": "low_confidence"}
+    assert data.table("text") == {
+        f"wenetspeech_chuan_{u}": said for u, said in (("u1", "巴适得板"), ("u4", "晓得"), ("u5", "要得"))
+    }
+    assert set(data.table("utt2lang").values()) == {"zh-sichuan"}
+    data.check_dropped(missing_wav="u2", low_confidence="u3")
 
 
-@pytest.mark.parametrize(
-    "link,name",
-    (
-        ("https://host/video/BV1xx/", "BV1xx"),
-        ("https://host/video/BV1xx?from=search&p=39", "BV1xx_p39"),
-        ("dir/recording.mp3", "recording"),
-        ("recording", "recording"),
-    ),
-)
-def test_names_of_links(link, name):
-    assert link_name(link) == name
-
-
-def test_wav_folder_with_tabs_blanks_suffixes_and_spare_audio(sound, write, tmp_path):
-    for name in ("a.wav", "S1/b.wav", "S2/c.flac"):
-        sound(tmp_path / "wav" / name)
+def test_wav_folder_with_tabs_blanks_suffixes_and_spare_audio(sounds, write, tmp_path):
+    sounds(tmp_path / "wav", "a.wav S1/b.wav S2/c.flac")
     transcript = write(tmp_path / "trans.txt", "\ufeffa\t你 好\r\nb.wav 世界 啊\nd 没有\n")
     (tmp_path / "wav" / "S2").rename(tmp_path / "elsewhere")
     (tmp_path / "wav" / "S2").symlink_to(tmp_path / "elsewhere")
@@ -169,6 +145,6 @@ def test_wav_folder_with_tabs_blanks_suffixes_and_spare_audio(sound, write, tmp_
         f"{tmp_path}/wav/{name}" for name in ("a.wav", "S1/b.wav", "d.wav")
     ]
     assert source.log.getvalue() == "c no_text\n"
-    sound(tmp_path / "wav" / "S2" / "a.wav")
+    sounds(tmp_path / "wav", "S2/a.wav")
     with pytest.raises(ValueError, match="have the same name: rename all but one"):
         list(wav_folder(source, tmp_path / "wav", transcript))

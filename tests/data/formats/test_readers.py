@@ -67,25 +67,21 @@ def test_a_cut_member_is_named_and_garbage_between_members_is_found(source, tmp_
     assert [name for name, *_ in tar_members(source, path)] == ["a.json"]
     path.write_bytes(b"no tar at all" * 100)
     assert list(tar_members(source, path)) == []
-    assert source.log.getvalue().splitlines() == [
-        "x.tar/a.json truncated_tar",
-        f"x.tar:{first + 1024} truncated_tar",
-        "x.tar:0 truncated_tar",
-    ]
+    names = ("x.tar/a.json", f"x.tar:{first + 1024}", "x.tar:0")
+    assert source.log.getvalue().splitlines() == [f"{name} truncated_tar" for name in names]
 
 
 def test_entries_of_shards_name_the_bytes_that_were_added(source, tmp_path):
     data = {"a b/c": b"1" * 512, LONG: b"2" * 3, "字": b"3" * 1025}
     with Shards(source, "x") as shards:
         entries = {name: shards.add(name, content) for name, content in data.items()}
-    tar = (tmp_path / "staged" / "x.tar").read_bytes()
+    staged = tmp_path / "staged" / "x.tar"
+    tar = staged.read_bytes()
     for name, entry in entries.items():
         path, _, offset = entry.rpartition(":")
         assert path == str(tmp_path / "final" / "x.tar")
         assert tar[int(offset) :].startswith(data[name])
-    assert {name: size for name, _, size in tar_members(source, tmp_path / "staged" / "x.tar")} == {
-        name: len(content) for name, content in data.items()
-    }
+    assert [(name, size) for name, _, size in tar_members(source, staged)] == [(k, len(v)) for k, v in data.items()]
 
 
 def test_parquet_drops_rows_without_audio_and_damaged_files(source, tmp_path):
@@ -111,16 +107,10 @@ def test_parquet_drops_rows_without_audio_and_damaged_files(source, tmp_path):
     )
 
 
-def test_parquet_without_an_audio_column_is_one_clear_line(source, tmp_path):
-    pyarrow.parquet.write_table(pyarrow.table({"id": ["a"], "sound": ["b"]}), tmp_path / "a.parquet")
-    with pytest.raises(ValueError, match="no column 'audio' with bytes in it, only id, sound: is"):
-        list(parquet(source, [tmp_path / "a.parquet"], ["id"], lambda row: row["id"]))
-
-
-@pytest.mark.parametrize("value", [b"RIFF", "a.wav", {"path": "a.wav"}])
-def test_parquet_with_audio_of_another_form_is_one_clear_line(source, tmp_path, value):
-    pyarrow.parquet.write_table(pyarrow.Table.from_pylist([{"id": "a", "audio": value}]), tmp_path / "a.parquet")
-    with pytest.raises(ValueError, match="no column 'audio' with bytes in it, only id, audio"):
+@pytest.mark.parametrize("name, value", [("sound", "a"), ("audio", b"RIFF"), ("audio", "a"), ("audio", {"path": "a"})])
+def test_parquet_with_audio_of_another_form_is_one_clear_line(source, tmp_path, name, value):
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist([{"id": "a", name: value}]), tmp_path / "a.parquet")
+    with pytest.raises(ValueError, match=f"no column 'audio' with bytes in it, only id, {name}"):
         list(parquet(source, [tmp_path / "a.parquet"], ["id"], lambda row: row["id"]))
 
 
@@ -139,14 +129,11 @@ def test_table_names_short_rows_by_their_place_in_the_file(source, write, tmp_pa
     assert source.log.getvalue() == "t.tsv:4 broken_line\n"
 
 
-@pytest.mark.parametrize("damage", ("cut", "bits", "no gzip"))
-def test_damaged_gzip_is_one_clear_line(tmp_path, damage):
-    content = bytearray(gzip.compress("\n".join(f"line {n * n}" for n in range(5000)).encode()))
-    if damage == "cut":
-        del content[-3000:]
-    else:
-        content[500 if damage == "bits" else 0 :][:200] = bytes(200)
-        content = content[:500] + bytes(200) + content[700:] if damage == "bits" else b"plain text\n" + content
+GZIP = gzip.compress("\n".join(f"line {n * n}" for n in range(5000)).encode())
+
+
+@pytest.mark.parametrize("content", [GZIP[:-3000], GZIP[:500] + bytes(200) + GZIP[700:], b"plain text\n" + GZIP])
+def test_damaged_gzip_is_one_clear_line(tmp_path, content):
     path = tmp_path / "x.gz"
     path.write_bytes(content)
     with pytest.raises(ValueError, match="x.gz is damaged .*get it again"):
