@@ -1,11 +1,11 @@
-"""prepare.py: bad input is a counted, named drop or one clear line; failures, kills and shards."""
+"""bin.prepare_corpus: bad input is a counted, named drop or one clear line; failures, kills and shards."""
 
 import os
 import signal
 
-import prepare
 import pytest
 
+from espnet_llmasr.bin import prepare_corpus
 from espnet_llmasr.data.formats.readers import json_lines, key_values
 from espnet_llmasr.data.utterance import Utterance
 
@@ -35,7 +35,7 @@ def test_mistakes_are_one_line_and_leave_no_trace(command, write, tmp_path, mess
     write(tmp_path / "src" / "other-corpus.txt", "")
     places = {"SRC": str(tmp_path / "src"), "OUT": str(tmp_path / "data" / "out")}
     arguments = [word.replace("SRC", places["SRC"]).replace("OUT", places["OUT"]) for word in MISTAKES[message].split()]
-    done = command(prepare, *arguments)
+    done = command(prepare_corpus, *arguments)
     assert done.code == 1 and done.err.count("\n") == 1, done.err
     assert message.replace("SRC", places["SRC"]) in done.err
     assert not (tmp_path / "data" / "out").exists()
@@ -104,7 +104,7 @@ def test_failure_in_the_middle_changes_nothing(run, as_corpus, previous, tmp_pat
     as_corpus(failing(str(tmp_path / "src" / "a.wav"), lambda: raise_it(error)))
     if isinstance(error, KeyError):  # our own fault: a traceback, not one line
         with pytest.raises(KeyError):
-            prepare.main(["librispeech", str(tmp_path / "src"), "all", str(previous)])
+            prepare_corpus.main(["librispeech", str(tmp_path / "src"), "all", str(previous)])
     else:
         assert run(tmp_path / "src", "all", previous).code == 1
     assert contents(previous) == before and sorted(os.listdir(tmp_path)) == ["out", "src"]
@@ -113,7 +113,7 @@ def test_failure_in_the_middle_changes_nothing(run, as_corpus, previous, tmp_pat
 def test_kill_in_the_middle_changes_nothing(forked, as_corpus, previous, tmp_path):
     before = contents(previous)
     as_corpus(failing(str(tmp_path / "src" / "a.wav"), lambda: os.kill(os.getpid(), signal.SIGKILL)))
-    status = forked(lambda: prepare.main(["librispeech", str(tmp_path / "src"), "all", str(previous)]))
+    status = forked(lambda: prepare_corpus.main(["librispeech", str(tmp_path / "src"), "all", str(previous)]))
     assert os.WTERMSIG(status) == signal.SIGKILL
     assert contents(previous) == before
 

@@ -1,7 +1,8 @@
-import check_data
 import numpy as np
 import pytest
 import soundfile
+
+from espnet_llmasr.bin import check_data
 
 
 @pytest.fixture

@@ -3,11 +3,11 @@
 import json
 from functools import lru_cache
 
-import check_overlap
-import combine_data
 import numpy as np
 import pytest
 import soundfile
+
+from espnet_llmasr.bin import check_overlap, combine_data
 
 RATE = 16000
 LONG = "this sentence is long enough to mean something"
