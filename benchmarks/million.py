@@ -35,7 +35,7 @@ PREPARE = """
 import resource, time
 from pathlib import Path
 from espnet_llmasr.asr.encoders import read_windows
-from espnet_llmasr.asr.fbank import KaldiFbank
+from espnet_llmasr.audio import Windows
 from espnet_llmasr.data.checks import Limits
 from espnet_llmasr.data.labels import Labels, format_data
 from espnet_llmasr.data.prepare import Canonical, prepare
@@ -44,7 +44,7 @@ imported = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 began = time.monotonic()
 prepare("msr_86k", src, "en", data, Canonical("msr_86k", "plain"), ["duration=duration"])
 middle = time.monotonic()
-limits = Limits(16000, 0.1, 30.0, KaldiFbank().frame_lengths, read_windows(None).count)
+limits = Limits(16000, 0.1, 30.0, Windows.of_features(16000).count, read_windows(None).count)
 format_data(data, dump / "train", Labels(dump / "phones.txt", "phone", "zh_en"), limits, "utt2dur")
 end = time.monotonic()
 used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]

@@ -1,4 +1,4 @@
-"""Speed, memory, hits and false alarms of the search of local/check_overlap.py, on strings of real spoken digits.
+"""Speed, memory, hits and false alarms of the search of bin.check_overlap, on strings of real spoken digits.
 
     python benchmarks/overlap.py FSDD/recordings    (2 minutes on one core; prints the tables of overlap.md)
 

@@ -43,6 +43,11 @@ class Windows:
         number = (length - self.size) // self.shift + 1
         return max(number, 0) if isinstance(number, int) else number.clip(min=0)
 
+    @classmethod
+    def of_features(cls, rate: int, size_ms: float = 25, shift_ms: float = 10) -> "Windows":
+        """The windows, in samples of a signal of `rate` Hz, of which Kaldi makes one feature frame each."""
+        return cls(int(rate * size_ms * 0.001), int(rate * shift_ms * 0.001))
+
 
 class AudioError(ValueError):
     """Audio that cannot be used; `reason` is the word that counts it."""

@@ -54,6 +54,18 @@ class Parser(argparse.ArgumentParser):
         self.exit(1, f"{self.prog}: {message} (see --help)\n")
 
 
+class Print(argparse.Action):
+    """An option that prints what the function `text` returns, and ends the command."""
+
+    def __init__(self, option_strings, dest, text: Callable[[], str], help=None):
+        super().__init__(option_strings, argparse.SUPPRESS, nargs=0, default=argparse.SUPPRESS, help=help)
+        self.text = text
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        print(self.text(), end="")
+        parser.exit()
+
+
 def at_least(minimum: int) -> Callable[[str], int]:
     """An argument type: a whole number that is not below `minimum`."""
 

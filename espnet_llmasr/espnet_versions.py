@@ -9,6 +9,7 @@ import struct
 from datetime import timedelta
 from pickle import UnpicklingError
 from typing import Any
+from zipfile import is_zipfile
 
 import espnet
 import numpy as np
@@ -34,6 +35,7 @@ def load_checkpoint(path: PathLike, **options) -> dict:
 
     Raises:
         ValueError: the file is broken, is not a checkpoint.pth, or holds objects other than tensors and numbers.
+        RuntimeError: the file is whole, but its tensors cannot be had, as when the device has no memory left.
     """
     try:
         with torch.serialization.safe_globals(REPORTER_TYPES):
@@ -43,9 +45,9 @@ def load_checkpoint(path: PathLike, **options) -> dict:
             epoch: {part: {name: plain(value) for name, value in values.items()} for part, values in parts.items()}
             for epoch, parts in reporter["stats"].items()
         }
-    except torch.OutOfMemoryError:
-        raise  # a RuntimeError, but the file is whole
     except (RuntimeError, EOFError, UnpicklingError, LookupError, TypeError, AttributeError, struct.error) as error:
+        if isinstance(error, RuntimeError) and is_zipfile(path) and "PytorchStreamReader" not in str(error):
+            raise  # torch's reader of the archive, which finds what is broken, has read it
         raise ValueError(f"{path} is broken or is no training's checkpoint ({type(error).__name__})") from error
     return {**states, "reporter": {**reporter, "stats": stats}}
 

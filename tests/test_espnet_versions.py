@@ -89,6 +89,25 @@ def test_anything_else_is_refused(content, error, tmp_path, monkeypatch):
     assert not Path("trapped").exists()
 
 
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("no memory"), RuntimeError("CUDA error: device is lost")])
+def test_an_error_of_the_device_is_no_fault_of_the_file(error, monkeypatch):
+    def full(path, **options):
+        raise error
+
+    monkeypatch.setattr(torch, "load", full)
+    with pytest.raises(RuntimeError) as raised:
+        load_checkpoint(RECORDED[0])
+    assert raised.value is error
+
+
+@pytest.mark.parametrize("damage", [lambda whole: whole[:-200], lambda whole: whole[:9], lambda whole: b"P" * 500])
+def test_broken_files_are_named(damage, tmp_path):
+    path = tmp_path / "checkpoint.pth"
+    path.write_bytes(damage(RECORDED[0].read_bytes()))
+    with pytest.raises(ValueError, match="checkpoint.pth is broken or is no training's checkpoint"):
+        load_checkpoint(path)
+
+
 def test_resuming_from_a_broken_checkpoint_is_one_line(command, phone_options, tmp_path):
     out, options = tmp_path / "out", phone_options(tmp_path / "out", max_epoch=2)
     PhonemeCTCTask.main(cmd=[*options, "--max_epoch=1"])

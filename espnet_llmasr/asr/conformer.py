@@ -14,10 +14,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from espnet_llmasr.asr.encoder import Encoder
+from espnet_llmasr.asr.encoders import FIXED_WINDOWS
 from espnet_llmasr.asr.modules import valid_frames
-from espnet_llmasr.audio import Windows
 
-SUBSAMPLED = Windows(size=7, shift=4)  # two convolutions of width 3 and stride 2
+SUBSAMPLED = FIXED_WINDOWS["firered_conformer"]  # two convolutions of width 3 and stride 2
 
 
 class Subsampling(nn.Module):

@@ -1,17 +1,17 @@
-"""The names of all encoders, and the windows of an encoder before it is built."""
+"""The names of all encoders, and the windows of an encoder before it is built.
+
+torch is imported only for an encoder that must be built: stage 2 asks for windows, and torch takes 490 MB.
+"""
 
 import sys
 from contextlib import redirect_stdout
 from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
-from typing import Optional, Type
+from typing import Optional
 
-import torch
 import yaml
 
-from espnet_llmasr.asr.encoder import Encoder
-from espnet_llmasr.asr.modules import check_keys
 from espnet_llmasr.audio import Windows
 from espnet_llmasr.files import PathLike
 
@@ -24,15 +24,18 @@ ENCODERS = {  # name in --encoder -> class, which is a subclass of Encoder or an
     "e_branchformer": "espnet2.asr.encoder.e_branchformer_encoder.EBranchformerEncoder",
     "multiconv_conformer": "espnet2.asr.encoder.multiconvformer_encoder.MultiConvConformerEncoder",
 }
+FIXED_WINDOWS = {DEFAULT: Windows(size=7, shift=4)}  # of encoders whose options do not change them
 
 
 @lru_cache(None)
-def encoder_class(name: str) -> Type[Encoder]:
-    """The class of an encoder by its name in ENCODERS; a class of ESPnet is returned with our adapter.
+def encoder_class(name: str) -> type:
+    """The `Encoder` of a name in ENCODERS; a class of ESPnet is returned with our adapter.
 
     Raises:
         ValueError: there is no encoder of this name.
     """
+    from espnet_llmasr.asr.encoder import Encoder
+
     if name not in ENCODERS:
         raise ValueError(f"there is no encoder '{name}', allowed are {', '.join(ENCODERS)}")
     module, _, class_name = ENCODERS[name].rpartition(".")
@@ -49,14 +52,15 @@ def read_windows(config: Optional[PathLike], input_size: int = 80) -> Windows:
     """The windows of the encoder in a YAML file (keys encoder, encoder_conf); without a file those of the default.
 
     Raises:
-        ValueError: the file is not of this form, or the encoder does not take these options.
+        ValueError: the file is not of this form, or an encoder without FIXED_WINDOWS does not take these options.
     """
     if config is None:
-        return windows_of(DEFAULT, {}, input_size)
+        return FIXED_WINDOWS[DEFAULT]
     options = yaml.safe_load(Path(config).read_text(encoding="utf-8"))
     if not isinstance(options, dict) or not isinstance(options.get("encoder_conf", {}), dict):
         raise ValueError(f"{config} must hold the keys encoder and encoder_conf: give conf/encoder.yaml")
-    return windows_of(options.get("encoder", DEFAULT), options.get("encoder_conf", {}), input_size)
+    name = options.get("encoder", DEFAULT)
+    return FIXED_WINDOWS.get(name) or windows_of(name, options.get("encoder_conf", {}), input_size)
 
 
 def windows_of(name: str, conf: dict, input_size: int) -> Windows:
@@ -65,6 +69,10 @@ def windows_of(name: str, conf: dict, input_size: int) -> Windows:
     Raises:
         ValueError: there is no such encoder, or it does not take these options.
     """
+    import torch
+
+    from espnet_llmasr.asr.modules import check_keys
+
     check_keys(encoder_class(name), "encoder_conf", conf, ())
     with torch.random.fork_rng(devices=[]):  # ESPnet draws some parameters on the CPU even under the device meta
         with torch.device("meta"):

@@ -44,7 +44,7 @@ class KaldiFbank(AbsFrontend):
         super().__init__()
         self.fs, self.n_mels = parse_rate(fs), n_mels
         self.frame_length_ms = frame_length_ms
-        self.windows = Windows(int(self.fs * frame_length_ms * 0.001), int(self.fs * frame_shift_ms * 0.001))
+        self.windows = Windows.of_features(self.fs, frame_length_ms, frame_shift_ms)
         self.fft_size = 1 << (self.windows.size - 1).bit_length()
         self.register_buffer("window", povey_window(self.windows.size), persistent=False)
         self.register_buffer("mel", mel_triangles(self.fs, self.fft_size, n_mels), persistent=False)

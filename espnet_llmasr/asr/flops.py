@@ -9,7 +9,7 @@ tests/asr/test_flops.py holds the result within 3 % of torch's own counter.
 The numbers of a `BatchShape` may be numpy arrays: one walk over the weights then counts all batches.
 """
 
-from typing import Dict, NamedTuple, Optional
+from typing import Dict, Iterator, NamedTuple, Optional, Tuple
 
 from torch import Tensor, nn
 
@@ -41,11 +41,11 @@ def flops(model: nn.Module, shape: BatchShape) -> int:
     """FLOPs of one training batch (of an array of batches: int64 (N,)).
 
     Raises:
-        ValueError: the LLM is of a kind whose FLOPs this formula does not give.
+        ValueError: the encoder or the LLM is of a kind whose FLOPs this formula does not give.
     """
     unknown = unknown_part(model)
     if unknown:
-        raise ValueError(f"no FLOPs are known for {unknown}: train without a budget, or take another LLM")
+        raise ValueError(f"no FLOPs are known for {unknown}: train without a budget, or take another")
     rows, frames = shape.rows * getattr(model, "num_views", 1), model.encoder.output_lengths(shape.frames)
     filterbank = 2 * shape.rows * shape.frames * model.frontend.mel.numel()
     total = filterbank + encoder_flops(model.encoder, rows, shape.frames, model.frontend.output_size())
@@ -57,7 +57,14 @@ def flops(model: nn.Module, shape: BatchShape) -> int:
 
 
 def unknown_part(model: nn.Module) -> Optional[str]:
-    """Names an LLM that the formula does not fit: with experts (which see a part of the vectors) or unknown layout."""
+    """Names what the formula does not fit.
+
+    An LLM with experts (which see a part of the vectors) or of unknown layout. An encoder whose Conv2d are padded or not
+    one behind the other: by the sizes that the formula takes, their last output has not the encoder's frames.
+    """
+    convolved = list(subsampling(model.encoder, 1000, 80))
+    if convolved and convolved[-1][1] != model.encoder.output_lengths(1000):
+        return f"the encoder {type(model.encoder).__name__}"
     if not hasattr(model, "llm"):
         return None
     layers = getattr(model.llm.get_decoder(), "layers", None)
@@ -83,18 +90,23 @@ def matrix_flops(part: nn.Module, vectors: int, needs: bool, others: Optional[Di
 
 def encoder_flops(encoder: Encoder, rows: int, frames: int, bins: int) -> int:
     """FLOPs of an encoder for rows x frames x bins of features."""
-    length, others = encoder.output_lengths(frames), {}
-    for name, conv in encoder.named_modules():
-        if isinstance(conv, nn.Conv2d):  # the convolutions of the subsampling, one behind the other
-            sizes = zip((frames, bins), conv.kernel_size, conv.stride)
-            frames, bins = ((size - width) // stride + 1 for size, width, stride in sizes)
-            others[f"{name}.weight"] = rows * frames * bins
+    length = encoder.output_lengths(frames)
+    others = {f"{name}.weight": rows * times * places for name, times, places in subsampling(encoder, frames, bins)}
     positions = [name for name, _ in encoder.named_parameters() if name.endswith("linear_pos.weight")]
     others.update(dict.fromkeys(positions, 2 * length - 1))  # once for the whole batch
     # Per query S scores and S weighted values; relative positions add 2 S scores.
     seen = 4 * length if positions else 2 * length
     attention = 2 * rows * length * seen * encoder.output_size() * encoder.num_layers
     return matrix_flops(encoder, rows * length, False, others) + attention * (1 + 2 * is_trained(encoder))
+
+
+def subsampling(encoder: Encoder, frames: int, bins: int) -> Iterator[Tuple[str, int, int]]:
+    """Name, frames and bins of the output of each Conv2d; they have no padding and stand one behind the other."""
+    for name, conv in encoder.named_modules():
+        if isinstance(conv, nn.Conv2d):
+            sizes = zip((frames, bins), conv.kernel_size, conv.stride)
+            frames, bins = ((size - width) // stride + 1 for size, width, stride in sizes)
+            yield name, frames, bins
 
 
 def llm_flops(llm: nn.Module, rows: int, positions: int, needs: bool) -> int:

@@ -11,7 +11,6 @@ from espnet2.torch_utils.device_funcs import force_gatherable
 from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 
-from espnet_llmasr.asr.adaptor import ConcatAdaptor
 from espnet_llmasr.asr.modules import valid_frames
 from espnet_llmasr.asr.speech_model import SpeechModel
 from espnet_llmasr.text.prompt import IGNORE_ID, SPEECH_ID, expand_speech, labels_for
@@ -24,7 +23,7 @@ class LLMASRModel(SpeechModel):
     the encoder store). No other attribute may start with "encoder", because ESPnet's --init_param matches by prefix.
     """
 
-    def __init__(self, components: Dict[str, Optional[nn.Module]], adaptor: ConcatAdaptor, llm: nn.Module):
+    def __init__(self, components: Dict[str, Optional[nn.Module]], adaptor: nn.Module, llm: nn.Module):
         super().__init__(components)
         self.adaptor, self.llm = adaptor, llm
         self.register_buffer("swap_step", torch.zeros((), dtype=torch.int64))

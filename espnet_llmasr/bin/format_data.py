@@ -10,6 +10,8 @@ entries as in espnet_llmasr.audio (a segment is path#t=start,end), whose rate an
 from pathlib import Path
 from typing import List, Optional
 
+from espnet_llmasr.asr.encoders import read_windows
+from espnet_llmasr.audio import Windows
 from espnet_llmasr.cli import MIN_FS, Parser, at_least, run
 from espnet_llmasr.data.checks import AUDIO_CHECKS, Limits
 from espnet_llmasr.data.labels import Labels, format_data
@@ -40,10 +42,7 @@ def get_parser() -> Parser:
 def main(argv: Optional[List[str]] = None) -> None:
     """Raises ValueError: see `format_data`."""
     args = get_parser().parse_args(argv)
-    from espnet_llmasr.asr.encoders import read_windows  # slow, and the --nj processes do without
-    from espnet_llmasr.asr.fbank import KaldiFbank
-
-    frames, encoder_frames = KaldiFbank(args.fs).frame_lengths, read_windows(args.encoder_config).count
+    frames, encoder_frames = Windows.of_features(args.fs).count, read_windows(args.encoder_config).count
     limits = Limits(args.fs, args.min_duration, args.max_duration, frames, encoder_frames, args.test)
     labels = Labels(args.tokens, args.unit, args.inventory, args.token_text)
     format_data(args.data, args.out, labels, limits, args.audio_check, args.nj)

@@ -14,7 +14,7 @@ def get_parser() -> Parser:
     parser.add_argument("--llm_asr_train_config", required=True, help="config.yaml of the training")
     parser.add_argument("--llm_asr_model_file", required=True, help="weights (*.pth)")
     parser.add_argument("--data_dir", type=Path, required=True, help="dump/<set> with wav.scp and utt2num_frames")
-    parser.add_argument("--output_dir", type=Path, required=True, help="text and score are written here")
+    parser.add_argument("--output_dir", type=Path, required=True, help="for text and score (mean log-probability)")
     parser.add_argument("--shard", default="1/1", help="transcribe only part i of n")
     parser.add_argument("--beam_size", type=at_least(1), default=3, help="beams")
     parser.add_argument("--tokens_per_second", type=float, default=15.0, help="token limit per second of speech")

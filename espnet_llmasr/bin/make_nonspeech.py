@@ -12,7 +12,7 @@ import logging
 from pathlib import Path
 from typing import List, Optional
 
-from espnet_llmasr.asr.fbank import KaldiFbank
+from espnet_llmasr.audio import Windows
 from espnet_llmasr.cli import MIN_FS, Parser, at_least, run
 from espnet_llmasr.data.nonspeech import make_suite
 
@@ -31,7 +31,7 @@ def get_parser() -> Parser:
 def main(argv: Optional[List[str]] = None) -> None:
     """Raises ValueError: see `make_suite`."""
     args = get_parser().parse_args(argv)
-    frames = KaldiFbank(args.fs).frame_lengths
+    frames = Windows.of_features(args.fs).count
     stats = make_suite(args.out, args.wav_scp, args.clips, args.seed, args.fs, frames)
     logging.info("%s: %d clips (%.2f h)", args.out, stats["utts"], stats["hours"])
 

@@ -13,7 +13,7 @@ from typing import List, Optional
 
 from espnet_llmasr.cli import MIN_FS, Parser, at_least, run
 from espnet_llmasr.experiments.matrix import Matrix
-from espnet_llmasr.experiments.strategies import FILE, choose, read_strategies
+from espnet_llmasr.experiments.strategies import choose, read_strategies, recipe_file
 from espnet_llmasr.processes import INTERRUPTED, interruptible
 
 
@@ -34,8 +34,7 @@ def main(argv: Optional[List[str]] = None) -> int:
     argv = list(sys.argv[1:] if argv is None else argv)
     place = argv.index("--") if "--" in argv else len(argv)
     args = get_parser().parse_args(argv[:place])
-    path = args.recipe / "conf/strategies.yaml"
-    known = read_strategies(path if path.exists() else FILE)
+    known = read_strategies(recipe_file(args.recipe))
     strategies = choose(known, args.strategies or list(known), "--strategies")
     matrix = Matrix(args.recipe, args.out, argv[place + 1 :], args.clips, args.fs, sys.executable, args.jobs)
     try:

@@ -19,8 +19,8 @@ import logging
 from pathlib import Path
 from typing import List, Optional
 
-from espnet_llmasr.cli import Parser, run
-from espnet_llmasr.scoring.route_table import ListRoutes
+from espnet_llmasr.cli import Parser, Print, run
+from espnet_llmasr.scoring.route_table import route_tables
 from espnet_llmasr.scoring.score import DEFAULT_ROUTES, UNITS, score_sets
 
 
@@ -40,7 +40,7 @@ def get_parser() -> Parser:
     add("--hyp_dir", type=Path, required=True, help="the same of the hypotheses; results are written there")
     add("--unit", choices=list(UNITS), default="text", help="phone compares <set>/phones")
     add("--routes", type=route_names, default=",".join(DEFAULT_ROUTES), help="normalisers of text, the main one first")
-    add("--list_routes", action=ListRoutes, help="print what every route does, and exit")
+    add("--list_routes", action=Print, text=route_tables, help="print what every route does, and exit")
     add("--missing_as_empty", action="store_true", help="count a missing hypothesis as an empty one: else an error")
     add("--out", type=Path, help="another file that gets the content of scores.md")
     return parser

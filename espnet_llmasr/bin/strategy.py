@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import List, Optional
 
 from espnet_llmasr.cli import Parser, run
-from espnet_llmasr.experiments.strategies import FILE, choose, read_strategies, shell_variables
+from espnet_llmasr.experiments.strategies import choose, read_strategies, recipe_file, shell_variables
 
 NAMES = ("expdir", "base_exp", "dumpdir", "ia_sft_epochs", "flops_budget")
 
@@ -16,7 +16,7 @@ NAMES = ("expdir", "base_exp", "dumpdir", "ia_sft_epochs", "flops_budget")
 def get_parser() -> Parser:
     parser = Parser(description=__doc__.split("\n")[0])
     parser.add_argument("strategy", help="name of an entry")
-    parser.add_argument("--strategies", type=Path, default=FILE, help="conf/strategies.yaml")
+    parser.add_argument("--strategies", type=Path, default=recipe_file(Path()), help="conf/strategies.yaml")
     group = parser.add_argument_group("options of llmasr.sh that matter here; empty: not given")
     group.add_argument("--unit", default="phone", help="of strategies without a unit of their own")
     for name in NAMES:

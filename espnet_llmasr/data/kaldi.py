@@ -33,7 +33,7 @@ class Table:
         if self.key <= previous:
             raise ValueError(
                 f"{self.path}: '{self.key}' comes after '{previous}', expected ids in the order of LC_ALL=C sort:"
-                f" local/check_data.py {self.path.parent} lists all problems"
+                f" bin.check_data {self.path.parent} lists all problems"
             )
 
     def get(self, key: str) -> Optional[str]:
@@ -112,7 +112,7 @@ def read_utterances(data: Path, scratch: Path) -> Utterances:
 
 
 def read_complete(data: Path, needed: Sequence[str] = TABLES) -> Utterances:
-    """The utterances of a directory made by local/prepare.py: sorted, and each in all of the `needed` tables.
+    """The utterances of a directory made by bin.prepare_corpus: sorted, and each in all of the `needed` tables.
 
     Raises ValueError if a table is missing or not sorted, or lacks an utterance.
     """
@@ -125,9 +125,7 @@ def read_complete(data: Path, needed: Sequence[str] = TABLES) -> Utterances:
         lacking = [name for name in needed if tables[name].key != utterance.id]
         if lacking or utterance.fault:
             reason = f"is not in {' and '.join(lacking)}" if lacking else f"cannot be used ({utterance.fault})"
-            raise ValueError(
-                f"{data}: utterance '{utterance.id}' {reason}: local/check_data.py {data} lists all problems"
-            )
+            raise ValueError(f"{data}: utterance '{utterance.id}' {reason}: bin.check_data {data} lists all problems")
         yield utterance
 
 

@@ -43,7 +43,7 @@ def listing() -> str:
         out += [f"    {part:24} {what}{' [test]' * (part in corpus.tests)}" for part, what in corpus.parts.items()]
         settings = (f"{option}={default}" for option, default in corpus.options().items())
         out += [f"    --set {shlex.quote(setting)}" for setting in settings]
-    return "\n".join(out)
+    return "\n".join(out) + "\n"
 
 
 def reader_options(corpus: Corpus, given: Sequence[str]) -> Dict[str, object]:

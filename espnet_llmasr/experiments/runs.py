@@ -11,7 +11,7 @@ import math
 from pathlib import Path
 from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence
 
-from espnet_llmasr.experiments.strategies import read_strategies
+from espnet_llmasr.experiments.strategies import read_strategies, recipe_file
 
 EXPECTED = '{"strategy": NAME, "seed": 1, "flops": {STAGE: 1e12, ...}, "values": {NAME: 1.5 or null, ...}}'
 
@@ -37,10 +37,10 @@ class Run(NamedTuple):
 
 
 def read_runs(path: Path) -> List[Run]:
-    """All runs in the order of the file.
+    """All runs: strategies in the order of the recipe's strategies.yaml, then others; each in the order of the file.
 
     Raises:
-        ValueError: no file, no runs, or a line that is not as above.
+        ValueError: no file, no runs, or a line that is not as above; strategies.yaml is not as it should be.
     """
     if not path.is_file():
         raise ValueError(f"{path} does not exist: give a file with one JSON line a run")
@@ -58,7 +58,8 @@ def read_runs(path: Path) -> List[Run]:
                 raise ValueError(text) from error
     if not runs:
         raise ValueError(f"{path} has no runs: expected one JSON line a run")
-    return runs
+    order = list(read_strategies(recipe_file(path)))
+    return sorted(runs, key=lambda run: order.index(run.strategy) if run.strategy in order else len(order))
 
 
 def _parse(line: str, number: int) -> Run:
@@ -75,13 +76,12 @@ def _parse(line: str, number: int) -> Run:
 
 
 def strategies_of(runs: Iterable[Run]) -> List[str]:
-    """Names of the strategies in the order of strategies.yaml, then others in the order of the file."""
-    present, known = list(dict.fromkeys(run.strategy for run in runs)), list(read_strategies())
-    return [name for name in known if name in present] + [name for name in present if name not in known]
+    """Names of the strategies in the order of the runs."""
+    return list(dict.fromkeys(run.strategy for run in runs))
 
 
 def values_of(runs: Iterable[Run]) -> List[str]:
-    """Names of the values in the order of the file."""
+    """Names of the values in the order of the runs."""
     return list(dict.fromkeys(name for run in runs for name in run.values))
 
 

@@ -91,6 +91,12 @@ def read_strategies(path: Path = FILE) -> Dict[str, Strategy]:
     return strategies
 
 
+def recipe_file(place: Path) -> Path:
+    """conf/strategies.yaml of the recipe that `place` is in; the package's, where it is in none."""
+    paths = (folder / "conf/strategies.yaml" for folder in (place.resolve(), *place.resolve().parents))
+    return next((path for path in paths if path.is_file()), FILE)
+
+
 def choose(strategies: Dict[str, Strategy], names: Sequence[str], option: str) -> Sequence[Strategy]:
     """The strategies of these names. Raises ValueError, with the name of the option, for an unknown one."""
     for name in names:

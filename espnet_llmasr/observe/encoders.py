@@ -15,7 +15,6 @@ import torch
 import yaml
 from torch import Tensor
 
-from espnet_llmasr.asr.adaptor import ConcatAdaptor
 from espnet_llmasr.asr.espnet_encoder import REFUSALS, blocks_of
 from espnet_llmasr.asr.fbank import parse_rate
 from espnet_llmasr.asr.modules import extract_features, frames_of, outputs_of
@@ -23,7 +22,7 @@ from espnet_llmasr.asr.weights import load_state, read_state
 from espnet_llmasr.encoder_swap.store import EncoderStore
 from espnet_llmasr.observe.frames import Frames, SpeechEncoder
 from espnet_llmasr.observe.hugging_face import open_hugging_face
-from espnet_llmasr.tasks.checks import build
+from espnet_llmasr.tasks.llm_asr import build_adaptor
 from espnet_llmasr.tasks.speech_task import SpeechTask
 
 OWN_KEYS = {"ctc_head_conf", "adaptor_conf"}  # one of them is in every configuration of ours
@@ -50,10 +49,10 @@ class CheckpointEncoder:
         self.frontend, self.normalize, self.encoder = parts["frontend"], parts["normalize"], parts["encoder"]
         self.adaptor, self.device, self.rate = None, device, self.frontend.fs
         load_state(self.encoder, _part(state, "encoder.") or state, weights, config)
-        if "adaptor.linear2.weight" in state:
-            sizes = dict(input_size=self.encoder.output_size(), output_size=len(state["adaptor.linear2.weight"]))
-            self.adaptor = build(ConcatAdaptor, "adaptor_conf", args.adaptor_conf, **sizes)
-            load_state(self.adaptor, _part(state, "adaptor."), weights, config)
+        if adaptor := _part(state, "adaptor."):
+            *_, last = adaptor.values()  # as long as the LLM is wide
+            self.adaptor = build_adaptor(args, self.encoder.output_size(), len(last))
+            load_state(self.adaptor, adaptor, weights, config)
         for module in (self.frontend, self.normalize, self.encoder, self.adaptor):
             if module is not None:
                 module.to(device).eval()

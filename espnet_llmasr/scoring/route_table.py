@@ -1,6 +1,5 @@
 """The table of normaliser routes in docs/scoring.md, made from the files in text/routes."""
 
-import argparse
 from typing import List
 
 from espnet_llmasr.scoring.markdown import markdown
@@ -34,14 +33,3 @@ def _installed_routes() -> List[Route]:
         except ValueError:  # its package is not installed
             continue
     return routes
-
-
-class ListRoutes(argparse.Action):
-    """An option that prints the tables and ends the command."""
-
-    def __init__(self, option_strings, dest, help=None):
-        super().__init__(option_strings, argparse.SUPPRESS, nargs=0, default=argparse.SUPPRESS, help=help)
-
-    def __call__(self, parser, namespace, values, option_string=None):
-        print(route_tables(), end="")
-        parser.exit()

@@ -1,6 +1,7 @@
 """The fine-tuning task: alignment, IA-SFT and joint SFT differ only in their configuration files."""
 
-from espnet2.utils.nested_dict_action import NestedDictAction
+import torch
+from espnet2.train.class_choices import ClassChoices
 from espnet2.utils.types import str_or_none
 
 from espnet_llmasr.asr.adaptor import ConcatAdaptor
@@ -10,6 +11,14 @@ from espnet_llmasr.tasks.checks import build
 from espnet_llmasr.tasks.speech_task import SpeechTask
 from espnet_llmasr.text.prompt import INSTRUCTION, Prompt
 from espnet_llmasr.train.preprocessor import PromptPreprocessor
+
+adaptor_choices = ClassChoices("adaptor", dict(concat=ConcatAdaptor), torch.nn.Module, default="concat")
+
+
+def build_adaptor(args, input_size: int, output_size: int) -> torch.nn.Module:
+    """The adaptor of a configuration, from D wide frames to E wide speech tokens; older ones do not name it."""
+    adaptor = adaptor_choices.get_class(getattr(args, "adaptor", adaptor_choices.default))
+    return build(adaptor, "adaptor_conf", args.adaptor_conf, input_size=input_size, output_size=output_size)
 
 
 class LLMASRTask(SpeechTask):
@@ -29,7 +38,7 @@ class LLMASRTask(SpeechTask):
         group.add_argument("--llm_tokenizer", type=str_or_none, default=None, help="tokenizer.json of the LLM")
         group.add_argument("--instruction", default=INSTRUCTION, help="the user's text before the speech")
         group.add_argument("--system", type=str_or_none, default=None, help="system message of the chat, if any")
-        group.add_argument("--adaptor_conf", action=NestedDictAction, default={}, help="downsample (frames per token)")
+        adaptor_choices.add_arguments(group)
 
     @classmethod
     def build_prompt(cls, args) -> Prompt:
@@ -48,7 +57,5 @@ class LLMASRTask(SpeechTask):
     def build_model(cls, args) -> LLMASRModel:
         components = cls.build_components(args)
         llm = build_llm(args.llm_config)
-        llm_width = llm.get_input_embeddings().embedding_dim
-        sizes = dict(input_size=components["encoder"].output_size(), output_size=llm_width)
-        adaptor = build(ConcatAdaptor, "adaptor_conf", args.adaptor_conf, **sizes)
+        adaptor = build_adaptor(args, components["encoder"].output_size(), llm.get_input_embeddings().embedding_dim)
         return build(LLMASRModel, "model_conf", args.model_conf, components=components, adaptor=adaptor, llm=llm)

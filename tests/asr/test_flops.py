@@ -7,6 +7,7 @@ from torch.utils.flop_counter import FlopCounterMode, conv_flop_count
 from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, Phi3Config, Qwen3Config, Qwen3MoeConfig
 
 from espnet_llmasr.asr.flops import BatchShape, flops, shape_of, unknown_part
+from espnet_llmasr.audio import Windows
 from espnet_llmasr.tasks.llm_asr import LLMASRTask
 from espnet_llmasr.tasks.phoneme_ctc import PhonemeCTCTask
 
@@ -133,6 +134,16 @@ def test_the_shape_of_a_batch_is_what_the_modules_see(joint):
 
 EXPERTS = Qwen3MoeConfig(**SMALL, num_experts=4, num_attention_heads=2, moe_intermediate_size=8)
 GPT2 = GPT2Config(n_embd=64, n_layer=1, n_head=2, vocab_size=320)
+
+
+@pytest.mark.parametrize("windows", [Windows(3, 4), Windows(3, 2)], ids=["padded", "one beside the other"])
+def test_an_encoder_of_another_subsampling_is_named(windows, joint):
+    """These are the windows of two convolutions of width 3 and stride 2 that are padded, or both see the features."""
+    model, _ = joint
+    model.encoder.windows = windows
+    assert unknown_part(model) == "the encoder FireRedConformerEncoder"
+    with pytest.raises(ValueError, match="no FLOPs are known for the encoder FireRedConformerEncoder: train without"):
+        flops(model, BatchShape(1, 100, 30))
 
 
 @pytest.mark.parametrize("config", [EXPERTS, GPT2], ids=["experts", "GPT-2"])

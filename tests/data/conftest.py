@@ -2,7 +2,6 @@
 
 import json
 import logging
-import sys
 from collections import Counter
 from pathlib import Path
 
@@ -13,16 +12,12 @@ import pytest
 import soundfile
 
 from espnet_llmasr import audio
-from espnet_llmasr.bin import format_data
+from espnet_llmasr.bin import format_data, prepare_corpus
 from espnet_llmasr.cli import run as run_command
 from espnet_llmasr.data.formats.source import Corpus, Source
 from espnet_llmasr.data.prepare import load
 from espnet_llmasr.data.utterance import Utterance
 from espnet_llmasr.files import read_scp
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "local"))
-
-import prepare  # noqa: E402
 
 RATE = 16000
 FORMATS = {".opus": dict(format="OGG", subtype="OPUS"), ".sph": dict(format="NIST", subtype="PCM_16")}
@@ -84,7 +79,7 @@ def make(tmp_path):
 
     def run(corpus, src, part, *options):
         out = tmp_path / "data" / f"{corpus}_{part}"
-        prepare.main([corpus, str(src), part, str(out), *options])
+        prepare_corpus.main([corpus, str(src), part, str(out), *options])
         return Prepared(out)
 
     return run
@@ -168,7 +163,7 @@ def as_read(tmp_path):
 
 @pytest.fixture
 def as_corpus(monkeypatch):
-    """as_corpus(read, lang=...): what prepare.py then takes for librispeech; it has the part `all`."""
+    """as_corpus(read, lang=...): what prepare_corpus then takes for librispeech; it has the part `all`."""
 
     def use(read, lang="en"):
         entry = Corpus(read, lang=lang, parts={"all": ""}, licence="none", url="https://example.org/x")
@@ -192,8 +187,8 @@ def utterances(as_corpus, sound, tmp_path):
 
 @pytest.fixture
 def run(command):
-    """run(src, part, out, *options) -> exit code and standard error of prepare.py librispeech."""
-    return lambda *arguments: command(prepare, "librispeech", *arguments)
+    """run(src, part, out, *options) -> exit code and standard error of prepare_corpus librispeech."""
+    return lambda *arguments: command(prepare_corpus, "librispeech", *arguments)
 
 
 @pytest.fixture

@@ -1,11 +1,10 @@
 import json
 import subprocess
 import sys
-from pathlib import Path
 
-import check_data
-import combine_data
 import pytest
+
+from espnet_llmasr.bin import check_data, combine_data
 
 
 def row(key, seconds, text, where, speaker=None):
@@ -76,7 +75,7 @@ def test_mistakes_are_one_line_and_leave_the_old_directory(whole, shards, data_d
         ([whole, twin], f"b_2-1 is in {whole} and in {twin}: ids must differ"),
         ([shards[0], other], "two recordings are called rec_y: /other.wav and /y.wav"),
         ([whole, late], f"b_2-1 of {whole} comes after b_15-1, but its speaker b_2 before z"),
-        ([torn], f"{torn}: utterance 'c_1-2' is not in text: local/check_data.py {torn} lists all problems"),
+        ([torn], f"{torn}: utterance 'c_1-2' is not in text: bin.check_data {torn} lists all problems"),
         ([whole, whole], f"{whole} is given twice"),
         ([tmp_path / "none"], f"{tmp_path}/none is no directory"),
         ([out], f"{out} would replace {out}"),
@@ -95,11 +94,10 @@ def test_a_directory_inside_the_output_is_not_lost(whole, command, tmp_path):
 def test_more_directories_than_files_may_be_open(data_dir, tmp_path):
     parts = [str(data_dir(f"p{i}", [row(f"c_{i}-1", "1.000", "x", f"/{i}.wav")])) for i in range(12)]
     code = (
-        "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (64, 1024)); import sys, combine_data;"
-        " combine_data.main(sys.argv[1:])"
+        "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (64, 1024)); import sys;"
+        " from espnet_llmasr.bin.combine_data import main; main(sys.argv[1:])"
     )
-    local = Path(combine_data.__file__).parent
-    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "out"), *parts], cwd=local, capture_output=True)
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "out"), *parts], capture_output=True)
     assert done.returncode == 0, done.stderr
     assert len((tmp_path / "out" / "text").read_text().splitlines()) == 12
 

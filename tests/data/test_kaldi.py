@@ -29,7 +29,7 @@ def test_pieces_keep_their_times_and_the_name_of_their_recording(data_dir):
 @pytest.mark.parametrize(
     "table, content, message",
     [
-        ("utt2dur", "a-1 1\n", "utterance 'a-2' is not in utt2dur: .*check_data.py .* lists all problems"),
+        ("utt2dur", "a-1 1\n", "utterance 'a-2' is not in utt2dur: .*bin.check_data .* lists all problems"),
         ("utt2dur", "a-1 1\na-2 1\na-3 1\n", "utterance 'a-3' is not in text and utt2spk and utt2lang and wav.scp"),
         ("text", "a-1 x\na-3 x\n", "utterance 'a-2' is not in text"),
         ("text", "a-1 x\na-0 x\n", "text: 'a-0' comes after 'a-1', expected ids in the order of LC_ALL=C sort"),

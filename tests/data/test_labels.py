@@ -1,11 +1,16 @@
 """bin.format_data: tables, drops, token lists, options, and what happens to an earlier dump."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from espnet_llmasr.text.phonemes import Phonemizer
 
 RATE = 16000
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_writes_every_table(data, caplog):
@@ -144,6 +149,18 @@ def test_bad_options(data, capsys, options, message):
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1
     assert not data.out.exists()
+
+
+@pytest.mark.parametrize("conf", ["conf/encoder.yaml", "conf/mini/encoder.yaml"])
+def test_the_default_encoder_needs_no_torch(data, conf):
+    """Its import would take 3 s and 490 MB for every set."""
+    data.add("a")
+    (data.dir / "wav.scp").write_text(data.wavs[0] + "\n")
+    (data.dir / "text").write_text("a 你好\n", encoding="utf-8")
+    argv = ["--data", data.dir, "--out", data.out, "--tokens", data.tokens, "--encoder_config", ROOT / conf]
+    code = f"import sys; from espnet_llmasr.bin.format_data import main; main({[*map(str, argv)]}); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (data.out / "stats.json").exists() and not {"torch", "espnet2"} & set(done.stdout.split())
 
 
 def test_a_test_set_keeps_what_ctc_could_not_align(data):

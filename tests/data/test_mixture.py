@@ -4,9 +4,9 @@ import re
 import sys
 from pathlib import Path
 
-import plan_corpora
 import pytest
 
+from espnet_llmasr.bin import plan_corpora
 from espnet_llmasr.data.mixture import read_mixture
 from espnet_llmasr.data.prepare import CORPORA, load
 

@@ -1,10 +1,10 @@
-"""prepare.py: bad input is a counted, named drop or one clear line; failures, kills and shards."""
+"""bin.prepare_corpus: bad input is a counted, named drop or one clear line; failures, kills and shards."""
 
 import os
 
-import prepare
 import pytest
 
+from espnet_llmasr.bin import prepare_corpus
 from espnet_llmasr.data.formats.readers import json_lines, key_values
 from espnet_llmasr.data.utterance import Utterance
 
@@ -34,7 +34,7 @@ def test_mistakes_are_one_line_and_leave_no_trace(command, write, tmp_path, mess
     write(tmp_path / "src" / "other-corpus.txt", "")
     src, out = tmp_path / "src", tmp_path / "data" / "out"
     arguments = MISTAKES[message].replace("SRC", str(src)).replace("OUT", str(out)).split()
-    done = command(prepare, *arguments)
+    done = command(prepare_corpus, *arguments)
     assert done.code == 1 and done.err.count("\n") == 1, done.err
     assert message.replace("SRC", str(src)) in done.err and not out.exists()
 

@@ -1,5 +1,6 @@
-import check_data
 import pytest
+
+from espnet_llmasr.bin import check_data
 
 
 @pytest.fixture

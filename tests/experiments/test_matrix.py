@@ -135,7 +135,7 @@ def test_as_many_jobs_at_a_time_as_asked(recipe):
 def test_the_line_of_a_run(recipe):
     go("ia_sft char joint_only no_joint", "1")
     runs = lines(recipe)
-    assert list(runs) == ["ia_sft", "char", "joint_only", "no_joint"]
+    assert list(runs) == ["ia_sft", "no_joint", "char", "joint_only"]  # as in strategies.yaml
     full = {"pretrain": 150, "align": 10, "ia_sft": 10, "joint_sft": 10}
     assert runs["ia_sft"].flops == runs["char"].flops == full
     assert runs["joint_only"].flops == {"joint_sft": 10}
@@ -230,8 +230,12 @@ def test_a_folder_without_recipe_and_an_unknown_strategy(tmp_path, recipe):
 
 def test_the_recipe_has_strategies_of_its_own(recipe):
     (recipe / "conf").mkdir()
-    (recipe / "conf/strategies.yaml").write_text("mine: {trainings: [pretrain, align, joint_sft]}\n")
-    go("mine", "1")
+    mine = "last: {trainings: [joint_sft]}\nmine: {trainings: [pretrain, align, joint_sft]}\nia_sft: {trainings: [joint_sft]}\n"
+    (recipe / "conf/strategies.yaml").write_text(mine)
+    go("mine ia_sft last", "1")
+    assert list(lines(recipe)) == ["last", "mine", "ia_sft"]
+    table = (recipe / "exp_strategies/strategies.md").read_text()
+    assert table.index("| last |") < table.index("| mine |")
     assert lines(recipe)["mine"].flops == {"pretrain": 150, "align": 10, "joint_sft": 10}
 
 

@@ -1,9 +1,14 @@
 """The frames of every kind of encoder against the model called by hand, and how a kind is found out."""
 
+import shutil
+
 import pytest
 import torch
+import yaml
+from torch import nn
 
 from espnet_llmasr.observe.encoders import find_encoder
+from espnet_llmasr.tasks.llm_asr import LLMASRTask, adaptor_choices
 
 
 def frames(spec, audio):
@@ -33,6 +38,40 @@ def test_fine_tuning_has_an_adaptor(own, samples):
     tokens, lengths = llm.embed_speech(audio[None], torch.tensor([len(audio)]))
     same([found.adaptor], [tokens[0, : int(lengths)]])
     assert found.adaptor.shape == (5, 64)
+
+
+class Plain(nn.Module):
+    """A speech token for every frame."""
+
+    def __init__(self, input_size, output_size, bias=True):
+        super().__init__()
+        self.layer = nn.Linear(input_size, output_size, bias)
+
+    def forward(self, frames, lengths):
+        return self.layer(frames), lengths
+
+    def output_lengths(self, lengths):
+        return lengths
+
+
+def test_another_adaptor_is_trained_and_found(llm_options, samples, monkeypatch, tmp_path):
+    monkeypatch.setitem(adaptor_choices.classes, "plain", Plain)
+    options = dict(adaptor="plain", adaptor_conf=dict(bias=False), max_epoch=1)
+    LLMASRTask.main(cmd=llm_options(tmp_path / "out", **options))
+    weights = torch.load(tmp_path / "out/latest.pth", weights_only=True)
+    assert [name for name in weights if name.startswith("adaptor.")] == ["adaptor.layer.weight"]
+    found = frames(tmp_path / "out", samples(0.8))
+    same([found.adaptor], [found.layers[-1] @ weights["adaptor.layer.weight"].T])
+
+
+def test_a_configuration_without_the_name_of_its_adaptor(own, samples, tmp_path):
+    """Those of earlier versions."""
+    shutil.copytree(own[0] / "joint_sft", tmp_path / "old")
+    conf = yaml.safe_load((tmp_path / "old/config.yaml").read_text())
+    assert conf.pop("adaptor") == "concat"
+    (tmp_path / "old/config.yaml").write_text(yaml.safe_dump(conf))
+    same([frames(tmp_path / "old", samples(0.8)).adaptor], [frames(own[0] / "joint_sft", samples(0.8)).adaptor])
+    LLMASRTask.load(tmp_path / "old/config.yaml", tmp_path / "old/latest.pth")
 
 
 ENCODER = "encoder.000000002.pth"

@@ -60,7 +60,6 @@ def corpora(tmp_path_factory):
 def prepared(tmp_path_factory, corpora):
     """zh_en after stages 1 and 2, with two of its corpora."""
     recipe = Recipe(tmp_path_factory.mktemp("zh_en"), "zh_en")
-    (recipe.dir.parents[2] / "local").symlink_to(REPO / "local")
     return recipe, run(recipe, corpora)
 
 

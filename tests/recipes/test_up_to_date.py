@@ -1,6 +1,8 @@
 """The real run.sh with a stand-in for Python: what is run again, and which missing input is named with its stage."""
 
+import fcntl
 import shutil
+import time
 
 import pytest
 
@@ -23,6 +25,21 @@ def test_an_ended_pretraining_is_gone_on_with_alone(made):
     assert made.run("--stage", 5, "--stop_stage", 5, *longer)[0] == 0 and made.names() == ["pretrain"]
     made.run("--stage", 5, "--stop_stage", 6, *longer)
     assert made.names() == ["watch"]
+
+
+def test_what_another_strategy_is_making_is_waited_for_and_not_made_again(made):
+    done, away = made.dir / "exp/pretrain/decode/test_zh/phones.log.done", made.dir / "away"
+    done.rename(away)
+    made.record.write_text("")
+    with open(done.with_name("phones.lock"), "w") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        process = made.start("--stage", 11, "--stop_stage", 11)
+        assert any("decode/test_zh/2.shards is up to date" in line for line in process.stdout)
+        time.sleep(0.5)
+        assert process.poll() is None and made.calls() == []
+        away.rename(done)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0 and made.calls() == [] and "test_zh/phones is up to date" in output
 
 
 @pytest.mark.parametrize("file, stage, name", [("encoder.1.pth", 7, "align"), ("final", 8, "ia_sft")])

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # Sourced: where the corpora are. Set a path here or in the environment (LIBRISPEECH=<dir> ./run.sh); a corpus without
-# a path is left out. Licences and addresses: python3 ../../../local/prepare.py --list
+# a path is left out. Licences and addresses: python3 -m espnet_llmasr.bin.prepare_corpus --list
 # Layouts: espnet_llmasr/data/corpora/*.py
 export FSDD=${FSDD:-}                            # free-spoken-digit-dataset, the folder that holds recordings/
 # Training corpora (Table 4 of the paper); many hold their own test sets

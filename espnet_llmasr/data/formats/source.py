@@ -1,4 +1,4 @@
-"""What a corpus reader is given and registers: the Source it reads from, and the Corpus entry for local/prepare.py --list.
+"""What a corpus reader is given and registers: the Source it reads from, and its Corpus entry.
 
 A reader is `read(source, **options)`, a generator of `Utterance`. What it cannot use it gives to
 `source.drop(id, reason)`; ids, paths and text are checked later (data/prepare.py), so a reader only reads. To let
@@ -21,7 +21,7 @@ _TEST = re.compile(r"(^|[-_])(dev|test|val|validation)($|[-_])")
 
 @dataclass(frozen=True)
 class Corpus:
-    """An entry of `prepare.py --list`. `parts`: name -> content; `benchmark`: no part is for training."""
+    """An entry of `bin.prepare_corpus --list`. `parts`: name -> content; `benchmark`: no part is for training."""
 
     read: Callable[..., Utterances]
     lang: str

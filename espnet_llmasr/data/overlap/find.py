@@ -93,7 +93,7 @@ def check_sets(train: Sequence[Path], test: Sequence[Path]) -> None:
     for option, directories in (("--train", train), ("--test", test)):
         for directory in directories:
             if not directory.is_dir():
-                raise ValueError(f"{option} {directory} is no directory: make it with local/prepare.py")
+                raise ValueError(f"{option} {directory} is no directory: make it with bin.prepare_corpus")
             if directory.resolve() in seen:
                 raise ValueError(
                     f"{option} {directory} is given twice, also in {seen[directory.resolve()]}: name it once"
@@ -118,7 +118,7 @@ def find_overlaps(
     exclude_text: bool = False,
     shard: Tuple[int, int] = (1, 1),
 ) -> dict:
-    """Writes the directory `out` (see local/check_overlap.py) and returns the content of its stats.json.
+    """Writes the directory `out` (see bin.check_overlap) and returns the content of its stats.json.
 
     Args:
         audio: compare the audio of all training utterances, of those with similar `text`, or of `none`.

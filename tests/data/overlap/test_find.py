@@ -2,10 +2,11 @@
 
 import json
 
-import check_overlap
 import numpy as np
 import pytest
 import soundfile
+
+from espnet_llmasr.bin import check_overlap
 
 RATE = 16000
 LONG = "this sentence is long enough to mean something"

@@ -13,7 +13,7 @@ need_model() {  # what decoding needs, and its threads
     export OMP_NUM_THREADS=$((nthreads > inference_nj ? nthreads / inference_nj : 1))
 }
 
-transcribe() {  # DATA_DIR DIR [OPTION]...: text, and the guard's tables, in DIR
+transcribe() {  # DATA_DIR DIR [OPTION]...: text, score and the guard's tables, in DIR
     local table dir=$2 shards=$2/$inference_nj.shards
     words_of decode_args
     launch "$inference_cmd JOB=1:$inference_nj" "$shards" "$dir/log/decode.JOB.log" \
@@ -21,7 +21,7 @@ transcribe() {  # DATA_DIR DIR [OPTION]...: text, and the guard's tables, in DIR
         --llm_asr_train_config "$expdir/$inference_exp/config.yaml" \
         --llm_asr_model_file "$expdir/$inference_exp/$inference_model" --output_dir "$shards" \
         --shard "JOB/$inference_nj" --device "$device" --guard "$guard" "${verifier[@]}" "${words[@]}" "${@:3}"
-    for table in text confidence flagged redecoded.jsonl; do
+    for table in text score confidence flagged redecoded.jsonl; do
         if compgen -G "$shards/$table*" >/dev/null; then
             LC_ALL=C sort "$shards/$table"* >"$dir/$table.new"
             if cmp -s "$dir/$table.new" "$dir/$table"; then  # an old one stays: what hangs on it is up to date
@@ -35,8 +35,17 @@ transcribe() {  # DATA_DIR DIR [OPTION]...: text, and the guard's tables, in DIR
     done
 }
 
+once() {  # FILE COMMAND...: waits while another strategy, at the same time, makes the FILE that both share
+    mkdir -p "$(dirname "$1")"
+    {
+        supervise flock 9 || true  # a file system without locks: both make it
+        "${@:2}"
+    } 9>"$1.lock"
+}
+
 transcribe_phones() {  # DATA_DIR DIR: the labels that the pretrained encoder finds, in DIR
-    launch "$inference_cmd" "$2/phones" "$2/phones.log" \
+    local inputs=("$base_exp/pretrain/latest.pth" "$1/wav.scp")  # and not the strategy's own model
+    once "$2/phones" launch "$inference_cmd" "$2/phones" "$2/phones.log" \
         "$python" -m espnet_llmasr.bin.phoneme_ctc_inference --ctc_train_config "$base_exp/pretrain/config.yaml" \
         --ctc_model_file "$base_exp/pretrain/latest.pth" --data_dir "$1" --output_dir "$2" --device "$device"
 }
@@ -129,7 +138,7 @@ make_targets() {  # SET: sets `targets` to the phones and sentence embeddings th
     targets=$base_exp/targets/$1.npz inputs=()
     need "$base_exp/llm/llm.pth" 4
     need "$dumpdir/$1/text" 2
-    launch "$cuda_cmd --gpu $((ngpu > 0))" "$targets" "${targets%.npz}.log" \
+    once "$targets" launch "$cuda_cmd --gpu $((ngpu > 0))" "$targets" "${targets%.npz}.log" \
         "$python" -m espnet_llmasr.bin.make_targets --data_dir "$dumpdir/$1" --out "$targets" \
         --embedder "${embedder:-$base_exp/llm}" --text_embeddings "$base_exp/llm" --inventory "$inventory" \
         --device "$train_device"

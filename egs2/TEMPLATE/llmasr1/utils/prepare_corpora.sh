@@ -22,7 +22,6 @@ cka_utts=500            # most utterances of data/cka
 . ./db.sh
 . utils/launch.sh
 python=${python:-python3} log_link='' job='stage 1' parts=data/parts logs=data/log
-local=$(dirname "$(readlink -f utils/prepare_corpora.sh)")/../../../../local  # also where the recipe is elsewhere
 
 names() {  # LIST: the prepared parts of a list
     awk -F '\t' -v list="$1" '$1 == list { print $2 }' data/jobs.tsv
@@ -31,7 +30,7 @@ names() {  # LIST: the prepared parts of a list
 dirs() { names "$1" | sed "s:^:$parts/:"; }
 
 combine() {  # OUT [OPTION]... DIR...
-    launch "$train_cmd" "$1/text" "$logs/$(tr / _ <<<"$1").log" "$python" "$local/combine_data.py" "$@"
+    launch "$train_cmd" "$1/text" "$logs/$(tr / _ <<<"$1").log" "$python" -m espnet_llmasr.bin.combine_data "$@"
 }
 
 for option in nj valid_utts cka_utts; do
@@ -42,14 +41,14 @@ done
 [[ $exclude_text =~ ^(true|false)$ ]] || die "--exclude_text is '$exclude_text', allowed are true and false"
 
 mkdir -p data
-"$python" "$local/plan_corpora.py" "$mixture" --jobs data/jobs.tsv
+"$python" -m espnet_llmasr.bin.plan_corpora "$mixture" --jobs data/jobs.tsv
 
 while IFS=$'\t' read -r _ name corpus part src options <&3; do
     inputs=()
     need_file "$src" "correct db.sh"
     read -ra words <<<"$options"
     launch "$train_cmd JOB=1:$nj" "$parts/.$name/$nj" "$logs/$name.JOB.log" \
-        "$python" "$local/prepare.py" "$corpus" "$src" "$part" "$parts/.$name/JOB" \
+        "$python" -m espnet_llmasr.bin.prepare_corpus "$corpus" "$src" "$part" "$parts/.$name/JOB" \
         --prefix "$corpus" --text_style "$text_style" --shard "JOB/$nj" "${words[@]}"
     inputs=("$parts/.$name/$nj/stats.json")
     mapfile -t shards < <(seq -f "$parts/.$name/%.0f" "$nj")
@@ -66,7 +65,7 @@ inputs=("${train[@]/%//stats.json}" "${valid[@]/%//stats.json}" "${tests[@]/%//s
 strict=()
 [ "$exclude_text" = false ] || strict=(--exclude_text)
 launch "$train_cmd JOB=1:$nj" "data/overlap/$nj" "$logs/overlap.JOB.log" \
-    "$python" "$local/check_overlap.py" --train "${train[@]}" "${valid[@]}" --test "${tests[@]}" \
+    "$python" -m espnet_llmasr.bin.check_overlap --train "${train[@]}" "${valid[@]}" --test "${tests[@]}" \
     --audio "$fingerprints" "${strict[@]}" --shard "JOB/$nj" --out data/overlap/JOB
 mapfile -t shards < <(seq -f "data/overlap/%.0f/exclude.txt" "$nj")  # an earlier run may have had more
 LC_ALL=C sort -u "${shards[@]}" >data/exclude.txt
@@ -82,7 +81,7 @@ for name in "${test_sets[@]}"; do
     combine "data/$name" "$parts/$name"
 done
 for set in train valid cka "${test_sets[@]}"; do
-    "$python" "$local/check_data.py" "data/$set"
+    "$python" -m espnet_llmasr.bin.check_data "data/$set"
 done
 names test >data/test_sets.new
 mv data/test_sets.new data/test_sets

@@ -1,7 +1,6 @@
-#!/usr/bin/env python3
 """Checks data directories: every line of every table, the tables against each other, and some of the audio.
 
-    python local/check_data.py data/librispeech_train-clean-100 data/aishell1_train
+    python -m espnet_llmasr.bin.check_data data/librispeech_train-clean-100 data/aishell1_train
 
 Prints a line for each problem with file and line number (at most 20 of a kind) and exits with 1; or one line with
 utterances, hours, speakers and languages.

@@ -1,9 +1,8 @@
-#!/usr/bin/env python3
 """Shows which corpora of a mixture are here and which are missing, and lists the jobs that prepare them.
 
-    LIBRISPEECH=/corpora/LibriSpeech python local/plan_corpora.py egs2/zh_en/llmasr1/local/corpora.yaml --jobs jobs.tsv
+    LIBRISPEECH=/corpora/LibriSpeech python -m espnet_llmasr.bin.plan_corpora local/corpora.yaml --jobs jobs.tsv
 
-Each job is a line: list, name of the data directory, corpus, part, folder, options of prepare.py. See
+Each job is a line: list, name of the data directory, corpus, part, folder, options of bin.prepare_corpus. See
 espnet_llmasr/data/mixture.py for the YAML file.
 """
 

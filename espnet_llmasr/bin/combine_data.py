@@ -1,9 +1,8 @@
-#!/usr/bin/env python3
 """Makes one data directory of several: the shards of a corpus, or many corpora.
 
-    python local/combine_data.py data/train data/aishell1_train data/librispeech_train-clean-100
-    python local/combine_data.py data/train data/all --exclude data/overlaps/exclude.txt
-    python local/combine_data.py data/cka data/valid --utts 500
+    python -m espnet_llmasr.bin.combine_data data/train data/aishell1_train data/librispeech_train-clean-100
+    python -m espnet_llmasr.bin.combine_data data/train data/all --exclude data/overlaps/exclude.txt
+    python -m espnet_llmasr.bin.combine_data data/cka data/valid --utts 500
 
 OUT has segments if one of the directories has; recordings that are not cut become one segment then. The audio stays
 where the entries of wav.scp say: keep the directories if they hold audio. OUT is replaced when it is complete.

@@ -1,9 +1,9 @@
-#!/usr/bin/env python3
 """Keeps test sets out of the training data: finds training utterances that are also in a test set.
 
-    python local/check_overlap.py --train data/aishell1_train data/ascend_train --test data/ascend_test \\
+    python -m espnet_llmasr.bin.check_overlap --train data/aishell1_train data/ascend_train --test data/ascend_test \\
         --out data/overlaps
-    python local/combine_data.py data/train data/aishell1_train data/ascend_train --exclude data/overlaps/exclude.txt
+    python -m espnet_llmasr.bin.combine_data data/train data/aishell1_train data/ascend_train \\
+        --exclude data/overlaps/exclude.txt
 
 Compared are ids as published (same corpus only), audio (fingerprints, which another container, rate, gain or cut does
 not change), and text (normalised; equal lines, or 10 tokens in one run that are at least half of one of the two lines).

@@ -1,25 +1,23 @@
-#!/usr/bin/env python3
 """Makes a data directory of a published corpus, from the form in which its owner publishes it.
 
-    python local/prepare.py --list
-    python local/prepare.py librispeech /corpora/LibriSpeech train-clean-100 data/librispeech_train-clean-100
+    python -m espnet_llmasr.bin.prepare_corpus --list
+    python -m espnet_llmasr.bin.prepare_corpus librispeech /corpora/LibriSpeech train-clean-100 data/ls100
 
 OUT gets wav.scp [segments] text utt2spk utt2lang utt2dur spk2utt stats.json, and dropped.txt, which names each item
 that could not be used and why. OUT is replaced when it is complete. Nothing is fetched from the network.
 """
 
-import sys
 from pathlib import Path
 from typing import List, Optional
 
-from espnet_llmasr.cli import Parser, at_least, run
+from espnet_llmasr.cli import Parser, Print, at_least, run
 from espnet_llmasr.data.prepare import CORPORA, Canonical, listing, prepare
 from espnet_llmasr.files import parse_shard
 from espnet_llmasr.text.transcript import STYLES
 
 
 def get_parser() -> Parser:
-    parser = Parser(description="Make a data directory of a published corpus. --list: corpora and their parts.")
+    parser = Parser(description="Make a data directory of a published corpus.")
     parser.add_argument("corpus", choices=CORPORA, metavar="CORPUS", help=", ".join(CORPORA))
     parser.add_argument("src", type=Path, metavar="SRC", help="the folder that the owner publishes")
     parser.add_argument("part", metavar="PART", help="a part, see --list")
@@ -29,13 +27,11 @@ def get_parser() -> Parser:
     parser.add_argument("--limit", type=at_least(1), help="stop after so many utterances")
     parser.add_argument("--shard", default="1/1", help="prepare only part i of n")
     parser.add_argument("--set", action="append", default=[], metavar="OPTION=VALUE", help="option of a corpus")
+    parser.add_argument("--list", action=Print, text=listing, help="print all corpora and their parts, and exit")
     return parser
 
 
 def main(argv: Optional[List[str]] = None) -> None:
-    if "--list" in (argv or sys.argv[1:]):
-        print(listing())
-        return
     args = get_parser().parse_args(argv)
     canonical = Canonical(args.prefix or args.corpus, args.text_style)
     prepare(args.corpus, args.src, args.part, args.out, canonical, args.set, parse_shard(args.shard), args.limit)
