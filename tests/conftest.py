@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 import traceback
+from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -268,6 +269,56 @@ def command(monkeypatch, capfd):
         return SimpleNamespace(code=exit_.value.code, err=capfd.readouterr().err)
 
     return run
+
+
+class Page(HTMLParser):
+    """`elements`: (tag, attributes, pieces of text) as opened; `tables`: name -> rows of cells; all tags are closed."""
+
+    VOID = {"meta", "br", "img", "link"}
+
+    def __init__(self, text: str):
+        super().__init__(convert_charrefs=True)
+        self.elements, self.open, self.tables, self.rows = [], [], {}, []
+        self.feed(text)
+        self.close()
+        assert not self.open
+
+    def handle_startendtag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes), []))
+
+    def handle_starttag(self, tag, attributes):
+        self.handle_startendtag(tag, attributes)
+        _, has, pieces = self.elements[-1]
+        if has.get("role") == "region":
+            self.rows = self.tables.setdefault(has["aria-label"], [])
+        elif tag == "tr":
+            self.rows.append([])
+        if tag not in self.VOID:
+            self.open.append((tag, pieces))
+
+    def handle_endtag(self, tag):
+        opened, pieces = self.open.pop()
+        assert opened == tag
+        if tag in ("th", "td"):
+            self.rows[-1].append("".join(pieces))
+
+    def handle_data(self, data):
+        for _, pieces in self.open:
+            pieces.append(data)
+
+    def find(self, tag, **wanted):
+        """Texts of the elements of that tag with those attributes (`class_` for class)."""
+        wanted = {name.rstrip("_"): value for name, value in wanted.items()}
+        return ["".join(text) for name, has, text in self.elements if name == tag and wanted.items() <= has.items()]
+
+    def attributes(self, tag):
+        return [has for name, has, _ in self.elements if name == tag]
+
+
+@pytest.fixture(scope="session")
+def parse():
+    """HTML -> Page."""
+    return Page
 
 
 @pytest.fixture()

@@ -1,7 +1,6 @@
-"""A made-up experiment for the report: small files written by hand; and a reader of the page."""
+"""A made-up experiment for the report: small files written by hand."""
 
 import json
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,6 @@ EVIL = '<script>alert("1")</script>'
 RTL = "\u202eשלום\u202c عربي"
 LONG = "x" * 5000
 LAYERS = [0.96, 0.97]
-VOID = {"meta", "br", "img", "link"}
 TEXTS = {  # set -> utterance -> (reference, hypothesis)
     "one": {
         "u1": ("the cat sat", "the cat sat"),
@@ -139,55 +137,7 @@ def table(path: Path, rows) -> None:
     path.write_text("".join(f"{uid} {value}\n" for uid, value in rows.items()), encoding="utf-8")
 
 
-class Page(HTMLParser):
-    """`tables`: name -> rows of cells; `elements`: (tag, attributes); `texts`: (tag, text); all tags are closed."""
-
-    def __init__(self, text: str):
-        super().__init__(convert_charrefs=True)
-        self.tables, self.elements, self.texts, self.open, self.rows = {}, [], [], [], []
-        self.feed(text)
-        self.close()
-        assert not self.open
-
-    def handle_startendtag(self, tag, attributes):
-        self.elements.append((tag, dict(attributes)))
-
-    def handle_starttag(self, tag, attributes):
-        attributes = dict(attributes)
-        self.elements.append((tag, attributes))
-        if attributes.get("role") == "region":
-            self.rows = self.tables.setdefault(attributes["aria-label"], [])
-        elif tag == "tr":
-            self.rows.append([])
-        if tag not in VOID:
-            self.open.append((tag, []))
-
-    def handle_endtag(self, tag):
-        opened, pieces = self.open.pop()
-        assert opened == tag
-        text = "".join(pieces)
-        self.texts.append((tag, text))
-        if tag in ("th", "td"):
-            self.rows[-1].append(text)
-
-    def handle_data(self, data):
-        for _, pieces in self.open:
-            pieces.append(data)
-
-    def all(self, tag):
-        return [text for name, text in self.texts if name == tag]
-
-    def attributes(self, tag):
-        return [has for name, has in self.elements if name == tag]
-
-
 @pytest.fixture(scope="session")
 def exp(tmp_path_factory):
     """The experiment, not to be changed."""
     return make(tmp_path_factory.mktemp("report"))
-
-
-@pytest.fixture(scope="session")
-def parse():
-    """HTML -> Page."""
-    return Page

@@ -38,8 +38,8 @@ def page(html, parse):
 
 
 def test_summary(page):
-    cards = dict(zip(page.all("dt"), page.all("dd")))
-    assert page.all("h1") == page.all("title") == ["recipe/llmasr1/exp"]
+    cards = dict(zip(page.find("dt"), page.find("dd")))
+    assert page.find("h1") == page.find("title") == ["recipe/llmasr1/exp"]
     assert cards["MER %, joint_sft"] == "64.71 (19.05-142.86)"  # (2 + 1 + 5 + 1 + 2) errors in 13 + 4 tokens
     assert cards["CER zh %, joint_sft"].startswith("75.00 (") and cards["WER en %, joint_sft"].startswith("61.54 (")
     assert cards["when"] == "2026-11-21 10:00 to 2026-11-21 10:09" and cards["not finished"] == "ia_sft, joint_sft"
@@ -56,7 +56,7 @@ def test_stages(page):
         ["ia_sft", "3 of 200, not finished", *times, "2.2500 (epoch 2)", "2.7500", "2.0000", "-"],
         ["joint_sft", "0 of 3, not finished", *["-"] * 6],
     ]
-    notes = page.all("p")
+    notes = page.find("p")
     assert "pretrain: the loss is not finite in epochs 2." in notes
     assert "align was resumed: its log, and so its begin and its curves, start with epoch 2." in notes
 
@@ -68,7 +68,7 @@ def test_values_of_the_log(exp):
 
 
 def test_curves(page):
-    alts = dict(zip(page.all("figcaption"), [has["alt"] for has in page.attributes("img")]))
+    alts = dict(zip(page.find("figcaption"), [has["alt"] for has in page.attributes("img")]))
     assert alts["pretrain: loss"] == ("loss over epoch. loss, train: 4 at 1, 2 at 3; loss, valid: 3.5 at 1, 2.75 at 3")
     assert alts["pretrain: per"].endswith("per, valid: 0.9 at 1, 0.4 at 3")
     assert "pretrain: acc" not in alts and not any(name.startswith("joint_sft: loss") for name in alts)
@@ -81,7 +81,7 @@ def test_curves(page):
 
 def test_swaps_metrics_and_drift(page):
     assert page.tables["Encoders of joint_sft"][1] == ["8", "IA-SFT from epoch 2"]
-    assert "Encoder swaps during IA-SFT: 1" in page.all("p")
+    assert "Encoder swaps during IA-SFT: 1" in page.find("p")
     assert [row[:3] for row in page.tables["Swaps in ia_sft"][1:]] == [["2", "8", "4"], ["3", "8", "8"]]
     head, *checks = page.tables["Checks of the watcher"]
     assert [row[head.index("cka")] for row in checks] == ["-", "0.9700", "0.9810", "0.9600"]
@@ -102,8 +102,8 @@ def test_scores_are_those_of_the_scorer(page, exp):
     written = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line[:1] == "|"]
     shown = page.tables["joint_sft: transcripts"]
     assert shown == [row for row in written if not row[0].startswith("---")] and len(shown) == 10
-    assert "Error rates, route none (1)" in page.all("h4") and any(
-        "CER of a Mandarin set" in item for item in page.all("li")
+    assert "Error rates, route none (1)" in page.find("h4") and any(
+        "CER of a Mandarin set" in item for item in page.find("li")
     )
     assert page.tables["joint_sft: benchmarks"][2] == ["AISHELL-1 test", "4.56"]
 
@@ -112,16 +112,18 @@ def test_robustness(page):
     names = ["Clips without speech (joint_sft)", "The guard on replaced audio (joint_sft)"]
     assert page.tables[names[0]] == [["kind", "clips", "chars/min"], ["hum | buzz", "150", "1665 !"]]
     assert page.tables[names[1]][1] == ["false alarms", "4.7 (2.8-7.7)"]
-    assert {"Nobody speaks.", "300 utterances"} <= set(page.all("p")) and "one: redecode is better." in page.all("li")
+    assert {"Nobody speaks.", "300 utterances"} <= set(page.find("p")) and "one: redecode is better." in page.find("li")
 
 
 def test_examples(page):
-    assert page.all("h4")[-6:] == ["1. u2 one", "2. v2 two", "3. u3 one", "1. u1 one", "1. v1 two", "1. u4 one"]
-    assert "by any rule, most errors first; 3 of 3" in page.all("p")
-    assert "flagged: unsupported" in page.all("span") and any("confidence 0.12" in text for text in page.all("article"))
+    assert page.find("h4")[-6:] == ["1. u2 one", "2. v2 two", "3. u3 one", "1. u1 one", "1. v1 two", "1. u4 one"]
+    assert "by any rule, most errors first; 3 of 3" in page.find("p")
+    assert "flagged: unsupported" in page.find("span") and any(
+        "confidence 0.12" in text for text in page.find("article")
+    )
     players = page.attributes("audio")
     assert len(players) == 5 and all(has["src"].startswith("data:audio/mpeg;base64,") for has in players)
-    assert "audio: missing_wav, audio/u2.wav" in page.all("div")
+    assert "audio: missing_wav, audio/u2.wav" in page.find("div")
 
 
 # ---- the whole page ------------------------------------------------------------------------------------------------
@@ -130,24 +132,24 @@ def test_examples(page):
 def test_hostile_texts_stay_texts(page, html):
     rtl, long = "\u202eשלום\u202c عربي", "x" * 5000
     assert "<script" not in html and not page.attributes("script")
-    assert any(rtl in text and EVIL in text for text in page.all("span")) and long in page.all("span")
+    assert any(rtl in text and EVIL in text for text in page.find("span")) and long in page.find("span")
 
 
 def test_nothing_comes_from_elsewhere(page, html):
     policy = next(has["content"] for has in page.attributes("meta") if "http-equiv" in has)
     assert policy.startswith("default-src 'none';") and "script-src" not in policy and "http" not in policy
-    links = [value for _, has in page.elements for name, value in has.items() if name in ("src", "href")]
+    links = [value for _, has, _ in page.elements for name, value in has.items() if name in ("src", "href")]
     assert links and all(value.startswith(("#", "data:")) for value in links)
     assert "url(" not in html and "@import" not in html
-    assert {tag for tag, _ in page.elements}.isdisjoint({"link", "iframe", "object", "form", "svg"})
+    assert {tag for tag, _, _ in page.elements}.isdisjoint({"link", "iframe", "object", "form", "svg"})
 
 
 def test_ids_headings_and_names(page, html):
-    ids = [has["id"] for _, has in page.elements if "id" in has]
+    ids = [has["id"] for _, has, _ in page.elements if "id" in has]
     assert len(ids) == len(set(ids)) and set(re.findall('href="#([^"]+)', html)) == set(ids)
-    levels = [int(tag[1]) for tag, _ in page.elements if re.fullmatch("h[1-6]", tag)]
+    levels = [int(tag[1]) for tag, _, _ in page.elements if re.fullmatch("h[1-6]", tag)]
     assert levels[0] == 1 and all(b - a <= 1 for a, b in zip(levels, levels[1:]))
-    assert ("html", {"lang": "en"}) in page.elements
+    assert page.attributes("html") == [{"lang": "en"}]
     assert {"name": "viewport", "content": "width=device-width, initial-scale=1"} in page.attributes("meta")
     assert all(has["alt"] for has in page.attributes("img"))
     assert all(has["aria-label"] for has in page.attributes("audio"))
@@ -161,7 +163,7 @@ def test_the_same_files_give_the_same_page(exp, html, tmp_path, monkeypatch):
 
 def test_an_empty_experiment_names_the_stages(tmp_path, parse):
     page = parse(render_page(tmp_path, 3))
-    notes = " ".join(page.all("p"))
+    notes = " ".join(page.find("p"))
     for stage in ("stages 5 to 10 train", "stage 6", "stage 8", "stage 14", "stage 9", "stage 11 decodes", "stage 13"):
         assert stage in notes
     assert not page.tables and len(page.attributes("section")) == 8
@@ -218,7 +220,7 @@ def test_a_damaged_file_costs_its_section(exp, tmp_path, parse, caplog, name, ol
     assert old in text
     (copy / name).write_text(text.replace(old, new, 1) if new else text[: text.index(old)], encoding="utf-8")
     page = parse(render_page(copy, 1))
-    notes = [text for text in page.all("p") if text.startswith("Left out: ")]
+    notes = [text for text in page.find("p") if text.startswith("Left out: ")]
     assert notes and "is left out" in caplog.text and len(page.attributes("section")) == 8
     assert Path(name).name in notes[0] or "OverflowError" in notes[0]
 

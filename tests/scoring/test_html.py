@@ -1,45 +1,11 @@
 """The page of utterances: parsed back by the standard library's HTML parser and compared with what went in."""
 
-from html.parser import HTMLParser
-
 import pytest
 
 from espnet_llmasr.metrics.error_rate import Counts, align, count_errors
 from espnet_llmasr.scoring.html import render
 
 EVIL = '<script>alert("1")</script>'
-VOID = {"meta", "br", "link", "img"}
-
-
-class Page(HTMLParser):
-    """Elements with their attributes, the text inside each, and whether every tag is closed."""
-
-    def __init__(self, text):
-        super().__init__(convert_charrefs=True)
-        self.open, self.elements = [], []
-        self.feed(text)
-        self.close()
-        assert not self.open
-
-    def handle_starttag(self, tag, attributes):
-        self.elements.append((tag, dict(attributes), []))
-        if tag not in VOID:
-            self.open.append(self.elements[-1])
-
-    def handle_endtag(self, tag):
-        assert self.open.pop()[0] == tag
-
-    def handle_data(self, data):
-        for _, _, text in self.open:
-            text.append(data)
-
-    def find(self, tag, **wanted):
-        """Texts of the elements of that tag with those attributes (`class_` for class)."""
-        wanted = {name.rstrip("_"): value for name, value in wanted.items()}
-        return ["".join(text) for name, has, text in self.elements if name == tag and wanted.items() <= has.items()]
-
-    def attributes(self, tag):
-        return [has for name, has, _ in self.elements if name == tag]
 
 
 def row(reference, hypothesis, **changes):
@@ -49,8 +15,10 @@ def row(reference, hypothesis, **changes):
     return {"id": "u", "set": "test", **texts, "hallucinations": (), "audio": None, "confidence": None, **changes}
 
 
-def page(*rows, **options):
-    return Page(render("Title", [("Section", rows)], **options))
+@pytest.fixture
+def page(parse):
+    """(rows, options) -> the parsed page of one section."""
+    return lambda *rows, **options: parse(render("Title", [("Section", rows)], **options))
 
 
 def columns(parsed):
@@ -65,7 +33,7 @@ def columns(parsed):
     return found
 
 
-def test_alignment_has_signs_on_two_lines():
+def test_alignment_has_signs_on_two_lines(page):
     assert columns(page(row("a b c", "a x c d"))) == [
         ("p", "a", "a"),
         ("p s", "b", "≠x"),
@@ -76,12 +44,12 @@ def test_alignment_has_signs_on_two_lines():
     assert columns(page(row("a b", ""))) == [("p d", "a", "−"), ("p d", "b", "−")]
 
 
-def test_blanks_stand_around_words_only():
+def test_blanks_stand_around_words_only(page):
     text = page(row("今 天 go on 好", "今 天 go on 好")).find("div", class_="pairs")[0]
     assert text == "refhyp 今今天天 gogo onon 好好"
 
 
-def test_figures_and_marks():
+def test_figures_and_marks(page):
     text = page(row("a b c", "a x", hallucinations=("paper", "loop"), confidence=0.256), row("", "x")).find("article")
     text = [part.replace("\n", " ") for part in text]
     assert "1. u test" in text[0] and "66.67 %" in text[0] and "2 errors in 3 reference tokens" in text[0]
@@ -90,15 +58,15 @@ def test_figures_and_marks():
     assert "reference: (empty)" in text[1] and "hypothesis: x" in text[1] and "confidence" not in text[1]
 
 
-def test_counts_of_a_list_and_a_given_rank():
+def test_counts_of_a_list_and_a_given_rank(page):
     assert "7. u" in page(row("a", "b", rank=7, counts=[0, 1, 0, 0])).find("article")[0]
 
 
-def test_everything_is_escaped():
+def test_everything_is_escaped(parse):
     names = dict(id=EVIL, set=EVIL, hallucinations=(EVIL,), audio=EVIL + ".wav")
     evil = row(EVIL, EVIL + " b", **names)
     text = render(EVIL, [(EVIL, [evil])], [EVIL])
-    parsed = Page(text)
+    parsed = parse(text)
     assert not parsed.find("script") and "<script" not in text
     assert parsed.find("title") == parsed.find("h1") == parsed.find("h2") == [EVIL]
     assert columns(parsed)[0] == ("p", EVIL, EVIL) and parsed.find("p")[0] == EVIL
@@ -119,7 +87,7 @@ def test_everything_is_escaped():
         ("data/a.sph", "exp", None),
     ],
 )
-def test_audio(entry, folder, source, tmp_path, monkeypatch):
+def test_audio(page, entry, folder, source, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     parsed = page(row("a", "b", audio=entry), folder=folder)
     expected = [] if source is None else [{"controls": None, "preload": "none", "aria-label": entry, "src": source}]
@@ -128,15 +96,15 @@ def test_audio(entry, folder, source, tmp_path, monkeypatch):
     assert not page(row("a", "b"), folder=folder).attributes("audio")
 
 
-def test_the_page_needs_nothing_else():
+def test_the_page_needs_nothing_else(parse):
     text = render("Title", [("Full", [row("a", "b")]), ("Bare", [])], ["a note"])
     assert "http:" not in text and "https:" not in text and "@import" not in text and "url(" not in text
-    parsed = Page(text)
+    parsed = parse(text)
     assert {tag for tag, _, _ in parsed.elements}.isdisjoint({"script", "link", "img", "iframe"})
     assert {"name": "viewport", "content": "width=device-width, initial-scale=1"} in parsed.attributes("meta")
     assert parsed.find("section")[1].split() == ["Bare", "None."] and "a note" in parsed.find("p")
     assert "prefers-color-scheme: dark" in text and "@media print" in text
 
 
-def test_counts_are_those_of_the_row():
+def test_counts_are_those_of_the_row(page):
     assert "100.00 % · 3 errors" in page(row("a", "b", counts=Counts(0, 3, 0, 0))).find("article")[0]

@@ -297,17 +297,25 @@ def error_of(two, capsys, *options, routes="none"):
 
 
 @pytest.mark.parametrize(
-    "hypotheses, message",
+    "file, lines, message",
     [
-        (["a 今天", "b x"], "dec/two/text: 1 references have no hypothesis (c) (--missing_as_empty counts"),
-        (["a x", "b x", "c x", "d x", "e x"], "dec/two/text: 2 hypotheses have no reference (d, e)\n"),
-        ([], "3 references have no hypothesis (a, b, c)"),
-        (["a x", "b x", "b y", "c x", "c y", "c z"], "dec/two/text: ids must be unique, but 2 (b, c) occur more"),
+        ("dec/two/text", ["a 今天", "b x"], ": 1 references have no hypothesis (c) (--missing_as_empty counts"),
+        ("dec/two/text", ["a x", "b x", "c x", "d x", "e x"], ": 2 hypotheses have no reference (d, e)\n"),
+        ("dec/two/text", [], ": 3 references have no hypothesis (a, b, c)"),
+        ("dec/two/text", ["a x", "b x", "b y", "c x", "c y", "c z"], ": ids must be unique, but 2 (b, c) occur more"),
+        ("dump/one/text", [], " is empty: there are no references to score"),
+        ("dec/two/flagged", ["x witness"], ": 1 (x) of 1 ids are of no utterance in this set"),
+        ("dec/two/confidence", ["a nan", "b 0.5", "c inf"], ": 2 (a nan, c inf) of 3 utterances have no number in [0"),
+        ("dec/two/confidence", ["a 1.01", "b -0.1", "c x"], ": 3 (a 1.01, b -0.1, c x) of 3 utterances have no num"),
+        ("dec/two/confidence", ["a 0.5"], ": 2 (b, c) of 3 utterances are not in it"),
+        ("dec/two/confidence", ["a 0", "b 0", "c 1", "d 0"], ": 1 (d) of 4 ids are of no utterance in this set"),
+        ("dec/two/confidence", ["a 0", "b 0", "c"], ": 1 (c nothing) of 3 utterances have no number"),
+        ("dec/two/confidence", ["a 0", "b 0", "c 1", "c 1"], ": ids must be unique, but 1 (c)"),
     ],
 )
-def test_hypotheses_that_do_not_fit(two, capsys, hypotheses, message):
-    write(two / "dec/two/text", hypotheses)
-    assert message in error_of(two, capsys)
+def test_files_that_do_not_fit(two, capsys, file, lines, message):
+    write(two / file, lines)
+    assert file + message in error_of(two, capsys)
 
 
 def test_an_unknown_utterance_is_refused_with_missing_as_empty_too(two, capsys):
@@ -345,11 +353,6 @@ def test_a_byte_order_mark_and_windows_line_ends_are_no_mistake(two):
     score.main(["--ref_dir", str(two / "dump"), "--hyp_dir", str(two / "dec"), "--routes", "none", "two"])
 
 
-def test_no_references(two, capsys):
-    write(two / "dump/one/text", [])
-    assert "dump/one/text is empty: there are no references to score" in error_of(two, capsys)
-
-
 def test_the_problems_of_all_sets_at_once(two, capsys):
     write(two / "dump/one/text", ["a 今天", "a 今天", "b hello world", "c 你好"])
     write(two / "dec/one/text", ["a x", "b x", "c x", "d x"])
@@ -360,27 +363,6 @@ def test_the_problems_of_all_sets_at_once(two, capsys):
         "[3] dec/two/text is not UTF-8 text in 1 line (line 1): convert it, for example with iconv -f GB18030 -t "
         "UTF-8; [4] dump/nosuch/text does not exist; [5] dec/nosuch/text does not exist\n"
     )
-
-
-@pytest.mark.parametrize(
-    "lines, message",
-    [
-        (["a nan", "b 0.5", "c inf"], "dec/two/confidence: 2 (a nan, c inf) of 3 utterances have no number in [0, 1]"),
-        (["a 1.01", "b -0.1", "c x"], "3 (a 1.01, b -0.1, c x) of 3 utterances have no number in [0, 1]"),
-        (["a 0.5"], "dec/two/confidence: 2 (b, c) of 3 utterances are not in it"),
-        (["a 0", "b 0", "c 1", "d 0"], "dec/two/confidence: 1 (d) of 4 ids are of no utterance in this set"),
-        (["a 0", "b 0", "c"], "1 (c nothing) of 3 utterances have no number"),
-        (["a 0", "b 0", "c 1", "c 1"], "dec/two/confidence: ids must be unique, but 1 (c)"),
-    ],
-)
-def test_bad_confidence(two, capsys, lines, message):
-    write(two / "dec/two/confidence", lines)
-    assert message in error_of(two, capsys)
-
-
-def test_a_flag_of_an_unknown_utterance(two, capsys):
-    write(two / "dec/two/flagged", ["x witness"])
-    assert "dec/two/flagged: 1 (x) of 1 ids are of no utterance in this set" in error_of(two, capsys)
 
 
 @pytest.mark.parametrize("value", ["nan", "0", "-1", "long"])
