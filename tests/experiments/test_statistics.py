@@ -139,14 +139,11 @@ def test_means(run, runs):
 
 def test_paired_differences(run, runs):
     """efin: 1.1, 1.0, 1.1, 1.0, 1.1, so mean 1.06, deviation 0.05477, half of the interval 0.0680; t = 43.3."""
-    (_, pairs, _), lines = run(runs)
+    (_, pairs, _), _ = run(runs)
     table = {(line[0], line[1]): line[2:] for line in pairs[2:]}
     assert table["MER %", "efin"] == ["5", "+1.06 (+0.99 to +1.13)", "<0.0001", "<0.0001", "0.062", "0.12", "higher"]
     assert table["MER %", "char"][1] == "+0.00 (-0.12 to +0.12)" and table["MER %", "char"][-1] == "within noise"
     assert table["PAI", "efin"] == ["5", "+0.00 (-)", "1.00", "1.00", "1.00", "1.00", "equal"]
-    text = "\n".join(lines)
-    assert "With 5 pairs the smallest two-sided p (signs) is 0.0625: 5 seeds alone can never be below 0.05" in text
-    assert "Below 0.05 after Holm over 2 strategies takes at least 7 seeds." in text  # 2 * 2 / 2^6 is not below
 
 
 def test_holm_is_within_a_value(run):
@@ -182,9 +179,9 @@ def test_unequal_compute_is_said(run, runs):
 @pytest.mark.parametrize(
     "size, values, cells",
     [  # 0, 0, 0, 0, 1: mean 0.2, deviation 0.447, so -0.355 to 0.755; only a rate is cut
-        (0.0, ["looped %", "CSAI"], [r"0.20 (0.00 to 0.76)\*", r"0.2000 (-0.3553 to 0.7553)\*"]),
+        (0.0, ["looped %", "CSAI"], ["0.20 (0.00 to 0.76)", "0.2000 (-0.3553 to 0.7553)"]),
         # 100, 100, 100, 100, 99: mean 99.8, so 99.245 to 100.355; insertions may bring an error rate above 100 %
-        (100.0, ["non-empty %", "MER %"], [r"99.80 (99.24 to 100.00)\*", "99.80 (99.24 to 100.36)"]),
+        (100.0, ["non-empty %", "MER %"], ["99.80 (99.24 to 100.00)", "99.80 (99.24 to 100.36)"]),
     ],
 )
 def test_rates_end_at_zero_and_shares_at_a_hundred(run, runs, size, values, cells):
