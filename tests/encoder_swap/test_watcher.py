@@ -14,6 +14,7 @@ from espnet_llmasr.asr.cr_ctc import CTCHead
 from espnet_llmasr.encoder_swap import run_dir as pretraining_module
 from espnet_llmasr.encoder_swap.rule import SwapRule
 from espnet_llmasr.encoder_swap.run_dir import PretrainingDir, encoder_and_head
+from espnet_llmasr.encoder_swap.store import EncoderStore
 from espnet_llmasr.encoder_swap.watcher import TensorBoardLog, Watcher, watch
 from espnet_llmasr.metrics.cka import linear_cka
 
@@ -32,11 +33,11 @@ def start(encoder):
 
 
 @pytest.fixture()
-def new_watcher(new_probe, store):
+def new_watcher(new_probe, tmp_path):
     def build(start_step=100, show=()):
         torch.manual_seed(3)
         probe = new_probe([(torch.randn(2, 200, 80), LENGTHS[:2]), (torch.randn(1, 33, 80), LENGTHS[2:])])
-        return Watcher(probe, store, SwapRule(0.975, start_step), *show)
+        return Watcher(probe, EncoderStore(tmp_path / "store"), SwapRule(0.975, start_step), *show)
 
     return build
 

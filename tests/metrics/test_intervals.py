@@ -63,7 +63,6 @@ def test_seed_and_order():
     order = np.random.default_rng(0).permutation(200)
     assert bootstrap_interval(errors, lengths) == bootstrap_interval(errors[order], lengths[order])
     assert bootstrap_interval(errors, lengths) != bootstrap_interval(errors, lengths, seed=1)
-    assert bootstrap_interval(errors, lengths) == bootstrap_interval(list(errors), list(lengths))
 
 
 def test_no_error_is_not_certainty():
