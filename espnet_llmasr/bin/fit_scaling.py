@@ -1,4 +1,4 @@
-"""The scaling law error = a * C^-b + c of each strategy, and what one saves over another at equal error.
+"""The scaling law error = a * C^-b + c of each strategy.
 
     python -m espnet_llmasr.bin.fit_scaling --runs runs.jsonl --value "MER %" [--strategies efin joint_only] --out DIR
 
@@ -11,7 +11,7 @@ from typing import List, Optional
 
 from espnet_llmasr.cli import Parser, run
 from espnet_llmasr.experiments.runs import check_names, check_outputs, read_runs, strategies_of, values_of
-from espnet_llmasr.experiments.scaling import compare, draw, fit_all, page, select, to_json
+from espnet_llmasr.experiments.scaling import draw, fit_all, page, to_json
 from espnet_llmasr.files import write_all_atomically
 from espnet_llmasr.observe.plot_style import require_matplotlib
 
@@ -34,11 +34,9 @@ def main(argv: Optional[List[str]] = None) -> None:
     names = strategies_of(runs)
     check_names("--value", [args.value], values_of(runs), args.runs)
     check_names("--strategies", args.strategies or [], names, args.runs)
-    table, notes = select(runs, args.value, list(dict.fromkeys(args.strategies or names)))
-    fits = fit_all(table, args.value)
-    savings = compare(fits)
-    text = page(fits, savings, args.value, notes)
-    write_all_atomically({outputs["json"]: to_json(fits, savings, args.value, notes), outputs["md"]: text})
+    fits, notes = fit_all(runs, args.value, list(dict.fromkeys(args.strategies or names)))
+    text = page(fits, args.value, notes)
+    write_all_atomically({outputs["json"]: to_json(fits, args.value, notes), outputs["md"]: text})
     draw(fits, args.value, args.out)
     print(text, end="")
 

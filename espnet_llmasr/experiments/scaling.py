@@ -8,34 +8,31 @@ Shapes: N runs, R resamples, P amounts of compute.
 """
 
 import math
-from itertools import combinations
 from pathlib import Path
-from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Dict, List, NamedTuple, Sequence, Tuple, Union
 
 import numpy as np
 from scipy.optimize import curve_fit
 
 from espnet_llmasr.experiments.runs import Run, flops_text
-from espnet_llmasr.metrics.intervals import Interval
-from espnet_llmasr.observe.plot_style import colour, marker, save, style
+from espnet_llmasr.observe.plot_style import colour, marker, new_figure, save, style
 from espnet_llmasr.scoring.markdown import bullets, cell_text, markdown
 from espnet_llmasr.scoring.results import json_text
 
 RESAMPLES, POINTS = 1000, 200
 MIN_BUDGETS = 4  # the law has three parameters
-MIN_SPAN = 4.0
 MIN_FREEDOM = 4  # runs less budgets; with fewer the spread over seeds is unknown
 SAME_BUDGET = 1.1  # seeds differ in their batches: compute that differs by a smaller factor is the same budget
 B_RANGE = (0.01, 10.0)
 STARTS_B, STARTS_C = (0.03, 0.1, 0.3, 1.0, 3.0), (0.01, 0.5, 0.9, 0.99)
-TOLERANCE = 1e-12
-LAW_NOTE = (
+NOTE = (
     "error = a (C / C0)^-b + c, with C the FLOPs of a run in all stages and C0 their geometric mean: a is the part of "
-    "the error at C0 that more compute takes away, c the floor. Fitted to log errors, so that a relative miss counts "
-    f"the same at every budget. In brackets 95 % percentile intervals of {RESAMPLES} bootstrap samples over seeds; all "
-    "budgets share the deviations of seeds from the mean of a budget."
+    "the error at C0 that more compute takes away, c the floor; c = 0: the measured range shows no floor. Fitted to "
+    "log errors, so that a relative miss counts the same at every budget. In brackets 95 % percentile intervals of "
+    f"{RESAMPLES} bootstrap samples over seeds, (-) where fewer than {MIN_FREEDOM} runs repeat a budget; all budgets "
+    "share the deviations of seeds from the mean of a budget. b and c depend on each other where budgets span less "
+    "than a factor of 10; b is not identified where its interval reaches {:g} or {:g}.".format(*B_RANGE)
 )
-SAVING_NOTE = "In brackets the 95 % interval; inf: some laws of the bootstrap never reach the error."
 
 
 class Law(NamedTuple):
@@ -50,11 +47,6 @@ class Law(NamedTuple):
         """Error at a compute of () or (P,) FLOPs; (R, P) for resamples."""
         return self.a * (compute / self.scale) ** -self.b + self.c
 
-    def inverse(self, error: np.ndarray) -> np.ndarray:
-        """FLOPs at which the error is reached; infinite for an error that is not above c."""
-        with np.errstate(divide="ignore", over="ignore"):
-            return self.scale * (np.maximum(error - self.c, 0.0) / self.a) ** (-1 / self.b)
-
 
 class Fit(NamedTuple):
     """A law with its resamples; compute (N,), errors (N,), number of the budget of each run (N,)."""
@@ -65,9 +57,9 @@ class Fit(NamedTuple):
     errors: np.ndarray
     budgets: np.ndarray
 
-    def interval(self, name: str) -> Interval:
+    def interval(self, name: str) -> List[float]:
         """95 % of a, b or c."""
-        return quantiles(getattr(self.resamples, name))
+        return np.quantile(getattr(self.resamples, name), (0.025, 0.975)).tolist()
 
     def band(self, compute: np.ndarray) -> np.ndarray:
         """(P,) FLOPs -> (2, P): ends of the 95 % interval of the law at each amount of compute."""
@@ -78,28 +70,6 @@ class Fit(NamedTuple):
         centres = np.exp(budget_means(np.log(self.compute), self.budgets))
         groups = [self.errors[self.budgets == number] for number in range(len(centres))]
         return list(zip(centres.tolist(), groups, self.band(centres).T.tolist()))
-
-
-class Saving(NamedTuple):
-    """The compute that a strategy needs to reach the error of another, as a share of the other's compute.
-
-    `compute`: FLOPs of the largest budget of the other strategy whose error the first one reaches within its budgets.
-    """
-
-    compute: float
-    error: float
-    share: float
-    interval: Interval
-
-
-Savings = Dict[Tuple[str, str], Optional[Saving]]
-"""(the strategy that needs less, the other); None where the measured errors do not overlap."""
-
-
-def quantiles(values: np.ndarray) -> Interval:
-    """Ends of the 95 % interval; without interpolation, as values may be infinite."""
-    low, high = np.quantile(values, (0.025, 0.975), method="nearest")
-    return float(low), float(high)
 
 
 def group_budgets(compute: np.ndarray) -> np.ndarray:
@@ -117,16 +87,14 @@ def budget_means(values: np.ndarray, budgets: np.ndarray) -> np.ndarray:
 
 
 def fit_scaling(compute: Sequence[float], errors: Sequence[float], resamples: int = RESAMPLES, seed: int = 0) -> Fit:
-    """The law of N runs; compute (N,) in FLOPs, errors (N,) in any unit.
+    """The law of N runs; compute (N,) in FLOPs, errors (N,) in any unit, all above 0.
 
     Raises:
-        ValueError: fewer than four budgets, or numbers that are not finite and above 0.
+        ValueError: fewer than four budgets.
     """
     compute, errors = np.asarray(compute, float), np.asarray(errors, float)
-    if not all(np.isfinite(x).all() and (x > 0).all() for x in (compute, errors)):
-        raise ValueError("compute and errors must be finite and above 0, as the law is fitted to their logarithms")
     budgets = group_budgets(compute)
-    if (count := budgets.max() + 1) < MIN_BUDGETS:
+    if (count := len(np.unique(budgets))) < MIN_BUDGETS:
         raise ValueError(
             f"{count} different budgets cannot identify a law of three parameters: train at {MIN_BUDGETS} or more, "
             "spread by equal factors over a range of 10 or more"
@@ -141,29 +109,24 @@ def fit_scaling(compute: Sequence[float], errors: Sequence[float], resamples: in
 
 def fit_law(x: np.ndarray, y: np.ndarray, starts: Sequence[Tuple[float, float]]) -> Tuple[float, float, float]:
     """log compute (N,), log errors (N,), starts (b, c) -> a, b, c of the least squares of log errors."""
-    bounds, fits = ([-np.inf, B_RANGE[0], 0], [np.inf, B_RANGE[1], np.inf]), []
-    options = dict(bounds=bounds, jac=jacobian, x_scale="jac", max_nfev=10_000)
+    bounds = ([-np.inf, B_RANGE[0], 0], [np.inf, B_RANGE[1], np.inf])
+    options = dict(bounds=bounds, x_scale="jac", max_nfev=10_000, ftol=1e-12, xtol=1e-12, gtol=1e-12)
+    b = float(np.clip(-(x @ (y - y.mean())) / (x @ x), *B_RANGE))
+    fits = [(y.mean(), b, 0.0)]  # without a floor, which the search only comes near to, the law is a straight line
     for b, c in starts:
         c = min(c, 0.99 * math.exp(y.min()))
         log_a = float(np.mean(np.log(np.exp(y) - c) + b * x))
         start = (log_a, np.clip(b, B_RANGE[0] * 1.01, B_RANGE[1] * 0.99), c)
-        best, _ = curve_fit(log_error, x, y, start, ftol=TOLERANCE, xtol=TOLERANCE, gtol=TOLERANCE, **options)
-        fits.append((float(np.sum((log_error(x, *best) - y) ** 2)), *best))
-    b = float(np.clip(-(x @ (y - y.mean())) / (x @ x), *B_RANGE))  # without a floor the law is a straight line
-    fits.append((float(np.sum((y.mean() - b * x - y) ** 2)) * (1 - 1e-9), y.mean(), b, 0.0))
-    _, log_a, b, c = min(fits)
+        fits.append(curve_fit(log_error, x, y, start, **options)[0])
+    misses = [np.sum((log_error(x, *fit) - y) ** 2) for fit in fits]
+    misses[0] *= 1 - 1e-9
+    log_a, b, c = fits[np.argmin(misses)]
     return math.exp(log_a), float(b), float(c)
 
 
 def log_error(x: np.ndarray, log_a: float, b: float, c: float) -> np.ndarray:
     """The law in logarithms at x = log(C / C0), (N,)."""
     return np.log(np.exp(log_a - b * x) + c)
-
-
-def jacobian(x: np.ndarray, log_a: float, b: float, c: float) -> np.ndarray:
-    """Derivatives of `log_error` by log_a, b and c, (N, 3)."""
-    falling = np.exp(log_a - b * x)
-    return np.stack([falling, -x * falling, np.ones_like(x)], axis=1) / (falling + c)[:, None]
 
 
 def resample(y: np.ndarray, budgets: np.ndarray, resamples: int, seed: int) -> np.ndarray:
@@ -182,90 +145,34 @@ def resample(y: np.ndarray, budgets: np.ndarray, resamples: int, seed: int) -> n
     return means + spread * rng.choice(deviations, (resamples, len(y)))
 
 
-def saving(fit: Fit, other: Fit) -> Optional[Saving]:
-    """The compute of `fit` for the error of `other`; None if no budget of `other` allows a comparison.
-
-    The resamples of both are paired at random, as of independent runs. This is cautious where strategies share seeds.
-    """
-    for compute, _, _ in reversed(other.by_budget()):
-        error = other.law.predict(compute)
-        needed = fit.law.inverse(error)
-        if fit.compute.min() * (1 - 1e-9) <= needed <= fit.compute.max() * (1 + 1e-9):
-            shares = fit.resamples.inverse(other.resamples.predict(compute)) / compute
-            return Saving(compute, float(error), float(needed / compute), quantiles(shares))
-    return None
-
-
-def warnings_of(fit: Fit) -> List[str]:
-    """Reasons why the data may not identify the law."""
-    span, (b_low, b_high), c_low = fit.compute.max() / fit.compute.min(), fit.interval("b"), fit.interval("c")[0]
-    at_bounds, bounds = b_low <= B_RANGE[0] * 1.01 or b_high >= B_RANGE[1] * 0.99, "{:g} to {:g}".format(*B_RANGE)
-    reasons = (
-        (
-            span < MIN_SPAN,
-            f"the budgets span a factor of {span:.2g} only: below {MIN_SPAN:g}, b and c depend on each other",
-        ),
-        (fit.law.c == 0, "c is at its bound 0: the measured range shows no floor, but a lower floor is possible"),
-        (
-            c_low == 0 < fit.law.c,
-            "the interval of c begins at its bound 0: a power law without a floor is possible, too",
-        ),
-        (at_bounds, f"the interval of b reaches the bounds of the search ({bounds}): the exponent is not identified"),
-        (
-            math.isnan(b_low),
-            "too few budgets have several runs: the spread over seeds is unknown, as are all intervals",
-        ),
-    )
-    return [text for holds, text in reasons if holds]
-
-
-def select(runs: Sequence[Run], value: str, strategies: Sequence[str]) -> Tuple[Dict[str, List[Run]], List[str]]:
-    """Strategy -> its runs with a number for that value, and notes on runs without.
+def fit_all(runs: Sequence[Run], value: str, strategies: Sequence[str]) -> Tuple[Dict[str, Fit], List[str]]:
+    """The law of that value for each strategy, and notes on runs that lack the value.
 
     Raises:
-        ValueError: a strategy has no such run, two of the same seed and budget, or a value that is not above 0.
+        ValueError: a strategy has too few budgets, two runs of one seed and budget, or a value that is not above 0.
     """
-    table, notes = {}, []
-    for name in strategies:
+    fits, notes = {}, []
+    for number, name in enumerate(strategies):
         absent = [run.title for run in runs if run.strategy == name and run.values.get(value) is None]
         notes += [f"Left out, as {value} is not known: {', '.join(absent)}."] if absent else []
-        table[name] = [run for run in runs if run.strategy == name and run.values.get(value) is not None]
-        if not table[name]:
-            raise ValueError(f"{name} has no run with a number for {value}: leave it out with --strategies")
+        known = [run for run in runs if run.strategy == name and run.values.get(value) is not None]
+        compute, errors = np.array([(run.total, run.values[value]) for run in known]).reshape(-1, 2).T
         seen: Dict[Tuple[int, int], Run] = {}
-        for run, budget in zip(table[name], group_budgets(np.array([run.total for run in table[name]]))):
+        for run, budget in zip(known, group_budgets(compute)):
             if run.values[value] <= 0:
                 raise ValueError(f"{run.title} has {value} {run.values[value]:g}, expected more than 0")
             if (first := seen.setdefault((run.seed, int(budget)), run)) is not run:
                 where = f"line {first.line} at {flops_text(run.total)} FLOPs"
                 raise ValueError(f"{run.title} repeats {where}: give one run a seed and budget")
-    return table, notes
-
-
-def fit_all(table: Dict[str, List[Run]], value: str) -> Dict[str, Fit]:
-    """Raises ValueError, with the name of the strategy, where its budgets are too few."""
-    fits = {}
-    for number, (name, runs) in enumerate(table.items()):
         try:
-            compute, errors = [run.total for run in runs], [run.values[value] for run in runs]
             fits[name] = fit_scaling(compute, errors, RESAMPLES, seed=number)
         except ValueError as error:
-            raise ValueError(f"{name}: {error}; or leave it out with --strategies") from error
-    return fits
+            raise ValueError(f"{value} of {name}: {error}; or leave it out with --strategies") from error
+    return fits, notes
 
 
-def compare(fits: Dict[str, Fit]) -> Savings:
-    """Every two strategies."""
-    savings = {}
-    for a, b in combinations(fits, 2):
-        ways = {(a, b): saving(fits[a], fits[b]), (b, a): saving(fits[b], fits[a])}
-        pair = min(ways, key=lambda names: ways[names].share if ways[names] else math.inf)
-        savings[pair] = ways[pair]
-    return savings
-
-
-def page(fits: Dict[str, Fit], savings: Savings, value: str, notes: Sequence[str]) -> str:
-    """Laws, warnings, fitted errors and savings in Markdown."""
+def page(fits: Dict[str, Fit], value: str, notes: Sequence[str]) -> str:
+    """Laws and fitted errors in Markdown."""
     laws = [["strategy", "runs", "budgets", "C0", "a", "b", "c"]]
     budgets = [["strategy", "FLOPs", "runs", f"{cell_text(value)}, mean of logs", "lowest to highest", "law (95 %)"]]
     for name, fit in fits.items():
@@ -276,34 +183,17 @@ def page(fits: Dict[str, Fit], savings: Savings, value: str, notes: Sequence[str
             measured = [f"{np.exp(np.log(errors).mean()):.4g}", f"{errors.min():.4g} to {errors.max():.4g}"]
             law = f"{fit.law.predict(compute):.4g} {brackets(*band)}"
             budgets.append([cell_text(name), flops_text(compute), str(len(errors)), *measured, law])
-    warnings = [f"**{name}**: {warning}." for name, fit in fits.items() for warning in warnings_of(fit)]
-    parts = {
-        f"Scaling law of {value}": f"{markdown(laws)}\n{bullets([LAW_NOTE, *notes, *warnings])}",
-        f"Fitted {value} at each budget": markdown(budgets),
-    }
-    if savings:
-        sentences = [sentence(*names, found) for names, found in savings.items()]
-        parts[f"Compute at equal {value}"] = bullets([*sentences, SAVING_NOTE])
-    return "\n".join(f"## {title}\n\n{part}" for title, part in parts.items())
+    return (
+        f"## Scaling law of {value}\n\n{markdown(laws)}\n{bullets([NOTE, *notes])}\n"
+        f"## Fitted {value} at each budget\n\n{markdown(budgets)}"
+    )
 
 
 def brackets(low: float, high: float) -> str:
     return "(-)" if math.isnan(low) else f"({low:.4g} to {high:.4g})"
 
 
-def sentence(strategy: str, other: str, found: Optional[Saving]) -> str:
-    """The saving at the largest budget that allows a comparison."""
-    if not found:
-        return f"{strategy} and {other}: no error that both reach within their measured ranges."
-    compute, error, share, (low, high) = found
-    noise = ", which is within noise" if low <= 1 <= high else ""
-    return (
-        f"{strategy} reaches {other}'s error at {flops_text(compute)} FLOPs ({error:.3g}) with "
-        f"{100 * share:.3g} % ({100 * low:.3g} to {100 * high:.3g} %) of the compute{noise}."
-    )
-
-
-def to_json(fits: Dict[str, Fit], savings: Savings, value: str, notes: Sequence[str]) -> str:
+def to_json(fits: Dict[str, Fit], value: str, notes: Sequence[str]) -> str:
     """All figures; null for an unknown number."""
     result = {"value": value, "law": "a * (C / C0)^-b + c", "resamples": RESAMPLES, "notes": notes, "strategies": {}}
     for name, fit in fits.items():
@@ -312,9 +202,7 @@ def to_json(fits: Dict[str, Fit], savings: Savings, value: str, notes: Sequence[
             dict(flops=compute, errors=errors.tolist(), law=float(fit.law.predict(compute)), interval=band)
             for compute, errors, band in fit.by_budget()
         ]
-        result["strategies"][name] = {**law, "intervals": intervals, "warnings": warnings_of(fit), "budgets": budgets}
-    pairs = [(names, found) for names, found in savings.items() if found]
-    result["savings"] = [dict(zip(("strategy", "other"), names)) | found._asdict() for names, found in pairs]
+        result["strategies"][name] = {**law, "intervals": intervals, "budgets": budgets}
     return json_text(result)
 
 
@@ -324,11 +212,10 @@ def draw(fits: Dict[str, Fit], value: str, out: Path) -> None:
     A dashed line is the floor c of a law; where c is 0 there is none. Both axes are logarithmic.
     """
     from matplotlib import rc_context
-    from matplotlib.figure import Figure
 
     with style(), rc_context({"svg.fonttype": "none"}):  # text stays text, which a reader can search
-        figure = Figure(figsize=(7, 4.6), layout="constrained")
-        axes = figure.add_subplot(xscale="log", yscale="log", xlabel="training compute (FLOPs)")
+        figure, (axes,) = new_figure(1, 7, 4.6)
+        axes.set(xscale="log", yscale="log", xlabel="training compute (FLOPs)")
         axes.set_ylabel(value, parse_math=False)
         for number, (name, fit) in enumerate(fits.items()):
             draw_fit(axes, name.replace("$", r"\$"), fit, colour(number), marker(number))

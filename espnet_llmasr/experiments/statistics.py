@@ -27,22 +27,17 @@ ERROR_RATES = ("MER", "CER", "WER", "PER")  # insertions may bring them above 10
 MEANS_NOTE = (
     "Mean over the runs (seeds), in brackets the 95 % t interval of it, with n - 1 degrees of freedom; n is the number "
     "of runs, unless the cell has its own. `(-)`: one run, no interval. `(all equal)`: no spread, so none either; it "
-    "does not say that the next run would be equal, too. `*`: the interval reaches below 0, or that of a share above "
-    "100; of rates (%) it is shown from 0, of shares up to 100. An interval is of one mean: whether two strategies "
-    "differ is in the next table."
+    "does not say that the next run would be equal, too. Intervals of rates (%) are cut at 0, those of shares also at "
+    "100. An interval is of one mean: whether two strategies differ is in the next table."
 )
 PAIRS_NOTE = (
     "Strategy less {baseline}, of runs of the same seed, which share initialisation and data; 95 % paired t interval. "
-    "p (t): paired t test; p (signs): exact sign-flip test over all 2^n signs; both two-sided. Holm: corrected for the "
-    "strategies that are compared in a value, not for the number of values. Within noise: the interval contains 0, "
-    "which does not show that there is no difference. Not after Holm: it does not contain 0, but p (t) with Holm is "
-    "0.05 or more."
+    "p (t): paired t test; p (signs): sign-flip test over all 2^n signs of n pairs, never below 2^(1 - n), so that five "
+    f"pairs cannot show p < 0.05 (beyond {MOST_EXACT} pairs {2**MOST_EXACT} choices drawn at random); both two-sided. "
+    "Holm: corrected for the strategies that are compared in a value, not for the number of values. Within noise: the "
+    "interval contains 0, which does not show that there is no difference. Not after Holm: it does not contain 0, but "
+    "p (t) with Holm is 0.05 or more."
 )
-SIGNS_NOTE = (
-    "With {n} pairs the smallest two-sided p (signs) is {floor:g}{never}. Below 0.05 after Holm over {count} takes at "
-    "least {needed} seeds."
-)
-DRAWN_NOTE = f"Of more than {MOST_EXACT} pairs, p (signs) takes {2**MOST_EXACT} choices of signs, drawn at random."
 
 
 class MeanInterval(NamedTuple):
@@ -140,12 +135,11 @@ def holm(p_values: Sequence[float]) -> List[float]:
 
     nan stays nan and does not count as a test.
     """
-    adjusted, lowest = [math.nan] * len(p_values), 0.0
-    known = sorted((p, place) for place, p in enumerate(p_values) if not math.isnan(p))
-    for rank, (p, place) in enumerate(known):
-        lowest = max(lowest, min(1.0, (len(known) - rank) * p))
-        adjusted[place] = lowest
-    return adjusted
+    p = np.asarray(p_values, float)
+    order = np.argsort(p)[: np.count_nonzero(~np.isnan(p))]  # nan comes last
+    adjusted = np.full(len(p), math.nan)
+    adjusted[order] = np.minimum(np.maximum.accumulate(p[order] * np.arange(len(order), 0, -1)), 1)
+    return adjusted.tolist()
 
 
 def statistics_of(runs: Sequence[Run], baseline: str) -> Statistics:
@@ -218,7 +212,7 @@ def page(figures: Statistics) -> str:
     """The three tables with what their columns mean, in markdown."""
     parts = {"Means over seeds": f"{means_table(figures)}\n{bullets([MEANS_NOTE, compute_note(figures)])}"}
     if len(figures.means) > 1:
-        notes = [PAIRS_NOTE.format(baseline=figures.baseline), *signs_notes(figures), *figures.notes]
+        notes = [PAIRS_NOTE.format(baseline=figures.baseline), *figures.notes]
         parts[f"Differences to {figures.baseline}"] = f"{differences_table(figures)}\n{bullets(notes)}"
     parts["FLOPs by stage"] = f"{stages_table(figures)}\n{bullets(['Means over the runs, and shares of all.'])}"
     return "\n".join(f"## {title}\n\n{part}" for title, part in parts.items())
@@ -250,12 +244,12 @@ def mean_cell(value: str, mean: MeanInterval, decimals: int, runs: int) -> str:
     if not mean.n:
         return "-"
     low, high = mean.interval
-    brackets = "(all equal)" if mean.is_constant else "(-)"
-    if not math.isnan(low):
-        below = low < 0 <= mean.mean
-        above = high > 100 >= mean.mean and "%" in value and not value.startswith(ERROR_RATES)
-        start = 0.0 if below and "%" in value else low
-        brackets = f"({start:.{decimals}f} to {100 if above else high:.{decimals}f})" + "\\*" * (below or above)
+    if "%" in value:
+        low = 0.0 if low < 0 <= mean.mean else low
+        high = 100.0 if high > 100 >= mean.mean and not value.startswith(ERROR_RATES) else high
+    brackets = f"({low:.{decimals}f} to {high:.{decimals}f})"
+    if math.isnan(low):
+        brackets = "(all equal)" if mean.is_constant else "(-)"
     return f"{mean.mean:.{decimals}f} {brackets}" + (f"; n = {mean.n}" if mean.n != runs else "")
 
 
@@ -303,20 +297,6 @@ def reading(row: Difference) -> str:
     if low <= 0 <= high:
         return "within noise"
     return word if row.p_t_holm < 0.05 else f"{word}, not after Holm"
-
-
-def signs_notes(figures: Statistics) -> List[str]:
-    """The smallest p of the sign-flip test for so many pairs and strategies."""
-    pairs = [row.mean.n for compared in figures.differences.values() for row in compared.values()]
-    n, count = max(pairs, default=0), len(figures.means) - 1
-    if not n:
-        return []
-    floor = 2.0 ** (1 - n)
-    never = "" if floor < 0.05 else f": {n} seeds alone can never be below 0.05 in it"
-    tests = f"{count} strategies" if count > 1 else "1 strategy"
-    needed = math.floor(math.log2(count / 0.05)) + 2
-    note = SIGNS_NOTE.format(n=n, floor=floor, never=never, count=tests, needed=needed)
-    return [note, DRAWN_NOTE] if n > MOST_EXACT else [note]
 
 
 def stages_table(figures: Statistics) -> str:

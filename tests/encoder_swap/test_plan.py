@@ -5,10 +5,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from espnet_llmasr.asr.conformer import FireRedConformerEncoder
 from espnet_llmasr.encoder_swap import plan as swap_plan
 from espnet_llmasr.encoder_swap.plan import Plan, StoredEncoders, ia_sft_schedule, replay, steps_to_replay
-from espnet_llmasr.encoder_swap.probe import EncoderProbe
 from espnet_llmasr.encoder_swap.rule import CKACheck, SwapRule
 from espnet_llmasr.encoder_swap.trainer import is_last_epoch, scheduled_swap, swap_log
 from espnet_llmasr.metrics.cka import linear_cka
@@ -18,20 +16,12 @@ LENGTHS = torch.tensor([90, 60])
 # ---- CKA between stored encoders -----------------------------------------------------------------------------------
 
 
-def encoder(seed):
-    torch.manual_seed(seed)
-    return FireRedConformerEncoder(output_size=16, num_blocks=2, attention_heads=2, kernel_size=5, pe_maxlen=60)
-
-
 @pytest.fixture()
-def stored(monkeypatch):
+def stored(encoder, new_probe):
     """Four epochs of 10 updates, and the list of the epochs that went through their encoder."""
     passes, states = [], {epoch: encoder(epoch).state_dict() for epoch in range(1, 5)}
-    model = SimpleNamespace(
-        encoder=encoder(9), ctc_head=torch.nn.Identity(), normalize=None, frontend=lambda speech, n: (speech, n)
-    )
     torch.manual_seed(0)
-    probe = EncoderProbe(model, [(torch.randn(2, 90, 80), LENGTHS)])
+    probe = new_probe([(torch.randn(2, 90, 80), LENGTHS)])
     load = lambda epoch: passes.append(epoch) or (states[epoch], {})
     return StoredEncoders(probe, SimpleNamespace(load=load), 10), passes
 
@@ -46,7 +36,7 @@ def test_every_epoch_passes_its_encoder_once_for_all_thresholds(stored):
 
 
 @pytest.mark.parametrize("memory", [1 << 30, 14_000, 0])
-def test_equation_12_whatever_the_memory(stored, monkeypatch, memory):
+def test_equation_12_whatever_the_memory(stored, encoder, monkeypatch, memory):
     """Against single utterances; 14,000 bytes hold the outputs of three encoders."""
     monkeypatch.setattr(swap_plan, "MEMORY", memory)
     encoders, passes = stored

@@ -146,31 +146,15 @@ def test_an_ia_sft_that_has_begun_is_not_planned_otherwise(pretrained, corpus, t
 # ---- mistakes ------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture()
-def incomplete(pretrained, tmp_path):
-    """A copy of the pretraining from which a test takes something away."""
-    return shutil.copytree(pretrained, tmp_path / "copy", symlinks=True)
-
-
-def refused(command, *arguments):
-    """The error line of the command."""
-    done = command(plan_swaps, *arguments)
-    assert done.code == 1
-    return done.err.splitlines()[-1]
-
-
-def test_too_few_epochs(command, incomplete, corpus, tmp_path):
-    for epoch in (2, 3):
-        (incomplete / f"{epoch}epoch.pth").unlink()
-    error = refused(command, *options(incomplete, corpus, out=tmp_path / "plan"))
-    assert "keeps 3 of the 5 epochs from step 4 on, epoch 2 is missing" in error and "--keep_nbest_models 6" in error
-    assert not (tmp_path / "plan.md").exists()
-    (incomplete / "5epoch.pth").write_bytes(b"PK")
-    assert "5epoch.pth is missing or broken" in refused(command, *options(incomplete, corpus, start_step=8))
-
-
-def test_impossible_thresholds_and_replays(command, incomplete, corpus, tmp_path):
-    assert "the CKA threshold is 1.5" in refused(command, *options(incomplete, corpus, 1.5))
+def test_mistakes(command, pretrained, corpus, tmp_path):
+    """test_plan has all missing epochs."""
+    incomplete = shutil.copytree(pretrained, tmp_path / "copy", symlinks=True)
     (incomplete / FINISHED).unlink()
-    asked = options(incomplete, corpus, encoder_dir=tmp_path / "e", replay="true")
-    assert "has not ended" in command(watch, *asked).err
+    (incomplete / "5epoch.pth").write_bytes(b"PK")
+    for module, asked, message in (
+        (plan_swaps, options(incomplete, corpus, 1.5, out=tmp_path / "plan"), "the CKA threshold is 1.5"),
+        (plan_swaps, options(incomplete, corpus, out=tmp_path / "plan"), "5epoch.pth is missing or broken"),
+        (watch, options(incomplete, corpus, encoder_dir=tmp_path / "e", replay="true"), "has not ended"),
+    ):
+        done = command(module, *asked)
+        assert done.code == 1 and message in done.err.splitlines()[-1] and not (tmp_path / "plan.md").exists()

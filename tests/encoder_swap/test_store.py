@@ -5,14 +5,9 @@ import random
 import pytest
 import torch
 
-from espnet_llmasr.encoder_swap.store import EncoderStore, is_whole
+from espnet_llmasr.encoder_swap.store import is_whole
 
 STATE = {"weight": torch.arange(600.0), "bias": torch.ones(3)}
-
-
-@pytest.fixture()
-def store(tmp_path):
-    return EncoderStore(tmp_path / "encoders")
 
 
 def test_publish_and_load(store):

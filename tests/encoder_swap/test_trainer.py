@@ -10,9 +10,11 @@ import torch
 from torch import nn
 
 from espnet_llmasr.encoder_swap import trainer as swap
-from espnet_llmasr.encoder_swap.store import EncoderStore
 from espnet_llmasr.encoder_swap.trainer import Swap, is_last_epoch, load_encoder, next_swap, swap_log
+from espnet_llmasr.tasks.speech_task import Trainer
 from espnet_llmasr.train import checkpoints
+
+swap_encoder = Trainer.swap_encoder
 
 # ---- decisions -----------------------------------------------------------------------------------------------------
 
@@ -74,11 +76,6 @@ def other_state(model, value=7):
     return {name: torch.full_like(tensor, value) for name, tensor in model.encoder.state_dict().items()}
 
 
-@pytest.fixture()
-def store(tmp_path):
-    return EncoderStore(tmp_path / "store")
-
-
 def test_a_swap_replaces_every_tensor(store):
     model = Model()
     state = other_state(model)
@@ -113,12 +110,6 @@ def frozen_model():
     model = Model()
     model.encoder.requires_grad_(False)
     return model
-
-
-def swap_encoder(model, epoch, options):
-    from espnet_llmasr.tasks.speech_task import Trainer
-
-    return Trainer.swap_encoder(model, epoch, options)
 
 
 def test_a_broken_new_encoder_leaves_the_older_whole_one_or_the_present_one(store, tmp_path):

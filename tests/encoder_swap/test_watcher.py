@@ -4,16 +4,14 @@ import json
 import logging
 import threading
 from collections import Counter
-from types import SimpleNamespace
+from unittest.mock import DEFAULT, Mock
 
 import pytest
 import torch
 import yaml
 
-from espnet_llmasr.asr.conformer import FireRedConformerEncoder
 from espnet_llmasr.asr.cr_ctc import CTCHead
 from espnet_llmasr.encoder_swap import run_dir as pretraining_module
-from espnet_llmasr.encoder_swap.probe import EncoderProbe
 from espnet_llmasr.encoder_swap.rule import SwapRule
 from espnet_llmasr.encoder_swap.run_dir import PretrainingDir, encoder_and_head
 from espnet_llmasr.encoder_swap.store import EncoderStore
@@ -23,11 +21,6 @@ from espnet_llmasr.metrics.cka import linear_cka
 LENGTHS = torch.tensor([200, 60, 33])
 
 
-def encoder(seed):
-    torch.manual_seed(seed)
-    return FireRedConformerEncoder(output_size=16, num_blocks=2, attention_heads=2, kernel_size=5, pe_maxlen=60)
-
-
 def moved(state, amount, seed=9):
     """An encoder `amount` away from another."""
     torch.manual_seed(seed)
@@ -35,21 +28,16 @@ def moved(state, amount, seed=9):
 
 
 @pytest.fixture(scope="module")
-def start():
+def start(encoder):
     return encoder(0).state_dict()
 
 
 @pytest.fixture()
-def new_watcher(tmp_path):
-    def build(start_step=100, board=False):
-        frontend = lambda speech, lengths: (speech, lengths)  # features are the speech itself, (B, T, 80)
-        model = SimpleNamespace(encoder=encoder(1), frontend=frontend, normalize=None, ctc_head=CTCHead(16, 5))
+def new_watcher(new_probe, tmp_path):
+    def build(start_step=100, show=()):
         torch.manual_seed(3)
-        speech = [(torch.randn(2, 200, 80), LENGTHS[:2]), (torch.randn(1, 33, 80), LENGTHS[2:])]
-        show = [TensorBoardLog(tmp_path / "store" / "tensorboard").show] if board else []
-        return Watcher(
-            EncoderProbe(model, speech), EncoderStore(tmp_path / "store"), SwapRule(0.975, start_step), *show
-        )
+        probe = new_probe([(torch.randn(2, 200, 80), LENGTHS[:2]), (torch.randn(1, 33, 80), LENGTHS[2:])])
+        return Watcher(probe, EncoderStore(tmp_path / "store"), SwapRule(0.975, start_step), *show)
 
     return build
 
@@ -80,7 +68,7 @@ def test_a_whole_pretraining(new_watcher, start):
     assert len(lines[1]["cka_layers"]) == 2 and lines[1]["cka_layers"][-1] == lines[1]["cka"]
 
 
-def test_equation_12_per_utterance_on_valid_frames(new_watcher, start):
+def test_equation_12_per_utterance_on_valid_frames(new_watcher, encoder, start):
     """Against single utterances without padding."""
     watcher = new_watcher()
     other = moved(start, 0.1)
@@ -116,15 +104,8 @@ def run_all(build, start, kill=None):
 def arm(watcher, name, call):
     """Interrupts before the `call`-th call of a method."""
     owner = next(part for part in (watcher, watcher.store, watcher.probe) if hasattr(part, name))
-    original, calls = getattr(owner, name), []
-
-    def wrapper(*args):
-        calls.append(1)
-        if len(calls) == call:
-            raise KeyboardInterrupt
-        return original(*args)
-
-    setattr(owner, name, wrapper)
+    effects = [DEFAULT] * (call - 1) + [KeyboardInterrupt]
+    setattr(owner, name, Mock(wraps=getattr(owner, name), side_effect=effects))
 
 
 KILLS = [(name, n) for name in ("_act", "_append") for n in (1, 2, 3, 4)] + [("publish_final", 1), ("measure", 3)]
@@ -267,16 +248,21 @@ def test_watch_an_ended_training_without_weights(training, new_watcher):
 # ---- the log beside CKA ----------------------------------------------------------------------------------------------
 
 
-def weights(seed, blank_bias=0.0):
-    """An encoder and the state of a CTC head."""
-    model, head = encoder(seed), CTCHead(16, 5).state_dict()
-    head["net.6.bias"][0] += blank_bias
-    return model, head
+@pytest.fixture(scope="module")
+def weights(encoder):
+    """(seed) -> an encoder and the state of a CTC head, for which blanks are likely."""
+
+    def build(seed):
+        model, head = encoder(seed), CTCHead(16, 5).state_dict()
+        head["net.6.bias"][0] += 2.0
+        return model, head
+
+    return build
 
 
-def test_nse_blank_and_peak_on_valid_frames(new_watcher, caplog):
+def test_nse_blank_and_peak_on_valid_frames(new_watcher, weights, caplog):
     """Equations 6 and 7 by numpy; shares over all frames of the set; a check without a reference has them, too."""
-    watcher, (encoder, head) = new_watcher(), weights(5, blank_bias=2.0)
+    watcher, (encoder, head) = new_watcher(), weights(5)
     with caplog.at_level(logging.INFO):
         check = watcher.check(100, encoder.state_dict(), head, False)
     entropies, best = [], []
@@ -297,19 +283,19 @@ def test_nse_blank_and_peak_on_valid_frames(new_watcher, caplog):
     assert line in caplog.text
 
 
-def test_one_forward_pass_of_each_encoder_gives_all(new_watcher):
-    watcher, calls = new_watcher(), Counter()
+def test_one_forward_pass_of_each_encoder_gives_all(new_watcher, weights):
+    watcher = new_watcher()
     (first, head), (second, _) = weights(5), weights(6)
     watcher.check(100, first.state_dict(), head, False)
-    for name, encoder in (("current", watcher.probe.encoder), ("reference", watcher.reference)):
-        original = encoder.forward_layers
-        encoder.forward_layers = lambda *args, n=name, f=original: calls.update([n]) or f(*args)
+    encoders = watcher.probe.encoder, watcher.reference
+    for encoder in encoders:
+        encoder.forward_layers = Mock(wraps=encoder.forward_layers)
     check = watcher.check(200, second.state_dict(), head, False)
     assert set(check.values) == {"nse", "blank", "peak"} and check.cka is not None
-    assert calls == {"current": 2, "reference": 2}  # two batches
+    assert [encoder.forward_layers.call_count for encoder in encoders] == [2, 2]  # two batches
 
 
-def test_a_published_encoder_without_its_head_has_no_peakiness(new_watcher, caplog):
+def test_a_published_encoder_without_its_head_has_no_peakiness(new_watcher, weights, caplog):
     watcher, (encoder, head) = new_watcher(), weights(5)
     watcher.check(100, encoder.state_dict(), head, False)
     watcher.store.publish(200, weights(6)[0].state_dict())  # killed before it was logged
@@ -322,42 +308,23 @@ def test_a_published_encoder_without_its_head_has_no_peakiness(new_watcher, capl
 # ---- TensorBoard ---------------------------------------------------------------------------------------------------
 
 
-def points(directory, tag):
-    """[(step, value)] as TensorBoard shows them."""
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    events = EventAccumulator(str(directory / "tensorboard"))
-    events.Reload()
-    return [(event.step, event.value) for event in events.Scalars(tag)] if tag in events.Tags()["scalars"] else []
-
-
-def run(new_watcher, steps, board=True):
-    """Takes a watcher up and lets it check; returns its log."""
-    watcher = new_watcher(board=board)
-    for step in steps:
-        encoder, head = weights(step)
-        watcher.check(step, encoder.state_dict(), head, step == 500)
-    return watcher.log.read()
-
-
-def test_the_curves_are_those_of_the_log_after_any_kill(new_watcher, tmp_path, monkeypatch):
+def test_the_curves_are_those_of_the_log_after_any_kill(new_watcher, weights, store):
     """Killed between the log and the curves, taken up without TensorBoard in between, ended with a doubled check."""
     pytest.importorskip("tensorboard")
-    run(new_watcher, [100, 200])
-    with monkeypatch.context() as patch:
-        patch.setattr(TensorBoardLog, "show", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt))
-        with pytest.raises(KeyboardInterrupt):
-            watcher = new_watcher()
-            watcher.show = lambda check: TensorBoardLog.show(None, check)  # its curves cannot be written any more
-            watcher.check(300, weights(300)[0].state_dict(), None, False)
-    run(new_watcher, [400], board=False)
-    checks = run(new_watcher, [500])
-    last = new_watcher(board=True)
-    last.check(500, weights(500)[0].state_dict(), weights(500)[1], True)  # as if it had been "keep" before the end
-    assert [check.step for check in checks] == [100, 200, 300, 400, 500] and len(last.log.read()) == 6
-    for tag in ("cka", "nse", "blank", "peak", "seconds"):
-        curve = [(check.step, {**vars(check), **check.values}.get(tag)) for check in checks]
-        expected = [point for point in curve if point[1] is not None]
-        assert points(tmp_path / "store", tag) == [(step, pytest.approx(value)) for step, value in expected], tag
-    layers = [(check.step, pytest.approx(check.cka_layers[0])) for check in checks[1:]]
-    assert points(tmp_path / "store", "cka_layers/1") == layers and not points(tmp_path / "store", "cka_layers/3")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    board = lambda: [TensorBoardLog(store.directory / "tensorboard").show]
+    for show, steps in ((board(), [100, 200]), ([], [300, 400]), (board(), [500]), (board(), [500])):
+        watcher = new_watcher(show=show)
+        for step in steps:
+            encoder, head = weights(step)
+            watcher.check(step, encoder.state_dict(), head, step == 500)
+    assert [check.step for check in watcher.log.read()] == [100, 200, 300, 400, 500, 500]
+    checks, events = watcher.log.read()[:-1], EventAccumulator(str(store.directory / "tensorboard"))
+    events.Reload()
+    for tag in ("cka", "nse", "blank", "peak", "seconds", "cka_layers/1"):
+        layer = lambda check: check.cka_layers[0] if check.cka_layers else None
+        curve = [(c.step, layer(c) if "/" in tag else {**vars(c), **c.values}[tag]) for c in checks]
+        expected = [(step, pytest.approx(value)) for step, value in curve if value is not None]
+        assert [(event.step, event.value) for event in events.Scalars(tag)] == expected, tag
+    assert "cka_layers/3" not in events.Tags()["scalars"]

@@ -1,8 +1,7 @@
-"""Scaling laws that were planted are found again; intervals, warnings and savings against hand-made expectations."""
+"""Scaling laws that were planted are found again; intervals against hand-made expectations."""
 
 import json
 import math
-import re
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import pytest
 from espnet_llmasr.bin import fit_scaling
 from espnet_llmasr.experiments import scaling
 from espnet_llmasr.experiments.runs import read_runs
-from espnet_llmasr.experiments.scaling import Fit, Law, group_budgets, resample, saving, warnings_of
+from espnet_llmasr.experiments.scaling import Law, group_budgets, resample
 from espnet_llmasr.observe import plot_style
 
 C = 1e14 * 2.0 ** np.arange(5)
@@ -53,22 +52,8 @@ def test_no_law_fits_better():
         assert min(miss(*row) for row in changes * (law.a, law.b, law.c)) >= best
 
 
-def test_relative_misses_count_the_same():
-    """A run 10 % above at the worst budget pulls the law there as much as one at the best budget."""
-    moved = []
-    for place in (0, -1):
-        errors = planted(C, 3, 0.5, 0)
-        errors[place] *= 1.1
-        moved.append(
-            scaling.fit_scaling(C, errors, resamples=0).law.predict(C[place]) / planted(C[place], 3, 0.5, 0) - 1
-        )
-    assert all(0.02 < move < 0.1 for move in moved)
-
-
 def test_law_by_hand():
-    law = Law(3.0, 0.5, 1.0, 1e14)
-    assert law.predict(4e14) == pytest.approx(2.5) and law.inverse(2.5) == pytest.approx(4e14)
-    assert law.inverse(1.0) == law.inverse(0.5) == math.inf
+    assert Law(3.0, 0.5, 1.0, 1e14).predict(4e14) == pytest.approx(2.5)
     both = Law(*(np.array([[x], [2 * x]]) for x in (3.0, 0.5, 1.0)), 1e14)
     assert both.predict(np.array([1e14, 4e14])) == pytest.approx(np.array([[4, 2.5], [8, 3.5]]))
 
@@ -103,7 +88,6 @@ def test_a_single_run_at_a_budget_takes_its_spread_from_the_others():
 def test_without_a_second_run_there_are_no_intervals():
     fit = scaling.fit_scaling(*noisy(1, 0.05))
     assert all(map(math.isnan, fit.interval("b"))) and np.isnan(fit.band(C)).all()
-    assert any("too few budgets have several runs" in line for line in warnings_of(fit))
     assert fit.law.predict(C) == pytest.approx(planted(C, 3, 0.5, 1), rel=0.2)
 
 
@@ -120,65 +104,6 @@ def test_intervals_hold_the_truth():
 def test_the_same_seed_gives_the_same_intervals():
     fits = [scaling.fit_scaling(*noisy(3, 0.05), resamples=30, seed=seed).interval("b") for seed in (1, 1, 2)]
     assert fits[0] == fits[1] != fits[2]
-
-
-@pytest.mark.parametrize(
-    "law, spread, compute, words",
-    [
-        ((3, 0.5, 1), 0.02, C, []),
-        ((3, 0.5, 0), 0.0, C, ["c is at its bound 0"]),
-        ((3, 0.5, 0.1), 0.05, C, ["c .* 0"]),
-        ((3, 0.5, 1), 0.02, 1e14 * 1.2 ** np.arange(5), ["span a factor of 2.1 only"]),
-        ((0, 0.5, 5), 0.05, C, ["the exponent is not identified"]),
-        ((3, -0.2, 1), 0.05, C, ["the exponent is not identified"]),
-    ],
-)
-def test_warnings_name_what_the_data_cannot_identify(law, spread, compute, words):
-    warnings = warnings_of(scaling.fit_scaling(*noisy(5, spread, law, compute, seed=3), resamples=100))
-    assert words or not warnings
-    for word in words:
-        assert any(re.search(word, line) for line in warnings), warnings
-
-
-@pytest.mark.parametrize("count", [1, 3])
-def test_too_few_budgets(count):
-    with pytest.raises(ValueError, match=f"{count} different budgets cannot identify .* train at 4 or more"):
-        scaling.fit_scaling(np.repeat(C[:count], 5), np.linspace(1, 2, 5 * count))
-
-
-@pytest.mark.parametrize("wrong", [0.0, -1.0, math.nan, math.inf])
-def test_numbers_without_a_logarithm(wrong):
-    for place in (0, 1):
-        arguments = [C.copy(), planted(C, 3, 0.5, 1)]
-        arguments[place][2] = wrong
-        with pytest.raises(ValueError, match="finite and above 0"):
-            scaling.fit_scaling(*arguments)
-
-
-@pytest.mark.parametrize("factor, share, compute", [(2, 0.5, C[-1]), (0.5, 2.0, C[-2])])
-def test_savings_by_hand(factor, share, compute):
-    """The same law at half of the compute: 50 % at the largest budget; the other way round that would need 3.2e15."""
-    slow, quick = (scaling.fit_scaling(C, planted(C * by, 3, 0.5, 1)) for by in (1, 2))
-    found = saving(quick, slow) if factor == 2 else saving(slow, quick)
-    assert (found.share, found.compute) == (pytest.approx(share), pytest.approx(compute))
-    assert found.error == pytest.approx(planted(compute * (1 if factor == 2 else 2), 3, 0.5, 1))
-
-
-def test_no_saving_outside_of_the_measured_range():
-    good, bad = scaling.fit_scaling(C, planted(C, 1, 0.5, 0.2)), scaling.fit_scaling(C, planted(C, 9, 0.2, 4))
-    assert saving(good, bad) is saving(bad, good) is None
-
-
-def fixed(a, low_a, high_a):
-    """A power law a (C / 4e14)^-1 over C, with two resamples of a."""
-    spread = [np.array([[low_a], [high_a]]), np.ones((2, 1)), np.zeros((2, 1))]
-    return Fit(Law(a, 1.0, 0.0, 4e14), Law(*spread, 4e14), C, a * 4e14 / C, np.arange(5))
-
-
-def test_the_interval_of_a_saving():
-    """The share is the ratio of both a, its ends are the ratios of the resamples."""
-    found = saving(fixed(1.0, 0.8, 1.2), fixed(2.0, 2.0, 2.0))
-    assert found.share == pytest.approx(0.5) and found.interval == pytest.approx((0.4, 0.6))
 
 
 # ---- bin.fit_scaling -----------------------------------------------------------------------------------------------
@@ -220,21 +145,19 @@ def test_files_of_planted_laws(run, tmp_path):
     assert (law["b"], law["c"], law["C0"]) == pytest.approx((0.5, 1.0, 4e14), rel=1e-6)
     assert law["a"] == pytest.approx(1.5)  # 3 at 1e14 FLOPs
     assert law["intervals"]["b"] == pytest.approx([0.5, 0.5]) and len(law["budgets"]) == 5
-    (pair,) = figures["savings"]
-    assert (pair["strategy"], pair["other"]) == ("efin", "joint_only") and pair["share"] == pytest.approx(0.5)
     text = (out / "scaling.md").read_text()
-    assert "- efin reaches joint_only's error at 1.60e15 FLOPs (1.75) with 50 % (50 to 50 %) of the compute.\n" in text
     assert "| joint_only | 10 | 5 | 4.00e14 | 1.5 (1.5 to 1.5) | 0.5 (0.5 to 0.5) | 1 (1 to 1) |" in text
 
 
 def test_figure(run, tmp_path):
-    run([{**row, "strategy": f"${row['strategy']}"} for row in rows_of()])
+    rows = [{**row, "strategy": f"${row['strategy']}"} for row in rows_of()]
+    run(rows)
     assert (tmp_path / "out" / "scaling.png").read_bytes().startswith(b"\x89PNG")
     first = (tmp_path / "out" / "scaling.svg").read_text()
     words = " ".join(ElementTree.fromstring(first).itertext())
     for word in ("training compute (FLOPs)", "MER %", "$efin: floor c", "$joint_only: floor c"):
         assert word in words
-    run([{**row, "strategy": f"${row['strategy']}"} for row in rows_of()])
+    run(rows)
     assert (tmp_path / "out" / "scaling.svg").read_text() == first
 
 
@@ -244,7 +167,6 @@ def test_no_floor_is_drawn_where_there_is_none(run, tmp_path):
         row["values"]["MER %"] = 5 * (sum(row["flops"].values()) / 1e14) ** -0.3
     run(rows)
     assert "floor" not in (tmp_path / "out" / "scaling.svg").read_text()
-    assert "**efin**: c is at its bound 0" in (tmp_path / "out" / "scaling.md").read_text()
 
 
 def test_runs_without_a_number_are_named(run, tmp_path):
@@ -253,16 +175,7 @@ def test_runs_without_a_number_are_named(run, tmp_path):
     run(rows, "--strategies", "joint_only")
     text = (tmp_path / "out" / "scaling.md").read_text()
     assert "- Left out, as MER % is not known: line 1 (joint_only, seed 0).\n" in text
-    assert "| joint_only | 9 | 5 |" in text and "efin" not in text and "Compute at equal" not in text
-
-
-def test_no_common_error_is_said(run, tmp_path):
-    rows = rows_of()
-    for row in rows[10:]:
-        row["values"]["MER %"] *= 100
-    run(rows)
-    text = (tmp_path / "out" / "scaling.md").read_text()
-    assert "joint_only and efin: no error that both reach within their measured ranges." in text
+    assert "| joint_only | 9 | 5 |" in text and "efin" not in text
 
 
 def changed(**values):
@@ -274,20 +187,12 @@ def changed(**values):
 @pytest.mark.parametrize(
     "rows, options, message",
     [
-        (
-            rows_of(budgets=3),
-            [],
-            "joint_only: 3 different budgets cannot identify a law of three parameters: train at 4",
-        ),
-        (
-            changed(seed=0),
-            [],
-            "line 2 (joint_only, seed 0) repeats line 1 at 1.00e14 FLOPs: give one run a seed and budget",
-        ),
+        (rows_of(budgets=3), [], "MER % of joint_only: 3 different budgets cannot identify a law"),
+        (changed(seed=0), [], "line 2 (joint_only, seed 0) repeats line 1 at 1.00e14 FLOPs: give one run a seed and"),
         (changed(values={"MER %": 0}), [], "line 2 (joint_only, seed 1) has MER % 0, expected more than 0"),
         (rows_of(), ["--strategies", "char"], "--strategies char: "),
         (changed(), ["--value", "WER"], "has MER %, NSE"),
-        (changed(), ["--value", "NSE"], "joint_only has no run with a number for NSE: leave it out with --strategies"),
+        (changed(), ["--value", "NSE"], "NSE of joint_only: 0 different budgets"),
         (changed(flops={}), [], "line 2: expected "),
     ],
 )
@@ -299,16 +204,11 @@ def test_mistakes(run, tmp_path, rows, options, message):
 
 def test_matplotlib_is_missing(run, tmp_path, monkeypatch):
     monkeypatch.setattr(plot_style, "find_spec", lambda name: None)
-    done = run(rows_of())
-    assert (
-        done.code == 1 and done.err.endswith("is not installed: pip install matplotlib\n") and done.err.count("\n") == 1
-    )
-    assert not (tmp_path / "out").exists()
+    assert run(rows_of()).err.endswith("is not installed: pip install matplotlib\n") and not (tmp_path / "out").exists()
 
 
 def test_the_law_of_the_recorded_runs():
     """The figures in the README of egs2/fsdd."""
     runs = read_runs(Path(__file__).parents[2] / "egs2/fsdd/llmasr1/results/scaling.jsonl")
-    table, _ = scaling.select(runs, "MER %", ["efin"])
-    law = scaling.fit_all(table, "MER %")["efin"].law
+    law = scaling.fit_all(runs, "MER %", ["efin"])[0]["efin"].law
     assert (law.a, law.b, law.c, law.scale) == pytest.approx((5.9, 2.837, 1.345, 9.38e12), rel=2e-3)

@@ -45,11 +45,8 @@ def test_the_seven_strategies(name, last, start, shares, left_out):
         ("no_joint", dict(flops_budget="3e14"), dict(beside="false", replay="true")),
         ("no_swap", dict(ia_sft_epochs="5"), dict(beside="false", replay="")),
         ("joint_only", {}, dict(beside="false", replay="")),
-        (
-            "ia_sft",
-            {},
-            dict(trained_before="pretrain align ia_sft", joint_from="exp/ia_sft/latest.pth", joint_stage="8"),
-        ),
+        ("ia_sft", {}, dict(trained_before="pretrain align ia_sft", joint_from="exp/ia_sft/latest.pth")),
+        ("ia_sft", {}, dict(joint_stage="8")),
         ("no_ia_sft", {}, dict(trained_before="pretrain align", joint_from="exp_no_ia_sft/align/latest.pth")),
         ("no_ia_sft", {}, dict(joint_stage="7")),
         ("joint_only", {}, dict(trained_before="", joint_from="exp/llm/llm.pth::llm", joint_stage="4")),
@@ -65,7 +62,6 @@ def test_shell_variables(name, options, expected):
     "entry, message",
     [
         ("{swaps: true}", "allowed keys are trainings (a list), swaps, unit and expdir"),
-        ("{trainings: [joint_sft], stages: 5}", "allowed keys are trainings"),
         ("[joint_sft]", "allowed keys are trainings"),
         ("{trainings: [align, pretrain, joint_sft]}", "allowed are pretrain, align, ia_sft, joint_sft, in this order"),
         ("{trainings: [pretrain, aline, joint_sft]}", "allowed are pretrain, align, ia_sft, joint_sft, in this order"),

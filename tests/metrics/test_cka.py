@@ -59,11 +59,6 @@ def test_invariant_to_rotation_scale_and_offset(shape):
     assert linear_cka(a, 2 * a @ rotation(a.shape[1])).item() == pytest.approx(1.0, abs=1e-10)
 
 
-def test_not_invariant_to_other_maps():
-    a = frames(50, 8)
-    assert linear_cka(a, a * torch.logspace(-2, 2, 8)) < 0.9
-
-
 def test_symmetric_and_float64_from_any_input():
     a, b = related(30, 8, 8)
     assert linear_cka(a, b).item() == pytest.approx(linear_cka(b, a).item(), abs=1e-14)

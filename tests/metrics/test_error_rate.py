@@ -53,7 +53,13 @@ def noisy(token, vocabulary, draw):
 
 def check_against_alignment(counts, reference, hypothesis):
     """S, D and I are not unique, so they are compared with our own alignment, whose cost must be the distance."""
-    operations = [operation for operation, _, _ in align(reference, hypothesis)]
+    pairs = align(reference, hypothesis)
+    operations = [operation for operation, _, _ in pairs]
+    assert [r for _, r, _ in pairs if r is not None] == reference
+    assert [h for _, _, h in pairs if h is not None] == hypothesis
+    for operation, r, h in pairs:
+        both = "correct" if r == h else "substitution"
+        assert operation == ("insertion" if r is None else "deletion" if h is None else both)
     assert tuple(counts) == tuple(map(operations.count, ("correct", "substitution", "deletion", "insertion")))
     assert counts.errors == distance(reference, hypothesis)
     assert counts.reference_length == len(reference)
@@ -92,22 +98,9 @@ def test_10000_mixed_pairs_equal_jiwer_on_our_tokens():
                 assert counts.rate == jiwer.wer(" ".join(sides[0]), " ".join(sides[1]))
 
 
-def test_alignment_spells_both_sides():
-    for reference, hypothesis in islice(random_pairs(HAN + WORDS, seed=3), 500):
-        pairs = align(reference, hypothesis)
-        assert [r for _, r, _ in pairs if r is not None] == reference
-        assert [h for _, _, h in pairs if h is not None] == hypothesis
-        for operation, r, h in pairs:
-            both = "correct" if r == h else "substitution"
-            assert operation == ("insertion" if r is None else "deletion" if h is None else both)
-
-
 @pytest.mark.parametrize(
     "reference, hypothesis, counts",
     [
-        ("a b c", "a b c", Counts(3, 0, 0, 0)),
-        ("a b c", "a x c d", Counts(2, 1, 0, 1)),
-        ("a b c", "c", Counts(1, 0, 2, 0)),
         ("a b c d", "b c d x", Counts(3, 0, 1, 1)),
         ("a b", "", Counts(0, 0, 2, 0)),
         ("", "a b", Counts(0, 0, 0, 2)),
@@ -149,20 +142,8 @@ def test_letters_by_hand():
 
 @pytest.mark.parametrize("part", [*PARTS, "letters"])
 def test_interval_is_that_of_the_part(part):
-    found = score(*[("你 ab", "你 ac"), ("好", "好 d"), ("不 e", ""), ("f", "f")] * 5)
-    counts = [count_errors(*sides) for sides in split_by_hand(part)] * 5
-    errors, lengths = ([getattr(c, name) for c in counts] for name in ("errors", "reference_length"))
-    assert found.errors(part).tolist() == errors and found.lengths(part).tolist() == lengths
-    assert found.interval(part) == bootstrap_interval(np.array(errors), np.array(lengths))
-
-
-def split_by_hand(part):
-    return {
-        "all": [(["你", "ab"], ["你", "ac"]), (["好"], ["好", "d"]), (["不", "e"], []), (["f"], ["f"])],
-        "han": [("你", "你"), ("好", "好"), ("不", ""), ("", "")],
-        "words": [(["ab"], ["ac"]), ([], ["d"]), (["e"], []), (["f"], ["f"])],
-        "letters": [("你ab", "你ac"), ("好", "好d"), ("不e", ""), ("f", "f")],
-    }[part]
+    found = score(*MIXED, ("不 e", ""), ("f", "f"))
+    assert found.interval(part) == bootstrap_interval(found.errors(part), found.lengths(part))
 
 
 def test_sets_add_up():

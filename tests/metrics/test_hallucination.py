@@ -6,6 +6,7 @@ import pytest
 
 from espnet_llmasr.metrics import hallucination
 from espnet_llmasr.metrics.hallucination import DEFINITIONS, DESCRIPTIONS, chars_per_minute, found_again, judge
+from espnet_llmasr.text.normalize import score_tokens
 
 
 def judged(reference, hypothesis):
@@ -58,26 +59,17 @@ def test_found_again_is_correct_less_deleted():
     assert found_again("ab", "xaybz") == 2
 
 
-LOOP = [
-    ("五个", "好" * 6, True),
-    ("五个", "好" * 5, False),
-    ("五个", "谢谢大家" * 4, True),
-    ("五个", "谢谢大家" * 3, False),
-    ("哈哈哈哈", "哈" * 8, False),
-    ("哈哈哈哈", "哈" * 9, True),
-    ("打幺三八零零零零", "打幺三八零零零零零零零零", False),
-    ("哈哈哈", "哈" * 8, True),
-]
-
-
-@pytest.mark.parametrize("reference, hypothesis, expected", LOOP)
-def test_loops_of_characters(reference, hypothesis, expected):
-    assert ("loop" in judge(list(reference), list(hypothesis))) is expected
-
-
 @pytest.mark.parametrize(
     "reference, hypothesis, expected",
     [
+        ("五个", "好" * 6, True),
+        ("五个", "好" * 5, False),
+        ("五个", "谢谢大家" * 4, True),
+        ("五个", "谢谢大家" * 3, False),
+        ("哈哈哈哈", "哈" * 8, False),
+        ("哈哈哈哈", "哈" * 9, True),
+        ("打幺三八零零零零", "打幺三八零零零零零零零零", False),
+        ("哈哈哈", "哈" * 8, True),
         ("that is funny", "that is " + "ha" * 8, True),
         ("that is funny", "that is " + "ha" * 7, False),
         ("that is " + "ha" * 3, "that is " + "ha" * 8, True),
@@ -90,15 +82,14 @@ def test_loops_of_characters(reference, hypothesis, expected):
         ("a b c d e f", "a b c d e f", False),
     ],
 )
-def test_loops_of_words_and_within_words(reference, hypothesis, expected):
-    assert ("loop" in judged(reference, hypothesis)) is expected
+def test_loops_of_characters_of_words_and_within_words(reference, hypothesis, expected):
+    assert ("loop" in judge(score_tokens(reference), score_tokens(hypothesis))) is expected
 
 
-def test_descriptions_state_the_thresholds(monkeypatch):
+def test_descriptions_state_the_thresholds():
     assert DEFINITIONS == tuple(DESCRIPTIONS)
     for name, numbers in {"paper": "1.5 30%", "length": "2 0.5", "loop": "24 4 6 16"}.items():
         assert all(number in DESCRIPTIONS[name].split() or number in DESCRIPTIONS[name] for number in numbers.split())
-        assert DESCRIPTIONS[name].count(".") - DESCRIPTIONS[name].count("0.5") - DESCRIPTIONS[name].count("1.5") == 1
 
 
 def test_characters_a_minute():

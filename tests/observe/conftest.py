@@ -132,3 +132,18 @@ def build():
         return model
 
     return build
+
+
+@pytest.fixture(scope="session")
+def block_outputs():
+    """(blocks, model, **inputs) -> what the blocks put out while the model runs, and what the model does."""
+
+    def run(blocks, model, *inputs, **named):
+        caught = []
+        hooks = [block.register_forward_hook(lambda *call: caught.append(call[-1])) for block in blocks]
+        result = model(*inputs, **named)
+        for hook in hooks:
+            hook.remove()
+        return [output[0] if isinstance(output, tuple) else output for output in caught], result
+
+    return run

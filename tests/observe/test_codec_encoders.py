@@ -24,9 +24,6 @@ CODECS = {
         | dict(text_config=dict(**TEXT, intermediate_size=16, model_type="qwen2")), ("VibeVoiceAcousticTokenizer", {}),
         "model.acoustic_tokenizer_encoder", list(zip([6360, 3180, 795, 159, 32, 4, 4], WIDTHS)),
     ),
-    "VibeVoiceAcousticTokenizerModel": (
-        STAGES, ("VibeVoiceAcousticTokenizer", {}), "encoder", list(zip([6360, 3180, 795, 159, 32, 4, 4], WIDTHS)),
-    ),
     "MimiModel": (MIMI, ("Encodec", {}), "encoder", [(14, 16)] * 3 + [(7, 16)]),
     "KyutaiSpeechToTextForConditionalGeneration": (
         dict(**TEXT, codec_config=dict(**MIMI, model_type="mimi"), ffn_dim=32, codebook_vocab_size=17, num_codebooks=4)
@@ -39,7 +36,7 @@ CODECS = {
 
 @torch.no_grad()
 @pytest.mark.parametrize("name", CODECS)
-def test_frames_and_layers(name, build, samples, tmp_path):
+def test_frames_and_layers(name, build, samples, block_outputs, tmp_path):
     """What the encoder makes of the utterance alone, without silence before or after it, and without noise."""
     sizes, extractor, place, shapes = CODECS[name]
     part = build(tmp_path, name, sizes, extractor).get_submodule(place)
@@ -53,23 +50,15 @@ def test_frames_and_layers(name, build, samples, tmp_path):
     assert 0 <= waveform.size(-1) - len(audio) < encoder._extractor.unit
     if "VibeVoice" not in name:  # which changes the loudness
         assert torch.equal(waveform[0, 0], audio)
-    expected = outputs(part, waveform)
-    for layer, frames in zip(layers, expected):
+    channels_first = hasattr(part, "conv_layers")
+    blocks, whole = block_outputs(
+        part.conv_layers if channels_first else part.encoder_transformer.layers, part, waveform
+    )
+    inner = [block[0].T if channels_first else block[0] for block in blocks]
+    for layer, frames in zip(layers, [*inner, whole.latents[0] if channels_first else whole.latents[0].T]):
         torch.testing.assert_close(layer, frames[: len(layer)])
     for layer, again in zip(layers, encoder(audio).layers):
         assert torch.equal(layer, again)
-
-
-def outputs(part, waveform):
-    """Of every block or stage and of the whole encoder, frames first."""
-    channels_first, caught = hasattr(part, "conv_layers"), []
-    blocks = part.conv_layers if channels_first else part.encoder_transformer.layers
-    hooks = [block.register_forward_hook(lambda *call: caught.append(call[-1])) for block in blocks]
-    latents = part(waveform).latents
-    for hook in hooks:
-        hook.remove()
-    caught = [output[0] if isinstance(output, tuple) else output for output in caught]
-    return [*(x[0].T if channels_first else x[0] for x in caught), latents[0] if channels_first else latents[0].T]
 
 
 def test_no_pause_is_added(build, samples, tmp_path):

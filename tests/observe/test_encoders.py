@@ -145,9 +145,12 @@ def test_w2v_bert_shows_no_frame_that_was_filled_up(w2v_bert, samples, seconds):
 def test_what_is_no_encoder(own, tiny_llm, tmp_path, stock):
     exp = own[0]
     (tmp_path / "config.yaml").write_text("tts: vits\n")
-    (tmp_path / "broken").mkdir()
-    (tmp_path / "broken" / "config.yaml").write_text((exp / "pretrain" / "config.yaml").read_text())
+    for name, source in (("broken", exp / "pretrain"), ("other", exp / "pretrain"), ("stock", stock[0])):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.yaml").write_text((source / "config.yaml").read_text())
     (tmp_path / "broken" / "latest.pth").write_bytes(b"torn")
+    for path in ("other/latest.pth", "stock/valid.acc.ave.pth"):
+        torch.save({"encoder.x": torch.ones(1)}, tmp_path / path)
     for spec, message in (
         (tmp_path / "absent", "no encoder at .*absent"),
         (tmp_path, "is of another task: expected that of phoneme_ctc_train"),
@@ -156,17 +159,8 @@ def test_what_is_no_encoder(own, tiny_llm, tmp_path, stock):
         (f"{exp}/joint_sft:9epoch.pth", "has no 9epoch.pth: append one of its weights, :1epoch.pth :latest.pth"),
         (f"{exp}/encoders:encoder.000000009.pth", "has no encoder.000000009.pth: it has encoder.000000002.pth"),
         (tmp_path / "broken", "latest.pth is broken"),
+        (tmp_path / "other", "does not fit .*config.yaml"),
+        (tmp_path / "stock", "does not fit .*config.yaml"),
     ):
         with pytest.raises(ValueError, match=message):
             find_encoder(str(spec)).open()
-
-
-def test_weights_that_do_not_fit(own, stock, tmp_path):
-    exp, phone, _ = own
-    for source, name in ((exp / "pretrain", "latest.pth"), (stock[0], "valid.acc.ave.pth")):
-        folder = tmp_path / source.name
-        folder.mkdir()
-        (folder / "config.yaml").write_text((source / "config.yaml").read_text())
-        torch.save({"encoder.x": torch.ones(1)}, folder / name)
-        with pytest.raises(ValueError, match="does not fit .*config.yaml"):
-            find_encoder(str(folder)).open()

@@ -1,12 +1,12 @@
 """What the figures show: the numbers of the observations, at the places that the paper gives them."""
 
-import json
 from dataclasses import replace
 
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.container import ErrorbarContainer
 
+from espnet_llmasr.encoder_swap.rule import CKACheck, cka_log
 from espnet_llmasr.observe import figures, plot_style
 from espnet_llmasr.observe.figures import Series, differing, draw_all, lines_of, pairs_of
 from espnet_llmasr.observe.observations import FILE, Observation, ObservationLog, code, fingerprint, read_observations
@@ -109,23 +109,18 @@ def test_figure_4_ends_with_the_adaptor():
     assert found["run, after joint SFT"][0].get_color() == before.get_color() != whisper.get_color()
 
 
-CHECKS = [
-    dict(step=10, reference_step=0, cka=None, action="reference"),
-    dict(step=20, reference_step=10, cka=0.98, action="keep"),
-    dict(step=30, reference_step=10, cka=0.97, action="publish"),
-    dict(step=40, reference_step=30, cka=0.99, action="final"),
-]
+ROWS = [(10, 0, None, "reference"), (20, 10, 0.98, "keep"), (30, 10, 0.97, "publish"), (40, 30, 0.99, "final")]
 
 
 def test_figure_5_marks_triggers_and_threshold(tmp_path):
     exp = tmp_path / "exp"
     (exp / "encoders").mkdir(parents=True)
-    (exp / "encoders" / "cka.jsonl").write_text("".join(json.dumps(check) + "\n" for check in CHECKS))
+    checks = [CKACheck(*row, time="t") for row in ROWS]
+    cka_log(exp / "encoders").write(checks)
     (exp / "encoders" / "watch.yaml").write_text("threshold: 0.975\nstart_step: 10\n")
     ObservationLog(tmp_path).put(row("whisper"))
     names = [path.name for path in draw_all(tmp_path, "run", [], [], exp)]
     assert names == ["figure_4.png", "figure_4.svg", "figure_5.png", "figure_5.svg"]
-    checks = [figures.CKACheck(**check) for check in CHECKS]
     axis = figures.reference_cka(checks, 0.975).axes[0]
     curves = [line.get_xydata().tolist() for line in labelled(axis)["CKA (another colour: another reference)"]]
     assert curves == [[[10, 1], [20, 0.98], [30, 0.97]], [[30, 1], [40, 0.99]]]
