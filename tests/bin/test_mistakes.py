@@ -12,18 +12,10 @@ from espnet_llmasr.bin import (
 )
 
 
-def last_line(done):
-    assert done.code == 1 and "usage:" not in done.err and "Traceback" not in done.err, done.err
-    return done.err.strip().splitlines()[-1]
-
-
 @pytest.mark.parametrize(
     "changes, message",
     [
-        (
-            dict(encoder_conf=dict(output_siz=64)),
-            "--encoder_conf has 'output_siz', allowed are input_size, output_size,",
-        ),
+        (dict(encoder_conf=dict(output_siz=64)), "--encoder_conf has 'output_siz', allowed are input_size,"),
         (dict(model_conf=dict(cr_scales=1.0)), "--model_conf has 'cr_scales', allowed are cr_scale,"),
         (dict(ctc_head_conf=dict(layers=2)), "--ctc_head_conf has 'layers', allowed are dropout_rate"),
         (dict(optim_conf=dict(lrs=0.1)), "--optim_conf has 'lrs', allowed are lr,"),
@@ -32,19 +24,19 @@ def last_line(done):
         (dict(ngpu=1), "--ngpu is 1, but no GPU can be used here: give --ngpu 0"),
     ],
 )
-def test_options_of_a_training(command, phone_options, changes, message, monkeypatch, tmp_path):
+def test_options_of_a_training(mistake, phone_options, changes, message, monkeypatch, tmp_path):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    assert message in last_line(command(phoneme_ctc_train, *phone_options(tmp_path / "out", **changes)))
+    assert message in mistake(phoneme_ctc_train, *phone_options(tmp_path / "out", **changes))
 
 
-def test_options_of_the_adaptor(command, llm_options, tmp_path):
-    done = command(llm_asr_train, *llm_options(tmp_path / "out", adaptor_conf=dict(stride=2)))
-    assert "--adaptor_conf has 'stride', allowed are downsample" in last_line(done)
+def test_options_of_the_adaptor(mistake, llm_options, tmp_path):
+    line = mistake(llm_asr_train, *llm_options(tmp_path / "out", adaptor_conf=dict(stride=2)))
+    assert "--adaptor_conf has 'stride', allowed are downsample" in line
 
 
-def test_a_configuration_that_is_no_yaml(command, tmp_path):
+def test_a_configuration_that_is_no_yaml(mistake, tmp_path):
     (tmp_path / "conf.yaml").write_text("max_epoch: [1\n")
-    assert "conf.yaml" in last_line(command(phoneme_ctc_train, "--config", tmp_path / "conf.yaml"))
+    assert "conf.yaml" in mistake(phoneme_ctc_train, "--config", tmp_path / "conf.yaml")
 
 
 @pytest.mark.parametrize(
@@ -58,14 +50,7 @@ def test_a_configuration_that_is_no_yaml(command, tmp_path):
         (prepare_llm, ["--output_dir", "x", "--llm", "/none"], "--llm /none has no config.json: give the directory"),
     ],
 )
-def test_values_out_of_range(command, module, arguments, message, tmp_path, monkeypatch):
+def test_values_out_of_range(mistake, module, arguments, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert message in last_line(command(module, *arguments))
+    assert message in mistake(module, *arguments)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_values_in_a_configuration_are_checked_like_options(command, tmp_path):
-    (tmp_path / "conf.yaml").write_text("beam_size: 0\n")
-    options = ["--llm_asr_train_config", "c", "--llm_asr_model_file", "m", "--data_dir", "d", "--output_dir", "o"]
-    done = command(llm_asr_inference, "--config", tmp_path / "conf.yaml", *options)
-    assert "--beam_size: 0 is no whole number of at least 1" in last_line(done)

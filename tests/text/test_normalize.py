@@ -19,62 +19,23 @@ MARKS = "\u0300\u0301\u0308\u036f"
 @pytest.mark.parametrize(
     "text, tokens",
     [
-        ("今天天气很好。", list("今天天气很好")),
-        ("HELLO, World!", ["hello", "world"]),
         ("用Python写了demo，然后 push", ["用", "python", "写", "了", "demo", "然", "后", "push"]),
         ("don’t ‘stop’ rock 'n' roll", ["don't", "stop", "rock", "n", "roll"]),
         ("他'她 it''s", ["他", "她", "it", "s"]),
         ("ＡＢＣ　１２", ["abc", "12"]),
-        ("snake_case co-op 25.5", ["snake", "case", "co", "op", "25", "5"]),
         ("cafe\u0301 caf\u00e9", ["café", "café"]),
         ("a\u200bb \ufeffc", ["ab", "c"]),
-        ("……！", []),
-        ("", []),
-        (" \t", []),
-        ("啊", ["啊"]),
-        # Corpora's notes, 4.1
-        ("嗯，那个啊，这个呃，我觉得挺好的", list("嗯那个啊这个呃我觉得挺好的")),
         ("A4纸 5G / 奥迪A6L", ["a4", "纸", "5g", "奥", "迪", "a6l"]),
-        ("嘅 噉 諗 係 靚", list("嘅噉諗係靚")),
-        ("it's 3:30 don't stop!", ["it's", "3", "30", "don't", "stop"]),
-        ("1990s 555-1234", ["1990s", "555", "1234"]),
-        ("今天气温是25.5度", list("今天气温是") + ["25", "5", "度"]),
-        # 4.2: extensions A and B are outside FireRedASR's \u4e00-\u9fff: there a word with what is beside them
-        ("好㗎", ["好", "㗎"]),
-        ("坐𨋢ok", ["坐", "𨋢", "ok"]),
-        ("㗎㗎𨋢𨋢", ["㗎", "㗎", "𨋢", "𨋢"]),
-        # 4.3: the ends of all ranges
-        ("㐀䶿一鿿", list("㐀䶿一鿿")),
-        ("\uf900\ufaff\ufa0e", ["\uf900", "\ufaff", "\ufa0e"]),
-        (
-            "\U00020000\U0002a700\U0002f800\U00030000\U0003ffff",
-            list("\U00020000\U0002a700\U0002f800\U00030000\U0003ffff"),
-        ),
-        ("二〇二四年", list("二〇二四年")),
-        ("○", []),
+        ("坐𨋢ok，好㗎", ["坐", "𨋢", "ok", "好", "㗎"]),  # extensions A and B are outside \u4e00-\u9fff
+        ("二〇二四年○", ["二", "〇", "二", "四", "年"]),
         ("〈你〉、《好》。〜々", ["你", "好", "々"]),
-        ("Ｐｙｔｈｏｎ用Ｄｏｎ＇ｔ，１００％", ["python", "用", "don't", "100"]),
-        ("O’Neill's 'twas dogs' ''", ["o'neill's", "twas", "dogs"]),
-        ("rock’n’roll y'all'd've", ["rock'n'roll", "y'all'd've"]),
         ("我'm don'好t", ["我", "m", "don", "好", "t"]),
-        ("NAÏVE Zürich señor ĐẶNG", ["naïve", "zürich", "señor", "đặng"]),
-        ("n\u0303 u\u0308\u0304", ["ñ", "ǖ"]),
         ("あ한ж", ["あ한ж"]),
-        ("“Hello” — world…", ["hello", "world"]),
-        ("a.b,c;d", ["a", "b", "c", "d"]),
-        ("我 们 一起 go home 吧", ["我", "们", "一", "起", "go", "home", "吧"]),
+        ("“Hello” — it's 3:30…", ["hello", "it's", "3", "30"]),
     ],
 )
 def test_score_tokens(text, tokens):
     assert score_tokens(text) == tokens
-
-
-@pytest.mark.parametrize("apostrophe", APOSTROPHES, ids=lambda sign: f"U+{ord(sign):04X}")
-def test_every_apostrophe_counts_only_inside_a_word(apostrophe):
-    for before, after in (("", ""), ("我", ""), ("é ", " café"), ("“", "”")):
-        text = f"{before}don{apostrophe}t {apostrophe}go{apostrophe} now{apostrophe}{after}"
-        expected = f"{before} don't go now {after}".translate(dict.fromkeys(map(ord, "“”"), " "))
-        assert score_tokens(text) == expected.split()
 
 
 def in_han(character):

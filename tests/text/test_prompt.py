@@ -38,12 +38,6 @@ def test_target_is_the_transcript_and_the_end_token(tokenizer):
     assert prompt.target("") == [prompt.end_id]
 
 
-def test_tokenizer_without_template(tokenizer):
-    tokenizer.chat_template = None
-    with pytest.raises(ValueError, match="no chat template"):
-        Prompt(tokenizer)
-
-
 @pytest.mark.parametrize("template, instruction", [("{{ messages[0].role }}", "Say:"), (None, "Write <speech> down: ")])
 def test_placeholder_must_stand_there_once(tokenizer, template, instruction):
     tokenizer.chat_template = template or tokenizer.chat_template
