@@ -288,7 +288,7 @@ def changed(**values):
         (rows_of(), ["--strategies", "char"], "--strategies char: "),
         (changed(), ["--value", "WER"], "has MER %, NSE"),
         (changed(), ["--value", "NSE"], "joint_only has no run with a number for NSE: leave it out with --strategies"),
-        (changed(flops={}), [], "line 2: expected "),
+        (changed(flops={}), [], "line 2 is no run, expected "),
     ],
 )
 def test_mistakes(run, tmp_path, rows, options, message):
