@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from espnet_llmasr.bin import score
-from espnet_llmasr.scoring.route_table import EXAMPLES, route_tables
+from espnet_llmasr.scoring.score import EXAMPLES, route_tables
 from espnet_llmasr.text.routes import ROUTES, route_module
 
 pytest.importorskip("tn", reason="pip install WeTextProcessing")
