@@ -8,7 +8,6 @@ entries as in espnet_llmasr.audio (a segment is path#t=start,end), whose rate an
 """
 
 from pathlib import Path
-from typing import List, Optional
 
 from espnet_llmasr.cli import MIN_FS, Parser, at_least, run
 from espnet_llmasr.data.checks import AUDIO_CHECKS, Limits
@@ -17,7 +16,6 @@ from espnet_llmasr.text.phonemes import INVENTORIES
 
 
 def get_parser() -> Parser:
-    """The options of this command."""
     parser = Parser(description="Check and filter a data directory and make its labels.")
     add = parser.add_argument
     add("--data", type=Path, required=True, help="Kaldi data directory: wav.scp, text; segments, utt2* if there")
@@ -37,7 +35,7 @@ def get_parser() -> Parser:
     return parser
 
 
-def main(argv: Optional[List[str]] = None) -> None:
+def main(argv=None) -> None:
     """Raises ValueError: see `format_data`."""
     args = get_parser().parse_args(argv)
     from espnet_llmasr.asr.encoders import read_windows  # slow, and the --nj processes do without

@@ -123,7 +123,7 @@ def test_statistics_of_nothing(command, tmp_path):
     for name in ("wav.scp", "utt2num_frames"):
         (tmp_path / name).write_text("")
     done = command(compute_stats, "--data_dir", tmp_path, "--output", tmp_path / "s.npz")
-    assert done.code == 1 and "no utterances" in done.err and not (tmp_path / "s.npz").exists()
+    assert done.code == 1 and "wav.scp is empty" in done.err and not (tmp_path / "s.npz").exists()
 
 
 def test_a_tiny_llm_learns_to_repeat(corpus, tmp_path):
