@@ -10,7 +10,6 @@ that could not be used and why. OUT is replaced when it is complete. Nothing is 
 
 import sys
 from pathlib import Path
-from typing import List, Optional
 
 from espnet_llmasr.cli import Parser, at_least, run
 from espnet_llmasr.data.prepare import CORPORA, Canonical, listing, prepare
@@ -32,7 +31,7 @@ def get_parser() -> Parser:
     return parser
 
 
-def main(argv: Optional[List[str]] = None) -> None:
+def main(argv=None) -> None:
     if "--list" in (argv or sys.argv[1:]):
         print(listing())
         return
