@@ -86,6 +86,15 @@ def device(value: str) -> str:
     return value
 
 
+def add_ctc_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of the commands that run a CTC head over a set."""
+    add = parser.add_argument
+    add("--ctc_train_config", required=True, help="config.yaml of the CTC head, or of the pretraining")
+    add("--ctc_model_file", type=Path, required=True, help="its weights; guard.json lies beside those of the head")
+    add("--max_frames", type=at_least(1), default=10000, help="padded frames per batch")
+    add("--device", type=device, default="cpu", help="cpu or cuda")
+
+
 def command_name() -> str:
     """The command that runs: score for .../bin/score.py."""
     return Path(sys.argv[0]).name.removesuffix(".py")

@@ -9,10 +9,11 @@ import shutil
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Callable, Dict, Generic, Iterable, Iterator, List, Mapping, Sequence, Tuple, Type, TypeVar, Union
+from typing import Dict, Generic, List, Optional, Tuple, Type, TypeVar, Union
 
 PathLike = Union[str, Path]
 T = TypeVar("T")
@@ -67,6 +68,32 @@ def write_all_atomically(contents: Mapping[Path, str]) -> None:
             renames.enter_context(atomic_path(path)).write_bytes(content.encode("utf-8"))
 
 
+def read_json_lines(
+    path: PathLike, make: Callable[[Dict, int], T] = lambda row, number: dict(row), kind: str = "JSON object"
+) -> List[T]:
+    """What `make` makes of each object and its line number; none without a file. Blank lines are skipped.
+
+    Raises ValueError, with its number, for a line that is no `kind`.
+    """
+    rows, path = [], Path(path)
+    try:
+        lines = path.read_text(encoding="utf-8-sig").split("\n") if path.exists() else []
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not UTF-8 text (byte {error.start}): convert it first") from error
+    for number, line in enumerate(lines, 1):
+        try:
+            rows += [make(json.loads(line), number)] if line.strip() else []
+        except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+            text = f"{path}, line {number} is no {kind} ({error}): remove or repair the line"
+            raise ValueError(text) from error
+    return rows
+
+
+def json_lines(rows: Iterable[Mapping]) -> str:
+    """The text of a file of JSON lines."""
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
 class JsonLines(Generic[Row]):
     """A log with one JSON object per line, each a dataclass of type `kind`; written whole, so never half a line.
 
@@ -78,13 +105,12 @@ class JsonLines(Generic[Row]):
         self.path, self.kind = Path(path), kind
 
     def read(self) -> List[Row]:
-        """All lines, none without a file. Raises ValueError, with its number, for a line that is no `kind`."""
-        lines = self.path.read_text(encoding="utf-8").split("\n") if self.path.exists() else []
-        return [self._parse(number, line) for number, line in enumerate(lines, 1) if line]
+        """All lines, see `read_json_lines`."""
+        return read_json_lines(self.path, self._make, self.kind.__name__)
 
     def write(self, rows: Iterable[Row]) -> None:
         """Replaces the file; a file with the same content stays as it is, and so does its time of change."""
-        content = "".join(self._format(row) for row in rows)
+        content = json_lines(record | record.pop("values", {}) for record in map(asdict, rows))
         if not self.path.exists() or self.path.read_text(encoding="utf-8") != content:
             write_atomically(self.path, content)
 
@@ -92,34 +118,24 @@ class JsonLines(Generic[Row]):
         """Adds a line."""
         self.write([*self.read(), row])
 
-    def _parse(self, number: int, line: str) -> Row:
+    def _make(self, row: Dict, number: int) -> Row:
         known = {field.name for field in fields(self.kind)}
-        try:
-            row = json.loads(line)
-            values = {key: row.pop(key) for key in list(row) if key not in known} if "values" in known else {}
-            return self.kind(**row, **({"values": values} if values else {}))
-        except (ValueError, TypeError, AttributeError) as error:
-            kind = self.kind.__name__
-            raise ValueError(f"{self.path}, line {number} is no {kind} ({error}): remove or repair the line") from error
-
-    @staticmethod
-    def _format(row: Row) -> str:
-        record = asdict(row)
-        record |= record.pop("values", {})
-        return json.dumps(record, ensure_ascii=False) + "\n"
+        values = {key: row.pop(key) for key in list(row) if key not in known} if "values" in known else {}
+        return self.kind(**row, **({"values": values} if values else {}))
 
 
-def read_scp(path: PathLike) -> Dict[str, str]:
-    """Reads a Kaldi table "id rest-of-line"; the order is kept.
+def read_scp(path: PathLike, keys: Optional[Container[str]] = None, parse: Callable[[str], T] = str) -> Dict[str, T]:
+    """Reads a Kaldi table "id rest-of-line", or only the lines of `keys`; the order is kept. `parse` gets the rest.
 
     Raises:
         ValueError: the file is missing or not UTF-8, a line has no id, or an id occurs twice (both lines are named).
     """
-    table: Dict[str, str] = {}
+    table: Dict[str, T] = {}
     for key, value in read_rows(path):
-        if key in table:
-            raise duplicate_id(path, key)
-        table[key] = value
+        if keys is None or key in keys:
+            if key in table:
+                raise duplicate_id(path, key)
+            table[key] = parse(value)
     return table
 
 

@@ -29,6 +29,11 @@ def read_state(path: PathLike, lazy: bool = False) -> Dict[str, Tensor]:
     return state
 
 
+def part_of(state: Dict[str, Tensor], prefix: str) -> Dict[str, Tensor]:
+    """The weights below a prefix, without it."""
+    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+
+
 def load_state(module: nn.Module, state: Dict[str, Tensor], path: PathLike, config: PathLike) -> None:
     """Puts weights from `path` into a module that was built from `config`.
 

@@ -12,7 +12,6 @@ from espnet_llmasr.train import small_llm
 
 
 def get_parser() -> Parser:
-    """The options of this command."""
     parser = Parser(description=__doc__)
     parser.add_argument("--output_dir", type=Path, required=True, help="the files of the LLM are written here")
     parser.add_argument("--llm", default="", help="hub name or directory of a chat LLM; empty: train a tiny one")

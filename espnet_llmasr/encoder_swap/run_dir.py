@@ -7,7 +7,7 @@ from typing import List, Optional, Tuple
 
 import yaml
 
-from espnet_llmasr.asr.weights import read_state
+from espnet_llmasr.asr.weights import part_of, read_state
 from espnet_llmasr.encoder_swap.store import EncoderStore, State, is_whole
 from espnet_llmasr.train.checkpoints import FINISHED
 
@@ -81,7 +81,4 @@ class PretrainingDir:
 def encoder_and_head(path: Path) -> Tuple[State, State]:
     """The encoder's and the CTC head's part of a model checkpoint (a part is empty if the model has none)."""
     state = read_state(path)
-    return tuple(
-        {name[len(prefix) :]: value for name, value in state.items() if name.startswith(prefix)}
-        for prefix in ("encoder.", "ctc_head.")
-    )
+    return part_of(state, "encoder."), part_of(state, "ctc_head.")

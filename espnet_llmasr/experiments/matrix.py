@@ -14,7 +14,7 @@ from typing import Callable, Dict, List, Optional, Sequence, Tuple
 from espnet_llmasr.experiments.runs import Run, read_runs
 from espnet_llmasr.experiments.statistics import page, statistics_of
 from espnet_llmasr.experiments.strategies import BASELINE, Strategy
-from espnet_llmasr.files import count_rows, write_atomically
+from espnet_llmasr.files import count_rows, json_lines, read_json_lines, write_atomically
 from espnet_llmasr.metrics.encoder_metrics import METRICS, SET_METRICS
 from espnet_llmasr.metrics.hallucination import DEFINITIONS
 from espnet_llmasr.observe.observations import FILE, read_observations
@@ -180,9 +180,8 @@ class Matrix:
     def add(self, strategy: Strategy, seed: int) -> None:
         """Adds the line of a complete run to runs.jsonl, and makes the table anew."""
         exp, base = self.folder / strategy.name / f"seed{seed}", self.folder / self.base(strategy, seed)
-        line = collect(strategy, seed, exp, base)
-        known = self.runs.read_text() if self.runs.exists() else ""
-        write_atomically(self.runs, f"{known}{json.dumps(line)}\n")
+        rows = [*read_json_lines(self.runs), collect(strategy, seed, exp, base)]
+        write_atomically(self.runs, json_lines(rows))
         self.write_table()
 
     def write_table(self) -> None:

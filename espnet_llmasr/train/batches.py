@@ -2,7 +2,7 @@
 
 from typing import Container, Dict, List, Mapping, Optional
 
-from espnet_llmasr.files import PathLike, read_rows
+from espnet_llmasr.files import PathLike, read_scp
 
 
 def frame_batches(num_frames: Mapping[str, int], max_frames: int, world_size: int = 1) -> List[List[str]]:
@@ -38,14 +38,5 @@ def _fill_up(batch: List[str], world_size: int) -> List[str]:
 
 
 def read_num_frames(path: PathLike, keys: Optional[Container[str]] = None) -> Dict[str, int]:
-    """Reads utt2num_frames: lines "id frames" or "id frames,dim"; only those of `keys`, if given.
-
-    Raises ValueError if there is no such file, or an id occurs twice.
-    """
-    frames: Dict[str, int] = {}
-    for uid, shape in read_rows(path):
-        if keys is None or uid in keys:
-            if uid in frames:
-                raise ValueError(f"{path}: id '{uid}' occurs twice: run the data stage (2)")
-            frames[uid] = int(shape.partition(",")[0])
-    return frames
+    """Reads utt2num_frames: lines "id frames" or "id frames,dim"; only those of `keys`, if given. Raises as `read_scp`."""
+    return read_scp(path, keys, lambda shape: int(shape.partition(",")[0]))

@@ -13,7 +13,7 @@ import sys
 import pypinyin
 from pypinyin.constants import PHRASES_DICT, PINYIN_DICT
 from pypinyin.contrib.tone_convert import to_finals, to_initials, to_tone3
-from table_files import out_option, write_tables
+from table_files import out_option, read, write_tables
 
 VERSION = "0.55.0"
 INITIALS = "b p m f d t n l g k h j q x zh ch sh r z c s".split()
@@ -86,37 +86,22 @@ def phones_of(syllable):
     return [initial, final] if initial else [final]
 
 
-def read_characters():
+def read_pypinyin():
+    """Characters and phrases with their syllables."""
     readings = {chr(code): numbered(text.split(",")[0]) for code, text in PINYIN_DICT.items()}
-    return {**readings, **{k: v for k, v in OVERRIDES.items() if len(k) == 1}}
-
-
-def reading(text, characters, phrases):
-    """Syllables of a text by forward maximum match, as espnet_llmasr.text.han does it."""
-    if not text:
-        return []
-    length = next(n for n in range(len(text), 0, -1) if n == 1 or text[:n] in phrases)
-    head = phrases[text[:length]] if length > 1 else characters[text[0]]
-    return [head, *reading(text[length:], characters, phrases)]
-
-
-def read_phrases(characters):
-    """Phrase -> its syllables."""
-    phrases = {p: " ".join(numbered(r[0]) for r in readings) for p, readings in PHRASES_DICT.items() if len(p) > 1}
-    phrases.update({k: v for k, v in OVERRIDES.items() if len(k) > 1})
+    readings.update({p: " ".join(numbered(r[0]) for r in units) for p, units in PHRASES_DICT.items() if len(p) > 1})
+    readings.update(OVERRIDES)
     for character, syllable, words in OTHER_READING:
         for word in words:
             before, _, after = word.partition(character)
-            parts = [*reading(before, characters, phrases), syllable, *reading(after, characters, phrases)]
-            phrases[word] = " ".join(parts)
-    return phrases
+            readings[word] = " ".join(filter(None, (read(before, readings), syllable, read(after, readings))))
+    return readings
 
 
 def main():
     if pypinyin.__version__ != VERSION:
         sys.exit(f"mandarin.py: found pypinyin {pypinyin.__version__}, needed is {VERSION}: see this file")
-    characters = read_characters()
-    write_tables(out_option("Build the Mandarin tables."), "zh", characters, read_phrases(characters), phones_of)
+    write_tables(out_option("Build the Mandarin tables."), "zh", read_pypinyin(), phones_of)
 
 
 if __name__ == "__main__":

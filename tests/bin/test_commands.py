@@ -116,7 +116,7 @@ def test_statistics_of_a_sample(corpus, tmp_path, caplog):
 def test_statistics_of_nothing(mistake, tmp_path):
     for name in ("wav.scp", "utt2num_frames"):
         (tmp_path / name).write_text("")
-    assert "no utterances" in mistake(compute_stats, "--data_dir", tmp_path, "--output", tmp_path / "s.npz")
+    assert "wav.scp is empty" in mistake(compute_stats, "--data_dir", tmp_path, "--output", tmp_path / "s.npz")
     assert not (tmp_path / "s.npz").exists()
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from espnet_llmasr.bin import score
-from espnet_llmasr.scoring.route_table import EXAMPLES, route_tables
+from espnet_llmasr.scoring.score import EXAMPLES, route_tables
 from espnet_llmasr.text import routes, wetext
 from espnet_llmasr.text.normalize import score_tokens
 from espnet_llmasr.text.routes import ROUTES, language, make_route, route_module, tokens_of
