@@ -40,26 +40,19 @@ def test_the_whole_content_is_on_the_disk_before_the_name_changes(tmp_path, monk
     assert calls == [("fsync", inode, len(content)), ("replace", inode, len(content))] and path.read_bytes() == content
 
 
-def test_a_failure_leaves_the_old_content(tmp_path):
+def test_a_failure_or_a_kill_leaves_the_old_content(tmp_path, forked):
     path = tmp_path / "file.txt"
     path.write_text("old")
-    with pytest.raises(KeyboardInterrupt):
+
+    def interrupted(stop):
         with atomic_path(path) as temporary:
             temporary.write_text("half")
-            raise KeyboardInterrupt
+            stop()
+
+    with pytest.raises(ZeroDivisionError):
+        interrupted(lambda: 1 / 0)
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
-
-
-def test_a_kill_leaves_the_old_content(tmp_path, forked):
-    path = tmp_path / "file.txt"
-    path.write_text("old")
-
-    def killed():
-        with atomic_path(path) as temporary:
-            temporary.write_text("half")
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    assert forked(killed) == signal.SIGKILL
+    assert forked(lambda: interrupted(lambda: os.kill(os.getpid(), signal.SIGKILL))) == signal.SIGKILL
     assert path.read_text() == "old"
 
 

@@ -108,21 +108,12 @@ def test_single_folders(tmp_path, capsys):
     assert capsys.readouterr().out.startswith("- ref: y is better than x by 50.00 points (")
 
 
-@pytest.mark.parametrize(
-    "file, lines, message",
-    [
-        ("old/dec/zh/text", ["a 你"], "1 references have no hypothesis (b)"),
-        ("new/dec/zh/text", ["a 你", "b 好", "c 好"], "1 hypotheses have no reference (c)"),
-        ("new/dec/zh/text", ["a 你", "b 好", "a 好"], "ids must be unique"),
-        ("ref/zh/text", [], "there are no references"),
-    ],
-)
-def test_bad_input_is_one_line_and_writes_nothing(root, command, file, lines, message):
-    write(root / file, lines)
+def test_bad_input_is_one_line_and_writes_nothing(root, command):
+    write(root / "old/dec/zh/text", ["a 你"])
     options = folders(root / "ref", root / "new/dec", root / "old/dec")
     done = command(compare, *options, "--out", root / "out.json", "--page", root / "out.html")
-    assert done.code == 1 and message in done.err and done.err.count("\n") == 1
-    assert done.err.count(message) == 1 and not list(root.glob("out.*"))
+    assert done.code == 1 and done.err.count("1 references have no hypothesis (b)") == done.err.count("\n") == 1
+    assert not list(root.glob("out.*"))
 
 
 def test_bad_folders(root, command):

@@ -388,40 +388,26 @@ def test_no_common_set_no_folder_and_the_same_folder(two, capsys):
 @pytest.mark.parametrize(
     "options, message",
     [
-        (["--routes", "none,papers"], "unknown normaliser route 'papers'"),
-        (["--routes", ","], "no route is named"),
-        (["--beam", "3"], "--beam"),
+        ("--routes none,papers", "unknown normaliser route 'papers'"),
+        ("--routes ,", "no route is named"),
+        ("--beam 3", "--beam"),
+        ("../dump/two", "set ../dump/two: a set is a folder below"),
+        ("/", "set /: a set is a folder below"),
+        ("--out dump/one/text", "dump/one/text has the name of an input: choose another name"),
+        ("--out dec/scores.json", "dec/scores.json is the file of another result"),
+        ("--out dec", "Is a directory, expected the name of a file: 'dec'"),
+        ("--out dec/one/text/scores.md", "File exists: 'dec/one/text'"),
     ],
 )
-def test_wrong_options(two, capsys, options, message):
-    assert message in error_of(two, capsys, *options)
+def test_wrong_options(two, capsys, monkeypatch, options, message):
+    monkeypatch.chdir(two)
+    assert message in error_of(two, capsys, *options.split())
+    assert not list(two.rglob(".*"))
 
 
-@pytest.mark.parametrize("name", ["../dump/two", "/"])
-def test_sets_outside_of_the_folders(two, capsys, name):
-    assert f"set {name}: a set is a folder below" in error_of(two, capsys, name)
-
-
-def test_a_set_that_is_a_link_to_the_references(two, capsys):
+def test_the_references_given_as_hypotheses_and_a_text_beside_sets(two, capsys):
     (two / "dec/two/text").unlink()
     (two / "dec/two/text").symlink_to(two / "dump/two/text")
     assert "dec/two/text is the file of the references: a set compared with itself" in error_of(two, capsys)
-
-
-def test_a_text_beside_sets(two, capsys):
     write(two / "dump/text", ["a x"])
     assert "dump has text itself and dec the sets 2 (one, two): name the sets, or ." in error_of(two, capsys)
-
-
-@pytest.mark.parametrize(
-    "out, message",
-    [
-        ("dump/one/text", "dump/one/text has the name of an input: choose another name"),
-        ("dec/scores.json", "dec/scores.json is the file of another result"),
-        ("dec", "Is a directory, expected the name of a file: 'dec'"),
-        ("dec/one/text/scores.md", "File exists: 'dec/one/text'"),
-    ],
-)
-def test_out_where_nothing_may_be_written(two, capsys, out, message):
-    assert message in error_of(two, capsys, "--out", str(two / out))
-    assert not list(two.rglob(".*"))
