@@ -114,7 +114,7 @@ def test_the_last_training_gets_what_is_left_of_the_budget(recipe, strategy, sta
     assert (" --options=--max_frames 1000 " in plan) == (stage == "joint_sft")
     training = next(line for line in recipe.calls("_train ") if f"/{stage} " in line)
     assert training.endswith(
-        "--max_epoch 7 --scheduler_conf total_steps=700" + " --final_epochs none" * (stage == "ia_sft")
+        "--max_epoch 7 --scheduler_conf total_steps=700" + " --final_epochs none --pace none" * (stage == "ia_sft")
     )
 
 
