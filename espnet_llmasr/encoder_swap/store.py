@@ -48,9 +48,10 @@ class EncoderStore:
         names = (_NAME.fullmatch(path.name) for path in self.directory.glob("encoder.*.pth"))
         return sorted(int(name.group(1)) for name in names if name)
 
-    def newest(self, after: int = 0) -> Optional[int]:
-        """The newest step above `after` whose file is whole; broken files are skipped with a warning."""
-        return self._first_whole(reversed([step for step in self.steps() if step > after]))
+    def newest(self, after: int = 0, up_to: Optional[int] = None) -> Optional[int]:
+        """The newest step above `after`, at most `up_to`, whose file is whole; broken files are skipped (warning)."""
+        steps = [step for step in self.steps() if step > after and (up_to is None or step <= up_to)]
+        return self._first_whole(reversed(steps))
 
     def oldest(self) -> Optional[int]:
         """The first published step whose file is whole; broken files are skipped with a warning."""

@@ -88,7 +88,7 @@ def test_the_last_training_gets_what_is_left_of_the_budget(recipe, strategy, sta
     assert f"--plan conf/training.yaml conf/encoder.yaml conf/{stage}.yaml " in plan
     assert (" --options=--max_frames 1000 " in plan) == (stage == "joint_sft")
     training = next(line for line in recipe.calls("_train ") if f"/{stage} " in line)
-    final_epochs = " --final_epochs none" * (stage == "ia_sft")
+    final_epochs = " --final_epochs none --pace none" * (stage == "ia_sft")
     assert training.endswith(f"--max_epoch 7 --scheduler_conf total_steps=700{final_epochs}")
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from espnet_llmasr.metrics.error_rate import Counts, align, count_errors
+from espnet_llmasr.metrics.error_rate import align, count_errors
 from espnet_llmasr.scoring.html import render
 
 EVIL = '<script>alert("1")</script>'

@@ -259,6 +259,7 @@ if [ -z "$log_link" ] && [ "$beside" = true ]; then  # this script again for eac
         log "Stages 5, 6 and 7-8 run side by side, as far as they are wanted; their logs: $expdir/*.log"
         mkdir -p "$expdir"
         ! wanted 5 || mkdir -p "$base_exp/pretrain"
+        ! wanted 5 || ! wanted 6 || mkdir -p "$base_exp/pretrain/unchecked"  # for every epoch that the watcher has to see
         supervise "$python" -m espnet_llmasr.bin.run_parallel "${jobs[@]}"
         skip_stages+=" 5 6 7 8"
     fi
