@@ -1,5 +1,7 @@
 """The fine-tuning task: alignment, IA-SFT and joint SFT differ only in their configuration files."""
 
+from pathlib import Path
+
 from espnet2.utils.nested_dict_action import NestedDictAction
 from espnet2.utils.types import str_or_none
 
@@ -8,7 +10,7 @@ from espnet_llmasr.asr.llm import build_llm, load_tokenizer
 from espnet_llmasr.asr.llm_asr_model import LLMASRModel
 from espnet_llmasr.tasks.checks import build
 from espnet_llmasr.tasks.speech_task import SpeechTask
-from espnet_llmasr.text.prompt import INSTRUCTION, Prompt
+from espnet_llmasr.text.prompt import PROMPT_FILE, Prompt
 from espnet_llmasr.train.preprocessor import PromptPreprocessor
 
 
@@ -26,15 +28,28 @@ class LLMASRTask(SpeechTask):
         super().add_task_arguments(parser)
         group = parser.add_argument_group("LLM and adaptor")
         group.add_argument("--llm_config", type=str_or_none, default=None, help="config.json of the LLM")
-        group.add_argument("--llm_tokenizer", type=str_or_none, default=None, help="tokenizer.json of the LLM")
-        group.add_argument("--instruction", default=INSTRUCTION, help="the user's text before the speech")
-        group.add_argument("--system", type=str_or_none, default=None, help="system message of the chat, if any")
+        group.add_argument(
+            "--llm_tokenizer", type=str_or_none, default=None, help="tokenizer.json, with prompt.json beside"
+        )
         group.add_argument("--adaptor_conf", action=NestedDictAction, default={}, help="downsample (frames per token)")
 
     @classmethod
     def build_prompt(cls, args) -> Prompt:
-        """The prompt of a configuration."""
-        return Prompt(load_tokenizer(args.llm_tokenizer), args.instruction, args.system)
+        """The prompt of the LLM-preparation stage: as the training has saved it, else from the LLM's folder.
+
+        Raises:
+            ValueError: the files are missing, or do not belong together.
+        """
+        tokenizer = load_tokenizer(args.llm_tokenizer)
+        if getattr(args, "prompt", None):
+            return Prompt(tokenizer, **args.prompt)
+        return Prompt.read(tokenizer, Path(args.llm_tokenizer).with_name(PROMPT_FILE))
+
+    @classmethod
+    def main_worker(cls, args) -> None:
+        """Trains; config.yaml keeps the prompt, so that a resume and a decoding can have no other one."""
+        args.prompt = cls.build_prompt(args).saved
+        super().main_worker(args)
 
     @classmethod
     def build_preprocess_fn(cls, args, train: bool):
