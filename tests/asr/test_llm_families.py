@@ -19,6 +19,7 @@ from espnet_llmasr.bin import llm_asr_train, prepare_llm
 from espnet_llmasr.inference.search import DecodingOptions, beam_search
 from espnet_llmasr.tasks.llm_asr import LLMASRTask
 from espnet_llmasr.text.prompt import INSTRUCTION, SPEECH, Prompt
+from espnet_llmasr.train.small_llm import save_llm
 
 SIZES = dict(hidden_size=64, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1)
 VISION = dict(hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=1, image_size=28)
@@ -264,13 +265,15 @@ def qwen(tmp_path_factory):
     return Prompt.render(load_tokenizer(root / "hub/tokenizer.json")), model
 
 
-def test_what_a_trial_finds(qwen, monkeypatch):
+def test_what_a_trial_finds(qwen, monkeypatch, tmp_path):
     prompt, model = qwen
-    try_llm(prompt, model)
+    save_llm(tmp_path, prompt, model)
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
     with monkeypatch.context() as patch:  # it can compute only from tokens
         patch.setattr(type(model), "generate", lambda self, **options: 1 / 0)
         with pytest.raises(ValueError, match=r"Qwen3ForCausalLM cannot decode from embeddings \(division by zero\)"):
-            try_llm(prompt, model)
+            save_llm(tmp_path, prompt, model)
+    assert before == {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}  # the files of the LLM before
     with monkeypatch.context() as patch:  # tokens enter its layers also in another way than through the embeddings
         table = model.get_input_embeddings()
         patch.setattr(table, "forward", lambda ids, forward=table.forward: 1.5 * forward(ids))
