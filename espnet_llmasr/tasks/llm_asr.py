@@ -26,7 +26,10 @@ class LLMASRTask(SpeechTask):
     @classmethod
     def add_task_arguments(cls, parser) -> None:
         super().add_task_arguments(parser)
-        group = parser.add_argument_group("LLM and adaptor")
+        where = (
+            "Instruction and system message are options of the LLM's preparation (stage 4), which makes prompt.json."
+        )
+        group = parser.add_argument_group("LLM and adaptor", where)
         group.add_argument("--llm_config", type=str_or_none, default=None, help="config.json of the LLM")
         group.add_argument(
             "--llm_tokenizer", type=str_or_none, default=None, help="tokenizer.json, with prompt.json beside"
