@@ -32,6 +32,12 @@ def check_options(args) -> None:
         raise ValueError(f"--accum_grad is {args.accum_grad}, expected at least 1")
     if args.ngpu > 0 and not torch.cuda.is_available():
         raise ValueError(f"--ngpu is {args.ngpu}, but no GPU can be used here: give --ngpu 0")
+    for name, default in (("use_adapter", False), ("save_strategy", "all")):  # ESPnet's options of LoRA
+        if getattr(args, name) != default:
+            raise ValueError(
+                f"--{name} is {getattr(args, name)}, expected {default}: LoRA would train all parameters and leave "
+                "weights that cannot be loaded; choose what is trained by --freeze_param"
+            )
     for name, classes, given in (("optim", optim_classes, "params"), ("scheduler", scheduler_classes, "optimizer")):
         if getattr(args, name) is not None:
             check_keys(classes[getattr(args, name)], f"{name}_conf", getattr(args, f"{name}_conf"), [given])

@@ -126,7 +126,7 @@ def test_a_tiny_llm_learns_to_repeat(corpus, tmp_path):
     prepare_llm.main(["--text", str(corpus / "train" / "text"), "--output_dir", str(tmp_path), *sizes])
     model = build_llm(tmp_path / "config.json")
     model.load_state_dict(torch.load(tmp_path / "llm.pth", weights_only=True))
-    prompt = Prompt(load_tokenizer(tmp_path / "tokenizer.json"))
+    prompt = Prompt.read(load_tokenizer(tmp_path / "tokenizer.json"), tmp_path / "prompt.json")
     assert prompt.decode(prompt.target("red 你好")) == "red 你好" and prompt.end_id < model.config.vocab_size
     assert not list(tmp_path.glob(".*"))
     first = torch.load(tmp_path / "llm.pth", weights_only=True)

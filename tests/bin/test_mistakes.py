@@ -21,6 +21,8 @@ from espnet_llmasr.bin import (
         (dict(optim_conf=dict(lrs=0.1)), "--optim_conf has 'lrs', allowed are lr,"),
         (dict(scheduler="warmuplr", scheduler_conf=dict(warmup=1)), "--scheduler_conf has 'warmup', allowed are "),
         (dict(accum_grad=0), "--accum_grad is 0, expected at least 1"),
+        (dict(use_adapter=True), "--use_adapter is True, expected False: LoRA would train all parameters"),
+        (dict(save_strategy="adapter_only"), "--save_strategy is adapter_only, expected all: LoRA would"),
         (dict(ngpu=1), "--ngpu is 1, but no GPU can be used here: give --ngpu 0"),
     ],
 )

@@ -84,6 +84,7 @@ def test_a_changed_encoder_file_trains_again(made):
 @pytest.mark.parametrize(
     "number, option, command",
     [
+        (4, "llm_args", "exp/llm "),
         (5, "pretrain_args", "exp/pretrain "),
         (6, "watch_args", ".watch "),
         (7, "align_args", "exp/align "),
