@@ -28,7 +28,8 @@ class Recipe:
         """Starts run.sh; its output comes as text in one stream."""
         environment = {**os.environ, "RECORD": str(self.record), "RUN_MARK": self.mark, **environment}
         environment.update(PYTHONPATH=str(REPO), TEST_PYTHON=sys.executable)
-        command = ["./run.sh", "--python", str(Path(__file__).with_name("stand_in.sh")), *map(str, options)]
+        signals = ["env", "--default-signal=HUP,INT"]  # whether the tests run under nohup or not
+        command = [*signals, "./run.sh", "--python", str(Path(__file__).with_name("stand_in.sh")), *map(str, options)]
         streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
         return subprocess.Popen(command, cwd=self.dir, env=environment, start_new_session=True, **streams)
 
