@@ -13,8 +13,8 @@ from typing import Dict, Iterable, List, Optional
 
 import torch
 
-from espnet_llmasr.asr.weights import read_state
-from espnet_llmasr.files import PathLike, atomic_path, write_atomically
+from espnet_llmasr.asr.weights import read_state, write_state
+from espnet_llmasr.files import PathLike, write_atomically
 
 State = Dict[str, torch.Tensor]
 _NAME = re.compile(r"encoder\.(\d+)\.pth")
@@ -34,8 +34,7 @@ class EncoderStore:
         """Writes beside, flushes, renames. An existing file of the same step stays as it is."""
         path = self.path(step)
         if not path.exists():
-            with atomic_path(path) as temporary:
-                torch.save(state, temporary)
+            write_state(path, state)
         return path
 
     def publish_final(self, step: int) -> None:
@@ -79,8 +78,7 @@ class EncoderStore:
 # What a flipped bit in an archive surfaces as; a missing file is not whole, either.
 DAMAGE = (
     ValueError,
-    FileNotFoundError,
-    IsADirectoryError,
+    OSError,
     zipfile.BadZipFile,
     zlib.error,
     NotImplementedError,

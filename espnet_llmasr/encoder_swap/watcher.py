@@ -7,16 +7,15 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Callable, Optional
 
-import torch
 import yaml
 
-from espnet_llmasr.asr.weights import read_state
+from espnet_llmasr.asr.weights import read_state, write_state
 from espnet_llmasr.encoder_swap.plan import steps_to_replay
 from espnet_llmasr.encoder_swap.probe import EncoderProbe
 from espnet_llmasr.encoder_swap.rule import CKACheck, SwapRule, action_for, cka_log
 from espnet_llmasr.encoder_swap.run_dir import PretrainingDir
 from espnet_llmasr.encoder_swap.store import EncoderStore, State, is_whole
-from espnet_llmasr.files import atomic_path, write_atomically
+from espnet_llmasr.files import write_atomically
 from espnet_llmasr.metrics.encoder_metrics import METRICS
 
 Show = Callable[[CKACheck], None]
@@ -82,8 +81,7 @@ class Watcher:
 
     def _act(self, action: str, step: int, state: State) -> None:
         if action == "reference":
-            with atomic_path(self.store.directory / "reference.pth") as path:
-                torch.save(state, path)
+            write_state(self.store.directory / "reference.pth", state)
         elif action in ("publish", "final"):
             self.store.publish(step, state)
 

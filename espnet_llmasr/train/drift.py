@@ -21,8 +21,8 @@ from espnet2.utils.types import str_or_none
 from torch import nn
 
 from espnet_llmasr.asr.modules import is_frozen
-from espnet_llmasr.asr.weights import read_state
-from espnet_llmasr.files import JsonLines, atomic_path
+from espnet_llmasr.asr.weights import read_state, write_state
+from espnet_llmasr.files import JsonLines
 from espnet_llmasr.metrics.accessible_information import EstimatorConfig, pool
 from espnet_llmasr.metrics.encoder_metrics import METRICS, set_metrics
 from espnet_llmasr.train.fixed_set import FixedSet
@@ -123,8 +123,7 @@ class DriftChecks:
         self.history = [drift for drift in self.log.read() if drift.epoch < epoch]
         if epoch == 1:
             self.history = []  # an earlier training in this folder may have left lines
-            with atomic_path(self.reference) as path:
-                torch.save(self.model.encoder.state_dict(), path)
+            write_state(self.reference, self.model.encoder.state_dict())
             self.check(0)
 
     @torch.no_grad()

@@ -19,7 +19,8 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM, set_seed
 
 from espnet_llmasr.asr.llm import try_llm
-from espnet_llmasr.files import PathLike, atomic_path, read_scp
+from espnet_llmasr.asr.weights import write_state
+from espnet_llmasr.files import PathLike, read_scp
 from espnet_llmasr.text.prompt import IGNORE_ID, INSTRUCTION, PROMPT_FILE, SPEECH_ID, Prompt
 
 WORD = re.compile(r"[A-Za-z']+|[^\sA-Za-z']")
@@ -159,6 +160,5 @@ def save_llm(output_dir: Path, prompt: Prompt, model) -> None:
     (output_dir / PROMPT_FILE).unlink(missing_ok=True)
     prompt.tokenizer.save_pretrained(output_dir)
     model.config.save_pretrained(output_dir)
-    with atomic_path(output_dir / "llm.pth") as path:
-        torch.save(model.state_dict(), path)
+    write_state(output_dir / "llm.pth", model.state_dict())
     prompt.write(output_dir / PROMPT_FILE)

@@ -64,3 +64,10 @@ def test_a_flipped_bit_never_reaches_the_weights(store):
 def test_not_a_checkpoint(tmp_path):
     (tmp_path / "text.pth").write_text("hello")
     assert not is_whole(tmp_path / "text.pth") and not is_whole(tmp_path / "none.pth") and not is_whole(tmp_path)
+
+
+def test_equal_weights_are_equal_files(store):
+    path = store.publish(10, STATE)
+    content = path.read_bytes()
+    path.unlink()
+    assert store.publish(10, STATE).read_bytes() == content
