@@ -89,7 +89,7 @@ _REPEATED = (
 )
 _VERBS = (
     "看 听 说 想 吃 喝 做 干 买 卖 拿 打 走 跑 找 睡 坐 站 住 用 学 记 写 读 讲 等 受 忍 管 免 少 大 死 忘 离 算 办 帮 改 搞 弄 "
-    "赶 跟 摸 碰 穿 拉 推 放 挡 拦 抓 留 停 靠 经 禁 保 架 对 了 瞧 惹 输 赢 玩 养 伤 信 比 够 顾 谈 犯 达 见 得 猜 分 数 认 逃 "
+    "赶 跟 摸 碰 穿 拉 推 放 挡 拦 抓 留 停 靠 经 禁 保 架 对 了 瞧 惹 输 赢 玩 养 伤 信 比 够 顾 谈 犯 达 见 猜 分 认 逃 "
     "躲 解 装 扛 熬 撑 憋 挺 稳 沉 按 解释 完成 控制 承受 接受 享受 阻止 改变 理解 离开 忍受 代表 影响"
 ).split()
 _COMPLEMENTS = "了 到 起 住 着 完 动 懂 清 见 出 上 下 过 惯 透".split()
@@ -98,7 +98,7 @@ _NEUTRAL = (
     "少不得 算不得 说不得 恨不能 冷不丁 冷不防 保不齐 划不来 合不来 吃不消 吃不准 吃不开 离不开 想不开 分不开 走不开 睁不开 "
     "打不开 解不开 想不通 打不通 说不通 讲不通 回不去 回不来 过不去 过不来 下不去 下不来 上不去 上不来 出不来 出不去 进不来 "
     "进不去 起不来 说不准 拿不准 拿不定 看不中 搞不好 弄不好 说不好 做不好 睡不好 吃不好 瞧不起 担不起 小不点 赶不及 等不及 "
-    "比不得 拗不过 数不尽 说不尽 用不尽 受不得 动不得 碰不得 了不起 对不起 禁不起 经不起 买不起 看不起 惹不起 干不干净"
+    "比不得 拗不过 数不清 数不尽 数不完 得不到 得不出 说不尽 用不尽 受不得 动不得 碰不得 了不起 对不起 禁不起 经不起 买不起 看不起 惹不起 干不干净"
 ).split()
 # 着 and 了 as complements have their full tones.
 _COMPLEMENT_TONES = {"了": "liao3", "着": "zhao2", "得": "de5"}
@@ -185,7 +185,8 @@ def with_open_tones(characters, phrases):
     numbers.update(f"{ten}十一" for ten in digits[1:])
     neutral = {f"{verb}不{verb}" for verb in _REPEATED} | set(_NEUTRAL)
     neutral.update(f"{verb}不{complement}" for verb, complement in product(_VERBS, _COMPLEMENTS))
-    for word in sorted(numbers | neutral):
+    able = {f"{verb}得{complement}" for verb, complement in product(_VERBS, "了着")} - {"了得了", "了得着"}
+    for word in sorted(numbers | neutral | able):
         phrases.setdefault(word, " ".join(reading(word, characters, phrases)))
     characters.update(OPEN)
     for word in phrases:
@@ -193,8 +194,8 @@ def with_open_tones(characters, phrases):
         for index, character in enumerate(word):
             if character in OPEN:
                 syllables[index] = "yi1" if character == "一" and own_tone(word, index) else OPEN[character]
-        if word in neutral:
-            syllables[word.index("不")] = "bu5"
+        if word in neutral or word in able:
+            syllables[word.index("得" if word in able else "不")] = "de5" if word in able else "bu5"
             syllables[-1] = _COMPLEMENT_TONES.get(word[-1], syllables[-1])
         phrases[word] = " ".join(syllables)
 

@@ -22,10 +22,10 @@ SHA256 = {
     "shared_ipa.txt": "f7b56396e374d8d223fe0552b4d5e614a5ed2e876935df5c2b060ce7fecc495c",
     "yue_characters.tsv.gz": "6cab50a1ad339a2184b1c14dc31c885bb74ad92905bc0fb46695d1011d94b0f7",
     "yue_phrases.tsv.gz": "5903e48d9424ad81e08562459814344747a99c3267e9ee1d5689b762679d896d",
-    "zh_characters.tsv.gz": "0665009148eb605cb8d3d9b19194ba68e70ca9be3d37b161eb09f5f9a64906e3",
+    "zh_characters.tsv.gz": "c092b4a66b47b545eb3c32557750f813e116326f9190f93deb1773585609b0e0",
     "zh_en.txt": "dd56f10d0ce878c80942d7e22c3477aad7b998aa6c46f36bf724f30de4b26fd2",
     "zh_en_yue.txt": "6269e588b9218b5509bf39c7814f4db25d29e4be38126305f769b7cd83ad22c5",
-    "zh_phrases.tsv.gz": "4ad02fb796706403c5cd4f18212010b2c3545458cc658fe57c3414ee7d8b9b14",
+    "zh_phrases.tsv.gz": "510fa7017d6e38dbcd515ae2e42f72733410f0d6ebe5b9f97d8b0939b0b4d039",
 }
 
 
