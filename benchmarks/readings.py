@@ -83,13 +83,9 @@ def main():
     compare("pypinyin", pypinyin_units, words)
     left = compare("frozen tables", HanReader("zh", lambda phones: ("".join(phones),)), words)
     taste = [entry for entry in left if entry[0] >= MENDED]
-    print(
-        f"\nWords of frequency {MENDED} or more that keep another reading than CC-CEDICT's ({len(taste)}): usage differs,"
-    )
-    print(
-        "or CC-CEDICT (CC BY-SA 4.0, cc-cedict.org) gives Taiwan's reading or a name's. Written as: word, reading in the"
-    )
-    print("frozen tables/in CC-CEDICT; the most frequent first.\n")
+    print(f"\nWords of frequency {MENDED} or more that keep another reading than CC-CEDICT's ({len(taste)}): usage")
+    print("differs, or CC-CEDICT (CC BY-SA 4.0, cc-cedict.org) gives Taiwan's reading or a name's. Written as: word,")
+    print("reading in the frozen tables/in CC-CEDICT; the most frequent first.\n")
     for _, word, ours, theirs in taste:
         pairs = [(a, "|".join(sorted(b))) for c, a, b in zip(word, ours, theirs) if c not in OPEN and a not in b]
         print(f"- {word} " + ", ".join("/".join(pair) for pair in pairs))

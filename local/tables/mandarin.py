@@ -71,16 +71,22 @@ OTHER_READING = (
 
 
 # 一 and 不 with an open tone, and the words in which they keep a tone of their own. 一 is a number or an ordinal beside
-# another digit, after 第 and 初, in ORDINALS, and at the end of a word; 不 is neutral between a verb and its complement or
-# repetition.
+# another digit, after 第 and 初, in ORDINALS, and at the end of a word; 不 is neutral between a verb and its complement,
+# or a verb and its repetition.
 OPEN = {"一": "yi*", "不": "bu*"}
 DIGITS = "〇零一二三四五六七八九"
-ORDINALS = "一月 一号 一楼 一级 一等奖 一等功 一等舱 一年级 一季度 一战 一审 一中 一把手".split()
+ORDINALS = (
+    "一月 一号 一楼 一级 一等奖 一等功 一等舱 一年级 一季度 一战 一审 一中 一把手 "
+    "一加一 一减一 一比零 一比一 一比二 一比三"
+).split()
 ENDING_IN_1 = (
-    "唯一 惟一 统一 单一 专一 之一 星期一 礼拜一 周一 其一 逐一 均一 如一 归一 第一 初一 高一 零一一 〇一一".split()
-)
+    "唯一 惟一 统一 单一 专一 之一 星期一 礼拜一 周一 其一 逐一 均一 如一 归一 第一 初一 高一 零一一 〇一一 "
+    "零点一 零比一 二比一 三比一 四比一"
+).split()
 # Words that begin with 一 after such a word or digit, and words after which 一 is no number.
-NOT_NUMBERS = "同一 不一起 不一般 大一些 大一点 每周一次 万一千 万一百 一中午 一中年 一号人 一战成名 一级级".split()
+NOT_NUMBERS = (
+    "同一 不一起 不一般 大一些 大一点 每周一次 万一千 万一百 一中午 一中年 一号人 一战成名 一级级 百分之一百".split()
+)
 _WEEKDAY = [f"{day}{word}" for day, word in product("二三四五六", "一起 一定 一直 一早 一大早 一样 一般".split())]
 _REPEATED = (
     "是会能要有对好来去走看听吃喝买卖想说做学用给让敢肯该应可知认喜愿打开关坐睡起到在像信怕爱急忙累饿渴痛疼冷热大小多少快慢高低长短"
@@ -98,7 +104,8 @@ _NEUTRAL = (
     "少不得 算不得 说不得 恨不能 冷不丁 冷不防 保不齐 划不来 合不来 吃不消 吃不准 吃不开 离不开 想不开 分不开 走不开 睁不开 "
     "打不开 解不开 想不通 打不通 说不通 讲不通 回不去 回不来 过不去 过不来 下不去 下不来 上不去 上不来 出不来 出不去 进不来 "
     "进不去 起不来 说不准 拿不准 拿不定 看不中 搞不好 弄不好 说不好 做不好 睡不好 吃不好 瞧不起 担不起 小不点 赶不及 等不及 "
-    "比不得 拗不过 数不清 数不尽 数不完 得不到 得不出 说不尽 用不尽 受不得 动不得 碰不得 了不起 对不起 禁不起 经不起 买不起 看不起 惹不起 干不干净"
+    "比不得 拗不过 数不清 数不尽 数不完 得不到 得不出 说不尽 用不尽 受不得 动不得 碰不得 了不起 对不起 禁不起 经不起 "
+    "买不起 看不起 惹不起 干不干净"
 ).split()
 # 着 and 了 as complements have their full tones.
 _COMPLEMENT_TONES = {"了": "liao3", "着": "zhao2", "得": "de5"}

@@ -32,6 +32,7 @@ NUMERALS = """
 第一次 d i4 i1 c i4 | 第一个 d i4 i1 g e4 | 初一 ch u1 i1 | 十一月 sh i2 i1 ve4 | 二十一个 er4 sh i2 i1 g e4 | 一月 i1 ve4
 一九九一年 i1 j iou3 j iou3 i1 n ian2 | 二零一一年 er4 l ing2 i1 i1 n ian2 | 星期一 x ing1 q i1 i1 | 统一 t ong3 i1
 统一的 t ong3 i1 d e5 | 一号楼 i1 h ao4 l ou2 | 五月一日 u3 ve4 i1 r i4 | 一 i1 | 唯一 uei2 i1
+一加一等于二 i1 j ia1 i1 d eng3 v2 er4 | 二比一战胜 er4 b i3 i1 zh an4 sh eng4 | 百分之一 b ai3 f en1 zh i1 i1
 """
 NOT = """
 不是 b u2 sh i4 | 不要 b u2 iao4 | 不来 b u4 l ai2 | 不好 b u4 h ao3 | 不听 b u4 t ing1 | 绝不 j ve2 b u4 | 绝不会 j ve2 b u2 h uei4
@@ -42,7 +43,7 @@ NOT = """
 
 
 @pytest.mark.parametrize(
-    "table, number", [(WORDS, 28), (NAMES, 14), (RUNNING, 14), (ONE, 15), (NUMERALS, 15), (NOT, 20)]
+    "table, number", [(WORDS, 28), (NAMES, 14), (RUNNING, 14), (ONE, 15), (NUMERALS, 18), (NOT, 20)]
 )
 def test_the_readings_are_right(table, number):
     cases = [case.split(maxsplit=1) for line in table.strip().splitlines() for case in line.split("|")]

@@ -25,7 +25,7 @@ SHA256 = {
     "zh_characters.tsv.gz": "c092b4a66b47b545eb3c32557750f813e116326f9190f93deb1773585609b0e0",
     "zh_en.txt": "dd56f10d0ce878c80942d7e22c3477aad7b998aa6c46f36bf724f30de4b26fd2",
     "zh_en_yue.txt": "6269e588b9218b5509bf39c7814f4db25d29e4be38126305f769b7cd83ad22c5",
-    "zh_phrases.tsv.gz": "510fa7017d6e38dbcd515ae2e42f72733410f0d6ebe5b9f97d8b0939b0b4d039",
+    "zh_phrases.tsv.gz": "1c064424cb7ca147e49f462d03946b394d761b0b25d9e2c27a609df8f28132d6",
 }
 
 
