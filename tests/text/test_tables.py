@@ -13,7 +13,7 @@ import pytest
 from espnet_llmasr.text.han import TABLES
 
 BUILDERS = Path(__file__).parents[2] / "local" / "tables"
-SHA256 = "43e73101bf86bcde1f67696ed7683b697ad87cd9e8ef0f3c69536b077b9965a3"  # of all names and contents
+SHA256 = "79a7e2390cb8c058b25e93464374f2567d13b60e2f9246e9657becbee0ad382f"  # of all names and contents
 
 
 def has(**versions):
