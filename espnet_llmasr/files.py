@@ -109,6 +109,11 @@ class JsonLines(Generic[Row]):
         return json.dumps(record, ensure_ascii=False) + "\n"
 
 
+def printable(text: str) -> str:
+    """The text with `\\x1b` and the like for control characters, which a terminal would obey."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
 def read_scp(path: PathLike) -> Dict[str, str]:
     """Reads a Kaldi table "id rest-of-line"; the order is kept.
 

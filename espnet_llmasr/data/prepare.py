@@ -5,7 +5,6 @@ Every utterance gets its canonical text, an id in Kaldi's order and a duration, 
 
 import importlib
 import logging
-import math
 import pkgutil
 import re
 import shlex
@@ -16,7 +15,7 @@ from typing import Dict, Optional, Sequence, Tuple
 from espnet_llmasr import audio
 from espnet_llmasr.data import corpora
 from espnet_llmasr.data.formats.source import Corpus, Source
-from espnet_llmasr.data.utterance import Dropped, Utterance, Utterances, is_mistyped
+from espnet_llmasr.data.utterance import LONGEST_S, Dropped, Utterance, Utterances, is_mistyped
 from espnet_llmasr.data.writer import DataWriter, write_stats
 from espnet_llmasr.files import replacing, sorted_file
 from espnet_llmasr.text.transcript import Transcript
@@ -216,7 +215,7 @@ def seconds_of(utterance: Utterance, entry: str) -> float:
     where = audio.Entry.parse(entry)
     if not where.exists():
         raise Dropped("empty_wav" if Path(where.path).exists() else "missing_wav")
-    if not (utterance.duration > 0 and math.isfinite(utterance.duration)):
+    if not 0 < utterance.duration < LONGEST_S:
         raise Dropped("bad_duration")
     return utterance.duration
 
