@@ -102,7 +102,8 @@ class Entry:
         match = _ENTRY.fullmatch(text)
         path, offset, start, end, channel = match.groups()
         offset = offset and (int(offset) if len(offset) < 20 else sys.maxsize)  # no file is so large
-        end = None if start is None else float(end or "inf")
+        if start is not None:
+            end = min(float(end), sys.float_info.max) if end else math.inf
         return cls(path, offset, float(start or 0), end, channel and int(channel))
 
     def exists(self) -> bool:
@@ -199,7 +200,7 @@ def _excess(path: str, offset: Optional[int], stamp: Tuple[int, int]) -> str:
 def _excess_of_mpeg(found: Optional[containers.Mpeg], frames: int, rate: int) -> str:
     if not found or found.frames * found.samples <= frames + max(_MISSING_S * rate, _MPEG_SLACK * found.samples):
         return ""
-    return "joined_wav" if found.counts > 1 else "wrong_length"
+    return "joined_wav" if found.joined else "wrong_length"
 
 
 def _unread(file: BinaryIO, frames: int) -> int:
@@ -254,7 +255,7 @@ def fault_of(samples: np.ndarray) -> str:
     if highest - lowest <= _QUIET:
         return "silent_wav"
     peak = max(-lowest, highest)
-    clipped = peak >= _FULL and np.mean(np.abs(samples) >= min(peak, 1.0) * _FULL) > 0.5
+    clipped = peak >= _FULL and np.mean(np.abs(samples) >= 0.9 * peak) > 0.5
     return "too_loud" if peak > _LOUD or clipped else ""
 
 
@@ -344,7 +345,7 @@ def _open(where: Entry, entry: str) -> soundfile.SoundFile:
 def _with_known_length(sound: soundfile.SoundFile, data, entry: str) -> soundfile.SoundFile:
     """An mp3 as it is, or opened anew with a frame count where it has none and libsndfile has guessed too low."""
     found = containers.mpeg(data, whole=False)
-    if found is None or found.counts:
+    if found is None or found.counted:
         return sound
     if found.cut:
         sound.close()

@@ -154,8 +154,10 @@ class Mpeg(NamedTuple):
     samples: int
     """In a frame, per channel."""
     rate: int
-    counts: int
-    """Frames, and so files behind each other, that state how many follow."""
+    counted: bool
+    """The first frame states how many follow."""
+    joined: bool
+    """A later frame does."""
     cut: bool
     """The last frame is not all there."""
     head: bytes
@@ -180,21 +182,23 @@ def mpeg(data, whole: bool = True) -> Optional[Mpeg]:
 
     None where the file does not begin with a frame.
     """
-    counts, number, first, at = 0, 0, None, 0
+    counted, joined, number, first, at = False, False, 0, None, 0
     for at, size in _frames(data):
         head = bytes(data[at : at + 4])
         side = at + 4 + _side_bytes(head)
         states = data[side : side + 4] in (b"Xing", b"Info") or data[at + 36 : at + 40] == b"VBRI"
-        counts, number = counts + states, number + (not states)
-        if first is None:
-            first = head
-            if states and not whole:
+        number += not states
+        if first is not None:
+            joined |= states
+        else:
+            first, counted = head, states
+            if counted and not whole:
                 break
         at += size
     if first is None:
         return None
     _, samples, rate = _frame(first)
-    return Mpeg(number, samples, rate, counts, at > len(data), first)
+    return Mpeg(number, samples, rate, counted, joined, at > len(data), first)
 
 
 def _frames(data) -> Iterator[Tuple[int, int]]:
