@@ -18,6 +18,7 @@ from espnet_llmasr.data.formats.source import Corpus, Source
 from espnet_llmasr.data.utterance import LONGEST_S, Dropped, Utterance, Utterances, is_mistyped
 from espnet_llmasr.data.writer import DataWriter, write_stats
 from espnet_llmasr.files import replacing, sorted_file
+from espnet_llmasr.text.markup import Unclean
 from espnet_llmasr.text.transcript import Transcript
 
 CORPORA = tuple(module.name for module in pkgutil.iter_modules(corpora.__path__))
@@ -156,7 +157,10 @@ class Canonical:
         """
         check(utterance)
         lang = utterance.lang or lang
-        text, pronunciation = map(one_line, self.transcript(utterance.text, lang))
+        try:
+            text, pronunciation = map(one_line, self.transcript(utterance.text, lang))
+        except Unclean as error:
+            raise Dropped(error.reason) from error
         if not text:
             raise Dropped("empty_text")
         seconds = seconds_of(utterance, source.staged(utterance.audio))
