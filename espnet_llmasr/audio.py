@@ -34,7 +34,7 @@ _ENTRY = re.compile(
 )
 _MISSING_S = 0.1  # more than this missing at the end is damage
 _ALL = sys.maxsize  # what libsndfile states for a FLAC that states no length
-_BLOCK = 1 << 20  # samples read at a time where the length is not known
+_BLOCK = 1 << 20  # samples read at a time
 _RATES = (1000, 768000)  # Hz; headers with others are damaged
 _BYTES_PER_S = 16  # no codec of speech needs less
 _QUIET = 2.0**-14  # between the lowest and the highest sample: four steps of 16 bits
@@ -157,7 +157,10 @@ def _finite(seconds: float) -> float:
 
 def _stamp(where: Entry) -> Tuple[int, int]:
     """Changes whenever the file does."""
-    status = os.stat(where.path)
+    try:
+        status = os.stat(where.path)
+    except OSError:
+        return 0, 0  # opening it tells why
     return status.st_mtime_ns, status.st_size
 
 
@@ -259,13 +262,14 @@ def fault_of(samples: np.ndarray) -> str:
     return "too_loud" if peak > _LOUD or clipped else ""
 
 
-def fault_of_plain(entry: str) -> str:
-    """`fault_of` an entry; half a second of its middle is enough if nothing is wrong there."""
-    where, length = Entry.parse(entry), info(entry).seconds
-    middle = where.start + length / 2
-    part = replace(where, start=max(where.start, middle - 0.25), end=min(where.start + length, middle + 0.25))
-    fault = fault_of(read_at_own_rate(str(part))[0])
-    return fault and fault_of(read_at_own_rate(entry)[0])
+def fault_of_plain(entry: str, seconds: float) -> str:
+    """`fault_of` an uncompressed entry of this length; half a second of its middle is enough if nothing is wrong there."""
+    where = Entry.parse(entry)
+    middle = where.start + seconds / 2
+    part = replace(where, start=middle - 0.25, end=middle + 0.25)
+    if seconds > 0.5 and not fault_of(read_at_own_rate(str(part))[0]):
+        return ""
+    return fault_of(read_at_own_rate(entry)[0])
 
 
 def _read_piece(sound: soundfile.SoundFile, first: int, last: int) -> np.ndarray:
@@ -278,16 +282,15 @@ def _read_piece(sound: soundfile.SoundFile, first: int, last: int) -> np.ndarray
         begin = 0
     elif sound.subtype == "VORBIS":
         begin = max(0, min(first, sound.frames - int(_LAST_PAGE_S * sound.samplerate)))
-    if sound.frames == _ALL:
-        return np.concatenate(list(_blocks(sound, last)))[first:]
     if begin:
         sound.seek(begin)
-    return sound.read(last - begin, dtype="float32", always_2d=True)[first - begin :]
+    blocks = list(_blocks(sound, last - begin))  # a damaged header may state more than fits into memory
+    samples = blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
+    return samples[first - begin :]
 
 
-def _blocks(sound: soundfile.SoundFile, last: int) -> Iterator[np.ndarray]:
-    """Blocks (at most _BLOCK, channels) up to the sample `last` or the end; at least one."""
-    left = last
+def _blocks(sound: soundfile.SoundFile, left: int) -> Iterator[np.ndarray]:
+    """Blocks (at most _BLOCK, channels) of the next `left` samples, or those up to the end; at least one."""
     while True:
         block = sound.read(min(left, _BLOCK), dtype="float32", always_2d=True)
         yield block
@@ -312,8 +315,11 @@ def resample(samples: np.ndarray, source_hz: int, target_hz: int) -> np.ndarray:
     return resample_poly(samples, target_hz // divisor, source_hz // divisor)
 
 
-class _Stream(soundfile.SoundFile):
-    """A file whose length libsndfile does not know: it cannot seek there, as soundfile does after every read."""
+class _Sound(soundfile.SoundFile):
+    """A file that is read on without seeking, as soundfile would after every read.
+
+    libsndfile seeks inexactly in mp3 and Ogg Vorbis, and not at all where it does not know the length.
+    """
 
     def seekable(self) -> bool:
         return False
@@ -325,13 +331,9 @@ def _open(where: Entry, entry: str) -> soundfile.SoundFile:
         if reason:
             raise AudioError(reason, entry)
         try:
-            file = where.path if where.offset is None else io.BytesIO(data)
-            sound = soundfile.SoundFile(file)
+            sound = _Sound(where.path if where.offset is None else io.BytesIO(data))
             if sound.format == "MP3":
                 sound = _with_known_length(sound, data, entry)
-            elif sound.frames == _ALL:
-                sound.close()
-                sound = _Stream(where.path if where.offset is None else io.BytesIO(data))
         except (soundfile.SoundFileError, OSError) as error:
             raise AudioError("unreadable_wav", entry) from error
         try:
@@ -354,7 +356,7 @@ def _with_known_length(sound: soundfile.SoundFile, data, entry: str) -> soundfil
     if missing <= max(_MISSING_S * sound.samplerate, _MPEG_SLACK * found.samples):
         return sound
     sound.close()
-    return soundfile.SoundFile(io.BytesIO(found.with_count(data)))
+    return _Sound(io.BytesIO(found.with_count(data)))
 
 
 def _refuse_absurd(sound: soundfile.SoundFile, size: int, where: Entry, entry: str) -> None:

@@ -133,6 +133,17 @@ def test_pieces_of_a_flac_without_a_length(tmp_path):
     assert outcome(f"{entry}#t=1,4") == "beyond_end" and outcome(f"{entry}#t=9") == "beyond_end"
 
 
+@pytest.mark.parametrize("size", [1000, 1 << 20])
+@pytest.mark.parametrize("name", FORMATS)
+def test_the_size_of_blocks_changes_nothing(tmp_path, monkeypatch, name, size):
+    entry = entry_of(tmp_path, encoded(name, channels=2, rate=24000))
+    with soundfile.SoundFile(entry) as sound:
+        expected = sound.read(dtype="float32").mean(axis=1)
+    monkeypatch.setattr(audio, "_BLOCK", size)
+    assert np.array_equal(audio.read_at_own_rate(entry)[0], expected)
+    assert np.array_equal(audio.read_at_own_rate(f"{entry}#t=1.5,2.9")[0], expected[36000:69600])
+
+
 @pytest.mark.parametrize("share", [0.3, 0.5, 0.9])
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_cut_file_is_refused(tmp_path, name, share):
@@ -181,7 +192,7 @@ WRONG = {
     "wav: 2 GHz": (change(WHOLE["wav"], (24, struct.pack("<I", 2**31 - 1))), "bad_rate"),
     "flac: a part": (flac(8000), "wrong_length"),
     "flac: a sample": (flac(1), "wrong_length"),
-    "flac: more than there is": (flac(90000), "unreadable_wav"),
+    "flac: more than there is": (flac(90000), "truncated_wav"),
     "flac: 49 days": (flac(2**36 - 1), "wrong_length"),
     "mp3: a part": (change(WHOLE["mp3"], (21, struct.pack(">I", 30))), "wrong_length"),
     "mp3: five years": (change(WHOLE["mp3"], (21, b"\xff" * 4)), "wrong_length"),
@@ -319,4 +330,4 @@ def test_samples_that_nobody_can_understand(tmp_path, name):
     assert audio.fault_of(samples.astype("float32")) == fault
     soundfile.write(tmp_path / "a.wav", np.clip(samples, -1, 1), RATE)
     if np.abs(samples).max() <= 1:
-        assert audio.fault_of_plain(str(tmp_path / "a.wav")) == fault
+        assert audio.fault_of_plain(str(tmp_path / "a.wav"), len(samples) / RATE) == fault

@@ -133,9 +133,9 @@ class Check:
 
     def _decode(self, entry: str, info: audio.Info) -> Tuple[int, str]:
         """Number of samples and `audio.fault_of` them; of plain audio no more is read than that needs."""
-        audio.refuse_more_than_stated(entry)
         if info.plain:
-            return info.samples_at(self.rate), audio.fault_of_plain(entry)
+            return info.samples_at(self.rate), audio.fault_of_plain(entry, info.seconds)
+        audio.refuse_more_than_stated(entry)
         samples = audio.read(entry, self.rate)
         return len(samples), audio.fault_of(samples)
 
