@@ -11,6 +11,8 @@ from typing import Callable, Dict, Optional, Sequence
 import soundfile
 import yaml
 
+from espnet_llmasr.files import printable
+
 MIN_FS = 1000  # Hz; less is a slip, such as 16 for 16000
 
 
@@ -129,4 +131,4 @@ def one_line(error: Exception) -> str:
         message = str(error.args[0])
     if message.startswith("Caught "):  # torch hands on the process's whole traceback
         message = message.strip().rpartition("\n")[2].partition(": ")[2]
-    return " ".join(message.split())
+    return printable(" ".join(message.split()))

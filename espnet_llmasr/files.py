@@ -124,6 +124,11 @@ class JsonLines(Generic[Row]):
         return self.kind(**row, **({"values": values} if values else {}))
 
 
+def printable(text: str) -> str:
+    """The text with `\\x1b` and the like for control characters, which a terminal would obey."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
 def read_scp(path: PathLike, keys: Optional[Container[str]] = None, parse: Callable[[str], T] = str) -> Dict[str, T]:
     """Reads a Kaldi table "id rest-of-line", or only the lines of `keys`; the order is kept. `parse` gets the rest.
 

@@ -5,7 +5,6 @@ Every utterance gets its canonical text, an id in Kaldi's order and a duration, 
 
 import importlib
 import logging
-import math
 import pkgutil
 import re
 import shlex
@@ -16,9 +15,10 @@ from typing import Dict, Optional, Sequence, Tuple
 from espnet_llmasr import audio
 from espnet_llmasr.data import corpora
 from espnet_llmasr.data.formats.source import Corpus, Source
-from espnet_llmasr.data.utterance import Dropped, Utterance, Utterances, is_mistyped
+from espnet_llmasr.data.utterance import LONGEST_S, Dropped, Utterance, Utterances, is_mistyped
 from espnet_llmasr.data.writer import DataWriter, write_stats
 from espnet_llmasr.files import replacing, sorted_file
+from espnet_llmasr.text.markup import Unclean
 from espnet_llmasr.text.transcript import Transcript
 
 CORPORA = tuple(module.name for module in pkgutil.iter_modules(corpora.__path__))
@@ -157,7 +157,10 @@ class Canonical:
         """
         check(utterance)
         lang = utterance.lang or lang
-        text, pronunciation = map(one_line, self.transcript(utterance.text, lang))
+        try:
+            text, pronunciation = map(one_line, self.transcript(utterance.text, lang))
+        except Unclean as error:
+            raise Dropped(error.reason) from error
         if not text:
             raise Dropped("empty_text")
         seconds = seconds_of(utterance, source.staged(utterance.audio))
@@ -216,7 +219,7 @@ def seconds_of(utterance: Utterance, entry: str) -> float:
     where = audio.Entry.parse(entry)
     if not where.exists():
         raise Dropped("empty_wav" if Path(where.path).exists() else "missing_wav")
-    if not (utterance.duration > 0 and math.isfinite(utterance.duration)):
+    if not 0 < utterance.duration < LONGEST_S:
         raise Dropped("bad_duration")
     return utterance.duration
 

@@ -105,7 +105,7 @@ def score_sets(
     file, prefix = UNITS[unit], "phone_" if unit == "phone" else ""
     names, only_ref, only_hyp = (clean_names(sets), [], []) if sets else set_names(ref_dir, hyp_dir, file)
     alone = [(only_ref, "only in the references"), (only_hyp, "only in the hypotheses")]
-    notes = [f"Not scored, as {place}: {', '.join(names)}." for names, place in alone if names]
+    notes = [f"Not scored, as {place}: {', '.join(map(cell_text, names))}." for names, place in alone if names]
     scored = _read_all(ref_dir, hyp_dir, names, file, missing_as_empty)
     figures = {"ref": str(ref_dir), "hyp": str(hyp_dir), "missing_as_empty": missing_as_empty}
     figures.update({"only_in_ref": only_ref, "only_in_hyp": only_hyp})

@@ -6,6 +6,7 @@ from typing import Tuple
 
 from espnet_llmasr.text.han import OPEN, inner_pairs
 from espnet_llmasr.text.inventories import HAN_TABLES
+from espnet_llmasr.text.markup import clean
 from espnet_llmasr.text.normalize import APOSTROPHES, HAN, INVISIBLE, compose, normalize, to_half_width
 from espnet_llmasr.text.numerals import needs_words, write_out
 
@@ -43,7 +44,7 @@ class Transcript:
     in capitals ("YES", "GPU") may be an acronym: `text` has it in lower case, `pronunciation_text` keeps its capitals.
 
     Raises:
-        ValueError: unknown style; at a call, see `numerals.write_out` and `simplified`.
+        ValueError: unknown style; at a call, see `markup.clean`, `numerals.write_out` and `simplified`.
     """
 
     def __init__(self, style: str = "plain"):
@@ -52,6 +53,7 @@ class Transcript:
         self.style = style
 
     def __call__(self, text: str, lang: str) -> Tuple[str, str]:
+        text = clean(text)
         if lang.startswith("zh") and not text.isascii():
             text = simplified(text)
         return self._plain(text, lang) if self.style == "plain" else self._formatted(text, lang)

@@ -183,6 +183,8 @@ LIST = [  # a line, what is dropped, why
     (b'{"id": "noise", "wav": "noise.flac", "text": "x"}\n', "noise", "unreadable_wav"),
     (b'{"id": "tab in path", "wav": "a\\tb.wav", "text": "x"}\n', "tab in path", "bad_path"),
     (b'{"id": " ", "wav": "a.wav", "text": "x"}\n', "", "empty_id"),
+    (b'{"id": "tag", "wav": "a.wav", "text": "<unk> &amp; x"}\n', "tag", "markup"),
+    ('{"id": "signs", "wav": "a.wav", "text": "na\ufffdve"}\n'.encode(), "signs", "mojibake"),
 ]
 
 

@@ -57,6 +57,24 @@ def test_the_end_shows_results_and_an_example(made):
 
 
 @pytest.mark.parametrize(
+    "text, shown",
+    [
+        ("u1 \x1b[31mred", "u1\n  reference:  ?[31mred"),
+        ("u1\x1b]0;title\x07 x", "u1?]0;title?\n  reference:  x"),
+        ("u1 a\x9b31m b", "u1\n  reference:  a?31m b"),
+        ("u1 a\x7f\x08b", "u1\n  reference:  a??b"),
+        ("u1 你好 café\u3000“x”", "u1\n  reference:  你好 café\u3000“x”"),
+    ],
+)
+def test_an_example_gives_no_orders_to_a_terminal(made, text, shown):
+    table = sorted(made.dir.glob("dump/*/text"))
+    for path in table:
+        path.write_text(f"{text}\n", encoding="utf-8")
+    _, output = made.run("--stage", 12, "--stop_stage", 12)
+    assert f"\nExample {shown}\n" in output
+
+
+@pytest.mark.parametrize(
     "options, expected",
     [
         (["--stage", 3, "--stop-stage", 3], COMMANDS[3]),

@@ -165,6 +165,15 @@ def test_a_set_that_is_called_all_is_no_sum(root, capsys):
     assert {name: parts["all"]["utterances"] for name, parts in sets.items()} == {"all": 2, "mixed": 20, "all sets": 22}
 
 
+def test_names_of_sets_are_no_html(root, capsys):
+    for folder in ("ref", "new/dec", "old/dec"):
+        (root / folder / "zh").rename(root / folder / "<b>z")
+    write(root / "ref/<i>lone/text", ["a x"])
+    run(root, "--out", root / "c.json")
+    output = capsys.readouterr().out
+    assert "<b>" not in output and "<i>" not in output and output.count("&lt;b&gt;z") >= 2 and "&lt;i&gt;lone" in output
+
+
 def test_sets_that_are_not_everywhere_are_named(root, capsys):
     write(root / "ref/lone/text", ["a x"])
     write(root / "new/dec/lone/text", ["a x"])

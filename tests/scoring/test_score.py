@@ -2,12 +2,15 @@
 
 import json
 import re
+from html import escape
 
 import pytest
+from markdown_it import MarkdownIt
 
 from espnet_llmasr.bin import score
 from espnet_llmasr.cli import run as run_command
-from espnet_llmasr.files import write_atomically
+from espnet_llmasr.files import printable, write_atomically
+from espnet_llmasr.scoring.markdown import cell_text
 from espnet_llmasr.text.routes import Route, tokens_of
 
 
@@ -256,6 +259,32 @@ def test_names_of_sets_that_a_table_could_mistake(dirs, capsys):
     run(dirs)
     table = capsys.readouterr().out.partition("\n\n")[2].split("\n")
     assert [line.partition(" | ")[0] for line in table[2:5]] == ["| all", "| a\\|b", "| all sets"]
+
+
+NAMES = {
+    "<b>set": "&lt;b&gt;set",
+    "a&amp;b": "a&amp;amp;b",
+    "*bold* `code`": "\\*bold\\* \\`code\\`",
+    "[link](x)": "\\[link\\](x)",
+    "_x_ test_clean": "\\_x\\_ test_clean",
+    "red\x1b[31m": "red\\\\x1b\\[31m",
+    "c1\x9b1m": "c1\\\\x9b1m",
+    "a\\b~~c~~": "a\\\\b\\~\\~c\\~\\~",
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_names_of_sets_are_neither_html_nor_markdown_nor_orders_to_a_terminal(dirs, capsys, name):
+    for folder in ("dump", "dec"):
+        (dirs / folder / "test").rename(dirs / folder / name)
+    write(dirs / "dump" / f"{name}2" / "text", ["a x"])
+    run(dirs)
+    printed, written = capsys.readouterr().out, (dirs / "dec/scores.md").read_text(encoding="utf-8")
+    assert f"\n| {NAMES[name]} |" in printed and f"\n| {NAMES[name]} |" in written
+    assert f"- Not scored, as only in the references: {cell_text(f'{name}2')}." in written
+    assert "<" not in written and "\x1b" not in printed + written and "\x9b" not in printed + written
+    html = MarkdownIt("commonmark").enable("table").render(written)
+    assert f"<td>{escape(printable(name))}</td>" in html
 
 
 def test_labels_of_several_han_characters_are_one_each(dirs):

@@ -341,7 +341,7 @@ if at_stage 12 "Score: error rates under every normaliser route, hallucination, 
     fi
     score_all
     results_page >"$results"
-    cat "$results"
+    without_controls <"$results"
     show_example "${tests[-1]}"
     printf '\nWorst utterances: %s\nResults: %s\n' "$decode_dir/worst.html" "$(realpath "$results")"
 fi
