@@ -6,14 +6,15 @@ from typing import Tuple
 
 from espnet_llmasr.text.han import inner_pairs
 from espnet_llmasr.text.inventories import HAN_TABLES
-from espnet_llmasr.text.normalize import APOSTROPHES, HAN, INVISIBLE, compose, normalize, to_half_width
+from espnet_llmasr.text.lookalikes import unify
+from espnet_llmasr.text.normalize import APOSTROPHES, HAN, compose, normalize, to_half_width
 from espnet_llmasr.text.numerals import needs_words, write_out
 
 STYLES = ("plain", "formatted")
 
 # Full-width forms to ASCII, except the punctuation of Chinese.
 _HALF_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F) if chr(code) not in "！（），：；？～"}
-_TIDIED = {**_HALF_WIDTH, **APOSTROPHES, **INVISIBLE}
+_TIDIED = {**_HALF_WIDTH, **APOSTROPHES}
 _CJK = rf"{HAN}\u3001-\u3006\u3008-\u3011\u3014-\u301f！（），：；？～"
 _BLANK_IN_HAN = re.compile(rf"(?<=[{_CJK}]) (?=[{_CJK}])")
 _PAUSE = re.compile(rf"([{HAN}])[^\w,.!?;:，。！？；：、…—]*[,.!?;:，。！？；：、…—]\W*(?=([{HAN}]))").findall
@@ -82,7 +83,7 @@ def tidy(text: str) -> str:
     """
     if text.isascii():
         return " ".join(text.replace("`", "'").split())
-    return _BLANK_IN_HAN.sub("", " ".join(compose(text.translate(_TIDIED)).split()))
+    return _BLANK_IN_HAN.sub("", " ".join(compose(unify(text).translate(_TIDIED)).split()))
 
 
 def _half_width(line: str) -> str:
