@@ -6,7 +6,7 @@ from espnet_llmasr.text import wetext
 from espnet_llmasr.text.normalize import HAN
 from espnet_llmasr.text.numerals_en import DOMAINS
 
-_DIGITS = dict(zip("0123456789", "零一二三四五六七八九"))
+_DIGITS = "零一二三四五六七八九"
 _SYMBOLS = dict(zip("&+=@°¢×÷±", "和 加 等于 艾特 度 分 乘 除以 正负".split()))
 _SIGN = re.compile(f"[{''.join(_SYMBOLS)}]")
 _LATIN = r"(?:[A-Za-z0-9 :/%$£€¥°+=×÷±~-]|(?<=\d)[.,](?=\d)|\.(?=\d))*"
@@ -23,8 +23,13 @@ def _name(match: "re.Match") -> str:
     return letters + (_by_digit(number) if by_digit else wetext.mandarin(number))
 
 
+def spell(number: str) -> str:
+    """ "110" -> "幺幺零": the digits of a telephone number or a name; anything else is left out."""
+    return _by_digit(number).replace("一", "幺")
+
+
 def _by_digit(number: str) -> str:
-    return "".join(_DIGITS[digit] for digit in number)
+    return "".join(_DIGITS[int(digit)] for digit in number if digit.isdecimal())
 
 
 def _range(match: "re.Match") -> str:

@@ -1,7 +1,9 @@
 """bin.score: tables, figures and files against hand-made expectations; every mistake is one line."""
 
 import json
+import random
 import re
+import time
 
 import pytest
 
@@ -273,6 +275,56 @@ def test_the_reference_decides_how_both_sides_are_normalised():
 
 
 # ---- mistakes ------------------------------------------------------------------------------------------------------
+
+
+DIGITS_ONLY = {
+    "a": ("13800138000", "幺三八零零幺三八零零零"),
+    "b": ("20%", "百分之二十"),
+    "c": ("2021-01-05", "二零二一年一月五日"),
+    "d": ("35℃", "三十五摄氏度"),
+    "e": ("110", "幺幺零"),
+    "f": ("3.14", "三点一四"),
+    "g": ("10:30", "十点三十分"),
+    "h": ("¥3.5", "三点五元"),
+    "i": ("3/4", "四分之三"),
+}
+
+
+@pytest.mark.parametrize("lang, rate", [("zh", 0), ("yue", 0), ("zh-en", 0), ("en", 1), (None, 1)])
+def test_utt2lang_decides_how_references_of_digits_are_read(tmp_path, lang, rate):
+    pytest.importorskip("tn", reason="pip install WeTextProcessing")
+    for side, part in (("dump", 0), ("dec", 1)):
+        write(tmp_path / side / "s/text", [f"{uid} {pair[part]}" for uid, pair in DIGITS_ONLY.items()])
+    if lang:
+        write(tmp_path / "dump/s/utt2lang", [f"{uid} {lang}" for uid in DIGITS_ONLY])
+    run(tmp_path, routes="paper")
+    score = figures(tmp_path)["sets"]["s"]["routes"]["paper"]
+    assert score["mer"]["rate"] == rate if not rate else score["sentence_error"]["rate"] == rate
+
+
+def test_without_utt2lang_most_references_decide_and_an_utterance_s_own_language_goes_first(tmp_path):
+    pytest.importorskip("tn", reason="pip install WeTextProcessing")
+    write(tmp_path / "dump/s/text", ["a 今天好", "b 明天好", "c hello", "d 3.14", "e 110"])
+    write(tmp_path / "dec/s/text", ["a 今天好", "b 明天好", "c hello", "d 三点一四", "e one hundred and ten"])
+    write(tmp_path / "dump/s/utt2lang", ["e en"])
+    run(tmp_path, routes="paper")
+    assert figures(tmp_path)["sets"]["s"]["routes"]["paper"]["mer"]["rate"] == 0
+
+
+def test_references_of_400_digits_are_read_by_digit_and_counted(tmp_path):
+    """With WeTextProcessing's grammars they would take minutes."""
+    pytest.importorskip("tn", reason="pip install WeTextProcessing")
+    draw = random.Random(0)
+    lines = {f"u{number:02}": "".join(draw.choices("0123456789", k=400)) for number in range(12)}
+    for side in ("dump", "dec"):
+        write(tmp_path / side / "s/text", [*(f"{uid} {digits}" for uid, digits in lines.items()), "v 25 people"])
+    start = time.process_time()
+    run(tmp_path, routes="paper")
+    assert time.process_time() - start < 30
+    score = figures(tmp_path)["sets"]["s"]["routes"]["paper"]
+    assert score["mer"]["correct"] == 12 * 400 + 3 and score["fallbacks"] == sorted(lines)
+    content = (tmp_path / "dec/scores.md").read_text(encoding="utf-8")
+    assert "more digits on a side than the route's grammar reads in time" in content
 
 
 @pytest.fixture

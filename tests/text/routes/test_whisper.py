@@ -46,6 +46,14 @@ def route():
         ("3.5%", "3point5percent"),
         ("1,000 2nd 1960s", "1000 2nd 1960s"),
         ("it cost $ or %", "it cost or"),
+        ("wait…", "wait"),
+        ("I was... thinking . . . yes", "i was thinking yes"),
+        ("…and then . .", "and then"),
+        ("no…no ‥ a..b ⋯", "no no a b"),
+        ("5…6 and 3.5…", "5 6 and 3point5"),
+        ("$… -… %…", ""),
+        ("50%… of $2.50…", "50percent of dollar2point50"),
+        ("U.S.A… he said…“yes”", "u s a he said yes"),
         ("naïve café", "naive cafe"),
         ("AT&T e-mail", "at t e mail"),
     ],
@@ -85,7 +93,7 @@ def test_a_bracketed_reference_falls_back(route):
 
 
 def test_the_version_is_the_package_s_too(route):
-    assert route.name == "whisper" and str(route) == f"whisper (1, whisper-normalizer {version('whisper-normalizer')})"
+    assert route.name == "whisper" and str(route) == f"whisper (2, whisper-normalizer {version('whisper-normalizer')})"
 
 
 def test_it_needs_no_network():
