@@ -9,7 +9,6 @@ import re
 from espnet_llmasr.text import wetext
 
 DOMAINS = "com|org|net|edu|gov"
-_DIGITS = "zero one two three four five six seven eight nine".split()
 _ALWAYS = {"Mr": "Mister", "mr": "mister", "Mrs": "Missus", "mrs": "missus"}
 _BEFORE_A_NAME = dict(Dr="Doctor", St="Saint", Prof="Professor", Capt="Captain", Lt="Lieutenant")
 _BEFORE_A_NAME.update(Sgt="Sergeant", Rev="Reverend")
@@ -42,11 +41,6 @@ _CHAPTER = re.compile(r"\b(chapter )(?=[ivxl])(x{0,3}|xl)(ix|iv|v?i{0,3})(?![a-z
 _ROMAN_HINT = re.compile("[IVX](?:[IVXL]|(?<= V)\\b|(?<=War I)\\b)").search
 _TENS = ("", "X", "XX", "XXX", "XL")
 _ONES = ("", "I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX")
-
-
-def spell(number: str) -> str:
-    """ "911" -> "nine one one": the digits of a telephone number or a name."""
-    return " ".join(_DIGITS[int(digit)] for digit in number if digit.isdecimal())
 
 
 def _ordinal(number: str) -> str:
@@ -168,8 +162,7 @@ def _read_signs(line: str) -> str:
         line = pattern.sub(replacement, line)
     line = _PLURAL.sub(lambda m: _plural(wetext.english(m[1] or m[2])), line)
     line = _NUMBER.sub(_read, line)
-    line = _SIGN.sub(lambda m: f" {_SYMBOLS[m[0]]}{' ' * _before_a_letter(m)}", line)
-    return line.replace("#", " ")
+    return _SIGN.sub(lambda m: f" {_SYMBOLS[m[0]]}{' ' * _before_a_letter(m)}", line)
 
 
 def _before_a_letter(match: "re.Match") -> bool:

@@ -1,6 +1,8 @@
 """The canonical form of a training transcript in one of two styles, and the text that its phonemes are made from."""
 
 import re
+import unicodedata
+from collections import Counter
 from functools import lru_cache
 from typing import Tuple
 
@@ -19,6 +21,13 @@ _CJK = rf"{HAN}\u3001-\u3006\u3008-\u3011\u3014-\u301f！（），：；？～"
 _BLANK_IN_HAN = re.compile(rf"(?<=[{_CJK}]) (?=[{_CJK}])")
 _PAUSE = re.compile(rf"([{HAN}])[^\w,.!?;:，。！？；：、…—]*[,.!?;:，。！？；：、…—]\W*(?=([{HAN}]))").findall
 _HAS_HAN = re.compile(f"[{HAN}]").search
+_MARKS = frozenset("`\u00b4")  # apostrophes
+_PUNCTUATION = r"\-,.!?;:'\"()\[\]{}，。！？；：、…—–‘’“”（）《》〈〉「」『』【】·～‥⋯¡¿«»‹›„‚・〔〕〜゛"
+_SYMBOL = re.compile(rf"[^\w\s{_PUNCTUATION}]|_").findall
+_NUMBER = re.compile(r"[\d²³¹⁰⁴-⁹]+(?:[./:,-]\d+)*").findall
+_UNSPOKEN = re.compile(rf"[^\w\s{_PUNCTUATION}]|[\d_²³¹⁰⁴-⁹]").search
+MOST_NUMBERS = 1000  # forms that are counted apart
+OTHER_NUMBERS = "others"
 # Each pattern begins with the rarest character it needs, which makes it ten times as fast.
 _CAPITAL = "[A-Z\u00c0-\u00de\u0100-\u024f\u1e00-\u1eff]"
 _ACRONYM = re.compile(f"{_CAPITAL}(?<=['A-Za-z\u00c0-\u024f\u1e00-\u1eff].)").search  # GPU, ChatGPT, O'Brien
@@ -43,6 +52,9 @@ class Transcript:
     consists of acronyms only. It becomes lower case in both styles; the Phonemizer follows the same rule. A single word
     in capitals ("YES", "GPU") may be an acronym: `text` has it in lower case, `pronunciation_text` keeps its capitals.
 
+    `lost` counts the symbols that gave no word (™, a lone *), over all lines; punctuation is not counted. `unread`
+    counts the numbers that the rules cannot read (12/34/56) and that stay digits, by their form.
+
     Raises:
         ValueError: unknown style; at a call, see `numerals.write_out` and `simplified`.
     """
@@ -51,28 +63,41 @@ class Transcript:
         if style not in STYLES:
             raise ValueError(f"unknown text style '{style}': choose one of {', '.join(STYLES)}")
         self.style = style
+        self.lost: Counter = Counter()
+        self.unread: Counter = Counter()
 
     def __call__(self, text: str, lang: str) -> Tuple[str, str]:
         if lang.startswith("zh") and not text.isascii():
             text = simplified(text)
         return self._plain(text, lang) if self.style == "plain" else self._formatted(text, lang)
 
-    @staticmethod
-    def _plain(text: str, lang: str) -> Tuple[str, str]:
+    def _plain(self, text: str, lang: str) -> Tuple[str, str]:
         line = _lower_all_caps(_half_width(text))
         if needs_words(line):
             line = write_out(_BLANK_IN_HAN.sub("", " ".join(line.split())), lang)
+        self._count(line)
         return normalize(line), tidy(line) if _is_read_by_form(line, lang) else ""
 
-    @staticmethod
-    def _formatted(text: str, lang: str) -> Tuple[str, str]:
+    def _formatted(self, text: str, lang: str) -> Tuple[str, str]:
         line = _lower_all_caps(tidy(text))
         shown = line.lower() if _is_all_caps_word(line) else line
         half = _half_width(line)
         written = write_out(half, lang)
+        self._count(written)
         if written == half and shown == line:
             return shown, ""
         return shown, written if _is_read_by_form(written, lang) else normalize(written)
+
+    def _count(self, line: str) -> None:
+        """Counts what a line that is written out has besides words and punctuation."""
+        if not _UNSPOKEN(line):
+            return
+        self.lost.update(
+            sign for sign in _SYMBOL(line) if unicodedata.category(sign)[0] in "SPCN" and sign not in _MARKS
+        )
+        for number in _NUMBER(line):
+            is_new = number not in self.unread and len(self.unread) >= MOST_NUMBERS
+            self.unread[OTHER_NUMBERS if is_new else number] += 1
 
 
 def tidy(text: str) -> str:

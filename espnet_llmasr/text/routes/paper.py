@@ -18,7 +18,7 @@ import re
 from functools import lru_cache, partial
 from typing import Dict, Pattern, Tuple
 
-from espnet_llmasr.text import numerals_en, numerals_zh, wetext
+from espnet_llmasr.text import forms_en, forms_zh, numerals, wetext
 from espnet_llmasr.text.normalize import HAN
 from espnet_llmasr.text.routes import Route, installed
 
@@ -27,6 +27,7 @@ PACKAGES = ("WeTextProcessing",)
 OUR_VERSION = "2"
 MAX_DIGITS = 50  # of a line: up to them the FSTs take 0.2 s, and 0.5 s more for each further 50
 _DIGITS = re.compile(r"\d+")
+_CLOCK = re.compile(r"(?<=\w )([ap]) m\b")  # "three a m" is "3am" as well
 
 MARKS = r"',?!;:()\"\u2013\u2014\u201c\u201d\u2026\-"  # characters of a class
 LETTERS = "a-z\u00df-\u00f6\u00f8-\u017f"
@@ -72,13 +73,16 @@ def normalize(text: str, lang: str, short_cuts: bool) -> str:
     """
     line = wetext.readable(text)
     if has_too_many_digits(line):
-        line = _DIGITS.sub(lambda digits: f" {(numerals_en if lang == 'en' else numerals_zh).spell(digits[0])} ", line)
+        line = _DIGITS.sub(lambda digits: f" {(forms_en if lang == 'en' else forms_zh).spell(digits[0])} ", line)
         return line if lang == "en" else line.translate(plain_mandarin()[1])
+    if numerals.has_marks(line):
+        line = wetext.readable((forms_en if lang == "en" else forms_zh).rewrite_forms(line))
     return english(line, short_cuts) if lang == "en" else mandarin(line, short_cuts)
 
 
 def english(line: str, short_cuts: bool) -> str:
     """ "mr. smith paid $5" -> "Mister smith paid five dollars"."""
+    line = _CLOCK.sub(r"\1m", line)
     for pattern, write in _ENGLISH_FORMS:
         line = pattern.sub(lambda match: write(match[0]), line)
     return line if short_cuts and PLAIN_ENGLISH(line) else wetext.run_fst("en_tn", line)
