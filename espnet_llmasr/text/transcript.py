@@ -24,8 +24,8 @@ _HAS_HAN = re.compile(f"[{HAN}]").search
 _MARKS = frozenset("`\u00b4")  # apostrophes
 _PUNCTUATION = r"\-,.!?;:'\"()\[\]{}，。！？；：、…—–‘’“”（）《》〈〉「」『』【】·～‥⋯¡¿«»‹›„‚・〔〕〜゛"
 _SYMBOL = re.compile(rf"[^\w\s{_PUNCTUATION}]|_").findall
-_NUMBER = re.compile(r"[\d²³¹⁰⁴-⁹]+(?:[./:,-]\d+)*").findall
-_UNSPOKEN = re.compile(rf"[^\w\s{_PUNCTUATION}]|[\d_²³¹⁰⁴-⁹]").search
+_NUMBER = re.compile(r"[A-Za-z]*\d[A-Za-z\d]*(?:[./:,-]\d+)*").findall
+_UNSPOKEN = re.compile(rf"[^\w\s{_PUNCTUATION}]|[\d_]").search
 MOST_NUMBERS = 1000  # forms that are counted apart
 OTHER_NUMBERS = "others"
 # Each pattern begins with the rarest character it needs, which makes it ten times as fast.
