@@ -25,7 +25,7 @@ _RARE_CURRENCY = "|".join(  # the others WeTextProcessing reads itself where one
     for name in _NAMES
     if name not in ("$", "£", "€", "¥", "US$")
 )
-_PRICE = r"(?:\d[\d,]*(?:\.\d+)?)"
+_PRICE = r"(?:\d+(?:,\d{3})*(?:\.\d+)?)"
 _LARGE = r"(?: ?(?:hundred|thousand|million|billion|trillion)\b|(?:k|m|mn|b|bn)\b)"
 _LETTERS = {"k": " thousand", "m": " million", "mn": " million", "b": " billion", "bn": " billion"}
 _UNITS = {"km": "kilometers", "m": "meters", "cm": "centimeters", "mm": "millimeters", "ft": "feet", "in": "inches"}

@@ -22,7 +22,7 @@ _CURRENCIES.update({"£": "英镑", "GBP": "英镑", "JP¥": "日元", "JPY": "�
 _CURRENCIES.update({"₹": "卢比", "INR": "卢比", "₽": "卢布", "RUB": "卢布", "₫": "越南盾", "฿": "泰铢", "THB": "泰铢"})
 _CURRENCIES.update({"CHF": "瑞士法郎", "₿": "比特币"})
 _CURRENCY = "|".join(re.escape(name) for name in sorted(_CURRENCIES, key=len, reverse=True))
-_PRICE = r"(?:\d[\d,]*(?:\.\d+)?)"
+_PRICE = r"(?:\d+(?:,\d{3})*(?:\.\d+)?)"
 _LARGE = "(?:[十百千]?[万萬亿億]|[百千])"
 _UNITS = {"km": "公里", "m": "米", "cm": "厘米", "mm": "毫米", "dm": "分米", "ft": "英尺"}
 _SMALL_UNITS = {"m": "米", "g": "克", "s": "秒", "l": "升"}

@@ -24,7 +24,7 @@ _HAS_HAN = re.compile(f"[{HAN}]").search
 _MARKS = frozenset("`\u00b4")  # apostrophes
 _PUNCTUATION = r"\-,.!?;:'\"()\[\]{}，。！？；：、…—–‘’“”（）《》〈〉「」『』【】·～‥⋯¡¿«»‹›„‚・〔〕〜゛"
 _SYMBOL = re.compile(rf"[^\w\s{_PUNCTUATION}]|_").findall
-_NUMBER = re.compile(r"[A-Za-z]*\d[A-Za-z\d]*(?:[./:,-]\d+)*").findall
+_NUMBER = re.compile(r"[A-Za-z]*\d[A-Za-z\d]*(?:[./:,-]\d+)*")
 _UNSPOKEN = re.compile(rf"[^\w\s{_PUNCTUATION}]|[\d_]").search
 MOST_NUMBERS = 1000  # forms that are counted apart
 OTHER_NUMBERS = "others"
@@ -92,10 +92,9 @@ class Transcript:
         """Counts what a line that is written out has besides words and punctuation."""
         if not _UNSPOKEN(line):
             return
-        self.lost.update(
-            sign for sign in _SYMBOL(line) if unicodedata.category(sign)[0] in "SPCN" and sign not in _MARKS
-        )
-        for number in _NUMBER(line):
+        signs = _SYMBOL(_NUMBER.sub(" ", line))
+        self.lost.update(sign for sign in signs if unicodedata.category(sign)[0] in "SPCN" and sign not in _MARKS)
+        for number in _NUMBER.findall(line):
             is_new = number not in self.unread and len(self.unread) >= MOST_NUMBERS
             self.unread[OTHER_NUMBERS if is_new else number] += 1
 

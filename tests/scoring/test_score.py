@@ -50,7 +50,7 @@ def table(text, heading):
 
 
 def fake_routes(monkeypatch, **normalizers):
-    made = {"none": Route("none", "1", lambda text, lang: text)}
+    made = {"none": Route("none", "2", lambda text, lang: text)}
     made |= {name: Route(name, "7, lib 2.0", normalize) for name, normalize in normalizers.items()}
     monkeypatch.setattr("espnet_llmasr.scoring.score.make_route", made.__getitem__)
 
@@ -58,7 +58,7 @@ def fake_routes(monkeypatch, **normalizers):
 def test_error_table_with_the_sum_of_both_sets(dirs, capsys):
     run(dirs, "test", "zh", "--out", str(dirs / "OUT.md"))
     printed = capsys.readouterr().out
-    found = table(printed, "Error rates, route none (1)")
+    found = table(printed, "Error rates, route none (2)")
     rates = {name: [cell.split(" ")[0] for cell in row] for name, row in found.items()}
     assert rates["test"] == ["3", "42.86", "50.00", "33.33", "4/1/2/0", "66.67", "1", "0", "0"]
     assert rates["zh"] == ["1", "300.00", "100.00", "-", "0/1/0/2", "100.00", "0", "0", "0"]
@@ -82,7 +82,7 @@ def test_bootstrap_intervals_are_reproducible_and_hold_the_rate(dirs):
 def test_figures(dirs):
     run(dirs, "test")
     found = figures(dirs)
-    assert found["routes"] == ["none (1)"] and list(found["sets"]) == ["test"]
+    assert found["routes"] == ["none (2)"] and list(found["sets"]) == ["test"]
     errors = found["sets"]["test"]["routes"]["none"]
     counts = {"correct": 4, "substitutions": 1, "deletions": 2, "insertions": 0, "reference_tokens": 7, "rate": 3 / 7}
     assert {key: errors["mer"][key] for key in counts} == counts
@@ -97,7 +97,7 @@ def test_alignments_hold_the_texts_as_given(dirs):
     write(dirs / "dec/test/text", ["a 今天, Meting!", "b hello world", "c"])
     run(dirs, "test")
     found = rows(dirs / "dec/test/alignments.jsonl")
-    assert [row["id"] for row in found] == ["a", "b", "c"] and found[0]["route"] == "none (1)"
+    assert [row["id"] for row in found] == ["a", "b", "c"] and found[0]["route"] == "none (2)"
     assert (found[0]["reference"], found[0]["hypothesis"]) == ("今天 meeting", "今天, Meting!")
     assert found[0]["alignment"][2] == ["substitution", "meeting", "meting"]
     assert [found[0][name] for name in ("correct", "substitutions", "deletions", "insertions")] == [2, 1, 0, 0]
@@ -140,7 +140,7 @@ def test_routes_side_by_side_and_fallbacks(dirs, monkeypatch, capsys):
     assert [cell.split(" ")[0] for cell in found["test"]] == ["33.33", "42.86"]  # 2 of 6 and 3 of 7
     errors = figures(dirs)["sets"]["zh"]["routes"]
     assert errors["paper"]["fallbacks"] == ["z"] and errors["none"]["fallbacks"] == []
-    assert figures(dirs)["routes"] == ["paper (7, lib 2.0)", "none (1)"]
+    assert figures(dirs)["routes"] == ["paper (7, lib 2.0)", "none (2)"]
     assert rows(dirs / "dec/test/alignments.jsonl")[2]["deletions"] == 1  # the main route's
 
 
@@ -196,7 +196,7 @@ def test_nothing_but_non_speech(dirs, capsys):
     write(dirs / "dump/test/text", ["a", "b"])
     write(dirs / "dec/test/text", ["a x", "b"])
     run(dirs, "test")
-    found = table(capsys.readouterr().out, "Error rates, route none (1)")["test"]
+    found = table(capsys.readouterr().out, "Error rates, route none (2)")["test"]
     assert found[:5] == ["2", "-", "-", "-", "0/0/0/1"]
     assert figures(dirs)["sets"]["test"]["routes"]["none"]["mer"]["rate"] is None
 
@@ -204,7 +204,7 @@ def test_nothing_but_non_speech(dirs, capsys):
 def test_missing_as_empty_is_shown(dirs, capsys):
     write(dirs / "dec/test/text", ["a 今天 meeting", "c 你好"])
     run(dirs, "zh", "test", "--missing_as_empty")
-    found = table(capsys.readouterr().out, "Error rates, route none (1)")
+    found = table(capsys.readouterr().out, "Error rates, route none (2)")
     assert [found["test"][column] for column in (4, 6, 7)] == ["5/0/2/0", "1", "1"] and found["all"][7] == "1"
     assert figures(dirs)["sets"]["test"]["missing_counted_as_empty"] == ["b"]
 

@@ -1,4 +1,4 @@
-"""The route `paper`: WeTextProcessing as shipped, as arXiv 2604.08003 (section 4.1) scores all systems.
+"""The route `paper`: WeTextProcessing with its own FSTs, as arXiv 2604.08003 (section 4.1) scores all systems.
 
 Lines with Han characters pass the FSTs zh_tn: numbers written out, 啊, 呃 and erhua dropped, traditional characters made
 simplified. English lines pass en_tn: numbers, symbols and some abbreviations written out; it drops no filler words.
@@ -7,7 +7,14 @@ The output of the FSTs depends on case ("Mr. Smith" -> "Mister Smith", but "MR. 
 "Sunday rose"; "A6L" -> six litres), and references often come in capitals. Every line is therefore given in lower case
 and half width, except for forms that the FSTs know in capitals only and that have one meaning: titles before a full
 stop, dotted initials, World War II, B2B, currency codes before and litres after a number. "per" is written PER, since
-"per hour" would become "per hour our". Other errors of the tool stay: "1990s" are seconds, "1,000" is "thousand".
+"per hour" would become "per hour our".
+
+Numbers and symbols that the FSTs read wrongly (telephone numbers as billions, "3²", "985高校") are words before the FSTs
+see them: `forms_zh`, `forms_en`, as in training text. What those rules leave undecided is read by the FSTs. A line of
+more than 50 digits does not pass the FSTs, which would take seconds: each digit is a word, and the utterance counts as
+a fallback.
+
+Other errors of the tool stay: "1990s" are seconds, "1,000" is "thousand".
 
 Most lines need no FST: those without digits, 儿 and a few signs (Mandarin) or of plain words and punctuation (English).
 On these the FSTs replace single characters at most, by tables in the package. tests/text/routes/test_paper.py proves
@@ -22,7 +29,7 @@ from espnet_llmasr.text import forms_en, forms_zh, numerals, wetext
 from espnet_llmasr.text.normalize import HAN
 from espnet_llmasr.text.routes import Route, installed
 
-DESCRIPTION = "WeTextProcessing as shipped: numbers as words, no filler words, no erhua, simplified characters"
+DESCRIPTION = "WeTextProcessing: numbers as words, no filler words, no erhua, simplified characters"
 PACKAGES = ("WeTextProcessing",)
 OUR_VERSION = "2"
 MAX_DIGITS = 50  # of a line: up to them the FSTs take 0.2 s, and 0.5 s more for each further 50

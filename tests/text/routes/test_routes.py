@@ -108,9 +108,9 @@ def test_odd_lines_pass(name, odd_lines):
 
 def test_names_and_versions():
     library = f"WeTextProcessing {version('WeTextProcessing')}"
-    assert str(make_route("none")) == "none (1)"
+    assert str(make_route("none")) == "none (2)"
     assert str(make_route("paper")) == f"paper (2, {library} zh_tn/en_tn as shipped)"
-    assert str(make_route("sure")) == f"sure (1, {library} zh_itn as shipped)"
+    assert str(make_route("sure")) == f"sure (2, {library} zh_itn as shipped)"
     with pytest.raises(ValueError, match=f"unknown normaliser route 'Paper': choose of {', '.join(ROUTES)}"):
         make_route("Paper")
 

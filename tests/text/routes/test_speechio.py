@@ -116,7 +116,7 @@ def test_a_reference_of_fillers_falls_back(route):
 
 
 def test_the_version_names_the_libraries(route):
-    assert str(route).startswith("speechio (1, WeTextProcessing ") and ", whisper-normalizer " in str(route)
+    assert str(route).startswith("speechio (2, WeTextProcessing ") and ", whisper-normalizer " in str(route)
 
 
 def test_the_lists_are_sorted():
