@@ -6,7 +6,6 @@ In telephone numbers and names 1 is 幺 (一一零 is 幺幺零 as well), in yea
 
 import re
 
-from espnet_llmasr.text import wetext
 from espnet_llmasr.text.normalize import HAN
 
 _DIGITS = "零一二三四五六七八九"
@@ -18,7 +17,7 @@ _GREEK = dict(
 _CURRENCIES = {"¥": "元", "￥": "元", "RMB": "元", "CNY": "元", "$": "美元", "US$": "美元", "USD": "美元"}
 _CURRENCIES.update({"HK$": "港元", "HKD": "港元", "NT$": "新台币", "TWD": "新台币", "A$": "澳元", "AUD": "澳元"})
 _CURRENCIES.update({"C$": "加元", "CAD": "加元", "S$": "新加坡元", "SGD": "新加坡元", "€": "欧元", "EUR": "欧元"})
-_CURRENCIES.update({"£": "英镑", "GBP": "英镑", "JP¥": "日元", "JPY": "日元", "₩": "韩元", "KRW": "韩元"})
+_CURRENCIES.update({"£": "英镑", "GBP": "英镑", "JP¥": "日元", "JPY": "日元", "CN¥": "元", "₩": "韩元", "KRW": "韩元"})
 _CURRENCIES.update({"₹": "卢比", "INR": "卢比", "₽": "卢布", "RUB": "卢布", "₫": "越南盾", "฿": "泰铢", "THB": "泰铢"})
 _CURRENCIES.update({"CHF": "瑞士法郎", "₿": "比特币"})
 _CURRENCY = "|".join(re.escape(name) for name in sorted(_CURRENCIES, key=len, reverse=True))
@@ -38,14 +37,17 @@ _MEASURES = (
 _NOUNS = (
     "高校|大学(?!生)|院校|工程|事件|事变|惨案|晚会|工作制|医院|中学(?!生)|路(?!人|口)|室|房(?!价)|病房|教室|宿舍|寝室|"
     "航班|次列车|客机|飞机|空难|航空|国道|省道|高速|专线|热线|客服|客户|网站|网|页面|错误|条款|报警|急救|火警|消防|"
-    "特工|公司|集团|软件|大促|购物节|会议室|部队|车间|洞|地块|型|款|系列|号楼|号线|电话|短信|反诈|协议|认证|标准"
+    "特工|公司|集团|软件|大促|购物节|会议室|部队|车间|洞|地块|型|系列|号楼|号线|电话|短信|反诈|协议|认证|标准"
 )
 _CUES = (
     "电话|電話|热线|手机|拨打|致电|拨|打|号码|號碼|传真|微信|客服|编号|尾号|卡号|账号|学号|工号|验证码|密码|邮编|"
-    "邮政编码|区号|代码|车牌|房号|QQ|波音|空客|标致|保时捷"
+    "邮政编码|分机|转|tel|区号|代码|车牌|房号|QQ|波音|空客|标致|保时捷"
 )
 _RESULT = "(?:获胜|取胜|击败|战胜|大胜|险胜|完胜|领先|落后|不敌|逆转|战平|输给|负于)"
-_EVENT = '[”"』」]?(?:特?大?地震|事[变變件]|惨案|运动|運動|空难|爆炸|恐袭|晚会|大促|购物节|案)'
+_EVENT = (
+    '[”"』」]?(?:特?大?地震|事[变變件]|惨案|运动|運動|空难|爆炸|恐袭|枪击|洪[灾水]|暴雨|火灾|疫情|晚会|大促|购物节|案|行情|'
+    "国庆|黄金周|劳动节|妇女节|儿童节|建军节|青年节|植树节|教师节)"
+)
 _PHONE = r"(?:\(?0\d{2,3}\)?[ -]?\d{3,4}[ -]?\d{4}|1[3-9]\d[ -]?\d{4}[ -]?\d{4}|[48]00[ -]?\d{3,4}[ -]?\d{3,4})"
 EXTENSIONS = "net|com|cn|org|py|js|exe|txt|pdf|docx?|jpg|png|mp[34]|zip|apk|html?|css|json|csv|xml"
 _YEAR, _MONTH, _DAY = r"(?:19|20)\d\d", "(?:0?[1-9]|1[0-2])", r"(?:0?[1-9]|[12]\d|3[01])"
@@ -67,8 +69,15 @@ def _version(match: "re.Match") -> str:
     """ "2.0.11" -> "二点零点十一", "192.168.1.1" -> "幺九二点幺六八点幺点幺"."""
     parts = match[1].split(".")
     is_address = len(parts) == 4 and any(len(part) > 2 for part in parts)
-    by_digit = [is_address or len(part) > 2 or part.startswith("0") for part in parts]
-    return "点".join(spell(part) if digits else wetext.mandarin(part) for part, digits in zip(parts, by_digit))
+    return "点".join(spell(part) if is_address or len(part) > 2 else _below_100(part) for part in parts)
+
+
+def _below_100(number: str) -> str:
+    """ "10" -> "十", "21" -> "二十一", "04" -> "零四"."""
+    if len(number) == 1 or number[0] == "0":
+        return by_digit(number)
+    tens, ones = by_digit(number)
+    return f"{tens if tens != '一' else ''}十{ones if ones != '零' else ''}"
 
 
 FORMS = [
@@ -78,12 +87,13 @@ FORMS = [
         # 100 000 and 1 234 567, but neither 555 123 nor 138 0013 8000
         (
             r"(?<![\d.,+-])\d{1,3}(?: (?:\d{3} )*\d00|(?: \d{3}){2,})(?![\d.,-]| \d)",
-            lambda m: wetext.mandarin(m[0].replace(" ", "")),
+            lambda m: m[0].replace(" ", ","),
         ),
         (rf"({_CURRENCY}) ?({_PRICE}(?: ?[-~—–至到] ?{_PRICE})?) ?({_LARGE}?)(?=(美?[元金]|块|港币)?)", _price),
         (rf"(?<![A-Za-z$])({_PRICE})({_LARGE}?)([¥€£₩₹₽])(?!\d)", lambda m: f"{m[1]}{m[2]}{_CURRENCIES[m[3]]}"),
         (r"(?:\+|(?<!\d)00(?=86))(\d[\d ()-]{6,}\d)", lambda m: f"加{spell(m[1])}"),
         (r"\+86(?!\d)", "加八六"),
+        (r"(?<!\d)\d{4}(?: \d{4}){2,}(?: \d{1,3})?(?!\d)", lambda m: spell(m[0])),
         (rf"(?<![\d.,-])({_PHONE})(?![\d.]|-\d|[元块万萬亿億])", lambda m: spell(m[0])),
         (
             rf"(?:(?:{_CUES})(?:号码|号|为|是|了|叫|[:：])? ?)\d(?:[ -]?\d){{2,}}(?![\d.A-Za-z{_MEASURES}])",

@@ -21,6 +21,9 @@ MANDARIN = """
 尾号1234的卡 | 尾号幺二三四的卡
 邮编100871 | 邮编幺零零八七幺
 电话500部 | 电话五百部
+电话010-62345678转801 | 电话零幺零六二三四五六七八转八零幺
+卡号6222 0212 3456 7890 123 | 卡号六二二二零二幺二三四五六七八九零幺二三
+5.1劳动节 | 五幺劳动节
 拨打电话3次 | 拨打电话三次
 版本v3.1.4 | 版本v三点一点四
 iOS 14.2.1发布 | ios十四点二点一发布
@@ -108,6 +111,8 @@ flight 370 and flight 800 | flight three seventy and flight eight hundred
 1 234 567 people | one million two hundred and thirty four thousand five hundred and sixty seven people
 3am-5am, 3-5pm | three a m to five a m three to five p m
 5km-10km | five kilometers to ten kilometers
+pages 10–12 | pages ten to twelve
+card 4111 1111 1111 1111 | card four one one one one one one one one one one one one one one one
 10-15 people | ten to fifteen people
 ≥18 and ≤ 5 | greater than or equal to eighteen and less than or equal to five
 x < 3 | x less than three
