@@ -34,14 +34,21 @@ _SUPERSCRIPTS = "⁰¹²³⁴⁵⁶⁷⁸⁹"
 _SUBSCRIPTS = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
 _EXPONENT = str.maketrans(f"{_SUPERSCRIPTS}⁻ⁿ", "0123456789-n")
 # Not a name but a quantity: "call 300 people".
-_COUNTED = r"(?! ?(?:people|men|women|children|percent|hundred|thousand|million|billion|times|[a-z]{3,}(?<!s)s)\b|[\d.,%]*\d|%)"
+_COUNTED = (
+    r"(?! ?(?:people|men|women|children|percent|hundred|thousand|million|billion|times|"
+    r"[a-z]{3,}(?<!s)s)\b|[\d.,%]*\d|%)"
+)
 _CALL = r"(?:call|called|calling|dial|dialed|dialled|dialing|text)"
 _CUE = (
-    rf"(?:{_CALL}|phone|(?:tele)?phone number|tel|hotline|fax|extension|ext\.?|pin|password|passcode|zip code|zip|postcode|"
+    rf"(?:{_CALL}|phone|(?:tele)?phone number|tel|hotline|"
+    r"fax|extension|ext\.?|pin|password|passcode|zip code|zip|postcode|"
     r"area code|code|account number|card number|serial number)"
 )
 _NUMBERED = "boeing|airbus|flight|route|highway|interstate|room|bus|suite|apartment|channel|area|porsche|peugeot|studio"
-_SERVICES = "calls?|callers?|operators?|dispatch(?:ers?)?|centers?|tapes?|services?|emergency|system|line|immediately|now|please"
+_SERVICES = (
+    "calls?|callers?|operators?|dispatch(?:ers?)?|centers?|tapes?|"
+    "services?|emergency|system|line|immediately|now|please"
+)
 
 
 def spell(number: str) -> str:

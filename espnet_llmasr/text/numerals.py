@@ -2,8 +2,8 @@
 
 WeTextProcessing reads the numbers. It gets only the numbers of an English line, because it would change other words
 ("U.S." to "US", "ZIP" to "zip"), and only the digits and their neighbours of a Mandarin line. Forms that it reads
-wrongly are rewritten first: by `forms_en` and `forms_zh`, also in the route `paper`, and by rules for training text alone.
-What no rule can decide (12/34/56) stays digits.
+wrongly are rewritten first: by `forms_en` and `forms_zh`, also in the route `paper`, and by rules for training text
+alone. What no rule can decide (12/34/56) stays digits.
 Known errors: "May 5 people" (a date), "60 m" (the letter), "30/30" (thirtieths), "1234" (a year, twelve thirty four).
 """
 

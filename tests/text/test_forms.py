@@ -87,7 +87,8 @@ call 300 people or 911 people | call three hundred people or nine hundred and el
 zip code 90210 and code 404 | zip code nine zero two one zero and code four zero four
 +86 13800138000 | plus eight six one three eight zero zero one three eight zero zero zero
 call +1 415 555 2671 | call plus one four one five five five five two six seven one
-415.555.2671 or 4155552671 | four one five five five five two six seven one or four one five five five five two six seven one
+415.555.2671 | four one five five five five two six seven one
+4155552671 | four one five five five five two six seven one
 1-800-555-1234 | one eight zero zero five five five one two three four
 version 2.0.1 | version two point zero point one
 python 3.11.4 | python three point eleven point four
