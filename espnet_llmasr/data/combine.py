@@ -96,14 +96,18 @@ def write_merged(staged: Path, parts: Sequence[Path], chosen: Iterable[Tuple[int
 
 def sum_stats(parts: Sequence[Path], totals: List[list], left_out: int) -> dict:
     dropped = Counter({EXCLUDED: left_out} if left_out else {})
+    unspoken = {"lost_symbols": Counter(), "unread_numbers": Counter()}  # of prepare.py
     for part in parts:
         if (part / "stats.json").exists():
-            dropped.update(json.loads((part / "stats.json").read_text(encoding="utf-8")).get("dropped", {}))
+            stats = json.loads((part / "stats.json").read_text(encoding="utf-8"))
+            for name, counts in {"dropped": dropped, **unspoken}.items():
+                counts.update(stats.get(name, {}))
     hours = [round(seconds / 3600, 6) for _, seconds in totals]
     return {
         "utts": sum(utts for utts, _ in totals),
         "hours": round(sum(seconds for _, seconds in totals) / 3600, 6),
         "dropped": dict(sorted(dropped.items())),
+        **{name: dict(sorted(counts.items())) for name, counts in unspoken.items() if counts},
         "parts": [{"dir": str(part), "utts": n, "hours": h} for part, (n, _), h in zip(parts, totals, hours)],
     }
 

@@ -22,6 +22,7 @@ from espnet_llmasr.text.markup import Unclean
 from espnet_llmasr.text.transcript import Transcript
 
 CORPORA = tuple(module.name for module in pkgutil.iter_modules(corpora.__path__))
+NAMED = 10  # symbols and numbers without words that a warning names
 _NOT_IN_ID = re.compile(r"[^\w.:-]")
 _NOT_IN_PATH = re.compile(r"[\t\n\r\ud800-\udfff]|\s$")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")  # `readers.lines` decodes bytes of another encoding to these
@@ -91,9 +92,13 @@ def prepare(
         utterances = of_shard(source, corpus.read(source, **values), limit)
         stats = write_unsorted(staged, usable(source, canonical, corpus.lang, utterances))
         stats["dropped"] = dict(sorted(source.dropped.items()))
+        stats.update(canonical.unspoken())
         write_stats(staged, stats)
         dropped = ", ".join(f"{reason} {count}" for reason, count in stats["dropped"].items()) or "none"
         logging.info("%s: %d utterances, %.2f h; dropped: %s", out, stats["utts"], stats["hours"], dropped)
+        for what, counts in canonical.unspoken().items():
+            named = ", ".join(f"{name} {count}" for name, count in sorted(counts.items(), key=lambda c: -c[1])[:NAMED])
+            logging.warning("%s: %s: %s%s", out, what.replace("_", " "), named, ", ..." * (len(counts) > NAMED))
         if not stats["utts"] and shard[1] == 1:
             raise ValueError(f"no utterance of {src} is left (dropped: {dropped}): is it the right folder?")
     return stats
@@ -172,6 +177,11 @@ class Canonical:
         key, speaker = self.names(utterance.id, utterance.speaker)
         more = dict(duration=seconds, recording=recording, pronunciation_text=pronunciation)
         return Utterance(key, entry, text, speaker, lang, **more)
+
+    def unspoken(self) -> Dict[str, Dict[str, int]]:
+        """Counts of the symbols that no text has, and of the numbers that stay digits, over all lines so far."""
+        counts = {"lost_symbols": self.transcript.lost, "unread_numbers": self.transcript.unread}
+        return {name: dict(sorted(found.items())) for name, found in counts.items() if found}
 
     def names(self, utterance: str, speaker: str) -> Tuple[str, str]:
         """(utterance id, speaker id) that are unique among corpora, without blanks or slashes; equal without a speaker.

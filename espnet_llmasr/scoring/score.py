@@ -50,7 +50,8 @@ MAIN_COLUMNS = {
     "sentence error %": "utterances with an error",
     "empty": "hypotheses without a token: all of the reference counts as deleted",
     "missing": "utterances without a hypothesis, counted as empty ones",
-    "fallback": "utterances of whose reference the route would leave nothing: both sides are scored without it",
+    "fallback": "utterances of whose reference the route would leave nothing: both sides are scored without it; and "
+    "those with more digits on a side than the route's grammar reads in time: there each digit is read by itself",
 }
 PHONE_COLUMNS = {
     "set": "",

@@ -62,7 +62,7 @@ def test_sentences_and_table(root, capsys):
     assert words[3:6] == ["0.00", "0.00", "0.00 (-16.11 to 16.11)"]
     assert words[6:] == ["-", "1.00", "50.0 %", "0/0/20", "-"]
     assert zh[3:5] == ["33.33", "33.33"] and zh[7:] == ["1.00", "50.0 %", "0/0/2", "-"]
-    assert "Route none (1)." in out[-1] and "2000 paired bootstrap samples" in out[-1]
+    assert "Route none (2)." in out[-1] and "2000 paired bootstrap samples" in out[-1]
 
 
 def test_relative_difference_is_that_of_the_errors_of_the_other(root, capsys):
@@ -81,7 +81,7 @@ def test_exchanged_systems_give_the_same_sentence(root, capsys):
 def test_figures(root, capsys):
     run(root, "--out", root / "compare.json")
     figures = json.loads((root / "compare.json").read_text(encoding="utf-8"))
-    assert figures["names"] == ["new", "old"] and figures["route"] == "none (1)"
+    assert figures["names"] == ["new", "old"] and figures["route"] == "none (2)"
     assert list(figures["sets"]) == ["mixed", "zh", "all"] and list(figures["sets"]["zh"]) == ["all"]
     mixed, zh = figures["sets"]["mixed"]["all"], figures["sets"]["zh"]["all"]
     assert (mixed["wins_a"], mixed["wins_b"], mixed["ties"], mixed["needed"]) == (12, 0, 8, 14)

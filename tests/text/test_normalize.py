@@ -1,4 +1,5 @@
 import random
+import re
 import unicodedata
 
 import pytest
@@ -7,7 +8,12 @@ from espnet_llmasr.text.normalize import is_han, normalize, score_tokens, to_hal
 
 HAN = (0x3007, 0x3007), (0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xF900, 0xFAFF), (0x20000, 0x3FFFF)
 APOSTROPHES = "'`\u00b4\u2018\u2019\u201b\u2032\u2035\u02b9\u02bb\u02bc\uff07\uff40"
-INVISIBLE = "\u00ad\u200b\u200c\u200d\u2060\ufeff"
+INVISIBLE = "\u00ad\u200b\u200c\u200d\u200e\u200f\u202a\u202e\u2060\u2066\u2069\ufe0e\ufe0f\ufeff\U000e0100"
+SIGNS = dict(zip("\u2010\u2011\u2212\u2217\u223c\u2236\u2715\u2716〇", "---*~:××零"))
+RADICALS = range(0x2E80, 0x2F00)  # test_lookalikes.py
+COMPATIBLE = re.compile(
+    "KANGXI|LIGATURE (F|ST|LONG S|IJ)|LETTER LONG S$|LETTER (D|L|N)(Z|J|.* J)|LETTER D WITH SMALL LETTER Z"
+)
 ENDS = "".join(chr(code) for first, last in HAN for code in (first - 1, first, last, last + 1))
 OTHERS = (
     "_.,!?-–—…“”‘’ \t\n\x0b\x1c\x1f\x85\xa0\u2028\u3000。，、《》·￥々あア한ะ한é̀Éßſ\u0130\u212aÅﬁ²①½㎏Ⅳ٣😀\ue000\x00"
@@ -27,7 +33,9 @@ MARKS = "\u0300\u0301\u0308\u036f"
         ("a\u200bb \ufeffc", ["ab", "c"]),
         ("A4纸 5G / 奥迪A6L", ["a4", "纸", "5g", "奥", "迪", "a6l"]),
         ("坐𨋢ok，好㗎", ["坐", "𨋢", "ok", "好", "㗎"]),  # extensions A and B are outside \u4e00-\u9fff
-        ("二〇二四年○", ["二", "〇", "二", "四", "年"]),
+        ("\uf900\ufaff\ufa0e", ["豈", "\ufaff", "\ufa0e"]),
+        ("二〇二四年", list("二零二四年")),
+        ("○", []),
         ("〈你〉、《好》。〜々", ["你", "好", "々"]),
         ("我'm don'好t", ["我", "m", "don", "好", "t"]),
         ("あ한ж", ["あ한ж"]),
@@ -51,7 +59,7 @@ def plain_tokens(text):
             character = "'"
         elif 0xFF01 <= code <= 0xFF5E:
             character = chr(code - 0xFEE0)
-        line += "" if character in INVISIBLE else character
+        line += same_text(character)
     line = accents_joined(line).lower()
     words, inside = [], [in_word(character) for character in line] + [False]
     open_word = False
@@ -64,6 +72,24 @@ def plain_tokens(text):
             continue
         open_word = False
     return words
+
+
+def same_text(character):
+    """The form that most lines have, by the properties that Unicode gives the character."""
+    name, kind = unicodedata.name(character, ""), unicodedata.decomposition(character).partition(">")[0]
+    if character == "\ufa5f":
+        return "着"  # by itself 著 is Taiwan's form of it
+    if character in SIGNS:
+        return SIGNS[character]
+    if unicodedata.category(character) == "Cf" and not re.search("^ARABIC (?!LETTER MARK)|SYRIAC", name):
+        return ""
+    if re.search("VARIATION SELECTOR|GRAPHEME JOINER|HANGUL.* FILLER|VOWEL INHERENT|ARABIC LETTER MARK", name):
+        return ""
+    is_form = kind in ("<font", "<small", "<vertical") or kind == "<circle" and "LATIN" in name
+    is_form = is_form and not re.search("HEBREW|DIGRAPH", name) or name.startswith("CJK COMPATIBILITY IDEOGRAPH-")
+    if is_form or COMPATIBLE.search(name) and "LATIN" in name + "LATIN" * ("KANGXI" in name):
+        return unicodedata.normalize("NFKC", character)
+    return unicodedata.normalize("NFC", character) if character in "\u2126\u212a\u212b" else character
 
 
 def in_word(character):
@@ -97,7 +123,13 @@ def test_fast_paths_give_the_tokens_of_the_plain_rule():
 
 
 def test_every_character_gives_the_tokens_of_the_plain_rule():
-    for code in [*range(0x3500), *range(0x4DB0, 0x4E10), *range(0x9FF0, 0xA010), *range(0xD7F0, 0x10100)]:
+    for code in [
+        *range(RADICALS[0]),
+        *range(RADICALS[-1] + 1, 0x3500),
+        *range(0x4DB0, 0x4E10),
+        *range(0x9FF0, 0xA010),
+        *range(0xD7F0, 0x10100),
+    ]:
         text = f"a{chr(code)}b'{chr(code)}'中{chr(code)}"
         assert score_tokens(text) == plain_tokens(text), hex(code)
 

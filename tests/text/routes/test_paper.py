@@ -59,6 +59,13 @@ def test_neither_case_nor_width_of_a_side_decides():
         assert tokens == {tuple(score_tokens(ROUTE.normalize(line.translate(wide), lang)))}
 
 
+def test_forms_need_no_grammar_of_our_own(monkeypatch):
+    """It would be built into the user's cache, and scoring writes nothing there."""
+    monkeypatch.setattr(wetext, "mandarin", None)
+    for line in ("版本2.10.21和1 234 567人", "5·12地震3²共$5万", "打+86 13800138000转801", "α≥5*3"):
+        assert not any(map(str.isdecimal, ROUTE.normalize(line, "zh")))
+
+
 def without_short_cuts(line, lang):
     return score_tokens(paper.normalize(line, lang, short_cuts=False))
 

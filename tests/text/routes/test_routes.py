@@ -12,7 +12,7 @@ from espnet_llmasr.bin import score
 from espnet_llmasr.scoring.score import EXAMPLES, route_tables
 from espnet_llmasr.text import routes, wetext
 from espnet_llmasr.text.normalize import score_tokens
-from espnet_llmasr.text.routes import ROUTES, language, make_route, route_module, tokens_of
+from espnet_llmasr.text.routes import ROUTES, language, language_of_set, make_route, route_module, tokens_of
 
 tn = pytest.importorskip("tn", reason="pip install WeTextProcessing")
 pytest.importorskip("whisper_normalizer", reason="pip install whisper-normalizer")
@@ -92,12 +92,12 @@ def test_odd_lines_pass(name, odd_lines):
 
 def test_names_and_versions():
     library = f"WeTextProcessing {version('WeTextProcessing')}"
-    assert str(make_route("none")) == "none (1)"
-    assert str(make_route("paper")) == f"paper (1, {library} zh_tn/en_tn as shipped)"
-    assert str(make_route("sure")) == f"sure (1, {library} zh_itn as shipped)"
+    assert str(make_route("none")) == "none (2)"
+    assert str(make_route("paper")) == f"paper (2, {library} zh_tn/en_tn as shipped)"
+    assert str(make_route("sure")) == f"sure (2, {library} zh_itn as shipped)"
     whisper = f"whisper-normalizer {version('whisper-normalizer')}"
-    assert str(make_route("whisper")) == f"whisper (1, {whisper})"
-    assert str(make_route("speechio")) == f"speechio (1, {library}, {whisper})"
+    assert str(make_route("whisper")) == f"whisper (2, {whisper})"
+    assert str(make_route("speechio")) == f"speechio (2, {library}, {whisper})"
     with pytest.raises(ValueError, match=f"unknown normaliser route 'Paper': choose of {', '.join(ROUTES)}"):
         make_route("Paper")
 
@@ -145,6 +145,31 @@ def test_a_line_is_read_once_and_a_loop_in_equal_pieces(monkeypatch):
 )
 def test_the_reference_decides_the_language(reference, hypothesis, lang):
     assert language(reference, hypothesis) == lang
+
+
+@pytest.mark.parametrize(
+    "reference, stated, lang",
+    [
+        ("110", "zh", "zh"),
+        ("20%", "zh-sichuan", "zh"),
+        ("3.5℃", "yue", "zh"),
+        ("5 km", "zh", "zh"),
+        ("$5", "zh-en", "zh"),
+        ("110", "en", "en"),
+        ("110", "en-US", "en"),
+        ("110", "", "en"),
+        ("three", "zh", "en"),
+        ("三", "en", "zh"),
+        ("5G", "zh", "en"),
+    ],
+)
+def test_the_stated_language_decides_where_the_reference_has_no_letters(reference, stated, lang):
+    assert language(reference, "你好" if lang == "en" else "hi", stated) == lang
+
+
+def test_the_language_of_a_set_is_that_of_most_references():
+    assert language_of_set(["今天", "好 ok", "hello", "110", "5 kg"]) == "zh"
+    assert language_of_set(["a", "b", "好", "1"]) == "en" and language_of_set(["1", "。"]) == ""
 
 
 @pytest.mark.parametrize(
