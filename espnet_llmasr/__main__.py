@@ -1,17 +1,62 @@
-"""Runs an ESPnet command with our components registered: python -m espnet_llmasr -m espnet2.bin.asr_train ..."""
+"""Runs Python with our components registered, for --python of ESPnet's recipes ("python3 -m espnet_llmasr").
+
+python -m espnet_llmasr -m MODULE | -c CODE | FILE, and the arguments of either: as without `-m espnet_llmasr`.
+"""
 
 import importlib
+import os
+import runpy
 import sys
+from types import ModuleType
 
 from espnet_llmasr import register
 
+USAGE = "espnet_llmasr: expected -m MODULE, -c CODE or the path of a script, such as -m espnet2.bin.asr_train --help"
+
 
 def main() -> None:
-    """Expects -m MODULE and its arguments on the command line."""
-    if len(sys.argv) < 3 or sys.argv[1] != "-m":
-        sys.exit("espnet_llmasr: expected -m MODULE [options], such as -m espnet2.bin.asr_train --help")
-    sys.argv = sys.argv[2:]
-    importlib.import_module(sys.argv[0]).main()
+    """Runs what the command line names."""
+    kind, rest = sys.argv[1:2], sys.argv[2:]
+    if kind in (["-m"], ["-c"]) and rest:
+        sys.argv = [kind[0], *rest[1:]]
+        (run_module if kind == ["-m"] else run_code)(rest[0])
+    elif kind and not kind[0].startswith("-"):
+        sys.argv = kind + rest
+        run_script(kind[0])
+    else:
+        sys.exit(USAGE)
+
+
+def run_module(name: str) -> None:
+    """Calls the main() of a module, as all commands of ESPnet have it; a module without one is run as by python -m."""
+    try:
+        module = importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name and f"{name}.".startswith(f"{error.name}."):
+            sys.exit(f"espnet_llmasr: No module named {name}")
+        raise
+    if callable(getattr(module, "main", None)):
+        sys.argv[0] = module.__file__
+        module.main()
+    else:
+        del sys.modules[name]  # it is imported again under the name __main__
+        runpy.run_module(name, run_name="__main__", alter_sys=True)
+
+
+def run_code(code: str) -> None:
+    """Runs a string."""
+    module = ModuleType("__main__")
+    module.__spec__ = register.__spec__  # for spawned workers, see below
+    sys.modules["__main__"], sys.path[0] = module, ""
+    exec(compile(code, "<string>", "exec"), module.__dict__)
+
+
+def run_script(path: str) -> None:
+    """Runs a file. Its spawned workers import the file, not this module: it has to call register() for them."""
+    if not os.path.exists(path):
+        sys.exit(f"espnet_llmasr: there is no file {path}")
+    sys.path[0] = os.path.dirname(os.path.realpath(path))
+    runpy.run_path(path, run_name="__main__")
 
 
 if __name__ == "__main__":

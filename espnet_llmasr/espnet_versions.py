@@ -3,21 +3,29 @@
 - checkpoint.pth: 202511 saves numpy numbers and timedeltas in the reporter's state, which 202611 refuses to load.
   202611 saves floats and {"__timedelta_seconds__": seconds}, which 202511 would not convert back.
 - The package `espnet`: ESPnet1 with 202511, the table of espnet.load() with 202611.
+- The module that prints that there is no flash_attn: on standard output with 202511, on standard error with 202611.
 """
 
 import struct
+import sys
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from datetime import timedelta
+from importlib import import_module
+from io import StringIO
 from pickle import UnpicklingError
-from typing import Any
+from typing import Any, Iterator
 from zipfile import is_zipfile
 
-import espnet
 import numpy as np
 import torch
 
 from espnet_llmasr.files import PathLike
 
 SECONDS = "__timedelta_seconds__"
+ATTENTION = (
+    "espnet.nets.pytorch_backend.transformer.attention",
+    "espnet2.legacy.nets.pytorch_backend.transformer.attention",
+)
 # The types in a reporter's state of 202511 besides plain numbers. Loading them cannot run code.
 REPORTER_TYPES = [
     timedelta,
@@ -59,6 +67,15 @@ def plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def add_loadable_task(name: str, module: str, class_name: str) -> None:
-    """espnet.load(tag, task=name) will build `module`.`class_name`. Without effect in 202511, which has no load()."""
-    getattr(espnet, "TASKS", {})[name] = (module, class_name)
+@contextmanager
+def quiet_imports() -> Iterator[None]:
+    """For imports of ESPnet: nothing goes to standard output, and nobody is told that there is no flash_attn.
+
+    Only the import of the attention itself is silenced. What else is printed (by nltk, which looks for its data) goes
+    to standard error.
+    """
+    for name in ATTENTION:
+        with redirect_stdout(StringIO()), redirect_stderr(StringIO()), suppress(ModuleNotFoundError):
+            import_module(name)
+    with redirect_stdout(sys.stderr):
+        yield

@@ -1,48 +1,87 @@
-"""Adds our components to the stock ASR task; the one place that imports espnet2.tasks.asr (slow, tries the network)."""
+"""Adds our components to ESPnet's speech tasks. A task gets them when it is imported: importing one takes seconds."""
 
+import sys
 from argparse import Namespace
+from importlib import import_module
+from importlib.abc import MetaPathFinder
 from pathlib import Path
-from typing import Tuple
+from types import ModuleType
+from typing import TYPE_CHECKING, Tuple
 
-from espnet2.asr.encoder.abs_encoder import AbsEncoder
-from espnet2.asr.espnet_model import ESPnetASRModel
-from espnet2.asr.frontend.abs_frontend import AbsFrontend
-from espnet2.tasks import asr
+if TYPE_CHECKING:
+    from espnet2.asr.espnet_model import ESPnetASRModel
 
-from espnet_llmasr.asr.conformer import FireRedConformerEncoder
-from espnet_llmasr.asr.cr_ctc_asr_model import CRCTCASRModel
-from espnet_llmasr.asr.fbank import KaldiFbank
-from espnet_llmasr.asr.weights import load_state, read_state
-from espnet_llmasr.espnet_versions import add_loadable_task
-
-COMPONENTS = (
-    (asr.frontend_choices, "kaldi_fbank", KaldiFbank, AbsFrontend),
-    (asr.encoder_choices, "firered_conformer", FireRedConformerEncoder, AbsEncoder),
-    (asr.model_choices, "cr_ctc", CRCTCASRModel, ESPnetASRModel),
-)
+COMPONENTS = {  # name in a recipe's configuration -> where the task lists its choices, class
+    "kaldi_fbank": ("frontend_choices", "espnet_llmasr.asr.fbank.KaldiFbank"),
+    "firered_conformer": ("encoder_choices", "espnet_llmasr.asr.conformer.FireRedConformerEncoder"),
+    "cr_ctc": ("model_choices", "espnet_llmasr.asr.cr_ctc_asr_model.CRCTCASRModel"),
+}
+TASKS = {  # module of ESPnet -> the components that it can use; enh_s2t takes its choices from asr and st
+    "espnet2.tasks.asr": ("kaldi_fbank", "firered_conformer", "cr_ctc"),
+    "espnet2.tasks.s2t": ("kaldi_fbank", "firered_conformer"),
+    "espnet2.tasks.slu": ("kaldi_fbank", "firered_conformer"),
+    "espnet2.tasks.st": ("kaldi_fbank", "firered_conformer"),
+    "espnet2.tasks.s2t_ctc": ("kaldi_fbank",),  # its encoders take a prompt
+    "espnet2.tasks.asr_transducer": ("kaldi_fbank",),  # it builds its encoder from blocks
+}
 
 
 def register() -> None:
-    """Makes --frontend kaldi_fbank, --encoder firered_conformer and --model cr_ctc work in any recipe.
+    """Makes our components (COMPONENTS) work in any recipe of these tasks (TASKS), those of later imports included.
 
     It also adds the task llm_asr to espnet.load(), if this ESPnet has that function.
     """
-    for choices, name, component, base in COMPONENTS:
-        assert issubclass(component, base), component
-        choices.classes[name] = component
-    add_loadable_task("llm_asr", "espnet_llmasr.inference.speech2text", "Speech2Text")
+    for name in (*TASKS, "espnet"):
+        if name in sys.modules:
+            add_to(sys.modules[name])
+    if not any(isinstance(finder, ImportWatch) for finder in sys.meta_path):
+        sys.meta_path.insert(0, ImportWatch())
 
 
-def load_asr(config: Path, weights: Path, device: str = "cpu") -> Tuple[ESPnetASRModel, Namespace]:
+def add_to(module: ModuleType) -> None:
+    """Adds the components to a task of ESPnet, or our task to the package espnet."""
+    if module.__name__ == "espnet":
+        getattr(module, "TASKS", {})["llm_asr"] = ("espnet_llmasr.inference.speech2text", "Speech2Text")
+    for name in TASKS.get(module.__name__, ()):
+        choices, path = COMPONENTS[name]
+        package, _, component = path.rpartition(".")
+        getattr(module, choices).classes[name] = getattr(import_module(package), component)
+
+
+class ImportWatch(MetaPathFinder):
+    """Calls `add_to` once one of the modules is imported. The other finders find the module."""
+
+    def find_spec(self, fullname, path=None, target=None):
+        if fullname != "espnet" and fullname not in TASKS:
+            return None
+        others = (finder for finder in sys.meta_path if finder is not self)
+        spec = next(filter(None, (finder.find_spec(fullname, path, target) for finder in others)), None)
+        if spec is not None and spec.loader is not None:
+            execute = spec.loader.exec_module
+
+            def exec_module(module: ModuleType) -> None:
+                execute(module)
+                add_to(module)
+
+            spec.loader.exec_module = exec_module
+        return spec
+
+
+def load_asr(config: Path, weights: Path, device: str = "cpu") -> "Tuple[ESPnetASRModel, Namespace]":
     """A model of the stock ASR task, in eval mode, and its configuration.
 
     Raises:
         ValueError: weights are broken, missing or left over (ESPnet's own loader would be silent), or the configuration
             has unknown options, or names a file that does not exist.
     """
+    from espnet_llmasr.asr.weights import load_state, read_state
+    from espnet_llmasr.espnet_versions import quiet_imports
+
     register()
+    with quiet_imports():
+        from espnet2.tasks.asr import ASRTask
     try:
-        model, args = asr.ASRTask.build_model_from_file(config, device=device)
+        model, args = ASRTask.build_model_from_file(config, device=device)
     except FileNotFoundError as error:
         advice = "run this in the folder of the recipe that trained it"
         raise ValueError(f"{config} needs {error.filename}: {advice}") from error

@@ -164,7 +164,9 @@ def test_one_module_knows_the_versions_of_espnet():
     """ESPnet moves espnet.* and espnet2.legacy.* from release to release: nothing else may depend on where they are."""
     moved = ("espnet.", "espnet2.legacy.")
     users = {str(path) for path in MODULES for name in imports(path) if f"{name}.".startswith(moved)}
-    assert users == {"espnet_versions.py"}
-    number = re.compile(r"\b202[4-9](0[1-9]|1[0-2])\b|espnet\.__version__|version\(.espnet.\)|sys\.version_info")
+    assert users <= {"espnet_versions.py"}
+    modules = r"espnet\.nets|espnet2\.legacy"
+    number = r"\b202[4-9](0[1-9]|1[0-2])\b|espnet\.__version__|version\(.espnet.\)|sys\.version_info"
+    number = re.compile(f"{modules}|{number}")
     knowing = {str(path) for path in MODULES if number.search((ROOT / path).read_text(encoding="utf-8"))}
     assert knowing == {"espnet_versions.py"}

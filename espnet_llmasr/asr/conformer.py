@@ -171,6 +171,7 @@ class FireRedConformerEncoder(Encoder):
     """
 
     windows = SUBSAMPLED
+    interctc_use_conditioning = False  # ESPnet's s2t and slu ask every encoder
 
     def __init__(
         self,

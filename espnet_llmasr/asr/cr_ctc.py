@@ -167,6 +167,12 @@ def ctc_sum(log_probs: Tensor, lengths: Tensor, targets: Tensor, target_lengths:
     return F.ctc_loss(log_probs.transpose(0, 1), targets, lengths, target_lengths, blank=BLANK, reduction="sum")
 
 
+def enough_frames(lengths: Tensor, targets: Tensor, target_lengths: Tensor) -> Tensor:
+    """(B,), (B, U) padded with anything, (B,) -> (B,): True where CTC can be finite, as `text.phonemes.min_frames`."""
+    repeated = (targets[:, 1:] == targets[:, :-1]) & valid_frames(target_lengths, targets.size(1))[:, 1:]
+    return lengths >= target_lengths + repeated.sum(dim=1)
+
+
 def cr_ctc_loss(
     log_probs: Tensor, lengths: Tensor, targets: Tensor, target_lengths: Tensor, cr_scale: float
 ) -> Tuple[Tensor, Tensor]:

@@ -3,8 +3,6 @@
 torch is imported only for an encoder that must be built: stage 2 asks for windows, and torch takes 490 MB.
 """
 
-import sys
-from contextlib import redirect_stdout
 from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
@@ -35,11 +33,12 @@ def encoder_class(name: str) -> type:
         ValueError: there is no encoder of this name.
     """
     from espnet_llmasr.asr.encoder import Encoder
+    from espnet_llmasr.espnet_versions import quiet_imports
 
     if name not in ENCODERS:
         raise ValueError(f"there is no encoder '{name}', allowed are {', '.join(ENCODERS)}")
     module, _, class_name = ENCODERS[name].rpartition(".")
-    with redirect_stdout(sys.stderr):  # ESPnet prints that it has no flash attention
+    with quiet_imports():
         chosen = getattr(import_module(module), class_name)
     if issubclass(chosen, Encoder):
         return chosen

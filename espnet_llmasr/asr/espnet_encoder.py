@@ -7,8 +7,6 @@ the batch: BatchNorm in training, and the positions of `rel_pos_type: legacy` (c
 Shapes: B batch, T feature frames, S encoder frames, D encoder width.
 """
 
-import sys
-from contextlib import redirect_stdout
 from functools import cached_property, wraps
 from typing import List, Optional, Tuple, Type
 
@@ -19,8 +17,9 @@ from torch import Tensor, nn
 from espnet_llmasr.asr.encoder import Encoder
 from espnet_llmasr.asr.modules import frames_of, outputs_of, valid_frames
 from espnet_llmasr.audio import Windows
+from espnet_llmasr.espnet_versions import quiet_imports
 
-with redirect_stdout(sys.stderr):  # ESPnet prints that it has no flash attention
+with quiet_imports():
     from espnet2.asr.encoder.conformer_encoder import TooShortUttError
 
 REFUSALS = (TooShortUttError, RuntimeError)  # what ESPnet's encoders raise for an utterance that is too short

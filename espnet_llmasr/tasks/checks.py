@@ -6,13 +6,16 @@ from typing import Callable, List
 
 import torch
 import yaml
-from espnet2.tasks.abs_task import optim_classes, scheduler_classes
 from espnet2.utils.yaml_no_alias_safe_dump import yaml_no_alias_safe_dump
 
 from espnet_llmasr.asr.modules import check_keys
 from espnet_llmasr.encoder_swap.store import EncoderStore
 from espnet_llmasr.encoder_swap.trainer import swap_log
+from espnet_llmasr.espnet_versions import quiet_imports
 from espnet_llmasr.train.checkpoints import CURRENT, FINISHED
+
+with quiet_imports():
+    from espnet2.tasks.abs_task import optim_classes, scheduler_classes
 
 OPTIONS_THAT_MAY_CHANGE = re.compile(  # those without an effect on the weights, and those that ESPnet adds itself
     "config|resume|max_epoch|patience|ngpu|num_workers|dist_|distributed|multiprocessing|log_|use_(tensorboard|wandb)"

@@ -13,7 +13,6 @@ from espnet2.asr.frontend.abs_frontend import AbsFrontend
 from espnet2.iterators.sequence_iter_factory import SequenceIterFactory
 from espnet2.layers.abs_normalize import AbsNormalize
 from espnet2.layers.global_mvn import GlobalMVN
-from espnet2.tasks.abs_task import AbsTask
 from espnet2.train.class_choices import ClassChoices
 from espnet2.train.dataset import DATA_TYPES
 from espnet2.utils.build_dataclass import build_dataclass
@@ -26,6 +25,7 @@ from espnet_llmasr.asr.cr_ctc import SpecAugment
 from espnet_llmasr.asr.fbank import KaldiFbank
 from espnet_llmasr.asr.weights import load_state, read_state
 from espnet_llmasr.encoder_swap.trainer import SwapMixin
+from espnet_llmasr.espnet_versions import quiet_imports
 from espnet_llmasr.files import PathLike, read_tokens
 from espnet_llmasr.tasks.checks import build, check_options, check_same_training
 from espnet_llmasr.train.augment import Augmentation, AugmentedDataset, NumberedBatches
@@ -34,6 +34,9 @@ from espnet_llmasr.train.drift import DriftMixin
 from espnet_llmasr.train.preprocessor import Utterance, collate
 from espnet_llmasr.train.speech_batches import AudioTable
 from espnet_llmasr.train.trainer import ExactTrainer, ExactTrainerOptions
+
+with quiet_imports():
+    from espnet2.tasks.abs_task import AbsTask
 
 frontend_choices = ClassChoices("frontend", dict(kaldi_fbank=KaldiFbank), AbsFrontend, default="kaldi_fbank")
 specaug_choices = ClassChoices("specaug", dict(masks=SpecAugment), torch.nn.Module, default=None, optional=True)

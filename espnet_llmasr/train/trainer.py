@@ -13,12 +13,14 @@ import torch
 from espnet2.schedulers.abs_scheduler import AbsBatchStepScheduler
 from espnet2.torch_utils.device_funcs import to_device
 from espnet2.torch_utils.recursive_op import recursive_average
-from espnet2.train import trainer as espnet_trainer
 from espnet2.utils.build_dataclass import build_dataclass
 
-from espnet_llmasr.espnet_versions import load_checkpoint
+from espnet_llmasr.espnet_versions import load_checkpoint, quiet_imports
 from espnet_llmasr.train import checkpoints
 from espnet_llmasr.train.flops_log import EpochFlops
+
+with quiet_imports():
+    from espnet2.train import trainer as espnet_trainer
 
 PROGRESS_INTERVAL_S = 5.0
 T = TypeVar("T")

@@ -119,7 +119,9 @@ def test_min_frames_is_the_exact_condition(labels, frames):
     assert min_frames(labels) == frames
     for length, possible in ((frames, True), (frames - 1, False)):
         if length > 0:
-            arguments = torch.tensor([length]), torch.tensor([labels]), torch.tensor([len(labels)])
+            padded = torch.tensor([labels + labels[-1:] * 2])  # padding that looks like repetitions
+            arguments = torch.tensor([length]), padded, torch.tensor([len(labels)])
+            assert cr_ctc.enough_frames(*arguments).tolist() == [possible]
             assert cr_ctc.ctc_sum(two_views()[:1], *arguments).isfinite().item() == possible
 
 
