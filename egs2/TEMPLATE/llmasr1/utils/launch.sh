@@ -34,12 +34,60 @@ supervise() {  # COMMAND...: runs it so that a signal to this script stops it, t
     child=
 }
 
-is_done() {  # OUTPUT MARK COMMAND: OUTPUT is there, made by the same command, and no input is newer or gone
-    local file
-    [ -e "$1" ] && [ -e "$2" ] && [ "$(<"$2")" = "$3" ] || return 1
-    for file in "${inputs[@]}"; do
-        [ -e "$file" ] && [ ! "$file" -nt "$2" ] || return 1
+end_together() {  # whatever ends this script, a process beside then ends all that it has started
+    [ -z "${LLMASR_RUN:-}" ] || return 0  # the script that has started this one does so
+    export LLMASR_RUN=$$.$(date +%s%N)
+    "$python" -m espnet_llmasr.bin.end_with_parent --parent $$ </dev/null >/dev/null 2>&1 &
+}
+
+content() {  # INPUT [LINE]: its SHA-256, size, time of change and name; LINE is an earlier answer, to read it only once
+    local file=$1 earlier=${2:-} stamp hash
+    [ -e "$file" ] || file=$(compgen -G "$1" | LC_ALL=C sort | head -n 1)  # a pattern is its first file
+    [ -e "$file" ] || return 1
+    stamp="$(stat -L -c '%s %.9Y' "$file") $1"
+    if [ "${earlier#* }" = "$stamp" ]; then hash=${earlier%% *}
+    elif [ -d "$file" ]; then hash=$(ls -A "$file" | sha256sum)  # the names in it
+    else hash=$(sha256sum <"$file"); fi
+    echo "${hash%% *} $stamp"
+}
+
+is_done() {  # OUTPUT MARK COMMAND: OUTPUT is there, made by the same command from inputs of the same content
+    local number line old new=("$3")
+    [ -e "$1" ] && [ -e "$2" ] && mapfile -t old <"$2" && [ "${old[0]:-}" = "$3" ] || return 1
+    [ ${#old[@]} = $((${#inputs[@]} + 1)) ] || return 1
+    for number in "${!inputs[@]}"; do
+        line=$(content "${inputs[number]}" "${old[number + 1]}") && [ "${line%% *}" = "${old[number + 1]%% *}" ] || return 1
+        new+=("$line")
     done
+    [ "${new[*]}" = "${old[*]}" ] || write_lines "$2" "${new[@]}" || true  # copied or touched; perhaps nobody may write
+}
+
+write_mark() {  # MARK COMMAND
+    local file lines=("$2")
+    for file in "${inputs[@]}"; do lines+=("$(content "$file" || echo "missing $file")"); done
+    write_lines "$1" "${lines[@]}"
+}
+
+write_lines() {  # FILE LINE...
+    printf '%s\n' "${@:2}" >"$1.new" && mv "$1.new" "$1"
+}
+
+mark_of() {  # COMMAND...: what must be the same; not the number of processes, this machine's Python, and the folders' names
+    local mark folder quoted
+    mark=$(printf '%q ' "$@")
+    mark=${mark% --nj *}
+    for folder in expdir base_exp dumpdir; do
+        quoted=$(printf '%q/' "${!folder:-}")
+        [ -z "${!folder:-}" ] || mark=${mark//"$quoted"/$folder:}
+    done
+    echo "${mark#"$(printf '%q ' "$python")"}"
+}
+
+need_free() {  # FOLDER: no training or watcher holds its lock; one that was killed may take a moment to disappear
+    local code=0
+    [ -e "$1/lock" ] || return 0
+    flock -w 5 -E 75 "$1/lock" true || code=$?  # another code: a file system without locks, of which training warns
+    [ "$code" != 75 ] || die "$1 is in use by $(<"$1/lock"): wait for its end, or stop it and start again"
 }
 
 launch() {  # LAUNCHER OUTPUT LOG COMMAND...: runs a logged command and shows its progress, unless it has been done
@@ -47,7 +95,7 @@ launch() {  # LAUNCHER OUTPUT LOG COMMAND...: runs a logged command and shows it
     read -ra launcher <<<"$1"
     shift 3
     command=$(printf '%q ' "$@")
-    mark=${command% --nj *}
+    mark=$(mark_of "$@")
     if is_done "$output" "$first_log.done" "$mark"; then
         log "$output is up to date (made by the same command from the same inputs)"
         return
@@ -55,6 +103,7 @@ launch() {  # LAUNCHER OUTPUT LOG COMMAND...: runs a logged command and shows it
     if [ -n "$log_link" ] && [[ $output == */pretrain/finished && -e $output ]]; then
         die "${output%/*} has ended, and the stages beside would take that for its end: run $job alone to go on with it"
     fi
+    need_free "${output%/*}"
     mkdir -p "$(dirname "$log_file")"
     rm -f "$first_log.done"
     if [ -n "$log_link" ]; then
@@ -65,5 +114,5 @@ launch() {  # LAUNCHER OUTPUT LOG COMMAND...: runs a logged command and shows it
         command="${launcher[*]} $(printf '%q' "$log_file") $command"
         supervise "$python" -m espnet_llmasr.bin.run_parallel --job "$job" "$first_log" "$command"
     fi
-    echo "$mark" >"$first_log.done"
+    write_mark "$first_log.done" "$mark"
 }
