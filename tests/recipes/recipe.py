@@ -6,6 +6,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import time
 import uuid
 from pathlib import Path
 
@@ -61,7 +62,12 @@ class Recipe:
         return [name_of(line) for line in self.calls()]
 
     def left_over(self):
-        """Processes of this recipe that are still there."""
+        """Processes of this recipe that are still there 2 s later: the one that ends the others may need a moment."""
+        time.sleep(2)
+        return self.processes()
+
+    def processes(self):
+        """Command lines of the processes of this recipe."""
         found = []
         for environ in Path("/proc").glob("[0-9]*/environ"):
             try:

@@ -163,7 +163,7 @@ add_job() {  # NAME FIRST LAST FOLDER: adds a job for those of these stages that
         if wanted "$number"; then first=${first:-$number} last=$number; fi
     done
     [ -n "$first" ] || return 0
-    need_free "$4"
+    hold "$4"
     rm -f "$link"
     jobs+=(--job "$1" "$link" "$(printf '%q ' "$0" "${given[@]}" --stage "$first" --stop_stage "$last" \
         --nthreads "$parallel_nthreads" --log_link "$link")")
@@ -259,11 +259,10 @@ if [ -z "$log_link" ] && { wanted 7 || wanted 8; }; then need_encoder; fi
 if [ -z "$log_link" ] && [ "$beside" = true ]; then  # this script again for each of three jobs
     add_job pretraining 5 5 "$base_exp/pretrain"
     add_job watcher 6 6 "$encoder_dir"
-    add_job fine_tuning 7 8 "$expdir/ia_sft"
+    if wanted 7; then add_job fine_tuning 7 8 "$expdir/align"; else add_job fine_tuning 7 8 "$expdir/ia_sft"; fi
     if [ ${#jobs[@]} -gt 4 ]; then  # more than one job
         log "Stages 5, 6 and 7-8 run side by side, as far as they are wanted; their logs: $expdir/*.log"
         mkdir -p "$expdir"
-        ! wanted 5 || mkdir -p "$base_exp/pretrain"
         ! wanted 5 || ! wanted 6 || mkdir -p "$base_exp/pretrain/unchecked"  # for every epoch that the watcher has to see
         supervise "$python" -m espnet_llmasr.bin.run_parallel "${jobs[@]}"
         skip_stages+=" 5 6 7 8"

@@ -3,6 +3,7 @@
 # log_link (empty, or a file that shall be a link to the log of the running command).
 
 child='' inputs=() job='' words=()
+declare -A held=()  # folders, see hold
 trap '[ -z "$child" ] || { kill -TERM "$child" 2>/dev/null; wait "$child" || true; }; exit 143' TERM INT HUP
 
 log() { echo "$(date '+%Y-%m-%dT%H:%M:%S') (${0##*/}) $*"; }
@@ -40,7 +41,7 @@ end_together() {  # whatever ends this script, a process beside then ends all th
     "$python" -m espnet_llmasr.bin.end_with_parent --parent $$ </dev/null >/dev/null 2>&1 &
 }
 
-content() {  # INPUT [LINE]: its SHA-256, size, time of change and name; LINE is an earlier answer, to read it only once
+content() {  # INPUT [LINE]: its SHA-256, size, time of change and name; LINE, an earlier answer, saves reading it
     local file=$1 earlier=${2:-} stamp hash
     [ -e "$file" ] || file=$(compgen -G "$1" | LC_ALL=C sort | head -n 1)  # a pattern is its first file
     [ -e "$file" ] || return 1
@@ -56,7 +57,8 @@ is_done() {  # OUTPUT MARK COMMAND: OUTPUT is there, made by the same command fr
     [ -e "$1" ] && [ -e "$2" ] && mapfile -t old <"$2" && [ "${old[0]:-}" = "$3" ] || return 1
     [ ${#old[@]} = $((${#inputs[@]} + 1)) ] || return 1
     for number in "${!inputs[@]}"; do
-        line=$(content "${inputs[number]}" "${old[number + 1]}") && [ "${line%% *}" = "${old[number + 1]%% *}" ] || return 1
+        line=$(content "${inputs[number]}" "${old[number + 1]}") || return 1
+        [ "${line%% *}" = "${old[number + 1]%% *}" ] || return 1
         new+=("$line")
     done
     [ "${new[*]}" = "${old[*]}" ] || write_lines "$2" "${new[@]}" || true  # copied or touched; perhaps nobody may write
@@ -72,22 +74,33 @@ write_lines() {  # FILE LINE...
     printf '%s\n' "${@:2}" >"$1.new" && mv "$1.new" "$1"
 }
 
-mark_of() {  # COMMAND...: what must be the same; not the number of processes, this machine's Python, and the folders' names
-    local mark folder quoted
+mark_of() {  # COMMAND...: itself without the number of processes, this machine's Python, and the folders' names
+    local mark folder
     mark=$(printf '%q ' "$@")
     mark=${mark% --nj *}
-    for folder in expdir base_exp dumpdir; do
-        quoted=$(printf '%q/' "${!folder:-}")
-        [ -z "${!folder:-}" ] || mark=${mark//"$quoted"/$folder:}
+    mark=${mark#"$(printf '%q ' "$python")"}
+    for folder in "${expdir:-}" "${base_exp:-}" "${dumpdir:-}"; do
+        [ -z "$folder" ] || mark=${mark//"$(printf '%q/' "$folder")"/"<folder>/"}
     done
-    echo "${mark#"$(printf '%q ' "$python")"}"
+    echo "$mark"
 }
 
-need_free() {  # FOLDER: no training or watcher holds its lock; one that was killed may take a moment to disappear
-    local code=0
-    [ -e "$1/lock" ] || return 0
-    flock -w 5 -E 75 "$1/lock" true || code=$?  # another code: a file system without locks, of which training warns
-    [ "$code" != 75 ] || die "$1 is in use by $(<"$1/lock"): wait for its end, or stop it and start again"
+hold() {  # FOLDER: until this script has ended, no other one works in it; one that was killed may take a moment to go
+    local code=0 fd
+    [ -z "${held[$1]:-}" ] || return 0
+    held[$1]=yes
+    mkdir -p "$1"
+    [ ! -e "$1/lock" ] || flock -w 5 -E 75 "$1/lock" true || code=$?  # that of a training, wherever it runs
+    [ "$code" != 75 ] || in_use "$1" "$1/lock"
+    [ -z "$log_link" ] || return 0  # the script that has started this one holds the folder
+    exec {fd}>>"$1/run.lock"
+    flock -w 5 -E 75 "$fd" || code=$?  # another code: a file system without locks, of which the training warns
+    [ "$code" != 75 ] || in_use "$1" "$1/run.lock"
+    echo "process $$ on $HOSTNAME since $(date '+%Y-%m-%d %H:%M:%S')" >"$1/run.lock"
+}
+
+in_use() {  # FOLDER LOCK
+    die "$1 is in use by $(<"$2"): wait for its end, or stop it and start again"
 }
 
 launch() {  # LAUNCHER OUTPUT LOG COMMAND...: runs a logged command and shows its progress, unless it has been done
@@ -103,7 +116,7 @@ launch() {  # LAUNCHER OUTPUT LOG COMMAND...: runs a logged command and shows it
     if [ -n "$log_link" ] && [[ $output == */pretrain/finished && -e $output ]]; then
         die "${output%/*} has ended, and the stages beside would take that for its end: run $job alone to go on with it"
     fi
-    need_free "${output%/*}"
+    [[ $output != */finished && $output != */final ]] || hold "${output%/*}"
     mkdir -p "$(dirname "$log_file")"
     rm -f "$first_log.done"
     if [ -n "$log_link" ]; then
