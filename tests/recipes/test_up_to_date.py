@@ -153,3 +153,20 @@ def test_a_kill_leaves_no_process(recipe, stage, stop_stage, group):
     process.wait(5)
     time.sleep(3)
     assert recipe.left_over() == []
+
+
+def test_of_two_starts_at_once_one_goes_on(recipe):
+    """The stages side by side have three folders: one script gets them all, the other is told who has them."""
+    recipe.succeed("--stop_stage", 4)
+    words = ["--stage", 5, "--stop_stage", 8]
+    runs = [recipe.start(*words, HANG="_train exp/pretrain", REAL_PYTHON=sys.executable) for _ in range(2)]
+    deadline = time.monotonic() + 40
+    while all(run.poll() is None for run in runs) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    refused, running = sorted(runs, key=lambda run: run.poll() is None)
+    assert refused.poll() == 1 and running.poll() is None
+    holder = f"exp/pretrain is in use by process {running.pid} on "
+    assert holder in refused.communicate()[0].splitlines()[-1]
+    running.kill()
+    running.communicate()
+    assert recipe.left_over() == []
