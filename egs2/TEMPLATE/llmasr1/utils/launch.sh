@@ -37,7 +37,8 @@ supervise() {  # COMMAND...: runs it so that a signal to this script stops it, t
 
 end_together() {  # whatever ends this script, a process beside then ends all that it has started
     [ -z "${LLMASR_RUN:-}" ] || return 0  # the script that has started this one does so
-    export LLMASR_RUN=$$.$(date +%s%N)
+    LLMASR_RUN=$$.$(date +%s%N)
+    export LLMASR_RUN
     "$python" -m espnet_llmasr.bin.end_with_parent --parent $$ </dev/null >/dev/null 2>&1 &
 }
 
@@ -47,7 +48,7 @@ content() {  # INPUT [LINE]: its SHA-256, size, time of change and name; LINE, a
     [ -e "$file" ] || return 1
     stamp="$(stat -L -c '%s %.9Y' "$file") $1"
     if [ "${earlier#* }" = "$stamp" ]; then hash=${earlier%% *}
-    elif [ -d "$file" ]; then hash=$(ls -A "$file" | sha256sum)  # the names in it
+    elif [ -d "$file" ]; then hash=$(cd "$file" && compgen -G '*' | LC_ALL=C sort | sha256sum)  # the names in it
     else hash=$(sha256sum <"$file"); fi
     echo "${hash%% *} $stamp"
 }
