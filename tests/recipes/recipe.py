@@ -37,7 +37,7 @@ class Recipe:
         """Runs run.sh to its end; returns (exit code, output). What it recorded earlier is forgotten."""
         self.record.write_text("")
         process = self.start(*options, **environment)
-        output, _ = process.communicate(timeout=60)
+        output, _ = process.communicate(timeout=180)
         return process.returncode, output
 
     def succeed(self, *options, **environment) -> str:
