@@ -1,15 +1,24 @@
-"""Shell commands that run side by side, and that are stopped together with all processes they have started."""
+"""Shell commands that run side by side and are stopped with all that they have started; one process for a folder."""
 
+import errno
+import fcntl
+import logging
 import os
 import re
 import signal
+import socket
 import subprocess
+import sys
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Iterator, List, Optional, Sequence
+from typing import Dict, Iterator, List, Optional, Sequence
 
 SHOW_S, GRACE_S, LOOK_S, TAIL_BYTES = 8.0, 5.0, 0.2, 4096
+LOCK_WAIT_S = 5.0
+"""How long a killed process may take to disappear, for example with the memory of a GPU, before a lock is refused."""
+RUN = "LLMASR_RUN"
+"""Environment variable of all processes of a run, by which they are found when its first process has ended."""
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 INTERRUPTED = 130
 """Exit code of a command that a signal has stopped."""
@@ -29,9 +38,10 @@ class Job:
         self.process: Optional[subprocess.Popen] = None
         self.began = 0.0
 
-    def start(self) -> None:
+    def start(self, environment: Dict[str, str]) -> None:
         """Starts the command."""
-        self.began, options = time.monotonic(), dict(cwd=self.cwd, start_new_session=True, stdin=subprocess.DEVNULL)
+        options = dict(cwd=self.cwd, env=environment, start_new_session=True, stdin=subprocess.DEVNULL)
+        self.began = time.monotonic()
         with ExitStack() as files:
             if self.into_log:
                 self.log.parent.mkdir(parents=True, exist_ok=True)
@@ -95,24 +105,123 @@ def run_jobs(jobs: Sequence[Job], limit: int, grace_s: float = GRACE_S, show: bo
     """
     waiting, running, first = list(jobs), [], time.monotonic()
     shown = first
+    with ending_together() as environment:
+        try:
+            while waiting or running:
+                while waiting and len(running) < limit:
+                    running.append(waiting.pop(0))
+                    running[-1].start(environment)
+                for job in [job for job in running if job.returncode() is not None]:
+                    stop([job], grace_s)  # processes that its shell has left behind
+                    running.remove(job)
+                    yield job
+                if show and time.monotonic() - shown >= SHOW_S:
+                    shown = time.monotonic()
+                    for job in jobs[: len(jobs) - len(waiting)]:
+                        print(f"  [{shown - first:5.0f} s] {job.status()}", flush=True)
+                time.sleep(LOOK_S)
+        finally:
+            if running:
+                disregard_signals()  # a second interruption does not cut this short
+            stop([job for job in running if job.process], grace_s)
+
+
+@contextmanager
+def ending_together() -> Iterator[Dict[str, str]]:
+    """Yields the environment for processes that shall end with this one, even if a SIGKILL ends it."""
+    if RUN in os.environ:  # the script that has started us sees to it
+        yield dict(os.environ)
+        return
+    environment = {**os.environ, RUN: f"{os.getpid()}.{time.time_ns()}"}
+    command = [sys.executable, "-m", "espnet_llmasr.bin.end_with_parent", "--parent", str(os.getpid())]
+    silent = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
+    guard = subprocess.Popen(command, env=environment, **silent)
     try:
-        while waiting or running:
-            while waiting and len(running) < limit:
-                running.append(waiting.pop(0))
-                running[-1].start()
-            for job in [job for job in running if job.returncode() is not None]:
-                stop([job], grace_s)  # processes that its shell has left behind
-                running.remove(job)
-                yield job
-            if show and time.monotonic() - shown >= SHOW_S:
-                shown = time.monotonic()
-                for job in jobs[: len(jobs) - len(waiting)]:
-                    print(f"  [{shown - first:5.0f} s] {job.status()}", flush=True)
-            time.sleep(LOOK_S)
+        yield environment
     finally:
-        if running:
-            disregard_signals()  # a second interruption does not cut this short
-        stop([job for job in running if job.process], grace_s)
+        guard.kill()
+        guard.wait()
+
+
+def end_with(parent: int) -> None:
+    """Waits until our parent has ended, whatever its cause, and kills all processes with our value of $LLMASR_RUN."""
+    with suppress(PermissionError):  # it leads a session already
+        os.setsid()  # a signal to the group of the parent does not end this process
+    while os.getppid() == parent:
+        time.sleep(LOOK_S)
+    mark = f"{RUN}={os.environ[RUN]}".encode()
+    while found := [pid for pid in processes_with(mark) if pid != os.getpid()]:
+        for pid in found:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(LOOK_S)
+
+
+def processes_with(variable: bytes) -> List[int]:
+    """The ids of the processes that were started with an environment variable, given as NAME=VALUE."""
+    found = []
+    for environ in Path("/proc").glob("[0-9]*/environ"):
+        with suppress(OSError):  # it has ended, or belongs to another user
+            if variable in environ.read_bytes().split(b"\0"):
+                found.append(int(environ.parent.name))
+    return found
+
+
+_LOCKS: List[int] = []
+
+
+def _let_go() -> None:
+    for handle in _LOCKS:
+        os.close(handle)
+    _LOCKS.clear()
+
+
+os.register_at_fork(after_in_child=_let_go)  # a process that loads data may live a little longer than its parent
+
+
+@contextmanager
+def only_one(directory: Path, what: str) -> Iterator[None]:
+    """Holds the lock of a folder. The kernel takes it back from a process that ends, whatever its cause.
+
+    Args:
+        what: the word for such a process, such as "training".
+    Raises:
+        ValueError: another process holds the lock.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    handle = os.open(directory / "lock", os.O_RDWR | os.O_CREAT, 0o666)
+    _LOCKS.append(handle)
+    try:
+        _lock(handle, directory, what)
+        since = time.strftime("%Y-%m-%d %H:%M:%S")
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, f"process {os.getpid()} on {socket.gethostname()} since {since}\n".encode(), 0)
+        try:
+            yield
+        finally:
+            if handle in _LOCKS:  # not in a forked process
+                os.ftruncate(handle, 0)
+    finally:
+        if handle in _LOCKS:
+            _LOCKS.remove(handle)
+            os.close(handle)
+
+
+def _lock(handle: int, directory: Path, what: str) -> None:
+    deadline = time.monotonic() + LOCK_WAIT_S
+    while True:
+        try:
+            return fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
+                reason = f"no lock can be had in {directory} ({error.strerror})"
+                return logging.warning("%s: see to it that no second %s is started there", reason, what)
+            if time.monotonic() > deadline:
+                holder = os.pread(handle, 200, 0).decode("utf-8", "replace").strip() or "another process"
+                raise ValueError(
+                    f"a {what} runs in {directory} already ({holder}): wait for its end, or stop it and start again"
+                ) from error
+        time.sleep(LOOK_S)
 
 
 @contextmanager

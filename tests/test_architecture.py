@@ -170,3 +170,74 @@ def test_one_module_knows_the_versions_of_espnet():
     number = re.compile(f"{modules}|{number}")
     knowing = {str(path) for path in MODULES if number.search((ROOT / path).read_text(encoding="utf-8"))}
     assert knowing == {"espnet_versions.py"}
+
+
+ALLOWED_TO_LOAD = {  # function that reads a file -> what it must be given
+    "torch.load": {"weights_only": True},
+    "np.load": {"allow_pickle": False},
+    "yaml.safe_load": {},
+}
+MAY_RUN_CODE = re.compile(
+    r"(torch|np|numpy|joblib|dill|cloudpickle|marshal)\.loads?|(torch\.jit|torch\.hub)\.load|shelve\.open|eval|exec"
+    r"|_?pickle\.(loads?|Unpickler)|yaml\.(\w+_)?load(_all)?|(pd|pandas)\.read_pickle"
+)
+
+
+def loads_of(path: Path) -> list:
+    """(function, keywords with their constants) of the calls in a file that could run what a file or a text says."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module in (
+            "torch",
+            "numpy",
+            "yaml",
+            "pickle",
+            "joblib",
+            "marshal",
+        ):
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+            found += [(name, {"import": True}) for name in names if MAY_RUN_CODE.fullmatch(name)]
+        elif isinstance(node, (ast.Name, ast.Attribute)) and MAY_RUN_CODE.fullmatch(name := ast.unparse(node)):
+            found.append((name, None))  # also as an argument, such as type=yaml.safe_load
+        elif isinstance(node, ast.Call):
+            words = {keyword.arg: getattr(keyword.value, "value", None) for keyword in node.keywords}
+            if MAY_RUN_CODE.fullmatch(name := ast.unparse(node.func)):
+                found.append((name, words))
+            if words.get("trust_remote_code"):
+                found.append(("trust_remote_code", words))
+    return found
+
+
+def test_no_file_that_is_read_can_run_code():
+    """Weights without pickled objects, arrays without pickle, YAML without tags; nothing else that reads objects."""
+    top, counts = ROOT.parent, dict.fromkeys(ALLOWED_TO_LOAD, 0)
+    for path in [file for folder in (ROOT, top / "benchmarks", top / "local") for file in folder.rglob("*.py")]:
+        for name, words in loads_of(path):
+            assert name in ALLOWED_TO_LOAD and (words is None or "import" not in words), f"{path}: {name}"
+            for word, value in ALLOWED_TO_LOAD[name].items() if words is not None else ():
+                assert words.get(word) is value, f"{path}: {name} without {word}={value}"
+            counts[name] += words is not None
+    assert all(counts.values()) and counts["torch.load"] == 2
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "torch.load(f)",
+        "torch.load(f, weights_only=False)",
+        "np.load(f)",
+        "yaml.load(f, Loader=yaml.Loader)",
+        "yaml.unsafe_load(f)",
+        "from pickle import load",
+        "pickle.loads(b)",
+        "eval(text)",
+        "AutoModel.from_pretrained(name, trust_remote_code=True)",
+    ],
+)
+def test_what_the_check_of_reading_finds(line, tmp_path):
+    (tmp_path / "m.py").write_text(line)
+    found = [pair for pair in loads_of(tmp_path / "m.py") if pair[1] is not None]
+    assert found
+    for name, words in found:
+        wanted = ALLOWED_TO_LOAD.get(name)
+        assert wanted is None or any(words.get(word) is not value for word, value in wanted.items())

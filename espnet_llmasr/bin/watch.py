@@ -12,6 +12,7 @@ from espnet_llmasr.encoder_swap.rule import SwapRule
 from espnet_llmasr.encoder_swap.run_dir import PretrainingDir
 from espnet_llmasr.encoder_swap.store import EncoderStore
 from espnet_llmasr.encoder_swap.watcher import TensorBoardLog, Watcher, keep_rule, watch, watch_stored
+from espnet_llmasr.processes import only_one
 from espnet_llmasr.tasks.phoneme_ctc import PhonemeCTCTask
 
 
@@ -34,6 +35,12 @@ def main(argv=None):
     args = get_parser().parse_args(argv)
     rule = SwapRule(args.threshold, args.start_step)
     show = [TensorBoardLog(args.encoder_dir / "tensorboard").show] if args.use_tensorboard else []
+    with only_one(args.encoder_dir, "watcher"):
+        follow(args, rule, show)
+
+
+def follow(args, rule: SwapRule, show: list) -> None:
+    """The work of the only watcher of --encoder_dir."""
     keep_rule(args.encoder_dir, rule)
     torch.set_num_threads(1)
     pretraining = PretrainingDir(args.pretrain_dir)

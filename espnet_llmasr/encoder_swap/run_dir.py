@@ -5,11 +5,9 @@ import re
 from pathlib import Path
 from typing import List, Optional, Tuple
 
-import yaml
-
 from espnet_llmasr.asr.weights import part_of, read_state
 from espnet_llmasr.encoder_swap.store import EncoderStore, State, is_whole
-from espnet_llmasr.train.checkpoints import FINISHED, UNCHECKED
+from espnet_llmasr.train.checkpoints import FINISHED, UNCHECKED, read_config
 
 _EPOCH = re.compile(r"(\d+)epoch\.pth")
 
@@ -27,12 +25,8 @@ class PretrainingDir:
 
     @property
     def begun(self) -> bool:
-        """True once the training has saved its whole configuration (ESPnet writes it in place)."""
-        try:
-            config = self.config()
-        except (FileNotFoundError, yaml.YAMLError, UnicodeDecodeError):
-            return False
-        return isinstance(config, dict) and "distributed" in config  # its last key
+        """True once the training has saved its configuration."""
+        return (self.directory / "config.yaml").exists()
 
     @property
     def ended(self) -> bool:
@@ -40,8 +34,8 @@ class PretrainingDir:
         return (self.directory / FINISHED).exists()
 
     def config(self) -> dict:
-        """The saved options."""
-        return yaml.safe_load((self.directory / "config.yaml").read_text(encoding="utf-8"))
+        """The saved options. Raises ValueError if config.yaml is damaged."""
+        return read_config(self.directory / "config.yaml")
 
     def reopen(self, store: EncoderStore, updates: int) -> None:
         """Takes back the mark of the last encoder if this pretraining goes on after all (a raised max_epoch)."""

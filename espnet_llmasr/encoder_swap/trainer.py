@@ -12,7 +12,7 @@ import logging
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, List, Optional
+from typing import Callable, Dict, List, Optional
 
 import torch
 from espnet2.schedulers.abs_scheduler import AbsBatchStepScheduler
@@ -22,6 +22,7 @@ from espnet_llmasr.asr.modules import is_frozen
 from espnet_llmasr.encoder_swap.rule import cka_log
 from espnet_llmasr.encoder_swap.store import EncoderStore
 from espnet_llmasr.files import JsonLines, PathLike, write_atomically
+from espnet_llmasr.train.inputs import ENCODERS, files_of, record_inputs
 from espnet_llmasr.train.trainer import agree
 
 SWAP_CHOICES = ("first", "every_epoch")
@@ -167,9 +168,17 @@ class SwapMixin:
         if due is not None:
             due.time = time.strftime("%Y-%m-%dT%H:%M:%S")
             past.append(due)
+            record_inputs(options.output_dir, files_of(encoder_inputs(EncoderStore(options.encoder_dir), [due])))
         swap_log(log).write(past)
         write_atomically(decided, f"{epoch}\n")
         return past
+
+
+def encoder_inputs(store: EncoderStore, swaps: List[Swap]) -> Dict[str, Path]:
+    """The files of the store that a training with these swaps depends on, by their names among its inputs."""
+    files = [store.path(swap.encoder_step) for swap in swaps]
+    files += [store.directory / "final"] if any(swap.final for swap in swaps) else []
+    return {f"{ENCODERS}{file.name}": file for file in files}
 
 
 def scheduled_swap(schedule: PathLike, epoch: int, current: int) -> Optional[Swap]:

@@ -1,8 +1,10 @@
 """Checks before a training starts: its options, and that a resumed training keeps its options and inputs."""
 
+import argparse
+import ast
 import re
 from pathlib import Path
-from typing import Callable, List
+from typing import Any, Callable, Dict
 
 import torch
 import yaml
@@ -10,9 +12,10 @@ from espnet2.utils.yaml_no_alias_safe_dump import yaml_no_alias_safe_dump
 
 from espnet_llmasr.asr.modules import check_keys
 from espnet_llmasr.encoder_swap.store import EncoderStore
-from espnet_llmasr.encoder_swap.trainer import swap_log
+from espnet_llmasr.encoder_swap.trainer import encoder_inputs, swap_log
 from espnet_llmasr.espnet_versions import quiet_imports
-from espnet_llmasr.train.checkpoints import CURRENT, FINISHED
+from espnet_llmasr.train import checkpoints
+from espnet_llmasr.train.inputs import AUDIO, check_inputs, files_of, record_inputs
 
 with quiet_imports():
     from espnet2.tasks.abs_task import optim_classes, scheduler_classes
@@ -21,12 +24,40 @@ OPTIONS_THAT_MAY_CHANGE = re.compile(  # those without an effect on the weights,
     "config|resume|max_epoch|patience|ngpu|num_workers|dist_|distributed|multiprocessing|log_|use_(tensorboard|wandb)"
     "|use_matplotlib|wandb|num_att_plot|keep_nbest|token_list|version|required|print_config|dry_run|output_dir"
 )
+INPUT_OPTIONS = ("llm_config", "llm_tokenizer", "encoder_dir", "swap_schedule", "drift_data", "drift_targets")
+LLM_FILES = (".json", ".jinja", ".txt", ".model")  # suffixes of the files of a tokenizer and of a configuration
 
 
 def build(component: Callable, option: str, conf: dict, **parts):
     """component(**parts, **conf). Raises ValueError for a key of --`option` that it does not have."""
     check_keys(component, option, conf, parts)
     return component(**parts, **conf)
+
+
+def plain_values(text: str) -> str:
+    """An argument type for ESPnet's NestedDictAction, which would run what stands in YAML tags or Python expressions.
+
+    Returns "key=value" as it is, a dictionary in Python's form. Raises ArgumentTypeError for anything but plain values.
+    """
+    try:
+        if "=" in text:
+            yaml.safe_load(text.partition("=")[2])
+            return text
+        values = literal(text)
+        if isinstance(values, dict) and literal(repr(values)) == values:  # no dates, for example
+            return repr(values)
+    except (yaml.YAMLError, ValueError, TypeError, SyntaxError, RecursionError) as error:
+        reason = " ".join(str(error).split())
+        raise argparse.ArgumentTypeError(f"'{text}' has other than plain values ({reason})") from error
+    raise argparse.ArgumentTypeError(f"'{text}' is no dictionary of plain values, expected key=value")
+
+
+def literal(text: str) -> Any:
+    """The value of Python's or YAML's text, without anything being run."""
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return yaml.safe_load(text)
 
 
 def check_options(args) -> None:
@@ -47,39 +78,65 @@ def check_options(args) -> None:
 
 
 def check_same_training(config_of: Callable, args) -> None:
-    """A resumed training must have the options and inputs of its first start.
+    """A resumed training must have the options and the inputs of its first start, which are noted at that start.
 
     Without this check ESPnet would overwrite config.yaml but keep the weights of the earlier options.
 
     Raises:
-        ValueError: an option differs, or an input of a finished training is missing or newer than the training.
+        ValueError: an option differs, an input has another content or is missing, or config.yaml is damaged.
     """
-    output_dir = Path(args.output_dir)
-    if not (args.resume and (output_dir / CURRENT).exists() and (output_dir / "config.yaml").exists()):
-        return
-    # A dump and a load give the options the types that they have in config.yaml, such as lists for tuples.
-    saved, given = vars(config_of(output_dir / "config.yaml")), yaml.safe_load(yaml_no_alias_safe_dump(vars(args)))
-    common = [name for name in saved if name in given and not OPTIONS_THAT_MAY_CHANGE.match(name)]
-    changed = [name for name in common if saved[name] != given[name]]
-    advice = f"remove {output_dir} or choose another --output_dir (--expdir of a recipe)"
-    if changed:
-        name = changed[0]
-        raise ValueError(f"{output_dir} was trained with {name}={saved[name]}, asked is {given[name]}: {advice}")
-    end = output_dir / FINISHED
-    for path in inputs_of(args) if end.exists() else ():
-        if not path.exists():
-            raise ValueError(f"{output_dir} was trained with {path}, which is no longer there: {advice}")
-        if path.stat().st_mtime > end.stat().st_mtime:
-            raise ValueError(f"{output_dir} was trained before {path} was made: {advice}")
+    output_dir, inputs = Path(args.output_dir), files_of(inputs_of(args))
+    if not (args.resume and checkpoints.begun(output_dir)):
+        return record_inputs(output_dir, inputs, forget=True)
+    if (output_dir / "config.yaml").exists():
+        # A dump and a load give the options the types that they have in config.yaml, such as lists for tuples.
+        saved = without_paths(vars(config_of(output_dir / "config.yaml")))
+        given = without_paths(yaml.safe_load(yaml_no_alias_safe_dump(vars(args))))
+        common = [name for name in saved if name in given and not OPTIONS_THAT_MAY_CHANGE.match(name)]
+        changed = [name for name in common if saved[name] != given[name]]
+        if changed:
+            name = changed[0]
+            raise ValueError(
+                f"{output_dir} was trained with {name}={saved[name]}, asked is {given[name]}: "
+                f"remove {output_dir} or choose another --output_dir (--expdir of a recipe)"
+            )
+    check_inputs(output_dir, inputs, ended=(output_dir / checkpoints.FINISHED).exists())
 
 
-def inputs_of(args) -> List[Path]:
-    """The input files of a training: data, statistics, weights, and the encoders that it has swapped in."""
-    stats = args.normalize_conf.get("stats_file")
-    files = [*args.train_shape_file, *args.valid_shape_file, *([stats] if stats else [])]
-    files += [spec.split(":")[0] for spec in args.init_param]
+def without_paths(options: dict) -> dict:
+    """The options, with True for the path of an input, which may be another one if its content is the same."""
+    options = dict(options)
+    for name in INPUT_OPTIONS:
+        options[name] = options.get(name) is not None
+    for name in ("train_data_path_and_name_and_type", "valid_data_path_and_name_and_type"):
+        options[name] = [list(spec[1:]) for spec in options[name]]
+    for name in ("train_shape_file", "valid_shape_file"):
+        options[name] = [True] * len(options[name])
+    options["init_param"] = [spec.split(":")[1:] for spec in options["init_param"]]
+    if "stats_file" in (options.get("normalize_conf") or {}):
+        options["normalize_conf"] = {**options["normalize_conf"], "stats_file": True}
+    return options
+
+
+def inputs_of(args) -> Dict[str, Path]:
+    """The inputs of a training by name: data, statistics, LLM, weights, and the encoders that it has swapped in."""
+    inputs = {}
+    for split in ("train", "valid"):
+        for path, name, kind in getattr(args, f"{split}_data_path_and_name_and_type"):
+            inputs[f"--{split} list {name}" + (AUDIO if kind.startswith("audio_") else "")] = path
+        for number, path in enumerate(getattr(args, f"{split}_shape_file"), 1):
+            inputs[f"--{split}_shape_file {number}"] = path
+    if args.normalize_conf.get("stats_file"):
+        inputs["stats_file of --normalize_conf"] = args.normalize_conf["stats_file"]
+    for number, spec in enumerate(args.init_param, 1):
+        inputs[f"--init_param {number}"] = spec.split(":")[0]
+    if getattr(args, "llm_tokenizer", None):
+        llm = Path(args.llm_tokenizer).parent
+        inputs |= {f"{path.name} of the LLM": path for path in sorted(llm.glob("*")) if path.suffix in LLM_FILES}
+    if args.drift_data is not None:
+        inputs["--drift_data" + AUDIO] = Path(args.drift_data, "wav.scp")
+    if args.drift_targets is not None:
+        inputs["--drift_targets"] = args.drift_targets
     if args.encoder_dir is not None:
-        store, swaps = EncoderStore(args.encoder_dir), swap_log(Path(args.output_dir) / "swaps.jsonl").read()
-        files += [store.path(swap.encoder_step) for swap in swaps]
-        files += [store.directory / "final"] if any(swap.final for swap in swaps) else []
-    return [Path(path) for path in files]
+        inputs |= encoder_inputs(EncoderStore(args.encoder_dir), swap_log(Path(args.output_dir, "swaps.jsonl")).read())
+    return {name: Path(path) for name, path in inputs.items()}

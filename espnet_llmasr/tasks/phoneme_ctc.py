@@ -11,7 +11,7 @@ from espnet_llmasr.asr.phoneme_ctc_model import PhonemeCTCModel
 from espnet_llmasr.tasks.checks import build
 from espnet_llmasr.tasks.speech_task import SpeechTask, read_token_list
 from espnet_llmasr.text.phonemes import min_frames
-from espnet_llmasr.train.checkpoints import CURRENT
+from espnet_llmasr.train.checkpoints import CURRENT, begun
 from espnet_llmasr.train.preprocessor import PhonePreprocessor, Utterance
 
 
@@ -51,7 +51,7 @@ class PhonemeCTCTask(SpeechTask):
         super().check_checkpoints(args)
         # A head with as many, but other, tokens would load without an error and give wrong labels.
         sources = [Path(spec.split(":")[0]) for spec in args.init_param if spec.split(":")[1:2] != ["encoder"]]
-        if args.resume and (Path(args.output_dir) / CURRENT).exists():
+        if args.resume and begun(Path(args.output_dir)):
             sources.append(Path(args.output_dir) / CURRENT)
         given = read_token_list(args.token_list)
         for source in sources:

@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable, Collection, List, Optional
@@ -15,6 +16,7 @@ from espnet2.layers.abs_normalize import AbsNormalize
 from espnet2.layers.global_mvn import GlobalMVN
 from espnet2.train.class_choices import ClassChoices
 from espnet2.train.dataset import DATA_TYPES
+from espnet2.train.distributed_utils import DistributedOption
 from espnet2.utils.build_dataclass import build_dataclass
 from espnet2.utils.get_default_kwargs import get_default_kwargs
 from espnet2.utils.nested_dict_action import NestedDictAction
@@ -27,13 +29,15 @@ from espnet_llmasr.asr.weights import load_state, read_state
 from espnet_llmasr.encoder_swap.trainer import SwapMixin
 from espnet_llmasr.espnet_versions import quiet_imports
 from espnet_llmasr.files import PathLike, read_tokens
-from espnet_llmasr.tasks.checks import build, check_options, check_same_training
+from espnet_llmasr.processes import only_one
+from espnet_llmasr.tasks.checks import build, check_options, check_same_training, plain_values
+from espnet_llmasr.train import checkpoints
 from espnet_llmasr.train.augment import Augmentation, AugmentedDataset, NumberedBatches
 from espnet_llmasr.train.batches import frame_batches, read_num_frames
 from espnet_llmasr.train.drift import DriftMixin
 from espnet_llmasr.train.preprocessor import Utterance, collate
 from espnet_llmasr.train.speech_batches import AudioTable
-from espnet_llmasr.train.trainer import ExactTrainer, ExactTrainerOptions
+from espnet_llmasr.train.trainer import ExactTrainer, ExactTrainerOptions, is_first_rank
 
 with quiet_imports():
     from espnet2.tasks.abs_task import AbsTask
@@ -43,6 +47,8 @@ specaug_choices = ClassChoices("specaug", dict(masks=SpecAugment), torch.nn.Modu
 normalize_choices = ClassChoices(
     "normalize", dict(global_mvn=GlobalMVN), AbsNormalize, default="global_mvn", optional=True
 )
+
+STARTING = ".starting"  # the folder in --output_dir into which ESPnet writes config.yaml
 
 
 class EncoderChoices(ClassChoices):
@@ -105,6 +111,14 @@ class Trainer(DriftMixin, SwapMixin, ExactTrainer):
 
     @classmethod
     def build_options(cls, args) -> TrainerOptions:
+        """The options; ESPnet calls this after it has written config.yaml, on the first rank into `STARTING`."""
+        if Path(args.output_dir).name == STARTING:
+            starting = Path(args.output_dir)
+            options, args.output_dir = checkpoints.read_config(starting / "config.yaml"), str(starting.parent)
+            checkpoints.write_config(starting.parent / "config.yaml", {**options, "output_dir": args.output_dir})
+            (starting / "config.yaml").unlink()
+            with suppress(OSError):  # wandb has its files there
+                starting.rmdir()
         return build_dataclass(TrainerOptions, args)
 
 
@@ -135,12 +149,15 @@ class SpeechTask(AbsTask):
         """ESPnet's parser; a wrong option is one line on stderr and exit code 1."""
         parser = super().get_parser()
         parser.error = lambda message: parser.exit(1, f"{cls.__name__}: {message} (see --help)\n")
+        for action in parser._actions:
+            if isinstance(action, NestedDictAction):
+                action.type = plain_values
         return parser
 
     @classmethod
     def config_of(cls, config_file: PathLike) -> argparse.Namespace:
-        """The options saved by a training."""
-        return argparse.Namespace(**yaml.safe_load(Path(config_file).read_text(encoding="utf-8")))
+        """The options saved by a training. Raises ValueError if the file is damaged."""
+        return argparse.Namespace(**checkpoints.read_config(config_file))
 
     @classmethod
     def load(cls, config_file: PathLike, model_file: PathLike, device: str = "cpu"):
@@ -215,23 +232,31 @@ class SpeechTask(AbsTask):
         """Runs ESPnet's worker, then closes the process group (without that, some gloo runs abort at exit).
 
         Raises:
-            ValueError: a checkpoint (of --init_param, or to resume from) does not fit the model.
+            ValueError: a training runs in --output_dir already, or it was trained with other options or inputs; a
+                checkpoint (of --init_param, or to resume from) does not fit the model.
         """
         check_options(args)
         cls.build_augmentation(args)
-        check_same_training(cls.config_of, args)
-        cls.check_checkpoints(args)
-        try:
-            super().main_worker(args)
-        except RuntimeError as error:
-            if "Error(s) in loading state_dict" not in str(error.args):
-                raise
-            raise ValueError(
-                f"a checkpoint of other sizes than the model: {error}: restore its configuration"
-            ) from error
-        if torch.distributed.is_initialized():
-            torch.distributed.barrier()
-            torch.distributed.destroy_process_group()
+        ranks = build_dataclass(DistributedOption, args)
+        ranks.init_options()
+        with ExitStack() as until_end:
+            if is_first_rank(ranks):  # ESPnet stops the others with it
+                until_end.enter_context(only_one(Path(args.output_dir), "training"))
+                check_same_training(cls.config_of, args)
+            cls.check_checkpoints(args)
+            if is_first_rank(ranks) and not (args.collect_stats or args.dry_run):
+                args.output_dir = str(Path(args.output_dir, STARTING))  # until build_options
+            try:
+                super().main_worker(args)
+            except RuntimeError as error:
+                if "Error(s) in loading state_dict" not in str(error.args):
+                    raise
+                raise ValueError(
+                    f"a checkpoint of other sizes than the model: {error}: restore its configuration"
+                ) from error
+            if torch.distributed.is_initialized():
+                torch.distributed.barrier()
+                torch.distributed.destroy_process_group()
 
     @classmethod
     def check_checkpoints(cls, args) -> None:

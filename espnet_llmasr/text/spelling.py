@@ -42,7 +42,7 @@ class SpellingNetwork:
 
     def __init__(self):
         folder = Path(importlib.util.find_spec("g2p_en").submodule_search_locations[0])
-        with np.load(folder / "checkpoint20.npz") as weights:
+        with np.load(folder / "checkpoint20.npz", allow_pickle=False) as weights:
             self.encoder, self.decoder = Gru(weights, "enc"), Gru(weights, "dec")
             self.w_out, self.b_out = weights["fc_w"], weights["fc_b"]
         self.numbers = {letter: number for number, letter in enumerate(LETTERS)}

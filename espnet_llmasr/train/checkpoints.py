@@ -1,4 +1,4 @@
-"""Makes ESPnet's checkpoints safe against a kill at any moment (ESPnet writes them in place).
+"""Makes ESPnet's checkpoints and config.yaml safe against a kill at any moment (ESPnet writes them in place).
 
 The state of the last epoch whose files are complete is kept as checkpoint.prev.pth until the next epoch is complete:
 - begin_epoch() renames checkpoint.pth to checkpoint.prev.pth; every file of that epoch is whole by then, so its
@@ -13,11 +13,15 @@ import json
 import logging
 import os
 from pathlib import Path
-from typing import Optional
+from typing import Any, Dict, Optional
 
-from espnet_llmasr.files import write_atomically
+import yaml
+from espnet2.utils.yaml_no_alias_safe_dump import yaml_no_alias_safe_dump
+
+from espnet_llmasr.files import PathLike, write_atomically
 
 CURRENT, PREVIOUS, FINISHED, UNCHECKED = "checkpoint.pth", "checkpoint.prev.pth", "finished", "unchecked"
+LAST_OPTION = "distributed"  # in a config.yaml
 
 
 def begin_epoch(output_dir: Path, epoch: int) -> None:
@@ -54,6 +58,11 @@ def roll_back(output_dir: Path) -> None:
     finished.unlink(missing_ok=True)
 
 
+def begun(output_dir: Path) -> bool:
+    """True if a run that resumes does not begin with the first epoch."""
+    return any((output_dir / name).exists() for name in (CURRENT, PREVIOUS))
+
+
 def forget(output_dir: Path) -> None:
     """Called once at the start of a run that starts anew, by rank 0: the end mark goes first, others read it."""
     for name in (FINISHED, PREVIOUS, CURRENT, "swaps.decided"):
@@ -72,3 +81,22 @@ def finished_epochs(output_dir: Path) -> Optional[int]:
     """The max_epoch with which the training ended, None while it has not."""
     path = output_dir / FINISHED
     return json.loads(path.read_text())["max_epoch"] if path.exists() else None
+
+
+def read_config(path: PathLike) -> Dict[str, Any]:
+    """The options in a config.yaml. Raises ValueError if it is damaged, as ESPnet's after a kill while it writes."""
+    try:
+        options = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError):
+        options = None
+    if not isinstance(options, dict) or LAST_OPTION not in options:
+        raise ValueError(
+            f"{path} is damaged, expected the options of a training: restore it, or remove it and start the training "
+            "again with the same options, which writes it anew"
+        )
+    return options
+
+
+def write_config(path: PathLike, options: Dict[str, Any]) -> None:
+    """Writes a config.yaml in ESPnet's form, so that a reader finds the old one or the new one as a whole."""
+    write_atomically(path, yaml_no_alias_safe_dump(options, indent=4, sort_keys=False))

@@ -1,5 +1,6 @@
 """Jobs side by side: one failure stops all within seconds, nothing is left running, the log to read is named."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -65,3 +66,19 @@ def test_nohup_is_respected(tmp_path):
     time.sleep(3)
     process.send_signal(signal.SIGHUP)
     assert process.wait(20) == 0 and (tmp_path / "end").exists()
+
+
+def test_a_kill_ends_all_jobs_with_all_that_they_have_started(tmp_path, marker):
+    """SIGKILL cannot be caught; processes in sessions of their own end, too."""
+    jobs = job("a", tmp_path / "a.log", f"setsid sleep {marker} & sleep {marker} & wait")
+    process = subprocess.Popen(
+        RUN + jobs, env={name: value for name, value in os.environ.items() if name != "LLMASR_RUN"}
+    )
+    deadline = time.monotonic() + 30
+    while not alive(f"^sleep {marker}") and time.monotonic() < deadline:
+        time.sleep(0.1)
+    time.sleep(2)  # the process that watches over the jobs is up by then
+    process.kill()
+    process.wait()
+    time.sleep(5)
+    assert not alive(f"^sleep {marker}")

@@ -6,6 +6,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import time
 import uuid
 from pathlib import Path
 
@@ -37,7 +38,7 @@ class Recipe:
         """Runs run.sh to its end; returns (exit code, output). What it recorded earlier is forgotten."""
         self.record.write_text("")
         process = self.start(*options, **environment)
-        output, _ = process.communicate(timeout=60)
+        output, _ = process.communicate(timeout=180)
         return process.returncode, output
 
     def succeed(self, *options, **environment) -> str:
@@ -62,7 +63,12 @@ class Recipe:
         return [name_of(line) for line in self.calls()]
 
     def left_over(self):
-        """Processes of this recipe that are still there."""
+        """Processes of this recipe that are still there 2 s later: the one that ends the others may need a moment."""
+        time.sleep(2)
+        return self.processes()
+
+    def processes(self):
+        """Command lines of the processes of this recipe."""
         found = []
         for environ in Path("/proc").glob("[0-9]*/environ"):
             try:

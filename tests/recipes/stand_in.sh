@@ -3,12 +3,14 @@
 # $FAIL names a command that fails, $HANG one that never ends; $REAL_PYTHON runs run_parallel for real.
 set -e
 [[ "$*" != "-m espnet_llmasr.bin.strategy "* ]] || exec "$TEST_PYTHON" "$@"  # the real one; not noted
+[[ "$*" != "-m espnet_llmasr.bin.end_with_parent "* ]] || exec "$TEST_PYTHON" "$@"
 echo "$OMP_NUM_THREADS $*" >>"$RECORD"
 option() {  # NAME ARGUMENTS...: the value of an option
     local name=$1
     while shift; [ $# -gt 0 ]; do [ "$1" != "$name" ] || { echo "$2"; return; }; done
 }
-make() { mkdir -p "$(dirname "$1")"; for file in "$@"; do echo "u1 x" >"$file"; done; }
+make() { mkdir -p "$(dirname "$1")"; for file in "$@"; do echo "u1 x$(new "$file")" >"$file"; done; }
+new() { [[ $1 == *.md || $1 == *text* ]] || echo "$RANDOM$RANDOM"; }  # other content than in an earlier call
 [[ $1 != -m || $2 == espnet_llmasr.* ]] || while [[ $1 != espnet_llmasr.* ]]; do shift; done
 [[ $1 != -m ]] || shift
 dir=$(option --output_dir "$@")

@@ -23,7 +23,7 @@ def test_without_the_head_one_line_says_what_to_do(made):
 
 def test_a_new_calibration_decodes_again(made):
     assert made.run("--stage", 11, "--stop_stage", 11)[0] == 0 and made.calls() == []
-    (made.dir / "exp/ctc_head/guard.json").touch()
+    (made.dir / "exp/ctc_head/guard.json").write_text("new")
     made.run("--stage", 11, "--stop_stage", 11)
     assert len(made.calls("llm_asr_inference")) == 6
 
@@ -79,8 +79,8 @@ def test_the_suite_is_transcribed_without_and_with_the_guard(made):
 
 
 def test_a_new_model_is_tried_on_the_same_clips(made):
-    (made.dir / "exp/joint_sft/latest.pth").touch()
-    (made.dir / "exp/joint_sft/decode/test_zh/text").touch()
+    (made.dir / "exp/joint_sft/latest.pth").write_text("new")
+    (made.dir / "exp/joint_sft/decode/test_zh/text").write_text("new")
     made.run("--stage", 13, "--stop_stage", 13, "--inference_nj", 2)
     assert made.calls("make_nonspeech") == [] and len(made.calls("llm_asr_inference")) == 2 * 6
 

@@ -1,8 +1,12 @@
 """The real run.sh with a stand-in for Python: what is run again, and which missing input is named with its stage."""
 
 import fcntl
+import os
 import shutil
+import signal
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +18,24 @@ def test_a_changed_option_or_input_runs_a_stage_again_and_what_hangs_on_it(made)
     assert sorted(made.names()) == ["align", "ia_sft", "joint_sft", "watch"]
     made.run("--stage", 2, "--stop_stage", 2, "--nj", 9)
     assert made.names() == []  # the number of processes changes nothing
+
+
+def test_a_copied_touched_and_renamed_experiment_is_up_to_date(made):
+    """Inputs count by their content, and the folders' names and this machine's Python do not count."""
+    for path in sorted(made.dir.glob("**/*")):
+        os.utime(path)
+    made.dir.joinpath("exp").rename(made.dir / "moved exp")
+    elsewhere = ["--expdir", "moved exp", "--python", made.dir / "linked"]
+    elsewhere[-1].symlink_to(Path(__file__).with_name("stand_in.sh"))
+    made.run("--stage", 2, "--stop_stage", 11, *elsewhere)
+    assert made.names() == []
+    marks = list(made.dir.glob("moved exp/**/*.done"))
+    before = {path: path.stat().st_mtime_ns for path in marks}
+    made.run("--stage", 2, "--stop_stage", 11, *elsewhere)
+    assert len(marks) > 8 and before == {path: path.stat().st_mtime_ns for path in marks}  # read once after the copy
+    (made.dir / "dump/train/phones").write_text("another")
+    made.run("--stage", 3, "--stop_stage", 5, *elsewhere)
+    assert made.names() == ["phoneme_ctc_train"]
 
 
 def test_an_ended_pretraining_is_gone_on_with_alone(made):
@@ -44,7 +66,7 @@ def test_what_another_strategy_is_making_is_waited_for_and_not_made_again(made):
 
 @pytest.mark.parametrize("file, stage, name", [("encoder.1.pth", 7, "align"), ("final", 8, "ia_sft")])
 def test_alignment_depends_on_the_first_encoder_and_ia_sft_on_the_last(made, file, stage, name):
-    (made.dir / "exp/encoders" / file).touch()
+    (made.dir / "exp/encoders" / file).write_text("another")
     made.run("--stage", stage, "--stop_stage", stage)
     assert made.names() == [name]
 
@@ -93,3 +115,58 @@ def test_no_encoder_can_come_once_pretraining_has_ended(made, options):
     assert made.run(*stages)[0] == 0
     (made.dir / "exp/pretrain/finished").touch()
     assert made.run("--stage", 6, "--stop_stage", 6)[0] == made.run("--stage", 7, "--stop_stage", 8)[0] == 0
+
+
+def test_a_running_training_is_not_started_again(recipe):
+    """The second start is refused at once: the holder is named, and its log stays as it is."""
+    recipe.succeed("--stop_stage", 4)
+    (recipe.dir / "exp/encoders").mkdir()
+    (recipe.dir / "exp/encoders/encoder.1.pth").touch()
+    for folder, stages in (("exp/pretrain", (5, 5)), ("exp/encoders", (5, 8)), ("exp/align", (7, 7))):
+        (recipe.dir / folder).mkdir(exist_ok=True)
+        (recipe.dir / folder / "train.log").write_text("epoch 1")
+        with open(recipe.dir / folder / "lock", "w") as lock:
+            lock.write("process 5 on node7")
+            lock.flush()
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            output = recipe.fail("--stage", stages[0], "--stop_stage", stages[1])
+        line = f"llmasr.sh: {folder} is in use by process 5 on node7: wait for its end, or stop it and start again"
+        assert output.splitlines()[-1] == line and recipe.calls() == []
+        assert (recipe.dir / folder / "train.log").read_text() == "epoch 1"
+
+
+@pytest.mark.parametrize("stage, stop_stage", [(3, 3), (5, 8)])
+@pytest.mark.parametrize("group", [False, True])
+def test_a_kill_leaves_no_process(recipe, stage, stop_stage, group):
+    """SIGKILL, which no script can catch, to run.sh alone or to its group: all that it has started ends within 5 s."""
+    recipe.succeed("--stop_stage", 4)
+    for done in recipe.dir.glob("**/*.done"):
+        done.unlink()
+    recipe.record.write_text("")
+    hang = {3: "compute_stats ", 5: "_train exp/pretrain"}[stage]
+    process = recipe.start("--stage", stage, "--stop_stage", stop_stage, HANG=hang, REAL_PYTHON=sys.executable)
+    while not any(word in line for line in recipe.calls() for word in ("compute_stats", "exp/pretrain ")):
+        time.sleep(0.05)
+    time.sleep(1)  # run_parallel is up by then
+    assert len(recipe.processes()) > 3
+    os.killpg(process.pid, signal.SIGKILL) if group else process.kill()
+    process.wait(5)
+    time.sleep(3)
+    assert recipe.left_over() == []
+
+
+def test_of_two_starts_at_once_one_goes_on(recipe):
+    """The stages side by side have three folders: one script gets them all, the other is told who has them."""
+    recipe.succeed("--stop_stage", 4)
+    words = ["--stage", 5, "--stop_stage", 8]
+    runs = [recipe.start(*words, HANG="_train exp/pretrain", REAL_PYTHON=sys.executable) for _ in range(2)]
+    deadline = time.monotonic() + 40
+    while all(run.poll() is None for run in runs) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    refused, running = sorted(runs, key=lambda run: run.poll() is None)
+    assert refused.poll() == 1 and running.poll() is None
+    holder = f"exp/pretrain is in use by process {running.pid} on "
+    assert holder in refused.communicate()[0].splitlines()[-1]
+    running.kill()
+    running.communicate()
+    assert recipe.left_over() == []

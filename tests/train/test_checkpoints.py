@@ -46,7 +46,7 @@ KILLS = {  # a method and its call, or a file, the number of its save, and the s
     "in the last checkpoint.pth": ("checkpoint.pth", 3, 0.5),
     "in 3epoch.pth": ("3epoch.pth", 1, 0.5),
     "before the end mark": (checkpoints, "finish", 1),
-    "after the end mark": (checkpoints, "write_atomically", 1, True),
+    "after the end mark": (checkpoints, "write_atomically", 2, True),  # the first is config.yaml
 }
 FROM_SCRATCH = (  # no epoch was complete yet
     "in the first epoch",

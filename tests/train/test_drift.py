@@ -229,5 +229,5 @@ def test_a_training_keeps_its_set(options, corpus, given, tmp_path):
     """The lines of one drift.jsonl are comparable."""
     train(options(tmp_path / "out", max_epoch=1))
     given = {name: value and value.format(corpus=corpus) for name, value in given.items()}
-    with pytest.raises(ValueError, match="was trained with drift_.*: remove"):
+    with pytest.raises(ValueError, match="was trained with .*drift_.*: re"):
         train(options(tmp_path / "out", max_epoch=2, **given))

@@ -98,7 +98,7 @@ at_stage() {  # STAGE SENTENCE
 }
 
 train() {  # NAME COMMAND LABELS [OPTION]...: trains with <NAME>_conf and <NAME>_args in <expdir>/<NAME>
-    local dir command=$2 labels=$3 conf=$1_conf args=$1_args split data last_words options=()
+    local dir command=$2 labels=$3 conf=$1_conf args=$1_args split table data last_words options=()
     dir=$(dir_of "$1")
     shift 3
     need_conf training_conf
@@ -107,7 +107,7 @@ train() {  # NAME COMMAND LABELS [OPTION]...: trains with <NAME>_conf and <NAME>
     for split in train valid; do
         data=${split}_set
         data=$dumpdir/${!data}
-        need "$data/utt2num_frames" 2
+        for table in utt2num_frames wav.scp "$labels"; do need "$data/$table" 2; done
         if [ "$split" = train ] && [ "$num_splits" -gt 1 ]; then
             data=$data/splits$num_splits
             need "$data/stats.json" 2
@@ -157,12 +157,13 @@ need_pretraining_to_come() {  # a watcher that begins after it sees the last enc
             "--ia_sft_epochs N if its epochs are stored (keep_nbest_models), another --base_exp, or --strategy no_swap"
 }
 
-add_job() {  # NAME FIRST LAST: adds a job for those of these stages that are wanted
+add_job() {  # NAME FIRST LAST FOLDER: adds a job for those of these stages that are wanted, which work in FOLDER
     local number first='' last='' link=$expdir/$1.log
     for ((number = $2; number <= $3; number++)); do
         if wanted "$number"; then first=${first:-$number} last=$number; fi
     done
     [ -n "$first" ] || return 0
+    hold "$4"
     rm -f "$link"
     jobs+=(--job "$1" "$link" "$(printf '%q ' "$0" "${given[@]}" --stage "$first" --stop_stage "$last" \
         --nthreads "$parallel_nthreads" --log_link "$link")")
@@ -185,6 +186,7 @@ for option in local_data_opts llm_args pretrain_args watch_args align_args ia_sf
     words_of "$option"  # a quote that is not closed ends the run here
 done
 
+end_together
 jobs=() length=''  # length: options that replace a training's number of epochs
 export OMP_NUM_THREADS=$nthreads
 tokens=$dumpdir/phones.txt
@@ -255,13 +257,12 @@ if [ -z "$log_link" ] && wanted 5 && [ ! -e "$base_exp/pretrain/latest.pth" ] &&
 fi
 if [ -z "$log_link" ] && { wanted 7 || wanted 8; }; then need_encoder; fi
 if [ -z "$log_link" ] && [ "$beside" = true ]; then  # this script again for each of three jobs
-    add_job pretraining 5 5
-    add_job watcher 6 6
-    add_job fine_tuning 7 8
+    add_job pretraining 5 5 "$base_exp/pretrain"
+    add_job watcher 6 6 "$encoder_dir"
+    if wanted 7; then add_job fine_tuning 7 8 "$expdir/align"; else add_job fine_tuning 7 8 "$expdir/ia_sft"; fi
     if [ ${#jobs[@]} -gt 4 ]; then  # more than one job
         log "Stages 5, 6 and 7-8 run side by side, as far as they are wanted; their logs: $expdir/*.log"
         mkdir -p "$expdir"
-        ! wanted 5 || mkdir -p "$base_exp/pretrain"
         ! wanted 5 || ! wanted 6 || mkdir -p "$base_exp/pretrain/unchecked"  # for every epoch that the watcher has to see
         supervise "$python" -m espnet_llmasr.bin.run_parallel "${jobs[@]}"
         skip_stages+=" 5 6 7 8"
@@ -278,6 +279,7 @@ if at_stage 6 "Watch the pretraining: publish an encoder when its CKA to the las
     need "$dumpdir/$cka_set/wav.scp" 2
     [ -d "$base_exp/pretrain" ] || need "$base_exp/pretrain/config.yaml" 5
     if [ "$beside" = true ]; then inputs+=("$base_exp/pretrain/finished"); else need "$base_exp/pretrain/finished" 5; fi
+    inputs+=("$base_exp/pretrain/latest.pth")
     words_of watch_args
     launch "$train_cmd" "$encoder_dir/final" "$encoder_dir/watch.log" \
         "$python" -m espnet_llmasr.bin.watch --config "$watch_conf" --pretrain_dir "$base_exp/pretrain" \
@@ -287,7 +289,7 @@ fi
 
 if at_stage 7 "Align: train the adaptor on the first published encoder"; then
     repeat_swaps "$(dirname "$(dirname "$swap_schedule")")/align/swaps.jsonl"
-    inputs+=("$(compgen -G "$encoder_dir/encoder.*.pth" | LC_ALL=C sort | head -n 1 || true)")
+    inputs+=("$encoder_dir/encoder.*.pth")  # the first one
     train_llm align --init_param "$base_exp/llm/llm.pth::llm" --encoder_dir "$encoder_dir" "${repeated[@]}"
 fi
 
@@ -296,7 +298,7 @@ if at_stage 8 "IA-SFT: train adaptor and LLM while newer encoders are swapped in
     length=$(length_of ia_sft)
     plan_ia_sft "$length"
     repeat_swaps "$swap_schedule"
-    inputs+=("$encoder_dir/final")
+    inputs+=("$encoder_dir/final" "$encoder_dir/cka.jsonl")
     train_llm ia_sft --init_param "$expdir/align/latest.pth" --encoder_dir "$encoder_dir" "${repeated[@]}"
 fi
 

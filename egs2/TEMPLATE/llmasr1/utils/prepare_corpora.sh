@@ -22,6 +22,7 @@ cka_utts=500            # most utterances of data/cka
 . ./db.sh
 . utils/launch.sh
 python=${python:-python3} log_link='' job='stage 1' parts=data/parts logs=data/log
+end_together
 
 names() {  # LIST: the prepared parts of a list
     awk -F '\t' -v list="$1" '$1 == list { print $2 }' data/jobs.tsv
