@@ -1,7 +1,6 @@
 """One data directory of several: sorted directories are merged line by line, so memory does not grow with them."""
 
 import heapq
-import json
 import resource
 import shutil
 from collections import Counter
@@ -12,7 +11,7 @@ from typing import Iterable, Iterator, List, Optional, Sequence, Set, Tuple, Typ
 from espnet_llmasr.data.kaldi import TABLES, audio_table, read_complete
 from espnet_llmasr.data.utterance import Utterance
 from espnet_llmasr.data.writer import DataWriter, write_stats
-from espnet_llmasr.files import count_rows, read_rows, replacing
+from espnet_llmasr.files import count_rows, read_json, read_rows, replacing
 
 EXCLUDED = "overlaps_test"
 FILES_PER_PART = len(TABLES) + 3
@@ -94,11 +93,19 @@ def write_merged(staged: Path, parts: Sequence[Path], chosen: Iterable[Tuple[int
     return totals, left_out
 
 
+def _dropped(stats: Path) -> dict:
+    """What stats.json says of items that were left out. Raises ValueError if it is damaged."""
+    dropped = read_json(stats).get("dropped", {})
+    if not isinstance(dropped, dict) or not all(type(number) is int for number in dropped.values()):
+        raise ValueError(f"{stats} has dropped={dropped}, expected numbers by reason: make the directory again")
+    return dropped
+
+
 def sum_stats(parts: Sequence[Path], totals: List[list], left_out: int) -> dict:
     dropped = Counter({EXCLUDED: left_out} if left_out else {})
     for part in parts:
         if (part / "stats.json").exists():
-            dropped.update(json.loads((part / "stats.json").read_text(encoding="utf-8")).get("dropped", {}))
+            dropped.update(_dropped(part / "stats.json"))
     hours = [round(seconds / 3600, 6) for _, seconds in totals]
     return {
         "utts": sum(utts for utts, _ in totals),

@@ -14,7 +14,7 @@ from typing import Dict, Iterable, List, Optional
 import torch
 
 from espnet_llmasr.asr.weights import read_state
-from espnet_llmasr.files import PathLike, atomic_path, write_atomically
+from espnet_llmasr.files import PathLike, atomic_path, check_file, read_number, write_atomically
 
 State = Dict[str, torch.Tensor]
 _NAME = re.compile(r"encoder\.(\d+)\.pth")
@@ -66,7 +66,7 @@ class EncoderStore:
     def final_step(self) -> Optional[int]:
         """The last encoder's step once pretraining has ended, else None."""
         path = self.directory / "final"
-        return int(path.read_text()) if path.exists() else None
+        return read_number(path) if path.exists() else None
 
     def load(self, step: int) -> State:
         """The state dict of `step` on the CPU. Raises ValueError if there is no such file, or it is not whole."""
@@ -91,6 +91,7 @@ DAMAGE = (
 def is_whole(path: PathLike) -> bool:
     """True if `path` is a complete file of weights: its members match their checksums, torch can read its head."""
     try:
+        check_file(path)  # a pipe would wait for ever
         with zipfile.ZipFile(path) as archive:
             if archive.testzip() is not None:
                 return False

@@ -7,6 +7,7 @@ from typing import Any, Dict, Iterator, List, Tuple
 
 import yaml
 
+from espnet_llmasr.files import read_text
 from espnet_llmasr.scoring.markdown import cell_text, markdown
 
 DAMAGE = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError, yaml.YAMLError)
@@ -32,8 +33,8 @@ def describe_error(error: Exception) -> str:
 def read_json(path: Path) -> Any:
     """Raises ValueError, naming the file, for text that is no JSON."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        return json.loads(read_text(path))
+    except json.JSONDecodeError as error:
         raise ValueError(f"{path} is no JSON ({error})") from error
 
 
@@ -44,7 +45,7 @@ def json_lines(path: Path) -> List[Dict]:
         ValueError: a line that is no JSON object, with its number.
     """
     rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n") if path.is_file() else [], 1):
+    for number, line in enumerate(read_text(path).split("\n") if path.is_file() else [], 1):
         try:
             rows += [dict(json.loads(line))] if line.strip() else []
         except (TypeError, ValueError) as error:

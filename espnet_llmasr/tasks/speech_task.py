@@ -12,7 +12,6 @@ from espnet2.asr.encoder.abs_encoder import AbsEncoder
 from espnet2.asr.frontend.abs_frontend import AbsFrontend
 from espnet2.iterators.sequence_iter_factory import SequenceIterFactory
 from espnet2.layers.abs_normalize import AbsNormalize
-from espnet2.layers.global_mvn import GlobalMVN
 from espnet2.tasks.abs_task import AbsTask
 from espnet2.train.class_choices import ClassChoices
 from espnet2.train.dataset import DATA_TYPES
@@ -23,10 +22,10 @@ from espnet2.utils.types import int_or_none
 
 from espnet_llmasr.asr import encoders
 from espnet_llmasr.asr.cr_ctc import SpecAugment
-from espnet_llmasr.asr.fbank import KaldiFbank
+from espnet_llmasr.asr.fbank import FeatureMVN, KaldiFbank
 from espnet_llmasr.asr.weights import load_state, read_state
 from espnet_llmasr.encoder_swap.trainer import SwapMixin
-from espnet_llmasr.files import PathLike, read_tokens
+from espnet_llmasr.files import PathLike, read_tokens, read_yaml
 from espnet_llmasr.tasks.checks import build, check_options, check_same_training
 from espnet_llmasr.train.augment import Augmentation, AugmentedDataset, NumberedBatches
 from espnet_llmasr.train.batches import frame_batches, read_num_frames
@@ -38,7 +37,7 @@ from espnet_llmasr.train.trainer import ExactTrainer, ExactTrainerOptions
 frontend_choices = ClassChoices("frontend", dict(kaldi_fbank=KaldiFbank), AbsFrontend, default="kaldi_fbank")
 specaug_choices = ClassChoices("specaug", dict(masks=SpecAugment), torch.nn.Module, default=None, optional=True)
 normalize_choices = ClassChoices(
-    "normalize", dict(global_mvn=GlobalMVN), AbsNormalize, default="global_mvn", optional=True
+    "normalize", dict(global_mvn=FeatureMVN), AbsNormalize, default="global_mvn", optional=True
 )
 
 
@@ -73,9 +72,9 @@ class BaseConfig(argparse.Action):
         known = {action.dest for action in parser._actions}
         for path in values:
             try:
-                options = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-            except (OSError, yaml.YAMLError) as error:
-                parser.error(f"{option_string} {path} cannot be read as YAML: {' '.join(str(error).split())}")
+                options = read_yaml(path, kind=object)
+            except (OSError, ValueError) as error:
+                parser.error(f"{option_string} cannot be read as YAML: {error}")
             if not isinstance(options, dict):
                 parser.error(f"{option_string} {path} has no keys, expected options such as encoder_conf")
             unknown = [key for key in options if key not in known]

@@ -5,6 +5,7 @@ P prompt tokens, L' speech tokens, U target tokens (transcript and end token).
 
 from typing import List, Optional
 
+import jinja2
 import torch
 
 INSTRUCTION = "Transcribe the speech into text."
@@ -30,9 +31,13 @@ class Prompt:
         self.tokenizer = tokenizer
         messages = [{"role": "system", "content": system}] if system else []
         messages.append({"role": "user", "content": instruction + SPEECH})
-        text = tokenizer.apply_chat_template(
-            messages, tokenize=False, add_generation_prompt=True, enable_thinking=False
-        )
+        try:
+            text = tokenizer.apply_chat_template(
+                messages, tokenize=False, add_generation_prompt=True, enable_thinking=False
+            )
+        except (jinja2.TemplateError, TypeError) as error:
+            file = f"the chat template (chat_template.jinja) of {tokenizer.name_or_path}"
+            raise ValueError(f"{file} is damaged ({error}): prepare the LLM again (stage 4)") from error
         if text.count(SPEECH) != 1:
             raise ValueError(
                 f"the prompt has {text.count(SPEECH)} times {SPEECH}, expected once: {text!r}: remove it from the "

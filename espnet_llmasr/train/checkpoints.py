@@ -14,7 +14,7 @@ import os
 from pathlib import Path
 from typing import Optional
 
-from espnet_llmasr.files import write_atomically
+from espnet_llmasr.files import read_json, write_atomically
 
 CURRENT, PREVIOUS, FINISHED = "checkpoint.pth", "checkpoint.prev.pth", "finished"
 
@@ -58,6 +58,11 @@ def finish(output_dir: Path, max_epoch: int) -> None:
 
 
 def finished_epochs(output_dir: Path) -> Optional[int]:
-    """The max_epoch with which the training ended, None while it has not."""
+    """The max_epoch with which the training ended, None while it has not. Raises ValueError for a damaged end mark."""
     path = output_dir / FINISHED
-    return json.loads(path.read_text())["max_epoch"] if path.exists() else None
+    if not path.exists():
+        return None
+    epochs = read_json(path).get("max_epoch")
+    if type(epochs) is not int:
+        raise ValueError(f"{path} has no max_epoch: remove it, and the training goes on from its last epoch")
+    return epochs
