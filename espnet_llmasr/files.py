@@ -186,7 +186,7 @@ class JsonLines(Generic[Row]):
             row = json.loads(line)
             values = {key: row.pop(key) for key in list(row) if key not in known} if "values" in known else {}
             return self.kind(**row, **({"values": values} if values else {}))
-        except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
             kind = self.kind.__name__
             raise ValueError(f"{self.path}, line {number} is no {kind} ({error}): remove or repair the line") from error
 

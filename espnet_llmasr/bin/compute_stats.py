@@ -22,7 +22,6 @@ MAX_FRAMES = 20000  # padded frames per batch
 
 
 def get_parser() -> Parser:
-    """The options of this command."""
     parser = Parser(description=__doc__)
     parser.add_argument("--data_dir", type=Path, required=True, help="dump/<set> with wav.scp and utt2num_frames")
     parser.add_argument("--output", type=Path, required=True, help="feats_stats.npz, in ESPnet's form")
@@ -41,6 +40,8 @@ def main(argv=None):
     """Sums features and their squares over valid frames, in double precision."""
     args = get_parser().parse_args(argv)
     wavs = sample(args.data_dir / "wav.scp", args.max_utterances)
+    if not wavs:
+        raise ValueError(f"{args.data_dir}/wav.scp has no utterances: run the data stage (2)")
     frames = read_num_frames(args.data_dir / "utt2num_frames", wavs)
     frontend, total = KaldiFbank(fs=args.fs), 0
     first, second = np.zeros(80), np.zeros(80)

@@ -2,6 +2,7 @@
 
 import os
 import re
+import time
 from pathlib import Path
 from typing import List, Optional, Tuple
 
@@ -9,6 +10,7 @@ import yaml
 
 from espnet_llmasr.asr.weights import read_state
 from espnet_llmasr.encoder_swap.store import EncoderStore, State, is_whole
+from espnet_llmasr.files import read_text
 from espnet_llmasr.train.checkpoints import FINISHED
 
 _EPOCH = re.compile(r"(\d+)epoch\.pth")
@@ -25,7 +27,7 @@ class PretrainingDir:
         """True once the training has saved its whole configuration (ESPnet writes it in place)."""
         try:
             config = self.config()
-        except (FileNotFoundError, yaml.YAMLError, UnicodeDecodeError):
+        except (FileNotFoundError, yaml.YAMLError, ValueError):
             return False
         return isinstance(config, dict) and "distributed" in config  # its last key
 
@@ -36,7 +38,14 @@ class PretrainingDir:
 
     def config(self) -> dict:
         """The saved options."""
-        return yaml.safe_load((self.directory / "config.yaml").read_text(encoding="utf-8"))
+        return yaml.safe_load(read_text(self.directory / "config.yaml"))
+
+    def wait_until_begun(self, poll_s: float) -> None:
+        """Waits for the configuration. Raises ValueError if the training has ended without a whole one."""
+        while not self.begun:
+            if self.ended:
+                raise ValueError(f"{self.directory}/config.yaml is missing or damaged, and the training has ended")
+            time.sleep(poll_s)
 
     def reopen(self, store: EncoderStore, updates: int) -> None:
         """Takes back the mark of the last encoder if this pretraining goes on after all (a raised max_epoch)."""

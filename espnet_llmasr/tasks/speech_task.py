@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable, Collection, List, Optional
@@ -25,8 +26,8 @@ from espnet_llmasr.asr.cr_ctc import SpecAugment
 from espnet_llmasr.asr.fbank import FeatureMVN, KaldiFbank
 from espnet_llmasr.asr.weights import load_state, read_state
 from espnet_llmasr.encoder_swap.trainer import SwapMixin
-from espnet_llmasr.files import PathLike, read_tokens, read_yaml
-from espnet_llmasr.tasks.checks import build, check_options, check_same_training
+from espnet_llmasr.files import PathLike, check_file, naming_full_disk, read_rows, read_tokens, read_yaml
+from espnet_llmasr.tasks.checks import build, check_options, check_same_training, explaining_stops
 from espnet_llmasr.train.augment import Augmentation, AugmentedDataset, NumberedBatches
 from espnet_llmasr.train.batches import frame_batches, read_num_frames
 from espnet_llmasr.train.drift import DriftMixin
@@ -206,6 +207,24 @@ class SpeechTask(AbsTask):
         )
 
     @classmethod
+    def build_dataset(cls, args, iter_options, keys_to_load=None):
+        """As ESPnet's. Raises ValueError, with the name of the table, for one that is damaged or lacks an utterance."""
+        tables = [path for path, _, _ in iter_options.data_path_and_name_and_type]
+        for path in tables:
+            check_file(path)
+        try:
+            dataset = super().build_dataset(args, iter_options, keys_to_load)
+        except (RuntimeError, UnicodeDecodeError) as error:
+            for path in tables:
+                deque(read_rows(path), maxlen=0)  # names a table that is not UTF-8
+            raise ValueError(f"{error}: run the data stage (2)") from error
+        for path, table in zip(tables, dataset.loader_dict.values()):
+            missing = next((uid for uid in keys_to_load or () if uid not in table), None)
+            if missing is not None:
+                raise ValueError(f"{path} lacks '{missing}', which is in utt2num_frames: run the data stage (2)")
+        return dataset
+
+    @classmethod
     def main_worker(cls, args) -> None:
         """Runs ESPnet's worker, then closes the process group (without that, some gloo runs abort at exit).
 
@@ -216,14 +235,8 @@ class SpeechTask(AbsTask):
         cls.build_augmentation(args)
         check_same_training(cls.config_of, args)
         cls.check_checkpoints(args)
-        try:
+        with naming_full_disk(args.output_dir), explaining_stops():
             super().main_worker(args)
-        except RuntimeError as error:
-            if "Error(s) in loading state_dict" not in str(error.args):
-                raise
-            raise ValueError(
-                f"a checkpoint of other sizes than the model: {error}: restore its configuration"
-            ) from error
         if torch.distributed.is_initialized():
             torch.distributed.barrier()
             torch.distributed.destroy_process_group()
