@@ -45,6 +45,7 @@ TEMPORARY = ".tmp-"  # in the names of temporary files, by which leftovers are f
 DAMAGED_NPZ = (ValueError, TypeError, LookupError, AttributeError, OSError, EOFError, NotImplementedError)
 DAMAGED_NPZ += (zipfile.BadZipFile, zlib.error, tokenize.TokenError)
 """numpy's errors for a damaged .npz file."""
+LITTLE_SPACE = 1 << 20
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 CUT_OFF_SAVE = re.compile(r"enforce fail at inline_container.cc(?!.*Reader)|iostream error|PytorchStreamWriter failed")
 """Messages of torch.save for a file that it could not write to its end."""
@@ -239,6 +240,13 @@ def _parse_file(path: PathLike, parse: Callable[[str], Any], form: str, kind: ty
         found = f"{path} holds a value of type {type(value).__name__}"
         raise ValueError(f"{found}, expected {kind.__name__}: restore the file or make it again")
     return value
+
+
+def note_of_full_disk(folder: PathLike) -> str:
+    """Words for an error message if so little space is left in a folder that a log there may be cut off, else ""."""
+    if not Path(folder).is_dir() or shutil.disk_usage(folder).free > LITTLE_SPACE:
+        return ""
+    return f", which may be cut off: {folder} has {free_space(folder)} free, make room and start again"
 
 
 def read_scp(path: PathLike) -> Dict[str, str]:

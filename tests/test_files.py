@@ -231,6 +231,12 @@ def test_a_full_disk_is_named_with_its_free_space(tmp_path, small_disk):
     assert [path.name for path in tmp_path.iterdir()] == ["a"] and (tmp_path / "a").read_text() == "old"
 
 
+def test_a_log_on_a_full_disk(tmp_path, monkeypatch):
+    assert files.note_of_full_disk(tmp_path) == ""
+    monkeypatch.setattr(files, "LITTLE_SPACE", 1 << 60)
+    assert f"may be cut off: {tmp_path} has " in files.note_of_full_disk(tmp_path)
+
+
 def test_other_errors_are_not_taken_for_a_full_disk(tmp_path):
     message = "[enforce fail at inline_container.cc:145] . PytorchStreamReader failed reading zip archive"
     for error in (RuntimeError(message), RuntimeError("a bug"), PermissionError(13, "Permission denied", "x")):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import List, Optional
 
 from espnet_llmasr.cli import Parser, run
+from espnet_llmasr.files import note_of_full_disk
 from espnet_llmasr.processes import INTERRUPTED, Job, interruptible, run_jobs
 
 
@@ -30,7 +31,8 @@ def main(argv: Optional[List[str]] = None) -> int:
         return INTERRUPTED
     if failed:
         sys.stderr.write("".join(f"    {line}\n" for line in failed.tail(5)))
-        raise ValueError(f"{failed.name} failed with exit code {failed.returncode()}: read {failed.log}")
+        note = note_of_full_disk(failed.log.parent)
+        raise ValueError(f"{failed.name} failed with exit code {failed.returncode()}: read {failed.log}{note}")
     return 0
 
 

@@ -53,8 +53,14 @@ class EncoderStore:
         return self._first_whole(reversed([step for step in self.steps() if step > after]))
 
     def oldest(self) -> Optional[int]:
-        """The first published step whose file is whole; broken files are skipped with a warning."""
-        return self._first_whole(self.steps())
+        """The first published step whose file is whole; broken files are skipped with a warning.
+
+        Raises ValueError if there is none and none will come, since pretraining has ended.
+        """
+        step = self._first_whole(self.steps())
+        if step is None and self.final_step() is not None:
+            raise ValueError(f"{self.directory} has no whole encoder, and pretraining has ended: run stage 6 again")
+        return step
 
     def _first_whole(self, steps: Iterable[int]) -> Optional[int]:
         for step in steps:
