@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 
 import torch
-from common import head, row
+from common import table
 
 from espnet_llmasr.files import read_scp
 from espnet_llmasr.metrics.accessible_information import EstimatorConfig, pool
@@ -35,7 +35,7 @@ def read_table(sets, name):
     return {uid: value for path in paths if path.exists() for uid, value in read_scp(path).items()}
 
 
-def pooled_by(encoder, entries) -> torch.Tensor:
+def pooled_by(encoder, entries):
     """(B, 2 D): mean and standard deviation of the output's frames."""
     audio = (read_audio(*entry, encoder.rate) for entry in entries)
     return torch.stack([pool(encoder(torch.from_numpy(samples)).layers[-1]) for samples in audio])
@@ -50,9 +50,19 @@ def untrained():
     return encoder
 
 
-def bits(pooled, targets, choice, rows=slice(None)):
-    """(PAI, CSAI) of some utterances."""
-    return torch.tensor(list(set_metrics(pooled[rows], *(target[rows] for target in targets), choice).values()))
+def cells(vectors, targets, choice, halves):
+    """The row of a choice, from the vectors of the untrained, the pretrained and the final encoder."""
+
+    def bits(pooled, rows=slice(None)):
+        return torch.tensor(list(set_metrics(pooled[rows], *(target[rows] for target in targets), choice).values()))
+
+    width = vectors[0].size(1) // (1 if choice.pooling == "mean_std" else 2)
+    random, before, after = (pooled[:, :width] for pooled in vectors)
+    std = torch.stack([bits(after, half) - bits(before, half) for half in halves]).std(dim=0)
+    chance = permutation_baseline(before, *targets, choice).values()
+    yield from (choice.pooling, choice.num_components, choice.ridge)
+    for level, first, last, spread, noise in zip(*map(bits, (random, before, after)), std, chance):
+        yield from (f"{level:.2f}", f"{first:.2f}", f"{last - first:+.2f} ± {spread:.2f}", f"{noise:.2f}")
 
 
 def main():
@@ -63,9 +73,8 @@ def main():
     args = parser.parse_args()
     os.chdir(args.recipe)  # paths in the configurations of its trainings are relative
     wavs, texts, langs = (read_table(args.sets, name) for name in ("wav.scp", "text", "utt2lang"))
-    all_targets = make_targets(Path("dump"), texts, phones_of(texts, langs, "zh_en"), "exp/llm")
-    ids = choose(set(wavs) & set(all_targets.ids), args.num_utterances)
-    targets = all_targets.rows(ids)
+    targets = make_targets(Path("dump"), texts, phones_of(texts, langs, "zh_en"), "exp/llm")
+    ids = choose(set(wavs) & set(targets.ids), args.num_utterances)
     encoders = [untrained(), *(find_encoder(f"exp/{stage}").open() for stage in ("pretrain", "joint_sft"))]
     with torch.no_grad():
         vectors = [pooled_by(encoder, [(uid, wavs[uid]) for uid in ids]) for encoder in encoders]
@@ -73,18 +82,8 @@ def main():
     halves = [torch.randperm(len(ids), generator=generator)[: len(ids) // 2] for _ in range(HALVES)]
     print(f"{len(ids)} utterances")
     columns = [f"{name} {part}" for name in ("PAI", "CSAI") for part in ("random", "pretrained", "change", "chance")]
-    head("pooling", "k", "λ", *columns)
-    for choice in CHOICES:
-        width = vectors[0].size(1) // (1 if choice.pooling == "mean_std" else 2)
-        random, before, after = (pooled[:, :width] for pooled in vectors)
-        levels, first, last = (bits(pooled, targets, choice) for pooled in (random, before, after))
-        change = [bits(after, targets, choice, half) - bits(before, targets, choice, half) for half in halves]
-        std, chance = torch.stack(change).std(dim=0), list(permutation_baseline(before, *targets, choice).values())
-        cells = [
-            (f"{levels[i]:.2f}", f"{first[i]:.2f}", f"{last[i] - first[i]:+.2f} ± {std[i]:.2f}", f"{chance[i]:.2f}")
-            for i in (0, 1)
-        ]
-        row(choice.pooling, choice.num_components, choice.ridge, *cells[0], *cells[1])
+    rows = (cells(vectors, targets.rows(ids), choice, halves) for choice in CHOICES)
+    table(("pooling", "k", "λ", *columns), rows)
 
 
 if __name__ == "__main__":

@@ -1,14 +1,20 @@
-"""Timing, peak memory, made lines and Markdown rows: what several benchmarks need.
+"""Timing, peak memory, made lines and Markdown tables: what several benchmarks need.
 
 The benchmarks run in the environment of `make venv`, from the root of the repository: python benchmarks/<name>.py
 """
 
+import datetime
 import os
 import platform
 import resource
 import time
+from functools import lru_cache
+from importlib.metadata import version
 from itertools import accumulate
 from statistics import median
+
+from espnet_llmasr.text.english import read_cmudict
+from espnet_llmasr.text.han import HanReader
 
 
 def cpu_s(function, *args):
@@ -18,9 +24,16 @@ def cpu_s(function, *args):
     return time.process_time() - start, result
 
 
-def cpu_s_of_lines(function, lines) -> float:
-    """Seconds of CPU time to call the function with each line."""
-    return cpu_s(lambda: [function(line) for line in lines])[0]
+def rates(jobs, rounds):
+    """{name: units per second of CPU time in each round} of jobs {name: (units, function, arguments of its calls)}.
+
+    The jobs take turns, so that their ratios hold on a busy machine, too. A round before the others fills memories.
+    """
+    seconds = {name: [] for name in jobs}
+    for _ in range(rounds + 1):
+        for name, (_, function, arguments) in jobs.items():
+            seconds[name].append(cpu_s(lambda: [function(argument) for argument in arguments])[0])
+    return {name: [jobs[name][0] / value for value in values[1:]] for name, values in seconds.items()}
 
 
 def peak_mb() -> float:
@@ -28,13 +41,28 @@ def peak_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def machine() -> str:
-    return f"one of {os.cpu_count()} {platform.machine()} cores, Python {platform.python_version()}"
+def machine(*packages: str) -> str:
+    """Date, machine, and versions of Python and other packages."""
+    versions = "".join(f", {package} {version(package)}" for package in packages)
+    cores = f"one of {os.cpu_count()} {platform.machine()} cores"
+    return f"{datetime.date.today()}; {cores}, Python {platform.python_version()}{versions}"
 
 
+@lru_cache(maxsize=None)
 def zipf_weights(size: int) -> list:
-    """Cumulative weights of words by rank, for `random.choices`."""
     return list(accumulate(1 / rank for rank in range(10, 10 + size)))
+
+
+def zipf(rng, words, number: int) -> list:
+    """So many of the words, by Zipf's law of their ranks."""
+    return rng.choices(words, cum_weights=zipf_weights(len(words)), k=number)
+
+
+def vocabularies(rng):
+    """20,000 English words and 4,000 Han characters of the dictionaries, in any order."""
+    words = [word for word in read_cmudict() if word.replace("'", "").isalpha()]
+    characters = sorted({character for phrase in HanReader("zh").phrases for character in phrase})
+    return rng.sample(words, 20_000), rng.sample(characters, 4_000)
 
 
 def spread(values, digits: int = 0) -> str:
@@ -42,12 +70,10 @@ def spread(values, digits: int = 0) -> str:
     return " / ".join(f"{value:,.{digits}f}" for value in (min(values), median(values), max(values)))
 
 
-def row(*cells) -> None:
-    print("| " + " | ".join(map(str, cells)) + " |", flush=True)
-
-
-def head(*columns) -> None:
-    """The head of a table, after a blank line."""
+def table(columns, rows) -> None:
+    """Prints a table after a blank line, each row as soon as it is known."""
     print()
-    row(*columns)
-    row(*["---"] * len(columns))
+    for cells in (columns, ["---"] * len(columns)):
+        print("|", " | ".join(cells), "|")
+    for cells in rows:
+        print("|", " | ".join(map(str, cells)), "|", flush=True)

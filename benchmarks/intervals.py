@@ -3,10 +3,8 @@
 python benchmarks/intervals.py    (some minutes on one core; prints the tables of intervals.md)
 """
 
-import time
-
 import numpy as np
-from common import head, peak_mb, row
+from common import cpu_s, peak_mb, table
 
 from espnet_llmasr.metrics import intervals
 from espnet_llmasr.metrics.significance import compare
@@ -59,9 +57,8 @@ def bca(errors, lengths):
     return intervals._bca(np.stack([errors, lengths]).astype(float), intervals.RESAMPLES, 0)
 
 
-def coverage_table():
+def coverage():
     """Percent of intervals that hold the true rate: percentiles, BCa, ours."""
-    head("errors", "utterances", "true rate %", "percentile", "BCa", "ours")
     cases = [(draw.__name__, draw, size) for draw in (independent, clustered, looping) for size in SIZES]
     cases += [(f"{expected:g} wrong utterances", rare(expected / 300), 300) for expected in (0.5, 1, 2, 4, 8)]
     for name, draw, size in cases:
@@ -72,50 +69,35 @@ def coverage_table():
             data = draw(size, rng)
             bounds = [method(*data) for method in (percentile, bca, intervals.bootstrap_interval)]
             hits += [low <= true <= high for low, high in bounds]
-        row(name, size, f"{100 * true:.3f}", *(f"{100 * share:.1f}" for share in hits / REPEATS))
+        yield name, size, f"{100 * true:.3f}", *(f"{100 * share:.1f}" for share in hits / REPEATS)
 
 
-def pair(kind, size, rng, worse=0.0):
-    """Errors of A and of B, which has `worse` of the tokens wrong in addition, and lengths; both fail on the same."""
+def pair(kind, size, rng):
+    """Errors of A and of B, which are equally good and fail on the same utterances, and lengths."""
     lengths, hard = lengths_of(size, rng), rng.beta(0.15, 2.85, size)
     loops = [4 * lengths * (rng.random(size) < (0.01 if kind == "looping" else 0)) for _ in "AB"]
-    a, b = (rng.binomial(lengths, hard) + loop for loop in loops)
-    return a, b + rng.binomial(lengths, worse), lengths
+    return *(rng.binomial(lengths, hard) + loop for loop in loops), lengths
 
 
-def null_table():
-    head("equal systems", "utterances", "p < 0.05, %", "p < 0.01, %", "percentiles without 0, %")
-    for kind in ("clustered", "looping"):
-        for size in SIZES:
-            rng, events = np.random.default_rng(size), np.zeros(3)
-            for _ in range(REPEATS):
-                a, b, n = pair(kind, size, rng)
-                p = compare(a, b, n).p
-                low, high = np.quantile(intervals.resampled_sums(np.stack([b - a, n]))[0], [0.025, 0.975])
-                events += [p < 0.05, p < 0.01, not low <= 0 <= high]
-            row(kind, size, *(f"{100 * share:.1f}" for share in events / REPEATS))
+def null():
+    for kind, size in ((kind, size) for kind in ("clustered", "looping") for size in SIZES):
+        rng, events = np.random.default_rng(size), np.zeros(3)
+        for _ in range(REPEATS):
+            a, b, n = pair(kind, size, rng)
+            p = compare(a, b, n).p
+            low, high = np.quantile(intervals.resampled_sums(np.stack([b - a, n]))[0], [0.025, 0.975])
+            events += [p < 0.05, p < 0.01, not low <= 0 <= high]
+        yield kind, size, *(f"{100 * share:.1f}" for share in events / REPEATS)
 
 
-def power_table():
-    head("errors", "B is worse by, points", "utterances needed", "p < 0.05 in so many, %")
-    for kind, worse in (("clustered", 0.01), ("clustered", 0.003), ("looping", 0.01)):
-        rng = np.random.default_rng(7)
-        needed = int(compare(*pair(kind, 200_000, rng, worse), resamples=10).needed)
-        share = np.mean([compare(*pair(kind, needed, rng, worse)).p < 0.05 for _ in range(REPEATS // 2)])
-        row(kind, f"{100 * worse:.1f}", needed, f"{100 * share:.1f}")
-
-
-def speed_table():
-    head("utterances", "interval, s", "comparison, s", "peak memory, MB")
+def speed():
     for size in (300, 20_000, 1_000_000):
         a, b, lengths = pair("looping", size, np.random.default_rng(0))
-        start = time.perf_counter()
-        intervals.bootstrap_interval(a, lengths)
-        middle = time.perf_counter()
-        compare(a, b, lengths)
-        row(size, f"{middle - start:.2f}", f"{time.perf_counter() - middle:.2f}", f"{peak_mb():.0f}")
+        seconds = cpu_s(intervals.bootstrap_interval, a, lengths)[0], cpu_s(compare, a, b, lengths)[0]
+        yield size, *(f"{value:.2f}" for value in seconds), f"{peak_mb():.0f}"
 
 
 if __name__ == "__main__":
-    for table in (speed_table, coverage_table, null_table, power_table):
-        table()
+    table(("utterances", "interval, s", "comparison, s", "peak memory, MB"), speed())
+    table(("errors", "utterances", "true rate %", "percentile", "BCa", "ours"), coverage())
+    table(("equal systems", "utterances", "p < 0.05, %", "p < 0.01, %", "percentiles without 0, %"), null())

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-from common import cpu_s, head, row
+from common import cpu_s, table
 
 from espnet_llmasr import audio
 from espnet_llmasr.data.overlap.audio_index import AudioIndex
@@ -22,13 +22,7 @@ from espnet_llmasr.data.overlap.fingerprint import LAG, RATE, STEP, Fingerprint,
 from espnet_llmasr.data.overlap.text_index import TextIndex
 
 DIGITS_HZ = 8000
-FORMATS = {
-    "wav 16 kHz": (16000, "wav", {}),
-    "flac 16 kHz": (16000, "flac", {}),
-    "mp3 24 kHz": (24000, "mp3", {}),
-    "mp3 44.1 kHz": (44100, "mp3", {}),
-    "opus 16 kHz": (16000, "opus", dict(format="OGG", subtype="OPUS")),
-}
+FORMATS = ((16000, "wav"), (16000, "flac"), (24000, "mp3"), (44100, "mp3"), (16000, "opus"))
 
 
 def shuffled(recordings, *seeds):
@@ -52,16 +46,17 @@ def index_of(strings):
 
 
 def false_alarms(name, tests, train):
-    """Prints a row; returns speeds of index and look-up in times of real time, and MB of index per hour."""
+    """A row, and speeds of index and look-up in times of real time, and MB of index per hour."""
     tests, train = list(tests), list(train)
     index_s, index = cpu_s(index_of, tests)
     find_s, found = cpu_s(lambda: sum(len(list(index.find(fingerprint(samples, DIGITS_HZ, LAG)))) for samples in train))
-    row(name, f"{len(tests)} x {len(train)}", found)
     test_s, train_s = (sum(map(len, side)) / DIGITS_HZ for side in (tests, train))
-    return test_s / index_s, train_s / find_s, index.nbytes / test_s * 3600 / 1e6
+    row = name, f"{len(tests)} x {len(train)}", found
+    return row, (test_s / index_s, train_s / find_s, index.nbytes / test_s * 3600 / 1e6)
 
 
-def write(path, samples, rate, how):
+def write(path, samples, rate):
+    how = dict(format="OGG", subtype="OPUS") if path.suffix == ".opus" else {}
     soundfile.write(path, audio.resample(samples, DIGITS_HZ, rate), rate, **how)
     return str(path)
 
@@ -69,8 +64,9 @@ def write(path, samples, rate, how):
 def copies(samples, folder):
     """(name, samples, rate) of distorted copies, all cut 0.737 s after the beginning and 0.45 s before the end."""
     cut = samples[int(0.737 * DIGITS_HZ) : -int(0.45 * DIGITS_HZ)]
-    for name, (rate, suffix, how) in FORMATS.items():
-        yield (name, *soundfile.read(write(folder / f"copy.{suffix}", cut, rate, how), dtype="float32"))
+    for rate, suffix in FORMATS:
+        path = write(folder / f"copy.{suffix}", cut, rate)
+        yield f"{suffix} {rate / 1000:g} kHz", *soundfile.read(path, dtype="float32")
     yield "-12 dB", cut * 0.25, DIGITS_HZ
     for snr_db in (30, 20, 10):
         noise = np.random.default_rng(0).standard_normal(len(cut)) * np.sqrt(np.mean(cut**2) / 10 ** (snr_db / 10))
@@ -84,45 +80,39 @@ def hits(strings, folder):
             matches = {match.test: match.agreement for match in index.find(fingerprint(copy, rate, LAG))}
             agreement[name] += [matches[number]] if number in matches else []
             wrong += len(matches.keys() - {number})
-    head("copy", "found", "equal bits")
-    for name, values in agreement.items():
-        row(name, f"{len(values)} of {len(strings)}", f"{np.mean(values):.3f}")
+    rows = ((name, f"{len(found)} of {len(strings)}", f"{np.mean(found):.3f}") for name, found in agreement.items())
+    table(("copy", "found", "equal bits"), rows)
     print(f"\nMatches with another string: {wrong}.")
 
 
-def report_speed(name, entries, index):
-    """Hours of audio per core hour."""
-    decode_s, decoded = cpu_s(lambda: [len(samples) / rate for samples, rate in map(audio.read_at_own_rate, entries)])
-    all_s, _ = cpu_s(lambda: [list(index.find(fingerprint(*audio.read_at_own_rate(entry), LAG))) for entry in entries])
-    row(name, f"{sum(decoded) / decode_s:.0f}", f"{sum(decoded) / all_s:.0f}")
-
-
 def speed(strings, index, folder):
-    """Decoding included; utterances of about 5 s in files, and pieces of a long file."""
-    head("audio", "decode", "decode, fingerprint, look up")
-    entries = {}
-    for name, (rate, suffix, how) in FORMATS.items():
-        entries[name] = [write(folder / f"{i}.{suffix}", samples, rate, how) for i, samples in enumerate(strings)]
-        report_speed(name, entries[name], index)
+    """Hours of audio per core hour, decoding included; utterances of about 5 s in files, and pieces of a long file."""
+    jobs = {}
+    for rate, suffix in FORMATS:
+        entries = [write(folder / f"{i}.{suffix}", samples, rate) for i, samples in enumerate(strings)]
+        jobs[f"{suffix} {rate / 1000:g} kHz"] = index, entries
     hours = np.random.default_rng(0).integers(0, 1 << 32, 100 * 3600 * RATE // STEP, dtype=np.uint32)
     filled = AudioIndex([Fingerprint(hours, np.ones(len(hours), bool), np.zeros((0, 4), np.uint32))])
     name = f"flac 16 kHz, index of 100 h of tests ({filled.nbytes / 1e6:.0f} MB)"
-    report_speed(name, entries["flac 16 kHz"], filled)
+    jobs[name] = filled, jobs["flac 16 kHz"][1]
     long = np.concatenate(list(strings) * 5)[: 1800 * DIGITS_HZ]
+    seconds = len(long) // DIGITS_HZ
     for suffix in ("opus", "flac"):
-        path = write(folder / f"long.{suffix}", long, 16000, FORMATS[f"{suffix} 16 kHz"][2])
-        seconds = len(long) // DIGITS_HZ
+        path = write(folder / f"long.{suffix}", long, 16000)
         pieces = [f"{path}#t={at:.3f},{at + 5:.3f}" for at in range(0, seconds - 5, 15)]
-        report_speed(f"pieces of 5 s of {seconds / 60:.0f} minutes of {suffix}", pieces, index)
+        jobs[f"pieces of 5 s of {seconds / 60:.0f} minutes of {suffix}"] = index, pieces
+    for name, (searched, entries) in jobs.items():
+        decode_s, decoded = cpu_s(lambda: [len(pcm) / rate for pcm, rate in map(audio.read_at_own_rate, entries)])
+        found = (searched.find(fingerprint(*audio.read_at_own_rate(entry), LAG)) for entry in entries)
+        all_s, _ = cpu_s(lambda: list(map(list, found)))
+        yield name, *(f"{sum(decoded) / value:.0f}" for value in (decode_s, all_s))
 
 
 def text_speed(sentences=60000, lines=100000):
-    rng = np.random.default_rng(0)
-    words = np.array([f"word{i}" for i in range(30000)])
-    texts = TextIndex()
+    rng, texts = np.random.default_rng(0), TextIndex()
     for _ in range(sentences):
-        texts.add(" ".join(rng.choice(words, 20)))
-    train = [" ".join(rng.choice(words, 15)) for _ in range(lines)]
+        texts.add(" ".join(map(str, rng.integers(30000, size=20))))
+    train = [" ".join(map(str, rng.integers(30000, size=15))) for _ in range(lines)]
     seconds, found = cpu_s(lambda: sum(1 for line in train for _ in texts.find(line)))
     print(f"\nText: {lines / seconds:.0f} lines of 15 words a second against {sentences} sentences ({found} found).")
 
@@ -134,15 +124,18 @@ def main(folder):
         takes[speaker, digit].append(soundfile.read(path, dtype="float32")[0])
     if not takes:
         sys.exit(f"{folder} holds no recordings such as 7_george_12.wav")
-    head("false alarms", "strings, test x train", "found")
     tests, train = ([samples for group in takes.values() for samples in group[half::2]] for half in (0, 1))
-    false_alarms("any digits, any order, all speakers", shuffled(tests, 0, 1), shuffled(train, *range(2, 8)))
-    speeds = false_alarms("0 to 9, the same speakers", counted(takes, 1, 0), counted(takes, 2, 1))
+    any_order = false_alarms(
+        "any digits, any order, all speakers", shuffled(tests, 0, 1), shuffled(train, *range(2, 8))
+    )
+    same_words = false_alarms("0 to 9, the same speakers", counted(takes, 1, 0), counted(takes, 2, 1))
+    table(("false alarms", "strings, test x train", "found"), (row for row, _ in (any_order, same_words)))
     strings = list(shuffled([samples for group in takes.values() for samples in group], 9))
     with tempfile.TemporaryDirectory() as name:
         hits(strings[:100], Path(name))
-        speed(strings[:100], index_of(strings), Path(name))
-    print("\nWithout decoding: index x{:.0f}, look up x{:.0f}; {:.1f} MB per hour of tests.".format(*speeds))
+        rows = speed(strings[:100], index_of(strings), Path(name))
+        table(("audio", "decode", "decode, fingerprint, look up"), rows)
+    print("\nWithout decoding: index x{:.0f}, look up x{:.0f}; {:.1f} MB per hour of tests.".format(*same_words[1]))
     text_speed()
 
 

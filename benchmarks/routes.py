@@ -8,113 +8,71 @@ utils/benchmark.sh and are split into characters as utils/error_rate_zh does; En
 Lines count as equal when both give the same tokens, case aside.
 """
 
-import datetime
 import random
+import re
 import subprocess
 import sys
 import tempfile
 from collections import Counter
+from functools import partial
+from itertools import product
 from pathlib import Path
 
-from common import cpu_s_of_lines, head, machine, row
+from common import cpu_s, machine, table
 
 from espnet_llmasr.text.normalize import score_tokens
 from espnet_llmasr.text.routes import make_route
 
 LINES, ENGLISH_LINES, SHOWN = 2000, 150, 3  # of each kind; the leaderboard's English grammar reads 4 lines a second
 HAN = "我们今天在北京说了很多话他也去看电影可是没有时间学习中文因为那里的老师非常忙大家都想知道为什么会这样"
-LATIN = "demo Python AI OK iPhone WiFi don't B2B P2P GDP CEO new York e-mail".split()
+LATIN = "demo|Python|AI|OK|iPhone|WiFi|don't|B2B|P2P|GDP|CEO|new|York|e-mail"
 ENGLISH = (
     "the people said that they would go to a market and then walk home with their friends after work because it was "
     "late and nobody had seen the dog which lived in our small town"
 ).split()
 
 
-def number(rng, size=None):
-    return str(rng.randrange(10 ** (size or rng.randint(1, 9))))
-
-
+# Two blanks stand between the pieces of a kind. {a-b} is a number from a to b, with as many digits as a has; {a|b|c} is
+# one of these; {#} is any number.
 MANDARIN = {
-    "plain": [lambda r: ""],
-    "cardinals and measure words": [lambda r: number(r) + r.choice("个张座条只年月日天块岁人克倍") for _ in "1"],
-    "decimals, fractions, percent": [
-        lambda r: f"{number(r, 3)}.{number(r, 2)}",
-        lambda r: f"{number(r, 1)}/{number(r, 2)}",
-        lambda r: f"{number(r, 2)}.{number(r, 1)}%",
-        lambda r: f"{number(r, 2)}％",
-    ],
-    "dates and times": [
-        lambda r: f"{r.randint(1900, 2029)}年{r.randint(1, 12)}月{r.randint(1, 31)}{r.choice('日号')}",
-        lambda r: f"{r.randint(10, 99)}年",
-        lambda r: f"{r.randint(1, 12):02}月{r.randint(1, 31):02}日",
-        lambda r: f"{r.randint(0, 23)}:{r.randint(0, 59):02}",
-        lambda r: f"{r.randint(0, 23)}点{r.randint(0, 59)}分",
-    ],
-    "money": [
-        lambda r: f"{number(r, 4)}{r.choice(['元', '块', '万元', '亿', '多块', '千万'])}",
-        lambda r: f"{number(r, 2)}块{number(r, 1)}",
-        lambda r: f"{number(r, 3)}.{number(r, 1)}万元{number(r, 1)}角",
-        lambda r: f"{r.randint(1, 99)},{r.randrange(1000):03}元",
-    ],
-    "telephones and codes": [
-        lambda r: f"{r.choice(['', '+86 ', '86'])}1{r.choice('38')}{r.randrange(10**9):09}",
-        lambda r: f"010-{r.randint(10**7, 10**8 - 1)}",
-        lambda r: number(r, 6),
-    ],
-    "fillers and erhua": [
-        lambda r: r.choice(["呃", "啊", "嗯"]) + r.choice(["，", ""]),
-        lambda r: r.choice("哪这那花玩事孩女幼少孤") + "儿" + r.choice(["", "子", "童", "女", "歌"]),
-        lambda r: r.choice(["婴幼儿", "托儿所", "新生儿", "鹿儿岛", "吊儿郎当"]),
-    ],
-    "mixed": [
-        lambda r: r.choice(LATIN),
-        lambda r: r.choice(["A", "H", "GPT-", "ＡＢＣ"]) + number(r, 2),
-        lambda r: f"{r.choice(LATIN)} {number(r, 2)}",
-    ],
-    "full width and punctuation": [lambda r: r.choice("，。！？、；：“”‘’（）《》【】…—·～＆＃＠１２ａｂ")],
-    "other symbols": [lambda r: number(r, 2) + r.choice("℃°€£¥×÷±→①½²♪")],
+    "plain": "",
+    "cardinals and measure words": "{#}{个|张|座|条|只|年|月|日|天|块|岁|人|克|倍}",
+    "decimals, fractions, percent": "{0-999}.{0-99}  {0-9}/{0-99}  {0-99}.{0-9}%  {0-99}％",
+    "dates and times": "{1900-2029}年{1-12}月{1-31}{日|号}  {10-99}年  {01-12}月{01-31}日  {0-23}:{00-59}  {0-23}点{0-59}分",
+    "money": "{0-9999}{元|块|万元|亿|多块|千万}  {0-99}块{0-9}  {0-999}.{0-9}万元{0-9}角  {1-99},{000-999}元",
+    "telephones and codes": "{|+86 |86}1{3|8}{000000000-999999999}  010-{10000000-99999999}  {0-999999}",
+    "fillers and erhua": "{呃|啊|嗯}{，|}  {哪|这|那|花|玩|事|孩|女|幼|少|孤}儿{|子|童|女|歌}  {婴幼儿|托儿所|新生儿|鹿儿岛|吊儿郎当}",
+    "mixed": "{LATIN}  {A|H|GPT-|ＡＢＣ}{0-99}  {LATIN} {0-99}",
+    "full width and punctuation": "{，|。|！|？|、|；|：|“|”|‘|’|（|）|《|》|【|】|…|—|·|～|＆|＃|＠|１|２|ａ|ｂ}",
+    "other symbols": "{0-99}{℃|°|€|£|¥|×|÷|±|→|①|½|²|♪}",
 }
 SPOKEN = {
-    "plain": [lambda r: ""],
-    "cardinals, ordinals, decimals": [
-        lambda r: number(r, r.randint(1, 6)),
-        lambda r: f"{r.randint(1, 9)},{r.randrange(1000):03}",
-        lambda r: f"{number(r, 2)}.{number(r, 1)}",
-        lambda r: r.choice(["1st", "2nd", "3rd", "11th", "21st"]),
-        lambda r: f"{number(r, 2)}%",
-    ],
-    "money": [
-        lambda r: f"${number(r, 3)}",
-        lambda r: f"${r.randint(2, 99)}.{r.randint(10, 99)}",
-        lambda r: f"${r.randint(2, 99)} million",
-        lambda r: f"£{number(r, 2)}",
-    ],
-    "years, dates, times": [
-        lambda r: f"in {r.randint(1700, 2029)}",
-        lambda r: f"on {r.choice(['may', 'october', 'june'])} {r.randint(1, 28)}",
-        lambda r: f"in the {r.randint(190, 199)}0s",
-        lambda r: f"at {r.randint(1, 12)}:{r.randint(10, 59)}",
-    ],
-    "titles, units": [
-        lambda r: r.choice(["mr. smith", "Mrs. Jones", "Dr. Brown", "St. Paul", "U.S.A.", "AT&T", "etc."]),
-        lambda r: f"{r.randint(2, 99)} {r.choice(['km', 'kg', 'mph', 'cm'])}",
-    ],
-    "interjections, spelling, quotes": [
-        lambda r: r.choice(["uh,", "um", "Hmm", "oh", "huh", "mhm"]),
-        lambda r: r.choice(["colour", "organise", "travelled", "centre", "gauge", "grey"]),
-        lambda r: r.choice(["don’t", "I'm", "'yes'", "o'clock", "rock 'n' roll", "parents'", "well-known"]),
-    ],
+    "plain": "",
+    "cardinals, ordinals, decimals": "{0-999999}  {1-9},{000-999}  {0-99}.{0-9}  {1st|2nd|3rd|11th|21st}  {0-99}%",
+    "money": "${0-999}  ${2-99}.{10-99}  ${2-99} million  £{0-99}",
+    "years, dates, times": "in {1700-2029}  on {may|october|june} {1-28}  in the {190-199}0s  at {1-12}:{10-59}",
+    "titles, units": "{mr. smith|Mrs. Jones|Dr. Brown|St. Paul|U.S.A.|AT&T|etc.}  {2-99} {km|kg|mph|cm}",
+    "interjections, spelling, quotes": "{uh,|um|Hmm|oh|huh|mhm}  {colour|organise|travelled|centre|gauge|grey}  "
+    "{don’t|I'm|'yes'|o'clock|rock 'n' roll|parents'|well-known}",
 }
+
+
+def drawn(rng, braces):
+    """What stands for a match of {...}."""
+    if braces[1] == "#":
+        return str(rng.randrange(10 ** rng.randint(1, 9)))
+    if numbers := re.fullmatch(r"(\d+)-(\d+)", braces[1]):
+        return f"{rng.randint(int(numbers[1]), int(numbers[2])):0{len(numbers[1])}}"
+    return rng.choice(braces[1].replace("LATIN", LATIN).split("|"))
 
 
 def make_lines(rng, pieces, words, joint):
     """Lines of three pieces of a kind, with one to six words around each."""
-
-    def run():
-        return joint.join(rng.choices(words, k=rng.randint(1, 6)))
-
-    count = ENGLISH_LINES if joint else LINES
-    return [joint.join([run(), *(rng.choice(pieces)(rng) + joint + run() for _ in range(3))]) for _ in range(count)]
+    pieces = pieces.split("  ")
+    for _ in range(ENGLISH_LINES if joint else LINES):
+        filled = ["", *(re.sub(r"\{(.*?)\}", partial(drawn, rng), rng.choice(pieces)) for _ in range(3))]
+        runs = (rng.choices(words, k=rng.randint(1, 6)) for _ in filled)
+        yield joint.join(part for piece, run in zip(filled, runs) for part in (*([piece] if piece else []), *run))
 
 
 def their_mandarin(checkout, lines):
@@ -152,34 +110,30 @@ def compare(checkout, name, templates, words, joint, lang, theirs):
             total[counted] += 1
         if our != their and total[kind] - equal[kind] <= SHOWN:
             examples.append((kind, line, " ".join(our), " ".join(their)))
-    head(name, "the same tokens")
-    for kind in (*templates, "all"):
-        row(kind, f"{equal[kind]:,} of {total[kind]:,}")
-    head("differs", "line", "ours", "leaderboard")
-    for example in examples:
-        row(*example)
+    table((name, "the same tokens"), ((kind, f"{equal[kind]:,} of {total[kind]:,}") for kind in (*templates, "all")))
+    table(("differs", "line", "ours", "leaderboard"), examples)
 
 
-def speed(name, pieces, words, joint, lang):
+def speed():
     """Lines a second of CPU time: seen first, and seen before."""
-    rng, route = random.Random(5), make_route(name)
-    lines = [line for kind in pieces for line in make_lines(rng, kind, words, joint)]
-    seconds = [cpu_s_of_lines(lambda line: route.normalize(line, lang), lines) for _ in range(3)]
-    return f"{len(lines) / seconds[0]:,.0f}", f"{len(lines) / min(seconds[1:]):,.0f}"
+    for name, (templates, words, joint, lang, _) in KINDS.items():
+        plain, *others = templates.values()
+        parts = {"plain": [plain], "the other kinds": others}
+        for route_name, part in product(("speechio", "whisper"), parts):
+            rng, route = random.Random(5), make_route(route_name)
+            lines = [line for kind in parts[part] for line in make_lines(rng, kind, words, joint)]
+            seconds = [cpu_s(lambda: [route.normalize(line, lang) for line in lines])[0] for _ in range(3)]
+            first, again = len(lines) / seconds[0], len(lines) / min(seconds[1:])
+            yield f"{route_name}, {name}, {part}", f"{first:,.0f}", f"{again:,.0f}"
 
 
 def main(checkout):
     commit = subprocess.run(["git", "-C", checkout, "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
-    print(f"{datetime.date.today()}; leaderboard at {commit.stdout.strip()}; {make_route('speechio')},")
-    print(f"{make_route('whisper')}; {machine()}.", flush=True)
+    print(f"{machine()}; leaderboard at {commit.stdout.strip()};")
+    print(f"{make_route('speechio')}, {make_route('whisper')}.", flush=True)
     for name, kind in KINDS.items():
         compare(checkout, name, *kind)
-    head("lines/s", "seen first", "seen before")
-    for name, (templates, words, joint, lang, _) in KINDS.items():
-        plain, *others = templates.values()
-        for route in ("speechio", "whisper"):
-            row(f"{route}, {name}, plain", *speed(route, [plain], words, joint, lang))
-            row(f"{route}, {name}, the other kinds", *speed(route, others, words, joint, lang))
+    table(("lines/s", "seen first", "seen before"), speed())
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ python benchmarks/scaling.py    (some 6 minutes of one core; prints the table of
 """
 
 import numpy as np
-from common import head, row
+from common import table
 
 from espnet_llmasr.experiments.scaling import fit_scaling
 
@@ -37,6 +37,5 @@ def coverage(budgets, seeds, spread, c):
 
 
 if __name__ == "__main__":
-    head("data", "a", "b", "c", "error at the smallest budget", "at the largest")
-    for name, setting in SETTINGS.items():
-        row(name, *(f"{100 * share:.1f}" for share in coverage(*setting)))
+    columns = ("data", "a", "b", "c", "error at the smallest budget", "at the largest")
+    table(columns, ((name, *(f"{100 * share:.1f}" for share in coverage(*SETTINGS[name]))) for name in SETTINGS))

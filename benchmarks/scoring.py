@@ -1,71 +1,54 @@
 """Speed of counting errors beside jiwer, and time and memory of a set of 1,000,000 utterances, on one core.
 
-    python benchmarks/scoring.py > benchmarks/scoring.md    (about 2 minutes)
+    python benchmarks/scoring.py    (about 2 minutes; prints the tables of scoring.md)
 
 Ours goes from the raw text of both sides to the counts over all tokens, over Han tokens and over other words, as
 `bin.score` with the route `none` does. jiwer gets lines that were made ready before the clock started: our tokens
-joined by blanks, all pairs in one call; on code-switched lines it needs three calls for the same counts. In every round
-each method is timed (CPU time) after the others, so that the ratios hold on a busy machine, too.
+joined by blanks, all pairs in one call; on code-switched lines it needs three calls for the same counts.
 """
 
 import random
-from importlib.metadata import version
 from itertools import islice
 
 import jiwer
-from common import cpu_s, head, machine, peak_mb, row, spread, zipf_weights
+from common import cpu_s, machine, peak_mb, rates, spread, table, vocabularies, zipf
 
-from espnet_llmasr.metrics.error_rate import PARTS, count_errors, score_tokens_of
-from espnet_llmasr.text.english import read_cmudict
-from espnet_llmasr.text.han import HanReader
+from espnet_llmasr.metrics.error_rate import PARTS, score_tokens_of
 from espnet_llmasr.text.normalize import is_han, normalize, score_tokens
 from espnet_llmasr.text.routes import make_route, tokens_of
 
 ROUNDS, PAIRS, MILLION, INTERVAL = 9, 4000, 1_000_000, 20_000
-ERROR_RATE = 0.04  # and one more for each line: about 10 % together
-ROUTE = make_route("none")
+ERROR_RATE = 0.1
+ROUTE, RNG = make_route("none"), random.Random(0)
+WORDS, HAN = vocabularies(RNG)
 
 
-class Lines:
-    """Random references of realistic length and the same with errors; tokens by Zipf's law from the dictionaries."""
+def mixed():
+    """Two stretches of Mandarin with one to three English words after each."""
+    lengths = [(HAN, 4, 11), (WORDS, 1, 3)] * 2
+    return [token for words, least, most in lengths for token in zipf(RNG, words, RNG.randint(least, most))]
 
-    def __init__(self):
-        self.rng = random.Random(0)
-        words = [word for word in read_cmudict() if word.replace("'", "").isalpha()]
-        characters = sorted({character for phrase in HanReader("zh").phrases for character in phrase})
-        self.words, self.han = self.rng.sample(words, 20_000), self.rng.sample(characters, 4_000)
-        self.weights = zipf_weights(20_000)
 
-    def english(self):
-        return self._draw(self.words, 5, 25)
+MAKERS = {
+    "English": lambda: zipf(RNG, WORDS, RNG.randint(5, 25)),
+    "Mandarin": lambda: zipf(RNG, HAN, RNG.randint(10, 30)),
+    "code-switched": mixed,
+}
 
-    def mandarin(self):
-        return self._draw(self.han, 10, 30)
 
-    def mixed(self):
-        """Two stretches of Mandarin with one to three English words after each."""
-        return [token for _ in range(2) for token in (*self._draw(self.han, 4, 11), *self._draw(self.words, 1, 3))]
+def noisy(tokens):
+    """Every token is kept, or with `ERROR_RATE` replaced, deleted or followed by another."""
+    for token in tokens:
+        (other,) = zipf(RNG, WORDS if token.isascii() else HAN, 1)
+        yield from RNG.choice([[other], [other], [], [token, other]]) if RNG.random() < ERROR_RATE else [token]
 
-    def _draw(self, vocabulary, least, most):
-        weights = self.weights[: len(vocabulary)]
-        return self.rng.choices(vocabulary, cum_weights=weights, k=self.rng.randint(least, most))
 
-    def noisy(self, tokens):
-        """Every token is kept, or with `ERROR_RATE` replaced, deleted or followed by another; at least one changes."""
-        spared = [self.rng.random() >= ERROR_RATE for _ in tokens]
-        spared[self.rng.randrange(len(spared))] = False
-        return [new for token, same in zip(tokens, spared) for new in ([token] if same else self._wrong(token))]
-
-    def _wrong(self, token):
-        (other,) = self._draw(self.words if token.isascii() else self.han, 1, 1)
-        return self.rng.choice([[other], [other], [], [token, other]])
-
-    def pairs(self, make, number, write=str, correct=0.0):
-        """(reference, hypothesis) lines; `correct` is the share of hypotheses without an error."""
-        for _ in range(number):
-            tokens = make()
-            hypothesis = tokens if self.rng.random() < correct else self.noisy(tokens)
-            yield normalize(" ".join(tokens)), write(normalize(" ".join(hypothesis)))
+def made_pairs(make, number, write=str, correct=0.0):
+    """(reference, hypothesis) lines; `correct` is the share of hypotheses that are the reference."""
+    for _ in range(number):
+        tokens = make()
+        hypothesis = tokens if RNG.random() < correct else noisy(tokens)
+        yield normalize(" ".join(tokens)), write(normalize(" ".join(hypothesis)))
 
 
 def written(line):
@@ -77,10 +60,6 @@ def written(line):
 
 def ours(pairs):
     return score_tokens_of((str(n), *tokens_of(ROUTE, *pair)) for n, pair in enumerate(pairs))
-
-
-def ours_all_tokens(pairs):
-    return [count_errors(score_tokens(reference), score_tokens(hypothesis)) for reference, hypothesis in pairs]
 
 
 def theirs(parts):
@@ -96,61 +75,43 @@ def ready(pairs):
     return [[[" ".join(line) for line in side] for side in part] for part in ([tokens, *parts] if both else [tokens])]
 
 
-def methods():
-    """(name, ours, argument, jiwer's argument); checks that both find the same number of errors."""
-    lines = Lines()
-    makers = {"English": lines.english, "Mandarin": lines.mandarin, "code-switched, three parts": lines.mixed}
+def sets():
+    """(name, pairs, parts for jiwer); checks that both find the same number of errors."""
     variants = {"": (str, 0), ", hypothesis as written": (written, 0), ", 60 % of lines correct": (str, 0.6)}
-    for language, make in makers.items():
+    for language, make in MAKERS.items():
         for variant, options in variants.items():
-            pairs = list(lines.pairs(make, PAIRS, *options))
+            pairs = list(made_pairs(make, PAIRS, *options))
             parts, score = ready(pairs), ours(pairs)
             counts = [output.substitutions + output.deletions + output.insertions for output in theirs(parts)]
             assert counts == [score.total(part).errors for part in PARTS[: len(parts)]], language
-            yield f"{language}{variant} ({100 * score.total().rate:.0f} % errors)", ours, pairs, parts
-        if make == lines.mixed:
-            yield "code-switched, all tokens only", ours_all_tokens, pairs, parts[:1]
+            yield f"{language}{variant} ({100 * score.total().rate:.0f} % errors)", pairs, parts
 
 
-def speed_table():
-    rates, jobs = {}, list(methods())
-    for _ in range(ROUNDS + 1):
-        for name, function, pairs, parts in jobs:
-            rates.setdefault(name, []).append((PAIRS / cpu_s(function, pairs)[0], PAIRS / cpu_s(theirs, parts)[0]))
-    head("lines", "ours, pairs/s", "jiwer, pairs/s", "times as fast")
-    for name, values in rates.items():
-        own, others = zip(*values[1:])  # the first round fills memories
-        row(name, spread(own), spread(others), spread([a / b for a, b in zip(own, others)], 1))
+def speed():
+    jobs = {}
+    for name, pairs, parts in sets():
+        jobs |= {(name, "ours"): (PAIRS, ours, [pairs]), (name, "jiwer"): (PAIRS, theirs, [parts])}
+    found = rates(jobs, ROUNDS)
+    for name in dict.fromkeys(name for name, _ in jobs):
+        own, others = found[name, "ours"], found[name, "jiwer"]
+        yield name, spread(own), spread(others), spread([a / b for a, b in zip(own, others)], 1)
 
 
-def million_table():
+def million():
     """A set of a million pairs, a third of each language; the texts are 30,000 that come again."""
-    lines = Lines()
-    texts = [
-        pair for make in (lines.english, lines.mandarin, lines.mixed) for pair in lines.pairs(make, 10_000, written)
-    ]
+    texts = [pair for make in MAKERS.values() for pair in made_pairs(make, 10_000, written)]
     before = peak_mb()
-    print(f"\nA set of {MILLION:,} utterances, a third of each language, every one with errors:")
-    head("", "CPU time, s", "peak memory above the texts, MB")
     seconds, score = cpu_s(ours, (texts[n % len(texts)] for n in range(MILLION)))
-    row(f"counts of {len(PARTS)} parts", f"{seconds:.1f}", f"{peak_mb() - before:,.0f}")
+    yield f"counts of {len(PARTS)} parts", f"{seconds:.1f}", f"{peak_mb() - before:,.0f}"
     for name, function in {"letters": score.letter_counts, "interval of one part": score.interval}.items():
-        row(name, f"{cpu_s(function)[0]:.1f}", f"{peak_mb() - before:,.0f}")
+        yield name, f"{cpu_s(function)[0]:.1f}", f"{peak_mb() - before:,.0f}"
     small = ours(islice(texts, INTERVAL))
     seconds = [cpu_s(small.interval)[0] for _ in range(ROUNDS)]
-    print(f"\nInterval of one part of {INTERVAL:,} utterances: {spread(seconds, 2)} s.")
+    yield f"interval of one part of {INTERVAL:,} utterances", spread(seconds, 2), "-"
 
 
 if __name__ == "__main__":
-    print(
-        "# Speed of counting errors\n\n    python benchmarks/scoring.py > benchmarks/scoring.md    (about 2 minutes)\n"
-    )
-    print(f"{machine()}; jiwer {version('jiwer')}, rapidfuzz {version('rapidfuzz')}; {PAIRS:,} pairs, {ROUNDS} rounds.")
-    print(
-        "Ours makes tokens of the raw text of both sides and counts all tokens, Han tokens and other words; jiwer gets"
-    )
-    print("ready tokens, in three calls where lines have both kinds. Both find the same number of errors.")
-    print("jiwer also keeps an alignment of every pair; ours makes one only for the file of details.")
-    print("Minimum / median / maximum of the rounds, CPU time.")
-    million_table()  # first: the peak memory is its own
-    speed_table()
+    print(f"{machine('jiwer', 'rapidfuzz')}; {PAIRS:,} pairs, {ROUNDS} rounds.")
+    print(f"\nA set of {MILLION:,} utterances, a third of each language, 10 % of the tokens wrong:")
+    table(("", "CPU time, s", "peak memory above the texts, MB"), million())  # first: the peak memory is its own
+    table(("lines", "ours, pairs/s", "jiwer, pairs/s", "times as fast"), speed())

@@ -11,7 +11,7 @@ from typing import Callable, Dict, Optional, Sequence
 import soundfile
 import yaml
 
-from espnet_llmasr.files import naming_full_disk, read_yaml
+from espnet_llmasr.files import naming_full_disk, printable, read_yaml
 
 MIN_FS = 1000  # Hz; less is a slip, such as 16 for 16000
 
@@ -91,6 +91,15 @@ def device(value: str) -> str:
     return value
 
 
+def add_ctc_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of the commands that run a CTC head over a set."""
+    add = parser.add_argument
+    add("--ctc_train_config", required=True, help="config.yaml of the CTC head, or of the pretraining")
+    add("--ctc_model_file", type=Path, required=True, help="its weights; guard.json lies beside those of the head")
+    add("--max_frames", type=at_least(1), default=10000, help="padded frames per batch")
+    add("--device", type=device, default="cpu", help="cpu or cuda")
+
+
 def command_name() -> str:
     """The command that runs: score for .../bin/score.py."""
     return Path(sys.argv[0]).name.removesuffix(".py")
@@ -137,4 +146,4 @@ def one_line(error: Exception) -> str:
         message = str(error.args[0])
     if message.startswith("Caught "):  # torch hands on the process's whole traceback
         message = message.strip().rpartition("\n")[2].partition(": ")[2]
-    return " ".join(message.split())
+    return printable(" ".join(message.split()))

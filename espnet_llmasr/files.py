@@ -14,25 +14,11 @@ import time
 import tokenize
 import zipfile
 import zlib
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import (
-    Any,
-    Callable,
-    Dict,
-    Generic,
-    Iterable,
-    Iterator,
-    List,
-    Mapping,
-    Optional,
-    Sequence,
-    Tuple,
-    Type,
-    TypeVar,
-    Union,
-)
+from typing import Any, Dict, Generic, List, Optional, Tuple, Type, TypeVar, Union
 
 import yaml
 
@@ -156,6 +142,29 @@ def write_all_atomically(contents: Mapping[Path, str]) -> None:
             renames.enter_context(atomic_path(path)).write_bytes(content.encode("utf-8"))
 
 
+def read_json_lines(
+    path: PathLike, make: Callable[[Dict, int], T] = lambda row, number: dict(row), kind: str = "JSON object"
+) -> List[T]:
+    """What `make` makes of each object and its line number; none without a file. Blank lines are skipped.
+
+    Raises ValueError, with its number, for a line that is no `kind`.
+    """
+    rows = []
+    lines = read_text(path, "utf-8-sig").split("\n") if Path(path).exists() else []
+    for number, line in enumerate(lines, 1):
+        try:
+            rows += [make(json.loads(line), number)] if line.strip() else []
+        except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+            text = f"{path}, line {number} is no {kind} ({error}): remove or repair the line"
+            raise ValueError(text) from error
+    return rows
+
+
+def json_lines(rows: Iterable[Mapping]) -> str:
+    """The text of a file of JSON lines."""
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
 class JsonLines(Generic[Row]):
     """A log with one JSON object per line, each a dataclass of type `kind`; written whole, so never half a line.
 
@@ -167,13 +176,12 @@ class JsonLines(Generic[Row]):
         self.path, self.kind = Path(path), kind
 
     def read(self) -> List[Row]:
-        """All lines, none without a file. Raises ValueError, with its number, for a line that is no `kind`."""
-        lines = read_text(self.path).split("\n") if self.path.exists() else []
-        return [self._parse(number, line) for number, line in enumerate(lines, 1) if line]
+        """All lines, see `read_json_lines`."""
+        return read_json_lines(self.path, self._make, self.kind.__name__)
 
     def write(self, rows: Iterable[Row]) -> None:
         """Replaces the file; a file with the same content stays as it is, and so does its time of change."""
-        content = "".join(self._format(row) for row in rows)
+        content = json_lines(record | record.pop("values", {}) for record in map(asdict, rows))
         if not self.path.exists() or read_text(self.path) != content:
             write_atomically(self.path, content)
 
@@ -181,21 +189,10 @@ class JsonLines(Generic[Row]):
         """Adds a line."""
         self.write([*self.read(), row])
 
-    def _parse(self, number: int, line: str) -> Row:
+    def _make(self, row: Dict, number: int) -> Row:
         known = {field.name for field in fields(self.kind)}
-        try:
-            row = json.loads(line)
-            values = {key: row.pop(key) for key in list(row) if key not in known} if "values" in known else {}
-            return self.kind(**row, **({"values": values} if values else {}))
-        except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
-            kind = self.kind.__name__
-            raise ValueError(f"{self.path}, line {number} is no {kind} ({error}): remove or repair the line") from error
-
-    @staticmethod
-    def _format(row: Row) -> str:
-        record = asdict(row)
-        record |= record.pop("values", {})
-        return json.dumps(record, ensure_ascii=False) + "\n"
+        values = {key: row.pop(key) for key in list(row) if key not in known} if "values" in known else {}
+        return self.kind(**row, **({"values": values} if values else {}))
 
 
 def check_file(path: PathLike) -> None:
@@ -205,11 +202,11 @@ def check_file(path: PathLike) -> None:
         raise ValueError(f"{path} {kind}")
 
 
-def read_text(path: PathLike) -> str:
+def read_text(path: PathLike, encoding: str = "utf-8") -> str:
     """The content of a text file. Raises ValueError, with its name, if it is no file or not UTF-8."""
     check_file(path)
     try:
-        return Path(path).read_text(encoding="utf-8")
+        return Path(path).read_text(encoding=encoding)
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is not UTF-8 text (byte {error.start}): make it again") from error
 
@@ -249,17 +246,27 @@ def note_of_full_disk(folder: PathLike) -> str:
     return f", which may be cut off: {folder} has {free_space(folder)} free, make room and start again"
 
 
-def read_scp(path: PathLike) -> Dict[str, str]:
-    """Reads a Kaldi table "id rest-of-line"; the order is kept.
+def printable(text: str) -> str:
+    """The text with `\\x1b` and the like for control characters, which a terminal would obey."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def read_scp(path: PathLike, keys: Optional[Container[str]] = None, parse: Callable[[str], T] = str) -> Dict[str, T]:
+    """Reads a Kaldi table "id rest-of-line", or only the lines of `keys`; the order is kept. `parse` gets the rest.
 
     Raises:
-        ValueError: the file is missing or not UTF-8, a line has no id, or an id occurs twice (both lines are named).
+        ValueError: the file is missing or not UTF-8, a line has no id, an id occurs twice (both lines are named), or
+            `parse` raises it, with its advice.
     """
-    table: Dict[str, str] = {}
+    table: Dict[str, T] = {}
     for key, value in read_rows(path):
-        if key in table:
-            raise duplicate_id(path, key)
-        table[key] = value
+        if keys is None or key in keys:
+            if key in table:
+                raise duplicate_id(path, key)
+            try:
+                table[key] = parse(value)
+            except ValueError as error:
+                raise ValueError(f"{path}: '{key}' has '{value}', {error}") from error
     return table
 
 

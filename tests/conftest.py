@@ -91,15 +91,14 @@ def corpus(tmp_path_factory):
 @pytest.fixture(scope="session")
 def tiny_llm(tmp_path_factory):
     """The directory of an untrained Qwen3 of two layers with its tokenizer, as the LLM-preparation stage writes it."""
+    from espnet_llmasr.text.prompt import Prompt
     from espnet_llmasr.train import small_llm
 
     directory = tmp_path_factory.mktemp("llm")
     tokenizer = small_llm.train_tokenizer([" ".join(WORDS), "red cat", "你好"] * 3, 290)
     torch.manual_seed(0)
     model = small_llm.build(tokenizer, hidden_size=64, num_layers=2)
-    tokenizer.save_pretrained(directory)
-    model.config.save_pretrained(directory)
-    torch.save(model.state_dict(), directory / "llm.pth")
+    small_llm.save_llm(directory, Prompt.render(tokenizer), model)
     return directory
 
 

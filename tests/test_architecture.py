@@ -16,7 +16,7 @@ ROOT = Path(espnet_llmasr.__file__).parent
 MODULES = sorted(path.relative_to(ROOT) for path in ROOT.rglob("*.py"))
 NAMES = {".".join(path.with_suffix("").parts).removesuffix("__init__").rstrip("."): path for path in MODULES}
 FLOORS = (  # a module may import its own package and those of lower floors (the earlier lines)
-    {"files", "audio", "cli", "processes", "__version__"},
+    {"files", "audio", "containers", "cli", "processes", "__version__"},
     {"text"},
     {"metrics", "data"},
     {"scoring"},
@@ -32,7 +32,7 @@ FLOORS = (  # a module may import its own package and those of lower floors (the
     {"__main__", "__init__"},
 )
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
-WITHOUT_ESPNET = ("files", "audio", "cli", "processes", "text", "metrics", "data", "scoring")
+WITHOUT_ESPNET = ("files", "audio", "containers", "cli", "processes", "text", "metrics", "data", "scoring")
 OFFLINE = """
 import importlib, socket, sys
 

@@ -9,14 +9,8 @@ import soundfile
 from espnet_llmasr import audio
 
 RATE = 16000
-CONTAINERS = {
-    "wav": {},
-    "flac": {},
-    "mp3": {},
-    "ogg": dict(format="OGG", subtype="VORBIS"),
-    "sph": dict(format="NIST", subtype="PCM_16"),
-    "aiff": {},
-}
+CONTAINERS = dict.fromkeys(("wav", "flac", "mp3", "aiff"), {})
+CONTAINERS |= {"ogg": dict(format="OGG", subtype="VORBIS"), "sph": dict(format="NIST", subtype="PCM_16")}
 
 
 @pytest.fixture

@@ -91,10 +91,9 @@ def test_commands_exist_with_their_options(path):
 
 def test_modules_and_files_that_the_documents_name_exist():
     """A path below the package, such as `encoder_swap/rule.py` or `espnet_llmasr/asr`."""
+    named = re.compile(r"`(?:espnet_llmasr/)?((?!exp/|dump/)(?:\w+/)+\w+\.(?:py|sh|yaml|md))`")
     for path in DOCUMENTS:
-        for name in re.findall(
-            r"`(?:espnet_llmasr/)?((?!exp/|dump/)(?:\w+/)+\w+\.(?:py|sh|yaml|md))`", path.read_text(encoding="utf-8")
-        ):
+        for name in named.findall(path.read_text(encoding="utf-8")):
             assert exists(name, path), f"{path.relative_to(ROOT)} names {name}"
 
 

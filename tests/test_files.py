@@ -5,7 +5,6 @@ import os
 import resource
 import signal
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import pytest
 import torch
@@ -25,48 +24,37 @@ def test_write_and_replace(tmp_path):
 
 
 def test_the_whole_content_is_on_the_disk_before_the_name_changes(tmp_path, monkeypatch):
-    path, calls = tmp_path / "file.txt", []
-    fsync, replace = os.fsync, os.replace
+    path, content, calls = tmp_path / "file.txt", b"line\n" * 10_000, []
+    replace = os.replace
 
     def record_fsync(handle):
-        inode = os.fstat(handle).st_ino
-        (flushed,) = (other for other in tmp_path.iterdir() if other.stat().st_ino == inode)
-        calls.append(("fsync", flushed, flushed.read_bytes()))
-        fsync(handle)
+        status = os.fstat(handle)
+        calls.append(("fsync", status.st_ino, status.st_size))
 
     def record_replace(source, target):
-        calls.append(("replace", Path(source), Path(target)))
+        calls.append(("replace", os.stat(source).st_ino, os.stat(source).st_size))
         replace(source, target)
 
     monkeypatch.setattr(files.os, "fsync", record_fsync)
     monkeypatch.setattr(files.os, "replace", record_replace)
-    content = b"line\n" * 10_000
     write_atomically(path, content)
-    temporary = calls[0][1]
-    assert temporary != path and temporary.parent == tmp_path
-    assert calls == [("fsync", temporary, content), ("replace", temporary, path)] and path.read_bytes() == content
+    inode = path.stat().st_ino
+    assert calls == [("fsync", inode, len(content)), ("replace", inode, len(content))] and path.read_bytes() == content
 
 
-def test_a_failure_leaves_the_old_content(tmp_path):
+def test_a_failure_or_a_kill_leaves_the_old_content(tmp_path, forked):
     path = tmp_path / "file.txt"
     path.write_text("old")
-    with pytest.raises(KeyboardInterrupt):
+
+    def interrupted(stop):
         with atomic_path(path) as temporary:
             temporary.write_text("half")
-            raise KeyboardInterrupt
+            stop()
+
+    with pytest.raises(ZeroDivisionError):
+        interrupted(lambda: 1 / 0)
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
-
-
-def test_a_kill_leaves_the_old_content(tmp_path, forked):
-    path = tmp_path / "file.txt"
-    path.write_text("old")
-
-    def killed():
-        with atomic_path(path) as temporary:
-            temporary.write_text("half")
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    assert forked(killed) == signal.SIGKILL
+    assert forked(lambda: interrupted(lambda: os.kill(os.getpid(), signal.SIGKILL))) == signal.SIGKILL
     assert path.read_text() == "old"
 
 
@@ -75,8 +63,6 @@ def test_tables(tmp_path):
     write_scp(path, {"b": "two words", "a": "你好", "B": "", "é": 1})
     assert path.read_text().splitlines() == ["B ", "a 你好", "b two words", "é 1"]
     assert read_scp(path) == {"B": "", "a": "你好", "b": "two words", "é": "1"}
-    path.write_bytes("\ufeffx  y z \r\n\n\tq\tr\n".encode())
-    assert read_scp(path) == {"x": "y z", "q": "r"}
 
 
 def test_bad_tables(tmp_path):
@@ -96,11 +82,6 @@ def test_rows_are_read_as_read_scp_reads_them(tmp_path):
     rows = list(files.read_rows(tmp_path / "t"))
     assert rows == [("b", "1 2"), ("a", "3"), ("empty", ""), ("好", "x\u2028y")]
     assert dict(rows) == files.read_scp(tmp_path / "t") and files.count_rows(tmp_path / "t") == 4
-    (tmp_path / "t").write_bytes(b"a 1\nb \xff\n")
-    with pytest.raises(ValueError, match="not UTF-8 text"):
-        list(files.read_rows(tmp_path / "t"))
-    with pytest.raises(ValueError, match="none does not exist"):
-        next(files.read_rows(tmp_path / "none"))
 
 
 def test_sorted_file(tmp_path):

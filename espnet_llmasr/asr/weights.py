@@ -1,4 +1,4 @@
-"""Reads files of weights. Every fault of a file is a ValueError of one line that names the file."""
+"""Reads and writes files of weights. Every fault of a file is a ValueError of one line that names the file."""
 
 import struct
 from pickle import UnpicklingError
@@ -8,7 +8,7 @@ from zipfile import is_zipfile
 import torch
 from torch import Tensor, nn
 
-from espnet_llmasr.files import PathLike, check_file
+from espnet_llmasr.files import PathLike, atomic_path, check_file
 
 
 def read_state(path: PathLike, lazy: bool = False) -> Dict[str, Tensor]:
@@ -28,6 +28,17 @@ def read_state(path: PathLike, lazy: bool = False) -> Dict[str, Tensor]:
     if not isinstance(state, dict):
         raise ValueError(f"{path} holds no weights but a {type(state).__name__}: give <n>epoch.pth of a training")
     return state
+
+
+def write_state(path: PathLike, state: Dict[str, Tensor]) -> None:
+    """Writes weights beside, flushes, renames. Equal weights give equal files (torch puts a file's name into it)."""
+    with atomic_path(path) as temporary, open(temporary, "wb") as file:
+        torch.save(state, file)
+
+
+def part_of(state: Dict[str, Tensor], prefix: str) -> Dict[str, Tensor]:
+    """The weights below a prefix, without it."""
+    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
 
 
 def load_state(module: nn.Module, state: Dict[str, Tensor], path: PathLike, config: PathLike) -> None:

@@ -10,7 +10,6 @@ to <first hyp_dir>/benchmark.md, all figures to benchmark.json. Without --hyp_di
 
 import logging
 from pathlib import Path
-from typing import List, Optional
 
 import yaml
 
@@ -35,7 +34,7 @@ def get_parser() -> Parser:
     return parser
 
 
-def main(argv: Optional[List[str]] = None) -> None:
+def main(argv=None) -> None:
     args = get_parser().parse_args(argv)
     cells = read_cells(args.benchmarks, args.config or "--benchmarks")
     check_options(args.ref_dir, args.hyp_dir, args.name, args.size, args.inference_args, args.out)

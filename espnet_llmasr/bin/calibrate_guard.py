@@ -7,24 +7,20 @@ python -m espnet_llmasr.bin.calibrate_guard --ctc_train_config exp/ctc_head/conf
 import logging
 from pathlib import Path
 
-from espnet_llmasr.cli import Parser, at_least, device, run
+from espnet_llmasr.cli import Parser, add_ctc_options, at_least, run
 from espnet_llmasr.guard.calibration import TARGET
 from espnet_llmasr.guard.evaluation import calibrate, percent, share_below
 from espnet_llmasr.guard.verifier import CTCVerifier
 
 
 def get_parser() -> Parser:
-    """The options of this command."""
     parser = Parser(description=__doc__)
-    parser.add_argument("--ctc_train_config", required=True, help="config.yaml of the CTC head")
-    parser.add_argument("--ctc_model_file", type=Path, required=True, help="its weights; guard.json comes beside them")
     parser.add_argument("--data_dir", type=Path, required=True, help="dump/<set> with true transcripts, not trained on")
     help_text = "share of true transcripts that may be doubtful"
     parser.add_argument("--false_alarms", type=float, default=TARGET, help=help_text)
     parser.add_argument("--max_utterances", type=at_least(1), default=2000, help="use at most so many")
-    parser.add_argument("--max_frames", type=at_least(1), default=10000, help="padded frames per batch")
     parser.add_argument("--seed", type=int, default=0, help="seed of the corrupted audio")
-    parser.add_argument("--device", type=device, default="cpu", help="cpu or cuda")
+    add_ctc_options(parser)
     return parser
 
 

@@ -7,7 +7,6 @@ utterances, hours, speakers and languages.
 """
 
 from pathlib import Path
-from typing import List, Optional
 
 from espnet_llmasr.cli import Parser, at_least, run
 from espnet_llmasr.data.validate import Report, check
@@ -21,7 +20,7 @@ def get_parser() -> Parser:
     return parser
 
 
-def main(argv: Optional[List[str]] = None) -> int:
+def main(argv=None) -> int:
     args, bad = get_parser().parse_args(argv), 0
     for directory in args.dirs:
         report = Report()

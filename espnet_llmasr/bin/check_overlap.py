@@ -20,7 +20,6 @@ process is dealt out with --shard JOB/n; exclude.txt and overlaps.tsv of the sha
 
 import sys
 from pathlib import Path
-from typing import List, Optional
 
 from espnet_llmasr.cli import Parser, run
 from espnet_llmasr.data.overlap.find import find_overlaps, summary
@@ -41,7 +40,7 @@ def get_parser() -> Parser:
     return parser
 
 
-def main(argv: Optional[List[str]] = None) -> int:
+def main(argv=None) -> int:
     args = get_parser().parse_args(argv)
     stats = find_overlaps(args.train, args.test, args.out, args.audio, args.exclude_text, parse_shard(args.shard))
     print("\n".join(summary(stats, args.out)))

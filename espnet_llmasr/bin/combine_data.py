@@ -9,7 +9,6 @@ where the entries of wav.scp say: keep the directories if they hold audio. OUT i
 """
 
 from pathlib import Path
-from typing import List, Optional
 
 from espnet_llmasr.cli import Parser, at_least, run
 from espnet_llmasr.data.combine import combine
@@ -26,7 +25,7 @@ def get_parser() -> Parser:
     return parser
 
 
-def main(argv: Optional[List[str]] = None) -> None:
+def main(argv=None) -> None:
     args = get_parser().parse_args(argv)
     stats = combine(args.out, args.parts, args.exclude, args.utts)
     print(f"{args.out}: {stats['utts']} utterances, {stats['hours']:.2f} h; dropped: {stats['dropped'] or 'none'}")

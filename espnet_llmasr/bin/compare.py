@@ -7,7 +7,6 @@ for every set. The name of a system is the part of its path in which the two dif
 """
 
 from pathlib import Path
-from typing import List, Optional
 
 from espnet_llmasr.cli import Parser, run
 from espnet_llmasr.scoring.compare import compare_systems
@@ -27,7 +26,7 @@ def get_parser() -> Parser:
     return parser
 
 
-def main(argv: Optional[List[str]] = None) -> None:
+def main(argv=None) -> None:
     options = vars(get_parser().parse_args(argv))
     del options["config"]
     print(compare_systems(**options), end="")

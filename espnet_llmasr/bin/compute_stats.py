@@ -15,8 +15,7 @@ from espnet_llmasr.asr.fbank import KaldiFbank
 from espnet_llmasr.asr.modules import valid_frames
 from espnet_llmasr.cli import MIN_FS, Parser, at_least, run
 from espnet_llmasr.files import count_rows, read_rows, write_atomically
-from espnet_llmasr.train.batches import read_num_frames
-from espnet_llmasr.train.speech_batches import speech_batches
+from espnet_llmasr.train.speech_batches import SpeechSet
 
 MAX_FRAMES = 20000  # padded frames per batch
 
@@ -39,21 +38,18 @@ def sample(path: Path, most: int) -> Dict[str, str]:
 def main(argv=None):
     """Sums features and their squares over valid frames, in double precision."""
     args = get_parser().parse_args(argv)
-    wavs = sample(args.data_dir / "wav.scp", args.max_utterances)
-    if not wavs:
-        raise ValueError(f"{args.data_dir}/wav.scp has no utterances: run the data stage (2)")
-    frames = read_num_frames(args.data_dir / "utt2num_frames", wavs)
+    speech_set = SpeechSet(args.data_dir, sample(args.data_dir / "wav.scp", args.max_utterances))
     frontend, total = KaldiFbank(fs=args.fs), 0
     first, second = np.zeros(80), np.zeros(80)
-    budget = max([MAX_FRAMES, *frames.values()])
-    for _, speech, lengths in speech_batches(wavs, frames, budget, args.fs):
+    budget = max([MAX_FRAMES, *speech_set.num_frames.values()])
+    for _, speech, lengths in speech_set.batches(budget, args.fs):
         feats, feat_lengths = frontend(speech, lengths)
         valid = feats[valid_frames(feat_lengths, feats.size(1))].double().numpy()
         total, first, second = total + len(valid), first + valid.sum(0), second + (valid**2).sum(0)
     buffer = io.BytesIO()
     np.savez(buffer, count=total, sum=first, sum_square=second)
     write_atomically(args.output, buffer.getvalue())
-    logging.info("statistics of %d frames from %d utterances", total, len(wavs))
+    logging.info("statistics of %d frames from %d utterances", total, len(speech_set.wavs))
 
 
 if __name__ == "__main__":

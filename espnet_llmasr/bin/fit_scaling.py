@@ -7,7 +7,6 @@ all its stages. Writes DIR/scaling.{json,md,png,svg} and prints the tables.
 """
 
 from pathlib import Path
-from typing import List, Optional
 
 from espnet_llmasr.cli import Parser, run
 from espnet_llmasr.experiments.runs import check_names, check_outputs, read_runs, strategies_of, values_of
@@ -25,7 +24,7 @@ def get_parser() -> Parser:
     return parser
 
 
-def main(argv: Optional[List[str]] = None) -> None:
+def main(argv=None) -> None:
     args = get_parser().parse_args(argv)
     require_matplotlib()
     outputs = {kind: args.out / f"scaling.{kind}" for kind in ("json", "md", "png", "svg")}

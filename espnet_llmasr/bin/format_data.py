@@ -8,7 +8,6 @@ entries as in espnet_llmasr.audio (a segment is path#t=start,end), whose rate an
 """
 
 from pathlib import Path
-from typing import List, Optional
 
 from espnet_llmasr.asr.encoders import read_windows
 from espnet_llmasr.audio import Windows
@@ -19,7 +18,6 @@ from espnet_llmasr.text.phonemes import INVENTORIES
 
 
 def get_parser() -> Parser:
-    """The options of this command."""
     parser = Parser(description="Check and filter a data directory and make its labels.")
     add = parser.add_argument
     add("--data", type=Path, required=True, help="Kaldi data directory: wav.scp, text; segments, utt2* if there")
@@ -39,7 +37,7 @@ def get_parser() -> Parser:
     return parser
 
 
-def main(argv: Optional[List[str]] = None) -> None:
+def main(argv=None) -> None:
     """Raises ValueError: see `format_data`."""
     args = get_parser().parse_args(argv)
     frames, encoder_frames = Windows.of_features(args.fs).count, read_windows(args.encoder_config).count

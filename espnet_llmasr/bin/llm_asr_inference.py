@@ -9,7 +9,6 @@ from espnet_llmasr.inference.speech2text import Speech2Text, transcribe
 
 
 def get_parser() -> Parser:
-    """The options of this command."""
     parser = Parser(description=__doc__)
     parser.add_argument("--llm_asr_train_config", required=True, help="config.yaml of the training")
     parser.add_argument("--llm_asr_model_file", required=True, help="weights (*.pth)")

@@ -10,7 +10,6 @@ utterances give the same bytes.
 
 import logging
 from pathlib import Path
-from typing import List, Optional
 
 from espnet_llmasr.audio import Windows
 from espnet_llmasr.cli import MIN_FS, Parser, at_least, run
@@ -18,7 +17,6 @@ from espnet_llmasr.data.nonspeech import make_suite
 
 
 def get_parser() -> Parser:
-    """The options of this command."""
     parser = Parser(description="Make clips without speech, to see what a system writes for them.")
     parser.add_argument("--out", type=Path, required=True, help="dump directory to write; replaced when complete")
     parser.add_argument("--wav_scp", type=Path, required=True, help="training utterances, for babble")
@@ -28,7 +26,7 @@ def get_parser() -> Parser:
     return parser
 
 
-def main(argv: Optional[List[str]] = None) -> None:
+def main(argv=None) -> None:
     """Raises ValueError: see `make_suite`."""
     args = get_parser().parse_args(argv)
     frames = Windows.of_features(args.fs).count

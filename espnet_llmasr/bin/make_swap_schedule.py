@@ -16,7 +16,6 @@ from espnet_llmasr.encoder_swap.trainer import swap_log
 
 
 def get_parser() -> Parser:
-    """The options of this command."""
     parser = Parser(description=__doc__)
     parser.add_argument("--encoder_dir", type=Path, required=True, help="encoder store of a pretraining that has ended")
     parser.add_argument("--schedule", type=Path, required=True, help="the file to write; stays if nothing changes")
@@ -27,7 +26,6 @@ def get_parser() -> Parser:
 
 
 def main(argv=None):
-    """Writes the schedule."""
     args = get_parser().parse_args(argv)
     store = EncoderStore(args.encoder_dir)
     if store.final_step() is None:

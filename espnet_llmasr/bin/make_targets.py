@@ -18,7 +18,6 @@ from espnet_llmasr.train.targets import check_name
 
 
 def get_parser() -> Parser:
-    """The options of this command."""
     parser = Parser(description=__doc__)
     add = parser.add_argument
     add("--data_dir", type=Path, required=True, help="dump/<set> or any folder with text")

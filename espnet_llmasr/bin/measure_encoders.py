@@ -20,7 +20,6 @@ from espnet_llmasr.observe.stages import checkpoints_of, parse_model_spec
 
 
 def get_parser() -> Parser:
-    """The options of this command."""
     parser = Parser(description=__doc__)
     add = parser.add_argument
     add("--out", type=Path, required=True, help="folder of observations.jsonl and the figures")
@@ -41,7 +40,6 @@ def get_parser() -> Parser:
 
 
 def main(argv=None):
-    """Measures, then draws."""
     args = get_parser().parse_args(argv)
     figures.check_options(args.compare, args.pair)
     if args.exp or args.model:

@@ -7,7 +7,7 @@ python -m espnet_llmasr.bin.measure_guard --ctc_train_config exp/ctc_head/config
 import json
 from pathlib import Path
 
-from espnet_llmasr.cli import Parser, at_least, device, run
+from espnet_llmasr.cli import Parser, add_ctc_options, run
 from espnet_llmasr.files import write_atomically
 from espnet_llmasr.guard.calibration import read_calibration
 from espnet_llmasr.guard.evaluation import figures, page, read_cases
@@ -16,22 +16,17 @@ from espnet_llmasr.text.routes import make_route
 
 
 def get_parser() -> Parser:
-    """The options of this command."""
     parser = Parser(description=__doc__)
-    parser.add_argument("--ctc_train_config", required=True, help="config.yaml of the CTC head")
-    parser.add_argument("--ctc_model_file", type=Path, required=True, help="its weights, with guard.json beside them")
     parser.add_argument("--ref_dir", type=Path, required=True, help="dump: <set>/text, wav.scp and utt2num_frames")
     parser.add_argument("--hyp_dir", type=Path, required=True, help="<set>/text of the system to be guarded")
     parser.add_argument("--out", type=Path, required=True, help="<out>.json and <out>.md are written")
-    parser.add_argument("--max_frames", type=at_least(1), default=10000, help="padded frames per batch")
     parser.add_argument("--seed", type=int, default=0, help="seed of the corrupted audio")
-    parser.add_argument("--device", type=device, default="cpu", help="cpu or cuda")
     parser.add_argument("sets", nargs="+", help="test sets")
+    add_ctc_options(parser)
     return parser
 
 
 def main(argv=None):
-    """Writes and prints the figures."""
     args = get_parser().parse_args(argv)
     verifier = CTCVerifier(args.ctc_train_config, args.ctc_model_file, args.device)
     threshold = read_calibration(args.ctc_model_file.with_name("guard.json"), verifier.fingerprint()).threshold

@@ -9,7 +9,6 @@ transcript counts.
 """
 
 from pathlib import Path
-from typing import List, Optional
 
 from espnet_llmasr.cli import Parser, run
 from espnet_llmasr.files import write_atomically
@@ -26,7 +25,7 @@ def get_parser() -> Parser:
     return parser
 
 
-def main(argv: Optional[List[str]] = None) -> None:
+def main(argv=None) -> None:
     args = get_parser().parse_args(argv)
     page = nonspeech_page(args.data_dir, args.hyp_dir, args.guard_dir, args.redecode_dir)
     if args.out:

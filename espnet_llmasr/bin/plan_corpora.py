@@ -7,14 +7,13 @@ espnet_llmasr/data/mixture.py for the YAML file.
 """
 
 from pathlib import Path
-from typing import List, Optional
 
 from espnet_llmasr.cli import Parser, run
 from espnet_llmasr.data.mixture import jobs, mark_missing_parts, read_mixture, report
 from espnet_llmasr.files import write_atomically
 
 
-def main(argv: Optional[List[str]] = None) -> None:
+def main(argv=None) -> None:
     parser = Parser(description="Show which corpora of a mixture are here, and list the jobs that prepare them.")
     parser.add_argument("mixture", type=Path, help="YAML file")
     parser.add_argument("--jobs", type=Path, help="file to write the jobs to")

@@ -22,7 +22,6 @@ from espnet_llmasr.tasks.phoneme_ctc import PhonemeCTCTask
 
 
 def get_parser() -> Parser:
-    """The options of this command."""
     parser = Parser(description=__doc__)
     parser.add_argument("--pretrain_dir", type=Path, required=True, help="experiment directory of the pretraining")
     parser.add_argument("--data_dir", type=Path, required=True, help="fixed validation subset (dump/<set>)")
@@ -34,7 +33,6 @@ def get_parser() -> Parser:
 
 
 def main(argv=None):
-    """Prints the table; writes it if asked."""
     args = get_parser().parse_args(argv)
     torch.set_num_threads(1)
     pretraining = PretrainingDir(args.pretrain_dir)

@@ -8,7 +8,6 @@ that could not be used and why. OUT is replaced when it is complete. Nothing is 
 """
 
 from pathlib import Path
-from typing import List, Optional
 
 from espnet_llmasr.cli import Parser, Print, at_least, run
 from espnet_llmasr.data.prepare import CORPORA, Canonical, listing, prepare
@@ -31,7 +30,7 @@ def get_parser() -> Parser:
     return parser
 
 
-def main(argv: Optional[List[str]] = None) -> None:
+def main(argv=None) -> None:
     args = get_parser().parse_args(argv)
     canonical = Canonical(args.prefix or args.corpus, args.text_style)
     prepare(args.corpus, args.src, args.part, args.out, canonical, args.set, parse_shard(args.shard), args.limit)

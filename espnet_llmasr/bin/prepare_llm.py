@@ -1,22 +1,26 @@
 """Prepares the LLM: python -m espnet_llmasr.bin.prepare_llm --llm Qwen/Qwen3-1.7B --output_dir exp/llm
 
 With --llm (a hub name or a directory) the configuration, tokenizer and weights of that LLM are taken. Without it a tiny
-Qwen3 is trained on --text. Writes config.json, the files of the tokenizer, and llm.pth (the weights, for
---init_param exp/llm/llm.pth::llm).
+Qwen3 is trained on --text. Writes config.json, the files of the tokenizer, llm.pth (the weights, for
+--init_param exp/llm/llm.pth::llm) and prompt.json (the prompt and the end token of all trainings and decodings).
 """
 
+from dataclasses import fields
 from pathlib import Path
 
+from espnet_llmasr.asr.llm import load_llm
 from espnet_llmasr.cli import Parser, run
+from espnet_llmasr.text.prompt import INSTRUCTION
 from espnet_llmasr.train import small_llm
 
 
 def get_parser() -> Parser:
-    """The options of this command."""
     parser = Parser(description=__doc__)
     parser.add_argument("--output_dir", type=Path, required=True, help="the files of the LLM are written here")
     parser.add_argument("--llm", default="", help="hub name or directory of a chat LLM; empty: train a tiny one")
     parser.add_argument("--text", type=Path, help="training text (Kaldi form) of the tiny LLM")
+    parser.add_argument("--instruction", default=INSTRUCTION, help="the user's text before the speech")
+    parser.add_argument("--system", help="system message of the chat, if any")
     group = parser.add_argument_group("the tiny LLM")
     group.add_argument("--vocab_size", type=int, default=600, help="BPE vocabulary")
     group.add_argument("--hidden_size", type=int, default=192, help="width (a multiple of 64)")
@@ -31,15 +35,15 @@ def get_parser() -> Parser:
 def main(argv=None):
     """Writes the files of the LLM."""
     args = get_parser().parse_args(argv)
+    prompt_options = dict(instruction=args.instruction, system=args.system)
     if args.llm:
-        tokenizer, model = small_llm.load_llm(args.llm)
+        prompt, model = load_llm(args.llm, **prompt_options)
     elif args.text:
-        sizes = args.vocab_size, args.hidden_size, args.num_layers
-        training = args.num_updates, args.batch_size, args.max_lr, args.seed
-        tokenizer, model = small_llm.train_llm(args.text, *sizes, *training)
+        tiny = small_llm.TinyLLM(**{field.name: getattr(args, field.name) for field in fields(small_llm.TinyLLM)})
+        prompt, model = small_llm.train_llm(args.text, tiny, **prompt_options)
     else:
         raise ValueError("neither --llm nor --text is given: name an LLM (Qwen/Qwen3-1.7B) or a training text")
-    small_llm.save_llm(args.output_dir, tokenizer, model)
+    small_llm.save_llm(args.output_dir, prompt, model)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ line that names the stage which makes it. The same files give the same page.
 """
 
 from pathlib import Path
-from typing import List, Optional
 
 from espnet_llmasr.cli import Parser, at_least, run
 from espnet_llmasr.files import write_atomically
@@ -22,7 +21,7 @@ def get_parser() -> Parser:
     return parser
 
 
-def main(argv: Optional[List[str]] = None) -> None:
+def main(argv=None) -> None:
     args = get_parser().parse_args(argv)
     require_packages()
     from espnet_llmasr.report.page import render_page  # needs the packages

@@ -7,7 +7,6 @@ the whole is interrupted, the others are stopped at once, nothing is left runnin
 import sys
 from contextlib import closing
 from pathlib import Path
-from typing import List, Optional
 
 from espnet_llmasr.cli import Parser, run
 from espnet_llmasr.files import note_of_full_disk
@@ -20,7 +19,7 @@ def get_parser() -> Parser:
     return parser
 
 
-def main(argv: Optional[List[str]] = None) -> int:
+def main(argv=None) -> int:
     """Exit code 1 if a job fails, 130 after an interruption."""
     args = get_parser().parse_args(argv)
     jobs = [Job(name, Path(log), command) for name, log, command in args.job]

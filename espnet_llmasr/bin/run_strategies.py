@@ -9,7 +9,6 @@ after any interruption, it goes on where it was; the options after -- must stay 
 
 import sys
 from pathlib import Path
-from typing import List, Optional
 
 from espnet_llmasr.cli import MIN_FS, Parser, at_least, run
 from espnet_llmasr.experiments.matrix import Matrix
@@ -29,7 +28,7 @@ def get_parser() -> Parser:
     return parser
 
 
-def main(argv: Optional[List[str]] = None) -> int:
+def main(argv=None) -> int:
     """Exit code 130 after an interruption."""
     argv = list(sys.argv[1:] if argv is None else argv)
     place = argv.index("--") if "--" in argv else len(argv)

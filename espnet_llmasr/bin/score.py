@@ -17,11 +17,10 @@ With --unit phone: phone_scores.md, phone_scores.json and <set>/phone_alignments
 import argparse
 import logging
 from pathlib import Path
-from typing import List, Optional
+from typing import List
 
 from espnet_llmasr.cli import Parser, Print, run
-from espnet_llmasr.scoring.route_table import route_tables
-from espnet_llmasr.scoring.score import DEFAULT_ROUTES, UNITS, score_sets
+from espnet_llmasr.scoring.score import DEFAULT_ROUTES, UNITS, route_tables, score_sets
 
 
 def route_names(value: str) -> List[str]:
@@ -46,7 +45,7 @@ def get_parser() -> Parser:
     return parser
 
 
-def main(argv: Optional[List[str]] = None) -> None:
+def main(argv=None) -> None:
     options = vars(get_parser().parse_args(argv))
     del options["config"]
     tables, notes = score_sets(**options)

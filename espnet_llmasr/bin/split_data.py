@@ -19,7 +19,6 @@ MAX_SPLITS = 200  # files of each table that are open at once
 
 
 def get_parser() -> Parser:
-    """The options of this command."""
     parser = Parser(description="Deal a training set out into lists.")
     parser.add_argument("--data_dir", type=Path, required=True, help="dump/<set>, made by stage 2")
     parser.add_argument("--num_splits", type=at_least(2), required=True, help=f"number of lists, at most {MAX_SPLITS}")

@@ -5,7 +5,6 @@ eval "$(python -m espnet_llmasr.bin.strategy efin --strategies conf/strategies.y
 
 import shlex
 from pathlib import Path
-from typing import List, Optional
 
 from espnet_llmasr.cli import Parser, run
 from espnet_llmasr.experiments.strategies import choose, read_strategies, recipe_file, shell_variables
@@ -24,7 +23,7 @@ def get_parser() -> Parser:
     return parser
 
 
-def main(argv: Optional[List[str]] = None) -> None:
+def main(argv=None) -> None:
     args = get_parser().parse_args(argv)
     (strategy,) = choose(read_strategies(args.strategies), [args.strategy], "--strategy")
     for name, value in shell_variables(strategy, args.unit, *(getattr(args, name) for name in NAMES)).items():

@@ -6,7 +6,6 @@ Reads one JSON line a run (experiments/runs.py), one for each strategy and seed,
 """
 
 from pathlib import Path
-from typing import List, Optional
 
 from espnet_llmasr.cli import Parser, run
 from espnet_llmasr.experiments.runs import check_names, check_outputs, read_runs, strategies_of
@@ -24,7 +23,7 @@ def get_parser() -> Parser:
     return parser
 
 
-def main(argv: Optional[List[str]] = None) -> None:
+def main(argv=None) -> None:
     args = get_parser().parse_args(argv)
     check_outputs(args.runs, (args.out, args.json))
     runs = read_runs(args.runs)

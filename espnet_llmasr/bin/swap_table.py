@@ -11,7 +11,6 @@ from espnet_llmasr.files import write_atomically
 
 
 def get_parser() -> Parser:
-    """The options of this command."""
     parser = Parser(description=__doc__)
     parser.add_argument("--encoder_dir", type=Path, required=True, help="encoder store with cka.jsonl")
     parser.add_argument("--ia_sft_dir", type=Path, required=True, help="IA-SFT experiment with swaps.jsonl")
@@ -20,7 +19,6 @@ def get_parser() -> Parser:
 
 
 def main(argv=None):
-    """Prints the table and writes it to --out."""
     args = get_parser().parse_args(argv)
     text = swap_table(args.encoder_dir, args.ia_sft_dir)
     print(text)

@@ -15,7 +15,6 @@ from espnet_llmasr.tasks.phoneme_ctc import PhonemeCTCTask
 
 
 def get_parser() -> Parser:
-    """The options of this command."""
     parser = Parser(description=__doc__)
     parser.add_argument("--pretrain_dir", type=Path, required=True, help="experiment directory of the pretraining")
     parser.add_argument("--data_dir", type=Path, required=True, help="fixed validation subset (dump/<set>)")

@@ -20,11 +20,12 @@ CHUNK, CHUNKS_AHEAD = 64, 4  # utterances handed to a process at once; chunks th
 
 
 class Audio(NamedTuple):
-    """Number of samples at the wanted rate, and whether reading converts the rate or the channels."""
+    """Number of samples at the wanted rate, whether reading converts the rate or the channels, `audio.fault_of`."""
 
     samples: int
     resampled: bool = False
     mixed_down: bool = False
+    fault: str = ""
 
 
 class Result(NamedTuple):
@@ -62,13 +63,15 @@ class Limits:
     test: bool = False
 
     def __call__(self, result: Result) -> Result:
-        """The result, with the reason to drop the utterance if it is too short, too long, or too short for CTC."""
+        """The result, with the reason to drop the utterance: silent or too loud, too short, too long, too short for CTC."""
         if result.reason:
             return result
         samples, labels = result.audio.samples, result.labels.split()
         frames = self.output_lengths(self.num_frames(samples))
         if self.test and frames > 0:
             return result
+        if result.audio.fault:
+            return Result(result.audio.fault)
         if samples / self.rate < self.min_duration_s:
             return Result("too_short")
         if samples / self.rate > self.max_duration_s:
@@ -115,17 +118,26 @@ class Check:
         """Number of samples, from as much of the audio as `audio_check` wants."""
         if not utterance.audio:
             raise Dropped("missing_wav")
-        if self.audio_check == "utt2dur":
-            if utterance.duration is None:
-                raise ValueError(f"utt2dur lacks {utterance.id}: give --audio_check header, or make utt2dur anew")
-            return Audio(round(utterance.duration * self.rate))
-        info = audio.info(utterance.audio)
-        whole = info.plain or self.audio_check == "header"
-        samples = info.samples_at(self.rate) if whole else len(audio.read(utterance.audio, self.rate))
         stated_s = utterance.duration
+        if self.audio_check == "utt2dur":
+            if stated_s is None:
+                raise ValueError(f"utt2dur lacks {utterance.id}: give --audio_check header, or make utt2dur anew")
+            return Audio(round(stated_s * self.rate))
+        info = audio.info(utterance.audio)
+        samples, fault = info.samples_at(self.rate), ""
+        if self.audio_check == "decode":
+            samples, fault = self._decode(utterance.audio, info)
         if stated_s is not None and not abs(samples / self.rate - stated_s) <= max(0.25, 0.05 * stated_s):
             raise Dropped("other_duration")  # the audio is cut off, or its header misleads libsndfile
-        return Audio(samples, info.rate != self.rate, info.channels > 1)
+        return Audio(samples, info.rate != self.rate, info.channels > 1, fault)
+
+    def _decode(self, entry: str, info: audio.Info) -> Tuple[int, str]:
+        """Number of samples and `audio.fault_of` them; of plain audio no more is read than that needs."""
+        if info.plain:
+            return info.samples_at(self.rate), audio.fault_of_plain(entry, info.seconds)
+        audio.refuse_more_than_stated(entry)
+        samples = audio.read(entry, self.rate)
+        return len(samples), audio.fault_of(samples)
 
 
 _check: Optional[Callable] = None

@@ -93,24 +93,28 @@ def write_merged(staged: Path, parts: Sequence[Path], chosen: Iterable[Tuple[int
     return totals, left_out
 
 
-def _dropped(stats: Path) -> dict:
-    """What stats.json says of items that were left out. Raises ValueError if it is damaged."""
-    dropped = read_json(stats).get("dropped", {})
-    if not isinstance(dropped, dict) or not all(type(number) is int for number in dropped.values()):
-        raise ValueError(f"{stats} has dropped={dropped}, expected numbers by reason: make the directory again")
-    return dropped
+def _numbers(stats: Path, name: str, found: object) -> dict:
+    """The numbers under a name of stats.json. Raises ValueError if the file is damaged."""
+    if not isinstance(found, dict) or not all(type(number) is int for number in found.values()):
+        raise ValueError(f"{stats} has {name}={found}, expected numbers by reason: make the directory again")
+    return found
 
 
 def sum_stats(parts: Sequence[Path], totals: List[list], left_out: int) -> dict:
     dropped = Counter({EXCLUDED: left_out} if left_out else {})
+    unspoken = {"lost_symbols": Counter(), "unread_numbers": Counter()}  # of prepare.py
     for part in parts:
         if (part / "stats.json").exists():
-            dropped.update(_dropped(part / "stats.json"))
+            path = part / "stats.json"
+            stats = read_json(path)
+            for name, counts in {"dropped": dropped, **unspoken}.items():
+                counts.update(_numbers(path, name, stats.get(name, {})))
     hours = [round(seconds / 3600, 6) for _, seconds in totals]
     return {
         "utts": sum(utts for utts, _ in totals),
         "hours": round(sum(seconds for _, seconds in totals) / 3600, 6),
         "dropped": dict(sorted(dropped.items())),
+        **{name: dict(sorted(counts.items())) for name, counts in unspoken.items() if counts},
         "parts": [{"dir": str(part), "utts": n, "hours": h} for part, (n, _), h in zip(parts, totals, hours)],
     }
 

@@ -6,18 +6,21 @@ import os
 import re
 import subprocess
 import tempfile
+from decimal import Decimal
 from functools import lru_cache
 from pathlib import Path
 from typing import Dict, Iterator, Optional, Sequence, Tuple
 
-from espnet_llmasr.data.utterance import Utterance, Utterances
+from espnet_llmasr.data.utterance import LONGEST_S, Utterance, Utterances
 from espnet_llmasr.files import BYTE_ORDER, duplicate_id, read_rows, read_scp, sorted_file
 
 TABLES = ("text", "utt2spk", "utt2lang", "utt2dur")  # have a line for each utterance, as the audio table has
 SPARSE = ("utt2spk", "utt2lang", "utt2dur", "text_pron")  # may lack some, or all, in a directory made elsewhere
 END = "\U0010ffff"  # sorts behind every id
 BOM = b"\xef\xbb\xbf"
-_SECONDS = re.compile(r"\d+(\.\d+)?").fullmatch
+_SECONDS = re.compile(r"[0-9]+(\.[0-9]+)?").fullmatch
+_NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]{1,3})?").fullmatch
+_CHANNEL = re.compile("[0-9]").fullmatch
 
 
 class Table:
@@ -144,8 +147,11 @@ def _join(
             raise ValueError(f"{data / 'wav.scp'}: '{key}' is a command ({entry}): only plain paths are allowed")
         if not fault and values["text"] is None:
             fault = "no_text"
+        seconds = _seconds(data, key, values.get("utt2dur"))
+        if not fault and seconds is not None and not 0 < seconds < LONGEST_S:
+            fault = "bad_duration"
         text, speaker, lang, spoken = (values.get(name) or "" for name in ("text", "utt2spk", "utt2lang", "text_pron"))
-        more = dict(duration=_seconds(data, key, values.get("utt2dur")), recording=recording, fault=fault)
+        more = dict(duration=seconds, recording=recording, fault=fault)
         yield Utterance(key, entry, text, speaker, lang, pronunciation_text=spoken, **more)
         for name in deciding:
             if tables[name].key == key:
@@ -159,10 +165,34 @@ def _audio_of(value: Optional[str], recordings: Optional[SortedTable]) -> Tuple[
     if recordings is None:
         return value, "", ""
     fields = value.split()
-    if len(fields) != 3 or not all(map(_SECONDS, fields[1:])) or not float(fields[1]) < float(fields[2]):
+    fragment = piece_of(fields[1:])
+    if not fragment:
         return "", "", "bad_times"
     path = recordings.get(fields[0])
-    return (f"{path}#t={fields[1]},{fields[2]}", fields[0], "") if path else ("", fields[0], "no_recording")
+    return (f"{path}{fragment}", fields[0], "") if path else ("", fields[0], "no_recording")
+
+
+def piece_of(fields: Sequence[str]) -> str:
+    """The piece of an entry by the fields of segments behind the name of the recording; empty if they are wrong.
+
+    As in Kaldi's extract-segments: start and end in seconds (5e-1, .5), the end may be -1 for that of the recording, and
+    a third field is the channel, counted from 0.
+
+    >>> piece_of(["5e-1", "-1", "1"])
+    '#t=0.5&channel=1'
+    """
+    if len(fields) not in (2, 3) or not all(map(_NUMBER, fields[:2])) or not all(map(_CHANNEL, fields[2:])):
+        return ""
+    start, end = map(float, fields[:2])
+    if not 0 <= start < (LONGEST_S if end == -1 else end) <= LONGEST_S:
+        return ""
+    times = map(_as_seconds, fields[: 1 if end == -1 else 2])
+    return f"#t={','.join(times)}{''.join(f'&channel={field}' for field in fields[2:])}"
+
+
+def _as_seconds(field: str) -> str:
+    """A number as an entry has it: 0.5 of 5e-1, .5 and +0.5."""
+    return field if _SECONDS(field) else format(abs(Decimal(field)), "f")
 
 
 def _seconds(data: Path, key: str, value: Optional[str]) -> Optional[float]:

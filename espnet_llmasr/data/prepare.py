@@ -5,7 +5,6 @@ Every utterance gets its canonical text, an id in Kaldi's order and a duration, 
 
 import importlib
 import logging
-import math
 import pkgutil
 import re
 import shlex
@@ -16,12 +15,14 @@ from typing import Dict, Optional, Sequence, Tuple
 from espnet_llmasr import audio
 from espnet_llmasr.data import corpora
 from espnet_llmasr.data.formats.source import Corpus, Source
-from espnet_llmasr.data.utterance import Dropped, Utterance, Utterances, is_mistyped
+from espnet_llmasr.data.utterance import LONGEST_S, Dropped, Utterance, Utterances, is_mistyped
 from espnet_llmasr.data.writer import DataWriter, write_stats
 from espnet_llmasr.files import replacing, sorted_file
+from espnet_llmasr.text.markup import Unclean
 from espnet_llmasr.text.transcript import Transcript
 
 CORPORA = tuple(module.name for module in pkgutil.iter_modules(corpora.__path__))
+NAMED = 10  # symbols and numbers without words that a warning names
 _NOT_IN_ID = re.compile(r"[^\w.:-]")
 _NOT_IN_PATH = re.compile(r"[\t\n\r\ud800-\udfff]|\s$")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")  # `readers.lines` decodes bytes of another encoding to these
@@ -91,9 +92,13 @@ def prepare(
         utterances = of_shard(source, corpus.read(source, **values), limit)
         stats = write_unsorted(staged, usable(source, canonical, corpus.lang, utterances))
         stats["dropped"] = dict(sorted(source.dropped.items()))
+        stats.update(canonical.unspoken())
         write_stats(staged, stats)
         dropped = ", ".join(f"{reason} {count}" for reason, count in stats["dropped"].items()) or "none"
         logging.info("%s: %d utterances, %.2f h; dropped: %s", out, stats["utts"], stats["hours"], dropped)
+        for what, counts in canonical.unspoken().items():
+            named = ", ".join(f"{name} {count}" for name, count in sorted(counts.items(), key=lambda c: -c[1])[:NAMED])
+            logging.warning("%s: %s: %s%s", out, what.replace("_", " "), named, ", ..." * (len(counts) > NAMED))
         if not stats["utts"] and shard[1] == 1:
             raise ValueError(f"no utterance of {src} is left (dropped: {dropped}): is it the right folder?")
     return stats
@@ -157,7 +162,10 @@ class Canonical:
         """
         check(utterance)
         lang = utterance.lang or lang
-        text, pronunciation = map(one_line, self.transcript(utterance.text, lang))
+        try:
+            text, pronunciation = map(one_line, self.transcript(utterance.text, lang))
+        except Unclean as error:
+            raise Dropped(error.reason) from error
         if not text:
             raise Dropped("empty_text")
         seconds = seconds_of(utterance, source.staged(utterance.audio))
@@ -169,6 +177,11 @@ class Canonical:
         key, speaker = self.names(utterance.id, utterance.speaker)
         more = dict(duration=seconds, recording=recording, pronunciation_text=pronunciation)
         return Utterance(key, entry, text, speaker, lang, **more)
+
+    def unspoken(self) -> Dict[str, Dict[str, int]]:
+        """Counts of the symbols that no text has, and of the numbers that stay digits, over all lines so far."""
+        counts = {"lost_symbols": self.transcript.lost, "unread_numbers": self.transcript.unread}
+        return {name: dict(sorted(found.items())) for name, found in counts.items() if found}
 
     def names(self, utterance: str, speaker: str) -> Tuple[str, str]:
         """(utterance id, speaker id) that are unique among corpora, without blanks or slashes; equal without a speaker.
@@ -216,7 +229,7 @@ def seconds_of(utterance: Utterance, entry: str) -> float:
     where = audio.Entry.parse(entry)
     if not where.exists():
         raise Dropped("empty_wav" if Path(where.path).exists() else "missing_wav")
-    if not (utterance.duration > 0 and math.isfinite(utterance.duration)):
+    if not 0 < utterance.duration < LONGEST_S:
         raise Dropped("bad_duration")
     return utterance.duration
 

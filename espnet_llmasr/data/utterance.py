@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Iterator, Optional
 
+LONGEST_S = 1e6  # seconds, 12 days: no recording is so long
+
 
 @dataclass(frozen=True)
 class Utterance:
@@ -29,7 +31,7 @@ class Utterance:
     pronunciation_text: str = ""
     """The words that the labels are made of, where `text` writes them otherwise (digits)."""
     fault: str = ""
-    """The reason to drop the utterance that was found on reading: no_wav, no_text, bad_times, no_recording."""
+    """The reason to drop the utterance that was found on reading: no_wav, no_text, bad_times, no_recording, bad_duration."""
 
 
 Utterances = Iterator[Utterance]

@@ -4,6 +4,7 @@ Each problem is one line with file and line number. Tables are read as streams, 
 """
 
 import heapq
+import math
 import random
 import re
 import tempfile
@@ -14,9 +15,9 @@ from pathlib import Path
 from typing import Collection, Dict, Iterator, List, Optional, Tuple
 
 from espnet_llmasr import audio
-from espnet_llmasr.data.kaldi import BOM, TABLES, audio_table, read_complete
-from espnet_llmasr.data.utterance import Utterance
-from espnet_llmasr.files import sorted_file
+from espnet_llmasr.data.kaldi import BOM, TABLES, audio_table, piece_of, read_complete
+from espnet_llmasr.data.utterance import LONGEST_S, Utterance
+from espnet_llmasr.files import printable, sorted_file
 
 SHOWN = 20
 TOLERANCE_S = 0.001 + 1e-6
@@ -40,7 +41,7 @@ class Report:
         """`where` is FILE or FILE:LINE; problems of a `kind` are shown SHOWN times, `what` tells them apart."""
         self.kinds[kind] += 1
         if self.kinds[kind] <= SHOWN:
-            print(f"{where}: {kind}{what and ': '}{what}")
+            print(printable(f"{where}: {kind}{what and ': '}{what}"))
 
     def close(self) -> None:
         for kind, count in self.kinds.items():
@@ -56,15 +57,14 @@ def wrong_value(table: str, value: bytes) -> str:
         return "a speaker holds blanks"
     if table == "utt2dur":
         try:
-            return "" if 0 < float(value) < 1e6 else "no positive number of seconds"
+            return "" if 0 < float(value) < LONGEST_S else "no positive number of seconds"
         except ValueError:
             return "no positive number of seconds"
     if table == "segments":
-        try:
-            start, end = map(float, value.split(b" ")[1:])
-        except ValueError:
+        fields = value.decode(errors="replace").split(" ")[1:]
+        if len(fields) not in (2, 3):
             return "expected 'id recording start end'"
-        return "" if 0 <= start < end < 1e6 else "expected 0 <= start < end"
+        return "" if piece_of(fields) else "expected 0 <= start < end"
     return ""
 
 
@@ -144,7 +144,7 @@ class Values:
         self._last_speaker = utterance.speaker
         if utterance.recording:
             piece = audio.Entry.parse(utterance.audio)
-            length = piece.end - piece.start
+            length = utterance.duration if piece.end == math.inf else piece.end - piece.start
             if abs(length - utterance.duration) > TOLERANCE_S:
                 what = f"{utterance.id} {utterance.duration} and {length:.3f}"
                 self.report.add(f"{self.directory / 'utt2dur'}:{self.utts}", "not the length of its segment", what)
@@ -202,6 +202,7 @@ def check_audio(directory: Path, sample: List[Utterance], report: Report) -> Non
         place = f"{audio_table(directory)} {utterance.id}"
         try:
             header = audio.info(utterance.audio)
+            audio.refuse_more_than_stated(utterance.audio)
             seconds = len(audio.read(utterance.audio, header.rate)) / header.rate
         except audio.AudioError as error:
             report.add(place, error.reason, utterance.audio)

@@ -13,7 +13,7 @@ from typing import Callable, Dict, Iterator, List, Mapping
 from espnet_llmasr.data.checks import Result
 from espnet_llmasr.data.kaldi import TABLES
 from espnet_llmasr.data.utterance import Utterance
-from espnet_llmasr.files import read_rows, sorted_file, write_atomically
+from espnet_llmasr.files import printable, read_rows, sorted_file, write_atomically
 
 NAMED = 3  # utterances that the report names for each reason
 
@@ -93,7 +93,9 @@ class DataWriter:
         path, times, name = utterance.audio, f"0.000,{utterance.duration:.3f}", utterance.id
         if utterance.recording:
             name = utterance.recording
-            path, _, times = utterance.audio.rpartition("#t=")
+            path, _, piece = utterance.audio.rpartition("#t=")
+            times, _, channel = piece.partition("&channel=")
+            times = f"{times if ',' in times else f'{times},-1'},{channel}".rstrip(",")
         self._add_recording(f"{name} {path}\n")
         return f"{name} {times.replace(',', ' ')}"
 
@@ -130,6 +132,8 @@ class DumpWriter:
         self.directory, self.rate, self.num_frames = directory, rate, num_frames
         self.kept, self.samples, self.resampled, self.mixed_down = 0, 0, 0, 0
         self.dropped: Counter = Counter()
+        self.faults: Counter = Counter()
+        """Of utterances of a test set, which are kept."""
         self.first_ids: Dict[str, List[str]] = defaultdict(list)
         self._stack = ExitStack()
 
@@ -146,12 +150,10 @@ class DumpWriter:
         """Writes a row of every table, or one of dropped.txt."""
         key, (*tables, dropped) = utterance.id, self._write
         if result.reason:
-            self.dropped[result.reason] += 1
-            if self.dropped[result.reason] <= NAMED:
-                self.first_ids[result.reason].append(key)
+            self._count(self.dropped, result.reason, key)
             dropped(f"{key} {result.reason}\n")
             return
-        speaker, (samples, resampled, mixed_down) = utterance.speaker or key, result.audio
+        speaker, (samples, resampled, mixed_down, fault) = utterance.speaker or key, result.audio
         if "\r" in utterance.audio or len(speaker.split()) != 1:
             raise ValueError(f"'{key}' has a line break in {utterance.audio!r}, or a blank in its speaker {speaker!r}")
         values = (utterance.audio, result.text, result.labels, speaker, result.lang, samples, self.num_frames(samples))
@@ -161,6 +163,13 @@ class DumpWriter:
         self.samples += samples
         self.resampled += resampled
         self.mixed_down += mixed_down
+        if fault:
+            self._count(self.faults, fault, key)
+
+    def _count(self, counter: Counter, reason: str, key: str) -> None:
+        counter[reason] += 1
+        if counter[reason] <= NAMED:
+            self.first_ids[reason].append(key)
 
     @property
     def hours(self) -> float:
@@ -170,23 +179,29 @@ class DumpWriter:
         """Writes what needs all rows, after the tables are closed, and returns the statistics."""
         write_spk2utt(self.directory)
         stats = {"utts": self.kept, "hours": self.hours, "dropped": dict(sorted(self.dropped.items()))}
+        if self.faults:
+            stats["kept_with_fault"] = dict(sorted(self.faults.items()))
         write_stats(self.directory, stats)
         return stats
 
     def report(self, data: Path) -> None:
-        """One line for what was kept and dropped, one warning each for other rates and several channels."""
+        """One line for what was kept and dropped; a warning each for other rates, several channels and faults."""
         if self.resampled:
             message = "%s: %d utterances have another sample rate than %d Hz: converted on reading"
             logging.warning(message, data, self.resampled, self.rate)
         if self.mixed_down:
             logging.warning("%s: %d utterances have several channels: converted on reading", data, self.mixed_down)
-        total = self.kept + sum(self.dropped.values())
-        logging.info("%s: kept %d of %d utterances (%.2f h)%s", data, self.kept, total, self.hours, self.drops())
+        if self.faults:
+            message = "%s: the test set keeps utterances that nobody can understand: %s"
+            logging.warning(message, data, self._listed(self.faults))
+        dropped = sum(self.dropped.values())
+        drops = f"; dropped {dropped}: {self._listed(self.dropped)}" if dropped else ""
+        logging.info("%s: kept %d of %d utterances (%.2f h)%s", data, self.kept, self.kept + dropped, self.hours, drops)
 
-    def drops(self) -> str:
-        """ "; dropped 3: nan_samples 2 (a, b), no_text 1 (c)" or nothing."""
+    def _listed(self, counter: Counter) -> str:
+        """ "nan_samples 2 (a, b), no_text 1 (c)"."""
         parts = []
-        for reason, count in sorted(self.dropped.items()):
+        for reason, count in sorted(counter.items()):
             ids = self.first_ids[reason] + ["..."] * (count > NAMED)
             parts.append(f"{reason} {count} ({', '.join(ids)})")
-        return f"; dropped {sum(self.dropped.values())}: {', '.join(parts)}" if parts else ""
+        return printable(", ".join(parts))

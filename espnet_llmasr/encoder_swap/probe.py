@@ -12,10 +12,8 @@ from torch import Tensor, nn
 
 from espnet_llmasr.asr import cr_ctc
 from espnet_llmasr.encoder_swap.store import State
-from espnet_llmasr.files import read_scp
-from espnet_llmasr.train.batches import read_num_frames
 from espnet_llmasr.train.fixed_set import FixedSet, ProbeResult
-from espnet_llmasr.train.speech_batches import speech_batches
+from espnet_llmasr.train.speech_batches import SpeechSet
 
 
 class EncoderProbe(FixedSet):
@@ -59,5 +57,4 @@ class EncoderProbe(FixedSet):
 
 def build_probe(model: nn.Module, data_dir: Path, max_frames: int) -> EncoderProbe:
     """The validation subset in `data_dir`, with the architecture of `model`; at most `max_frames` padded a batch."""
-    wavs, frames = read_scp(data_dir / "wav.scp"), read_num_frames(data_dir / "utt2num_frames")
-    return EncoderProbe(model, [batch[1:] for batch in speech_batches(wavs, frames, max_frames, model.frontend.fs)])
+    return EncoderProbe(model, [batch[1:] for batch in SpeechSet(data_dir).batches(max_frames, model.frontend.fs)])

@@ -8,19 +8,24 @@ from typing import List, Optional, Tuple
 
 import yaml
 
-from espnet_llmasr.asr.weights import read_state
+from espnet_llmasr.asr.weights import part_of, read_state
 from espnet_llmasr.encoder_swap.store import EncoderStore, State, is_whole
 from espnet_llmasr.files import read_text
-from espnet_llmasr.train.checkpoints import FINISHED
+from espnet_llmasr.train.checkpoints import FINISHED, UNCHECKED
 
 _EPOCH = re.compile(r"(\d+)epoch\.pth")
 
 
 class PretrainingDir:
-    """The files of a running (or ended) pretraining, read only."""
+    """The files of a running (or ended) pretraining.
+
+    A pretraining that finds the folder `unchecked` links the weights of every epoch but the last into it, and the
+    watcher removes them, so every epoch is checked, however slow the watcher is.
+    """
 
     def __init__(self, directory: Path):
         self.directory = Path(directory)
+        self.unchecked = self.directory / UNCHECKED
 
     @property
     def begun(self) -> bool:
@@ -64,33 +69,44 @@ class PretrainingDir:
             raise ValueError(f"{config_file} has no num_iters_per_epoch: CKA intervals need a fixed epoch")
         return -(-batches // config["accum_grad"])
 
-    def newest(self, after: int = 0) -> Optional[Tuple[int, State, State]]:
-        """The epoch that latest.pth points to, its encoder and CTC head; None while not above `after`, or not whole."""
+    def newest(self) -> Optional[Tuple[int, State, State]]:
+        """The epoch that latest.pth points to, its encoder and CTC head; None while it is not whole."""
         try:
             name = _EPOCH.fullmatch(os.readlink(self.directory / "latest.pth"))
-            if name is None or int(name.group(1)) <= after or not is_whole(self.directory / name.group()):
+            if name is None or not is_whole(self.directory / name.group()):
                 return None
             return int(name.group(1)), *encoder_and_head(self.directory / name.group())
         except (OSError, ValueError):
             return None  # ESPnet replaces the link, removes older files, and writes in place
 
+    def waiting(self) -> Optional[Tuple[int, State, State]]:
+        """The oldest epoch that is not checked yet, its encoder and CTC head."""
+        epochs = epochs_in(self.unchecked)
+        return (epochs[0], *self.load(epochs[0], self.unchecked)) if epochs else None
+
+    def checked(self, epoch: int) -> None:
+        """Removes the weights of `epoch` that waited."""
+        (self.unchecked / f"{epoch}epoch.pth").unlink(missing_ok=True)
+
     def stored(self) -> List[int]:
         """All epochs whose weights are there, ascending (whole or not)."""
-        names = (_EPOCH.fullmatch(path.name) for path in self.directory.glob("*epoch.pth"))
-        return sorted(int(name.group(1)) for name in names if name)
+        return epochs_in(self.directory)
 
-    def load(self, epoch: int) -> Tuple[State, State]:
+    def load(self, epoch: int, directory: Optional[Path] = None) -> Tuple[State, State]:
         """Encoder and CTC head of a stored epoch. Raises ValueError if the file is broken."""
-        path = self.directory / f"{epoch}epoch.pth"
+        path = (directory or self.directory) / f"{epoch}epoch.pth"
         if not is_whole(path):
             raise ValueError(f"{path} is missing or broken: remove it, or wait until the training has written it")
         return encoder_and_head(path)
 
 
+def epochs_in(directory: Path) -> List[int]:
+    """The epochs whose weights are in a folder, ascending (whole or not)."""
+    names = (_EPOCH.fullmatch(path.name) for path in directory.glob("*epoch.pth"))
+    return sorted(int(name.group(1)) for name in names if name)
+
+
 def encoder_and_head(path: Path) -> Tuple[State, State]:
     """The encoder's and the CTC head's part of a model checkpoint (a part is empty if the model has none)."""
     state = read_state(path)
-    return tuple(
-        {name[len(prefix) :]: value for name, value in state.items() if name.startswith(prefix)}
-        for prefix in ("encoder.", "ctc_head.")
-    )
+    return part_of(state, "encoder."), part_of(state, "ctc_head.")

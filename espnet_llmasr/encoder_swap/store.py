@@ -13,8 +13,8 @@ from typing import Dict, Iterable, List, Optional
 
 import torch
 
-from espnet_llmasr.asr.weights import read_state
-from espnet_llmasr.files import PathLike, atomic_path, check_file, read_number, write_atomically
+from espnet_llmasr.asr.weights import read_state, write_state
+from espnet_llmasr.files import PathLike, check_file, read_number, write_atomically
 
 State = Dict[str, torch.Tensor]
 _NAME = re.compile(r"encoder\.(\d+)\.pth")
@@ -34,8 +34,7 @@ class EncoderStore:
         """Writes beside, flushes, renames. An existing file of the same step stays as it is."""
         path = self.path(step)
         if not path.exists():
-            with atomic_path(path) as temporary:
-                torch.save(state, temporary)
+            write_state(path, state)
         return path
 
     def publish_final(self, step: int) -> None:
@@ -48,9 +47,10 @@ class EncoderStore:
         names = (_NAME.fullmatch(path.name) for path in self.directory.glob("encoder.*.pth"))
         return sorted(int(name.group(1)) for name in names if name)
 
-    def newest(self, after: int = 0) -> Optional[int]:
-        """The newest step above `after` whose file is whole; broken files are skipped with a warning."""
-        return self._first_whole(reversed([step for step in self.steps() if step > after]))
+    def newest(self, after: int = 0, up_to: Optional[int] = None) -> Optional[int]:
+        """The newest step above `after`, at most `up_to`, whose file is whole; broken files are skipped (warning)."""
+        steps = [step for step in self.steps() if step > after and (up_to is None or step <= up_to)]
+        return self._first_whole(reversed(steps))
 
     def oldest(self) -> Optional[int]:
         """The first published step whose file is whole; broken files are skipped with a warning.
@@ -84,8 +84,7 @@ class EncoderStore:
 # What a flipped bit in an archive surfaces as; a missing file is not whole, either.
 DAMAGE = (
     ValueError,
-    FileNotFoundError,
-    IsADirectoryError,
+    OSError,
     zipfile.BadZipFile,
     zlib.error,
     NotImplementedError,

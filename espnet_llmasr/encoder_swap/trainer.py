@@ -2,24 +2,30 @@
 
 One epoch is one CKA interval. Rank 0 decides, all ranks load the same file, `swaps.jsonl` records the swaps; given
 back as --swap_schedule it repeats the run exactly.
+
+Without --pace an epoch takes the newest encoder that is there, so the swaps depend on the speed of both trainings. With
+--pace R epoch k waits until the watcher has checked update k * R of the pretraining and takes the newest encoder up to
+it, so the swaps depend on the pretraining's weights only. Pretraining never waits.
 """
 
 import logging
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import List, Optional
+from typing import Callable, List, Optional
 
 import torch
+from espnet2.schedulers.abs_scheduler import AbsBatchStepScheduler
 from espnet2.utils.types import int_or_none, str_or_none
 
 from espnet_llmasr.asr.modules import is_frozen
+from espnet_llmasr.encoder_swap.rule import cka_log
 from espnet_llmasr.encoder_swap.store import EncoderStore
 from espnet_llmasr.files import JsonLines, PathLike, read_number, write_atomically
 from espnet_llmasr.train.trainer import agree
 
 SWAP_CHOICES = ("first", "every_epoch")
-WAIT_S = 10  # seconds of waiting for the first encoder between two messages
+WAIT_S = 10  # seconds of waiting for the watcher between two messages
 
 
 @dataclass
@@ -64,9 +70,15 @@ def is_last_epoch(epoch: int, past: List[Swap], final_epochs: Optional[int]) -> 
 
 def check_options(options) -> None:
     """Raises ValueError for swap options that would have no effect, or a schedule that cannot be read."""
-    schedule = options.swap_schedule
-    if options.encoder_dir is None and (schedule is not None or options.final_epochs is not None):
-        raise ValueError("--swap_schedule and --final_epochs need --encoder_dir: give the encoder store, or omit them")
+    schedule, pace = options.swap_schedule, options.pace
+    if options.encoder_dir is None and (schedule, options.final_epochs, pace) != (None, None, None):
+        raise ValueError(
+            "--swap_schedule, --final_epochs and --pace need --encoder_dir: give the encoder store, or omit them"
+        )
+    if pace is not None and (pace < 1 or options.swap != "every_epoch"):
+        raise ValueError(f"--pace {pace} with --swap {options.swap}: allowed is 1 or more with --swap every_epoch")
+    if pace is not None and not options.num_iters_per_epoch:
+        raise ValueError("--pace without --num_iters_per_epoch: give the length of an epoch, or omit --pace")
     if schedule is None:
         return
     if not Path(schedule).is_file():
@@ -85,13 +97,17 @@ class SwapMixin:
         add("--encoder_dir", type=str_or_none, help="encoder store written by the watcher")
         add("--swap", choices=SWAP_CHOICES, default="first", help="load the first published encoder, or every new one")
         add("--final_epochs", type=int_or_none, help="stop after so many epochs on the last encoder")
+        help_text = "updates of pretraining for each epoch: epoch k waits for the check of update k * pace"
+        add("--pace", type=int_or_none, help=f"{help_text}; the learning rate falls in the final epochs only")
         add("--swap_schedule", type=str_or_none, help="swaps.jsonl of an earlier run, to repeat it exactly")
 
     @classmethod
-    def run(cls, trainer_options, **kwargs) -> None:
+    def run(cls, trainer_options, schedulers, **kwargs) -> None:
         """As the base class, with checked options."""
         check_options(trainer_options)
-        super().run(trainer_options=trainer_options, **kwargs)
+        if trainer_options.pace is not None:
+            check_schedulers(schedulers)
+        super().run(trainer_options=trainer_options, schedulers=schedulers, **kwargs)
         swaps = swap_log(Path(trainer_options.output_dir) / "swaps.jsonl").read()
         if trainer_options.final_epochs is not None and not any(swap.final for swap in swaps):
             logging.warning(
@@ -99,14 +115,16 @@ class SwapMixin:
             )
 
     @classmethod
-    def train_one_epoch(cls, model, reporter, options, **kwargs) -> bool:
+    def train_one_epoch(cls, model, reporter, options, schedulers, **kwargs) -> bool:
         epoch = reporter.epoch
         if options.encoder_dir is not None:
             swaps = cls.swap_encoder(getattr(model, "module", model), epoch, options)
+            if options.pace is not None:
+                schedulers = hold_until_final(schedulers, swaps, options)
             if is_last_epoch(epoch, swaps, options.final_epochs):
                 logging.info("epoch %d is the last: %d epochs on the final encoder", epoch, options.final_epochs)
                 options.patience = -1  # the one way to make ESPnet's loop stop after this epoch
-        return super().train_one_epoch(model=model, reporter=reporter, options=options, **kwargs)
+        return super().train_one_epoch(model=model, reporter=reporter, options=options, schedulers=schedulers, **kwargs)
 
     @classmethod
     def swap_encoder(cls, model, epoch: int, options) -> List[Swap]:
@@ -129,7 +147,7 @@ class SwapMixin:
 
     @staticmethod
     def _decide(log: Path, epoch: int, current: int, options) -> Optional[List[Swap]]:
-        """All swaps up to this epoch; None while there is no first encoder yet.
+        """All swaps up to this epoch; None while the watcher has not done what they depend on.
 
         A decision made for an epoch before a kill is kept when the epoch is trained again.
         """
@@ -140,9 +158,12 @@ class SwapMixin:
         if options.swap_schedule is not None:
             due = scheduled_swap(options.swap_schedule, epoch, current)
         else:
-            due = poll_store(EncoderStore(options.encoder_dir), epoch, current, past, options.swap)
-            if due is None and current == 0:
+            store, limit = EncoderStore(options.encoder_dir), options.pace and epoch * options.pace
+            if not wait_for(
+                lambda: is_ready(store, current, limit), f"waiting for {wanted(limit)} in {store.directory}"
+            ):
                 return None
+            due = due_swap(store, epoch, current, past, options.swap, limit)
         if due is not None:
             due.time = time.strftime("%Y-%m-%dT%H:%M:%S")
             past.append(due)
@@ -167,20 +188,84 @@ def scheduled_swap(schedule: PathLike, epoch: int, current: int) -> Optional[Swa
     return due
 
 
-def poll_store(store: EncoderStore, epoch: int, current: int, past: List[Swap], swap: str) -> Optional[Swap]:
-    """The swap to the newest encoder in the store, if any; waits a while for the first encoder of all."""
+def wait_for(condition: Callable[[], bool], message: str) -> bool:
+    """True as soon as `condition` holds, False after WAIT_S seconds without."""
+    for waited_s in range(WAIT_S):
+        if condition():
+            return True
+        if waited_s == 0:
+            logging.info(message)
+        time.sleep(1)
+    return False
+
+
+def wanted(limit: Optional[int]) -> str:
+    """What an epoch waits for, in words."""
+    return "the first encoder" if limit is None else f"the check of update {limit} and the first encoder"
+
+
+def is_ready(store: EncoderStore, current: int, limit: Optional[int]) -> bool:
+    """True once the store has a first encoder (or the model: `current`) and all that will ever be up to `limit`.
+
+    The mark of the last encoder comes after its line in cka.jsonl, so that line alone does not count.
+    """
+    if current == 0 and store.oldest() is None:
+        return False
+    if limit is None or store.final_step() is not None:
+        return True
+    return any(check.step >= limit and check.action != "final" for check in cka_log(store.directory).read())
+
+
+def due_swap(
+    store: EncoderStore, epoch: int, current: int, past: List[Swap], swap: str, limit: Optional[int]
+) -> Optional[Swap]:
+    """The swap to the first encoder in the store, or to the newest one up to `limit`; None if the model has it."""
     if current > 0 and swap == "first":
         return None
-    for waited_s in range(WAIT_S):
-        final = store.final_step()  # read before the newest: the final encoder is published before its mark
-        newer = store.oldest() if swap == "first" else store.newest(after=current)
-        due = next_swap(epoch, current, newer, final, past)
-        if due is not None or current > 0:
-            return due
-        if waited_s == 0:
-            logging.info("waiting for the first encoder in %s", store.directory)
-        time.sleep(1)
-    return None
+    final = store.final_step()  # read before the newest: the final encoder is published before its mark
+    newer = None if swap == "first" else store.newest(after=current, up_to=limit)
+    if newer is None and current == 0:
+        newer = store.oldest()
+    return next_swap(epoch, current, newer, final, past)
+
+
+class HeldScheduler(AbsBatchStepScheduler):
+    """Steps a scheduler to the end of its warm-up and no further."""
+
+    def __init__(self, scheduler):
+        self.scheduler = scheduler
+
+    def step(self, epoch: Optional[int] = None) -> None:
+        if self.scheduler.last_epoch < self.scheduler.warmup_steps:
+            self.scheduler.step(epoch)
+
+    def state_dict(self):
+        return self.scheduler.state_dict()
+
+    def load_state_dict(self, state):
+        self.scheduler.load_state_dict(state)
+
+
+def check_schedulers(schedulers) -> None:
+    """Raises ValueError for a scheduler that --pace cannot hold."""
+    for scheduler in schedulers:
+        if not (hasattr(scheduler, "warmup_steps") and hasattr(scheduler, "total_steps")):
+            name = type(scheduler).__name__
+            raise ValueError(
+                f"--pace with the scheduler {name}: give --scheduler exponentialdecaywarmup, or omit --pace"
+            )
+
+
+def hold_until_final(schedulers, swaps: List[Swap], options) -> List[AbsBatchStepScheduler]:
+    """The schedulers of an epoch: held after the warm-up until the final swap, then decaying to the last epoch's end."""
+    finals = [swap.epoch for swap in swaps if swap.final]
+    if not finals:
+        return [HeldScheduler(scheduler) for scheduler in schedulers]
+    epochs = options.final_epochs or options.max_epoch - finals[0] + 1
+    updates = epochs * -(-options.num_iters_per_epoch // options.accum_grad)
+    for scheduler in schedulers:
+        scheduler.total_steps = scheduler.warmup_steps + updates
+    return schedulers
 
 
 @torch.no_grad()

@@ -7,16 +7,15 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Callable, Optional
 
-import torch
 import yaml
 
-from espnet_llmasr.asr.weights import read_state
+from espnet_llmasr.asr.weights import read_state, write_state
 from espnet_llmasr.encoder_swap.plan import steps_to_replay
 from espnet_llmasr.encoder_swap.probe import EncoderProbe
 from espnet_llmasr.encoder_swap.rule import CKACheck, SwapRule, action_for, cka_log
 from espnet_llmasr.encoder_swap.run_dir import PretrainingDir
 from espnet_llmasr.encoder_swap.store import EncoderStore, State, is_whole
-from espnet_llmasr.files import atomic_path, read_yaml, write_atomically
+from espnet_llmasr.files import read_yaml, write_atomically
 from espnet_llmasr.metrics.encoder_metrics import METRICS
 
 Show = Callable[[CKACheck], None]
@@ -48,9 +47,6 @@ class Watcher:
                 break
         if checks and checks[-1].action == "final":
             self.store.publish_final(checks[-1].step)
-        for step in [step for step in self.store.steps() if step > self.last_step()]:  # published, but not yet logged
-            if is_whole(self.store.path(step)):
-                self.check(step, self.store.load(step), None, ended=False)
 
     def _file_of(self, check: CKACheck) -> Path:
         """The encoder of a check that made it the reference; the first reference is not published."""
@@ -85,8 +81,7 @@ class Watcher:
 
     def _act(self, action: str, step: int, state: State) -> None:
         if action == "reference":
-            with atomic_path(self.store.directory / "reference.pth") as path:
-                torch.save(state, path)
+            write_state(self.store.directory / "reference.pth", state)
         elif action in ("publish", "final"):
             self.store.publish(step, state)
 
@@ -140,23 +135,31 @@ def keep_rule(encoder_dir: Path, rule: SwapRule) -> None:
 
 
 def watch(pretraining: PretrainingDir, watcher: Watcher, poll_s: float = 1.0) -> None:
-    """Checks each new epoch until pretraining has ended and its last encoder is published.
+    """Checks every epoch from now on, until pretraining has ended and its last encoder is published.
 
     Raises ValueError if pretraining has ended without a whole last epoch.
     """
     updates = pretraining.updates_per_epoch()
     pretraining.reopen(watcher.store, updates)
-    done = watcher.last_step() // updates
+    pretraining.unchecked.mkdir(exist_ok=True)
     while watcher.store.final_step() is None:
-        ended = pretraining.ended  # read before the newest: the last epoch is complete before the end mark
-        newest = pretraining.newest(after=0 if ended else done)
-        if newest is not None:
-            done, encoder, head = newest
-            watcher.check(done * updates, encoder, head, ended)
+        ended = pretraining.ended  # read first: the last epoch is complete, and all others wait, before the end mark
+        waiting = pretraining.waiting()
+        if waiting is not None:
+            epoch, encoder, head = waiting
+            if epoch * updates > watcher.last_step():
+                watcher.check(epoch * updates, encoder, head, ended=False)
+            pretraining.checked(epoch)
         elif ended:
-            raise ValueError(f"{pretraining.directory} has ended but latest.pth is missing or broken: train it again")
+            last = pretraining.newest()
+            if last is None:
+                missing = f"{pretraining.directory} has ended but latest.pth is missing or broken"
+                raise ValueError(f"{missing}: train it again")
+            watcher.check(last[0] * updates, *last[1:], ended=True)
         else:
             time.sleep(poll_s)
+    if not any(pretraining.unchecked.iterdir()):
+        pretraining.unchecked.rmdir()
 
 
 def watch_stored(pretraining: PretrainingDir, watcher: Watcher) -> None:

@@ -4,7 +4,6 @@ A run is a list of commands of the recipe, which skips finished steps. An interr
 restart; runs.jsonl has a line for each complete run.
 """
 
-import json
 import logging
 import shlex
 from contextlib import closing
@@ -14,7 +13,7 @@ from typing import Callable, Dict, List, Optional, Sequence, Tuple
 from espnet_llmasr.experiments.runs import Run, read_runs
 from espnet_llmasr.experiments.statistics import page, statistics_of
 from espnet_llmasr.experiments.strategies import BASELINE, Strategy
-from espnet_llmasr.files import count_rows, read_json, read_text, write_atomically
+from espnet_llmasr.files import count_rows, json_lines, read_json, read_json_lines, read_text, write_atomically
 from espnet_llmasr.metrics.encoder_metrics import METRICS, SET_METRICS
 from espnet_llmasr.metrics.hallucination import DEFINITIONS
 from espnet_llmasr.observe.observations import FILE, read_observations
@@ -180,9 +179,8 @@ class Matrix:
     def add(self, strategy: Strategy, seed: int) -> None:
         """Adds the line of a complete run to runs.jsonl, and makes the table anew."""
         exp, base = self.folder / strategy.name / f"seed{seed}", self.folder / self.base(strategy, seed)
-        line = collect(strategy, seed, exp, base)
-        known = read_text(self.runs) if self.runs.exists() else ""
-        write_atomically(self.runs, f"{known}{json.dumps(line)}\n")
+        rows = [*read_json_lines(self.runs), collect(strategy, seed, exp, base)]
+        write_atomically(self.runs, json_lines(rows))
         self.write_table()
 
     def write_table(self) -> None:

@@ -6,12 +6,12 @@
 ignored.
 """
 
-import json
 import math
 from pathlib import Path
 from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence
 
 from espnet_llmasr.experiments.strategies import read_strategies, recipe_file
+from espnet_llmasr.files import read_json_lines
 
 EXPECTED = '{"strategy": NAME, "seed": 1, "flops": {STAGE: 1e12, ...}, "values": {NAME: 1.5 or null, ...}}'
 
@@ -44,26 +44,14 @@ def read_runs(path: Path) -> List[Run]:
     """
     if not path.is_file():
         raise ValueError(f"{path} does not exist: give a file with one JSON line a run")
-    try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not UTF-8 text (byte {error.start}): convert it first") from error
-    runs = []
-    for number, line in enumerate(lines, 1):
-        if line.strip():
-            try:
-                runs.append(_parse(line, number))
-            except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
-                text = f"{path}, line {number}: expected {EXPECTED} with FLOPs above 0, found {line.strip()[:200]}"
-                raise ValueError(text) from error
+    runs = read_json_lines(path, _make, f"run, expected {EXPECTED} with FLOPs above 0")
     if not runs:
         raise ValueError(f"{path} has no runs: expected one JSON line a run")
     order = list(read_strategies(recipe_file(path)))
     return sorted(runs, key=lambda run: order.index(run.strategy) if run.strategy in order else len(order))
 
 
-def _parse(line: str, number: int) -> Run:
-    row = json.loads(line)
+def _make(row: Dict, number: int) -> Run:
     run = Run(*(row[key] for key in Run._fields[:4]), line=number)
     numbers = [run.total, *run.flops.values(), *(value for value in run.values.values() if value is not None)]
     if not all(type(number) in (int, float) and math.isfinite(number) for number in numbers):

@@ -9,17 +9,15 @@ import torch
 from scipy.stats import rankdata
 from torch.nn.utils.rnn import pad_sequence
 
-from espnet_llmasr.data.kaldi import read_utt2lang
 from espnet_llmasr.data.sounds import KINDS
 from espnet_llmasr.files import read_scp
 from espnet_llmasr.guard.calibration import TARGET, Calibration, quantile, thresholds_for
 from espnet_llmasr.guard.verifier import CTCVerifier
 from espnet_llmasr.metrics.intervals import wilson_interval
-from espnet_llmasr.scoring.markdown import markdown
+from espnet_llmasr.scoring.markdown import markdown, rate_cell
 from espnet_llmasr.scoring.test_sets import read_set
 from espnet_llmasr.text.normalize import score_tokens
-from espnet_llmasr.train.batches import read_num_frames
-from espnet_llmasr.train.speech_batches import read_audio, speech_batches
+from espnet_llmasr.train.speech_batches import SpeechSet, read_audio
 
 CORRUPTIONS = {
     "noise": "audio replaced by noise of the same length",
@@ -79,9 +77,7 @@ class CorruptionTest:
 
     def __init__(self, verifier: CTCVerifier, data_dir: Path, texts: Mapping[str, str], seed: int = 0):
         self.verifier, self.texts, self.seed = verifier, texts, seed
-        self.langs = read_utt2lang(data_dir)
-        self.frames = read_num_frames(data_dir / "utt2num_frames", texts)
-        self.wavs = _wavs_of(data_dir, texts)
+        self.speech_set = SpeechSet(data_dir, texts)
         self.numbers = {uid: number for number, uid in enumerate(sorted(texts))}
         self.other = draw_others(texts, seed)
         self.takers: Dict[str, List[str]] = defaultdict(list)  # the utterances that get the audio of this one
@@ -91,7 +87,7 @@ class CorruptionTest:
     def run(self, max_frames: int) -> Confidences:
         """All confidences, with three encoder passes per audio: unchanged, as noise, with another second half."""
         confidences: Confidences = {kind: {} for kind in ("own", *CORRUPTIONS)}
-        for uids, speech, lengths in speech_batches(self.wavs, self.frames, max_frames, self.verifier.sample_rate):
+        for uids, speech, lengths in self.speech_set.batches(max_frames, self.verifier.sample_rate):
             rows = [row[:length].numpy() for row, length in zip(speech, lengths.tolist())]
             for uid, log_probs in zip(uids, self.verifier.log_probs(speech, lengths)):
                 confidences["own"][uid] = self._confidence(log_probs, uid)
@@ -105,23 +101,14 @@ class CorruptionTest:
         return confidences
 
     def _confidence(self, log_probs: torch.Tensor, uid: str) -> float:
-        return self.verifier.verify(log_probs, self.texts[uid], self.langs.get(uid, "")).confidence
+        return self.verifier.verify(log_probs, self.texts[uid], self.speech_set.langs.get(uid, "")).confidence
 
     def _noise(self, uid: str, samples: np.ndarray) -> np.ndarray:
         return noise_like(samples, self.numbers[uid], self.seed, self.verifier.sample_rate)
 
     def _half(self, uid: str, samples: np.ndarray) -> np.ndarray:
         other = self.other[uid]
-        return half_replaced(samples, read_audio(other, self.wavs[other], self.verifier.sample_rate))
-
-
-def _wavs_of(data_dir: Path, texts: Mapping[str, str]) -> Dict[str, str]:
-    """The entries of wav.scp of these utterances. Raises ValueError if some are missing."""
-    wavs = read_scp(data_dir / "wav.scp")
-    absent = [uid for uid in texts if uid not in wavs]
-    if absent:
-        raise ValueError(f"{len(absent)} utterances have no audio in {data_dir}/wav.scp ({', '.join(absent[:5])})")
-    return {uid: wavs[uid] for uid in texts}
+        return half_replaced(samples, read_audio(other, self.speech_set.wavs[other], self.verifier.sample_rate))
 
 
 # ---- calibration -----------------------------------------------------------------------------------------------------
@@ -171,7 +158,7 @@ def read_cases(
     for uid in texts:
         right = score_tokens(test_set.references[uid]) == tokens[uid]
         own = {kind: confidences[kind][uid] for kind in confidences}
-        yield Case(uid, right, len(tokens[uid]), test.frames[uid] / 100, own)
+        yield Case(uid, right, len(tokens[uid]), test.speech_set.num_frames[uid] / 100, own)
 
 
 def figures(cases: Sequence[Case], threshold: float) -> Dict:
@@ -224,8 +211,7 @@ def percent(share: Dict) -> str:
     """A share as "5.0 (0.9-23.6), 1 of 20": percent, its 95 % interval, and the counts."""
     if not share["of"]:
         return "-"
-    low, high = share["95 %"]
-    return f"{100 * share['rate']:.1f} ({100 * low:.1f}-{100 * high:.1f}), {share['hits']} of {share['of']}"
+    return f"{rate_cell(share['rate'], share['95 %'], 1)}, {share['hits']} of {share['of']}"
 
 
 def page(result: Dict) -> str:

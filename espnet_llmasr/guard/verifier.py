@@ -6,7 +6,6 @@ B batch, N samples, S encoder frames, D encoder width, V tokens (token 0 is blan
 """
 
 import hashlib
-import json
 import math
 from pathlib import Path
 from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
@@ -15,14 +14,12 @@ import torch
 from torchaudio.functional import forced_align
 
 from espnet_llmasr.asr.cr_ctc import BLANK, greedy
-from espnet_llmasr.data.kaldi import read_utt2lang
-from espnet_llmasr.files import PathLike, read_scp, write_atomically, write_scp
+from espnet_llmasr.files import PathLike, json_lines, read_scp, write_atomically, write_scp
 from espnet_llmasr.metrics.error_rate import check_ids
 from espnet_llmasr.tasks.phoneme_ctc import PhonemeCTCTask
 from espnet_llmasr.text.ctc_labels import CTCLabelizer, Labels
 from espnet_llmasr.text.phonemes import min_frames
-from espnet_llmasr.train.batches import read_num_frames
-from espnet_llmasr.train.speech_batches import speech_batches
+from espnet_llmasr.train.speech_batches import SpeechSet
 
 SHARED = ("frontend", "frontend_conf", "normalize", "encoder", "encoder_conf")  # options that equal encoders share
 
@@ -171,31 +168,23 @@ class Verified(NamedTuple):
     words: List[Word]
 
 
-def read_transcripts(path: PathLike, data_dir: Path) -> Dict[str, str]:
-    """The transcripts (id and text) of all utterances of dump/<set>.
-
-    Raises:
-        ValueError: no utterances, or missing or unknown ids, with their numbers.
-    """
-    transcripts, wavs = read_scp(path), read_scp(data_dir / "wav.scp")
-    if not wavs:
-        raise ValueError(f"{data_dir}/wav.scp is empty: run the data stage (2)")
+def read_transcripts(path: PathLike, speech_set: SpeechSet) -> Dict[str, str]:
+    """The transcripts (id and text) of all utterances. Raises ValueError for missing or unknown ids, with numbers."""
+    transcripts = read_scp(path)
     try:
-        check_ids(wavs, transcripts)
+        check_ids(speech_set.wavs, transcripts)
     except ValueError as error:
         raise ValueError(f"{path}: {error} in wav.scp") from error
     return transcripts
 
 
 def verify_set(
-    verifier: CTCVerifier, data_dir: Path, transcripts: Mapping[str, str], max_frames: int
+    verifier: CTCVerifier, speech_set: SpeechSet, transcripts: Mapping[str, str], max_frames: int
 ) -> Iterator[Tuple[str, Verified]]:
-    """(id, Verified) for every utterance of dump/<set>, in batches of at most `max_frames` padded frames."""
-    langs, frames = read_utt2lang(data_dir), read_num_frames(data_dir / "utt2num_frames")
-    wavs = read_scp(data_dir / "wav.scp")
-    for uids, speech, lengths in speech_batches(wavs, frames, max_frames, verifier.sample_rate):
+    """(id, Verified) for every utterance, in batches of at most `max_frames` padded frames."""
+    for uids, speech, lengths in speech_set.batches(max_frames, verifier.sample_rate):
         for uid, log_probs in zip(uids, verifier.log_probs(speech, lengths)):
-            line = log_probs, transcripts[uid], langs.get(uid, "")
+            line = log_probs, transcripts[uid], speech_set.langs.get(uid, "")
             yield uid, Verified(verifier.verify(*line), verifier.words(*line))
 
 
@@ -206,8 +195,7 @@ def write_verified(output_dir: Path, verified: Mapping[str, Verified], threshold
     write_scp(output_dir / "confidence", {uid: f"{confidence:.6f}" for uid, confidence in confidences.items()})
     write_scp(output_dir / "flagged", flagged)
     rows = ({"id": uid, "words": [word._asdict() for word in verified[uid].words]} for uid in sorted(verified))
-    lines = "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows)
-    write_atomically(output_dir / "words.jsonl", lines)
+    write_atomically(output_dir / "words.jsonl", json_lines(rows))
     return flagged
 
 

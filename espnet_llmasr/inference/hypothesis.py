@@ -1,10 +1,9 @@
 """Results of decoding, and the files that they are written to."""
 
-import json
 from pathlib import Path
 from typing import Dict, List, Mapping, NamedTuple, Optional, Tuple
 
-from espnet_llmasr.files import write_atomically, write_scp
+from espnet_llmasr.files import json_lines, write_atomically, write_scp
 
 LOOP, BUDGET, UNSUPPORTED = "loop", "budget", "unsupported"
 GUARD_FILES = ("confidence", "flagged", "redecoded.jsonl")
@@ -58,4 +57,4 @@ def write_hypotheses(output_dir: Path, suffix: str, hypotheses: Mapping[str, Hyp
     if guard == "redecode":
         replaced = sorted((uid, hypothesis) for uid, hypothesis in hypotheses.items() if hypothesis.first)
         rows = ({"id": uid, "first": final.first.as_json(), "final": final.as_json()} for uid, final in replaced)
-        write_atomically(output_dir / f"redecoded.jsonl{suffix}", "".join(f"{json.dumps(row)}\n" for row in rows))
+        write_atomically(output_dir / f"redecoded.jsonl{suffix}", json_lines(rows))

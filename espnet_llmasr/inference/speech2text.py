@@ -12,15 +12,13 @@ import numpy as np
 import torch
 from scipy.signal import resample_poly
 
-from espnet_llmasr.data.kaldi import read_utt2lang
-from espnet_llmasr.files import PathLike, read_scp
+from espnet_llmasr.files import PathLike
 from espnet_llmasr.guard.verifier import CTCVerifier
 from espnet_llmasr.inference.guard import Guard, check_guard
 from espnet_llmasr.inference.hypothesis import Hypothesis
 from espnet_llmasr.inference.search import DecodingOptions, beam_search
 from espnet_llmasr.tasks.llm_asr import LLMASRTask
-from espnet_llmasr.train.batches import read_num_frames
-from espnet_llmasr.train.speech_batches import shard, speech_batches
+from espnet_llmasr.train.speech_batches import SpeechSet
 
 WIDER = 3  # the second decoding has this many times the beams, and returns all of them as candidates
 
@@ -112,17 +110,12 @@ def transcribe(speech2text: Speech2Text, data_dir: Path, max_frames: int, part: 
     """Hypotheses of the utterances of dump/<set>, or of part "i/n" of them, in batches of at most `max_frames`.
 
     Raises:
-        ValueError: no utterances, or see `shard` and `speech_batches`.
+        ValueError: see `SpeechSet`.
     """
-    wavs = read_scp(data_dir / "wav.scp")
-    if not wavs:
-        raise ValueError(f"{data_dir}/wav.scp is empty: run the data stage (2)")
-    wavs = {uid: wavs[uid] for uid in shard(sorted(wavs), part)}
-    frames = read_num_frames(data_dir / "utt2num_frames")
-    langs = read_utt2lang(data_dir)
+    speech_set = SpeechSet(data_dir)
     hypotheses: Dict[str, Hypothesis] = {}
-    batches = speech_batches(wavs, frames, max_frames, speech2text.sample_rate) if wavs else ()
-    for uids, speech, lengths in batches:
-        hypotheses.update(zip(uids, speech2text.batch(speech, lengths, [langs.get(uid, "") for uid in uids])))
-        logging.info("%d of %d utterances: %s '%s'", len(hypotheses), len(wavs), uids[-1], hypotheses[uids[-1]].text)
+    for uids, speech, lengths in speech_set.batches(max_frames, speech2text.sample_rate, part):
+        langs = [speech_set.langs.get(uid, "") for uid in uids]
+        hypotheses.update(zip(uids, speech2text.batch(speech, lengths, langs)))
+        logging.info("%d utterances, the last is %s '%s'", len(hypotheses), uids[-1], hypotheses[uids[-1]].text)
     return hypotheses

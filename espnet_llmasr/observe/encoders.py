@@ -9,7 +9,7 @@ PATH[:WEIGHTS] may be
 """
 
 from pathlib import Path
-from typing import Callable, Dict, NamedTuple, Optional, Tuple
+from typing import Callable, NamedTuple, Optional, Tuple
 
 import torch
 from torch import Tensor
@@ -17,7 +17,7 @@ from torch import Tensor
 from espnet_llmasr.asr.espnet_encoder import REFUSALS, blocks_of
 from espnet_llmasr.asr.fbank import parse_rate
 from espnet_llmasr.asr.modules import extract_features, frames_of, outputs_of
-from espnet_llmasr.asr.weights import load_state, read_state
+from espnet_llmasr.asr.weights import load_state, part_of, read_state
 from espnet_llmasr.encoder_swap.store import EncoderStore
 from espnet_llmasr.files import read_yaml
 from espnet_llmasr.observe.frames import Frames, SpeechEncoder
@@ -48,8 +48,8 @@ class CheckpointEncoder:
         state = read_state(weights, lazy=True)
         self.frontend, self.normalize, self.encoder = parts["frontend"], parts["normalize"], parts["encoder"]
         self.adaptor, self.device, self.rate = None, device, self.frontend.fs
-        load_state(self.encoder, _part(state, "encoder.") or state, weights, config)
-        if adaptor := _part(state, "adaptor."):
+        load_state(self.encoder, part_of(state, "encoder.") or state, weights, config)
+        if adaptor := part_of(state, "adaptor."):
             *_, last = adaptor.values()  # as long as the LLM is wide
             self.adaptor = build_adaptor(args, self.encoder.output_size(), len(last))
             load_state(self.adaptor, adaptor, weights, config)
@@ -66,11 +66,6 @@ class CheckpointEncoder:
             return Frames([layer[0] for layer in layers])
         tokens, _ = self.adaptor(layers[-1], self.encoder.output_lengths(lengths))
         return Frames([layer[0] for layer in layers], tokens[0])
-
-
-def _part(state: Dict[str, Tensor], prefix: str) -> Dict[str, Tensor]:
-    """The weights below a prefix, without it."""
-    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
 
 
 class ESPnetEncoder:

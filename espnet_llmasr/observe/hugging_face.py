@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from transformers import MODEL_MAPPING, AutoConfig, AutoFeatureExtractor, AutoModel, PreTrainedModel, ProcessorMixin
 
 from espnet_llmasr.asr.modules import outputs_of
+from espnet_llmasr.asr.pretrained import check_weights, load_model
 from espnet_llmasr.observe.frames import Frames
-from espnet_llmasr.observe.pretrained import check_weights, load_model
 
 SOUND = ("audio_mel", "hidden_states")  # other names of an encoder's first input
 OTHERS = ("labels", "decoder", "pixel")  # prefixes of inputs for a loss, a decoder or images

@@ -16,9 +16,9 @@ from transformers import AutoTokenizer
 
 from espnet_llmasr.asr.llm import build_llm, load_tokenizer
 from espnet_llmasr.asr.modules import valid_frames
+from espnet_llmasr.asr.pretrained import check_weights, load_model
 from espnet_llmasr.asr.weights import load_state, read_state
 from espnet_llmasr.files import read_scp
-from espnet_llmasr.observe.pretrained import check_weights, load_model
 from espnet_llmasr.text.phonemes import UNKNOWN, Phonemizer
 from espnet_llmasr.train.targets import Targets
 
@@ -108,10 +108,11 @@ class TextEmbedder:
     def last_token(self, texts: List[str]) -> Tensor:
         """(B, E) float32, the output at the last token of each text, rows of length 1.
 
-        The tokenizer adds its special tokens: Qwen3-Embedding's ends each text with the end token. Padding is always on
-        the right, so that it changes neither positions nor causal attention. Raises ValueError for an empty text.
+        The tokenizer adds its special tokens: Qwen3-Embedding's ends each text with the end token. A
+        special token that is written in a text is encoded as text. Padding is always on the right, so that it changes
+        neither positions nor causal attention. Raises ValueError for an empty text.
         """
-        rows = [self.tokenizer(text)["input_ids"] for text in texts]
+        rows = [self.tokenizer(text, split_special_tokens=True)["input_ids"] for text in texts]
         order, vectors = sorted(range(len(rows)), key=lambda number: len(rows[number])), {}
         for first in range(0, len(order), self.batch_size):
             numbers = order[first : first + self.batch_size]
@@ -127,7 +128,8 @@ class TextEmbedder:
         """(B, E) float32, the mean of the input embeddings of each text's own tokens (no special ones)."""
         rows, table = [], self.model.get_input_embeddings()
         for text in texts:
-            ids, _ = _padded([self.tokenizer(text, add_special_tokens=False)["input_ids"]])
+            row = self.tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+            ids, _ = _padded([row])
             rows.append(table(ids.to(self.device)).float().mean(dim=1).cpu())
         return torch.cat(rows)
 

@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence
 
-from espnet_llmasr.files import read_text, read_yaml
+from espnet_llmasr.files import read_json_lines, read_text, read_yaml
 from espnet_llmasr.metrics.encoder_metrics import UTTERANCE_METRICS
 from espnet_llmasr.report.charts import figure_file, line_chart
-from espnet_llmasr.report.files import json_lines, log_table, made_by, recipe_path
+from espnet_llmasr.report.files import log_table, made_by, recipe_path
 from espnet_llmasr.report.stages import Stage
 
 STEP = "pretraining update"
@@ -23,7 +23,7 @@ def swaps(expdir: Path, stages: Sequence[Stage]) -> List[Dict]:
     folder = next((recipe_path(expdir, name) for name in named if name), expdir / "encoders")
     log, blocks = folder / "cka.jsonl", []
     with made_by(log, "stage 6"):
-        checks = json_lines(log)
+        checks = read_json_lines(log)
         curves = {"cka": "CKA", **{key: metric.name for key, metric in UTTERANCE_METRICS.items()}}
         (cka, *metrics) = ({name: [(row["step"], row.get(key)) for row in checks]} for key, name in curves.items())
         charts = [
@@ -62,7 +62,7 @@ def drift(expdir: Path) -> List[Dict]:
     blocks = []
     for path in sorted(expdir.glob("*/drift.jsonl")):
         with made_by(path, "stage 9"):
-            rows, name = json_lines(path), path.parent.name
+            rows, name = read_json_lines(path), path.parent.name
             cka = {"CKA": [(row["epoch"], row["cka"]) for row in rows]}
             chart = line_chart(f"{name}: CKA to the starting encoder", cka, ("epoch", "CKA"))
             blocks += [*filter(None, [chart]), {"markdown": log_table(path), "heading": f"Drift of {name}"}]

@@ -9,8 +9,8 @@ import numpy as np
 import soundfile
 
 from espnet_llmasr import audio
-from espnet_llmasr.files import read_scp
-from espnet_llmasr.report.files import json_lines, made_by, recipe_path
+from espnet_llmasr.files import read_json_lines, read_scp
+from espnet_llmasr.report.files import made_by, recipe_path
 from espnet_llmasr.report.scores import SCORER, decodings, main_route, read_scores
 from espnet_llmasr.scoring.html import view
 from espnet_llmasr.scoring.results import page_row
@@ -89,7 +89,7 @@ def _read_sets(folder: Path) -> List[List[Row]]:
 
 def _read_set(folder: Path, rate: float) -> List[Row]:
     flagged, rows = read_scp(folder / "flagged") if (folder / "flagged").is_file() else {}, []
-    for row in map(page_row, json_lines(folder / "alignments.jsonl")):
+    for row in map(page_row, read_json_lines(folder / "alignments.jsonl")):
         rules, reason = row["hallucinations"], flagged.get(row["id"])
         marks = [f"hallucinated: {name}" for name in rules] + [f"flagged: {reason}"] * (reason is not None)
         rows.append({**row, "rules": rules, "hallucinations": marks, "flagged": reason is not None, "set_rate": rate})

@@ -3,11 +3,11 @@
 import json
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Tuple
+from typing import Any, Dict, Iterator, Tuple
 
 import yaml
 
-from espnet_llmasr.files import read_text
+from espnet_llmasr.files import read_json_lines, read_text
 from espnet_llmasr.scoring.markdown import cell_text, markdown
 
 DAMAGE = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError, yaml.YAMLError)
@@ -38,24 +38,9 @@ def read_json(path: Path) -> Any:
         raise ValueError(f"{path} is no JSON ({error})") from error
 
 
-def json_lines(path: Path) -> List[Dict]:
-    """The objects of a JSON-lines file, none without a file.
-
-    Raises:
-        ValueError: a line that is no JSON object, with its number.
-    """
-    rows = []
-    for number, line in enumerate(read_text(path).split("\n") if path.is_file() else [], 1):
-        try:
-            rows += [dict(json.loads(line))] if line.strip() else []
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"{path}, line {number} is no JSON object ({error})") from error
-    return rows
-
-
 def log_table(path: Path, hidden: Tuple[str, ...] = ()) -> str:
     """A JSON-lines log as a Markdown table, a column for every key (also inside dictionaries) except those `hidden`."""
-    rows = [_flat(row) for row in json_lines(path)]
+    rows = [_flat(row) for row in read_json_lines(path)]
     columns = [name for name in dict.fromkeys(name for row in rows for name in row) if name not in hidden]
     cells = [[_cell(row.get(name)) for name in columns] for row in rows]
     return markdown([[name.replace("_", " ") for name in columns], *cells]) if rows else ""

@@ -20,7 +20,7 @@ from espnet_llmasr.report.stages import Stage, find_stages, stage_table
 from espnet_llmasr.scoring.html import TEMPLATES, environment
 
 Pairs = List[Tuple[str, str]]
-RULES = "table heading list emphasis backticks escape newline balance_pairs fragments_join text_join".split()
+RULES = "table heading list emphasis backticks escape entity newline balance_pairs fragments_join text_join".split()
 """All Markdown that is read: no HTML, no links, no images, as names of sets and systems come from elsewhere."""
 
 

@@ -8,9 +8,9 @@ from typing import Any, Dict, List, Optional, Tuple
 
 import yaml
 
-from espnet_llmasr.files import read_text
+from espnet_llmasr.files import read_json_lines, read_text
 from espnet_llmasr.report.charts import Points, line_chart
-from espnet_llmasr.report.files import DAMAGE, json_lines, made_by
+from espnet_llmasr.report.files import DAMAGE, made_by
 from espnet_llmasr.scoring.markdown import cell_text, markdown
 from espnet_llmasr.train.checkpoints import FINISHED
 
@@ -51,7 +51,7 @@ class Stage:
         """
         path = self.folder / "flops.jsonl"
         with made_by(path, "the training"):
-            return sum(row["flops"] for row in json_lines(path)) or None
+            return sum(row["flops"] for row in read_json_lines(path)) or None
 
     def series(self, data: str, name: str) -> Points:
         return [(epoch, values[data][name]) for epoch, values in self.epochs.items() if name in values[data]]

@@ -1,6 +1,7 @@
 """Tables 1 and 2 of arXiv 2604.08003 in Markdown, with systems scored here beside the published ones."""
 
 import math
+from dataclasses import replace
 from typing import Dict, Iterator, List, Sequence
 
 from espnet_llmasr.metrics.error_rate import LETTERS
@@ -17,7 +18,7 @@ from espnet_llmasr.scoring.benchmark import (
     read_table_1,
     rounded,
 )
-from espnet_llmasr.scoring.markdown import bullets, markdown, percent
+from espnet_llmasr.scoring.markdown import bullets, cell_text, markdown, percent
 
 PUBLISHED_NOTE = (
     f'Published: Tables 1 and 2 of arXiv 2604.08003v1 ({PAPER} is "Ours" there), with WeTextProcessing on both sides. '
@@ -49,7 +50,7 @@ def table_1(cells: Sequence[Cell], systems: Sequence[System]) -> str:
     rows = [["", *(system.name for system in systems)], ["Model size", *(system.size for system in systems)]]
     for scenario, labels in labels_of(cells).items():
         rows.append([f"**{scenario}**", *[""] * len(systems)])
-        rows += [[label, *(rate_cell(system, [label]) for system in systems)] for label in labels]
+        rows += [[cell_text(label), *(rate_cell(system, [label]) for system in systems)] for label in labels]
         rows.append([f"*mean of {scenario}*", *(rate_cell(system, labels) for system in systems)])
     labels = [cell.label for cell in cells]
     rows.append(["**Average**", *(rate_cell(system, labels) for system in systems)])
@@ -104,11 +105,11 @@ def notes(cells: Sequence[Cell], system: System) -> Iterator[str]:
         ("empty hypotheses", empty),
         ("references that the normaliser would delete, scored without it", deleted),
     ):
-        where = ", ".join(f"{number} in {sets[label]}" for label, number in numbers.items() if number)
+        where = ", ".join(f"{number} in {cell_text(sets[label])}" for label, number in numbers.items() if number)
         if where:
             yield f"{system.name}: {subject}: {where}."
     switched = [cell.label for cell in cells if cell.scenario == "Code-switch" and cell.label in counts]
-    rates = ", ".join(f"{label} {percent(counts[label].total(LETTERS).rate)}" for label in switched)
+    rates = ", ".join(f"{cell_text(label)} {percent(counts[label].total(LETTERS).rate)}" for label in switched)
     if rates:
         yield f"{system.name}: code-switch CER with each Latin letter as a character: {rates}."
 
@@ -118,7 +119,7 @@ def absence(system: System, cells: Sequence[Cell]) -> str:
     sets = {cell.label: cell.set for cell in cells}
     reasons: Dict[str, List[str]] = {}
     for label, reason in system.absent.items():
-        reasons.setdefault(reason, []).append(sets[label])
+        reasons.setdefault(reason, []).append(cell_text(sets[label]))
     listed = "; ".join(f"{reason} for {', '.join(names)}" for reason, names in reasons.items())
     return (
         f"{system.name}: {len(system.absent)} of {len(cells)} sets are not there, so its averages are not the paper's "
@@ -128,9 +129,10 @@ def absence(system: System, cells: Sequence[Cell]) -> str:
 
 def page(cells: Sequence[Cell], systems: Sequence[System], route: str) -> str:
     """Tables 1 and 2 with their notes; without a system scored here also Table 3, the paper's ablation."""
+    systems = [replace(system, name=cell_text(system.name), size=cell_text(system.size)) for system in systems]
     own = [system for system in systems if not system.is_published]
     first, second = [PUBLISHED_NOTE], ["Hallucinated utterances of all utterances of a scenario; published as printed."]
-    unknown = [cell.label for cell in cells if cell.label not in read_table_1().labels]
+    unknown = [cell_text(cell.label) for cell in cells if cell.label not in read_table_1().labels]
     if unknown:
         first.append(f"Not in the paper's Table 1: {', '.join(unknown)}.")
     if own:

@@ -170,10 +170,10 @@ def cells(name: str, part: str, result: Comparison) -> List[str]:
 
 def report(compared: Dict[str, Dict[str, Comparison]], a: str, b: str, route: str, left_out: Sequence[str] = ()) -> str:
     """The sentences, the table and a definition of its columns, in Markdown."""
-    sentences = [f"{name}: {sentence(parts['all'], a, b)}" for name, parts in compared.items()]
-    if left_out:
-        sentences.append(f"Not compared, as not in all three folders: {', '.join(left_out)}.")
     a, b = cell_text(a), cell_text(b)
+    sentences = [f"{cell_text(name)}: {sentence(parts['all'], a, b)}" for name, parts in compared.items()]
+    if left_out:
+        sentences.append(f"Not compared, as not in all three folders: {', '.join(map(cell_text, left_out))}.")
     header = [column.format(a=a, b=b) for column in COLUMNS.split("|")]
     rows = [cells(cell_text(name), *row) for name, parts in compared.items() for row in parts.items()]
     table = markdown([header, *rows], left=2)

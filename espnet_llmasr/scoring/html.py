@@ -68,6 +68,5 @@ def link(entry: Optional[str], folder: Optional[PathLike]) -> Dict[str, Optional
     source = Entry.parse(entry)
     if source.offset is not None or not source.path.lower().endswith(PLAYABLE):
         return {"src": None, "note": entry}
-    piece = "" if source.end is None else f"#t={source.start:.3f},{source.end:.3f}"
     path = source.path if folder is None else Path(os.path.relpath(source.path, folder)).as_posix()
-    return {"src": quote(path) + piece, "preload": "none", "note": entry}
+    return {"src": quote(path) + source.fragment, "preload": "none", "note": entry}

@@ -1,10 +1,15 @@
 """Markdown of every table of this project, and the cells that several tables share: rates, shares, p values."""
 
+import html
 import math
+import re
 from typing import Iterable, Optional, Sequence
 
+from espnet_llmasr.files import printable
 from espnet_llmasr.metrics.hallucination import CharsPerMinute
 from espnet_llmasr.metrics.intervals import Interval, wilson_interval
+
+_MARKS = re.compile(r"[\\`*\[\]|~]|(?<![^\W_])_|_(?![^\W_])")  # test_clean is no emphasis
 
 
 def markdown(rows: Sequence[Sequence[str]], left: int = 1) -> str:
@@ -15,8 +20,12 @@ def markdown(rows: Sequence[Sequence[str]], left: int = 1) -> str:
 
 
 def cell_text(text: str) -> str:
-    """For a cell whose text comes from a user: a bar or a line break would end it."""
-    return " ".join(text.split()).replace("|", "\\|")
+    """For a cell or a note whose text comes from a user: it shows as it is, neither as HTML nor as Markdown.
+
+    >>> cell_text("<b>a|b")
+    '&lt;b&gt;a\\\\|b'
+    """
+    return _MARKS.sub(r"\\\g<0>", html.escape(printable(" ".join(text.split())), quote=False))
 
 
 def bullets(notes: Iterable[str]) -> str:

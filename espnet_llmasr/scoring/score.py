@@ -1,9 +1,9 @@
 """Scores decoded sets against their references: tables, all figures, all alignments, a page of the worst utterances."""
 
-import json
 from pathlib import Path
 from typing import Callable, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
+from espnet_llmasr.files import json_lines
 from espnet_llmasr.metrics.error_rate import SetCounts, count_labels, score_tokens_of
 from espnet_llmasr.metrics.hallucination import ALARM_CHARS_PER_MINUTE, DEFINITIONS, DESCRIPTIONS
 from espnet_llmasr.metrics.intervals import RESAMPLES
@@ -12,7 +12,7 @@ from espnet_llmasr.scoring.markdown import bullets, cell_text, count_cell, markd
 from espnet_llmasr.scoring.results import SetResult, analyse, as_json, errors_as_json, json_text, page_row, utterances
 from espnet_llmasr.scoring.sidecar import Sidecar, read_sidecar
 from espnet_llmasr.scoring.test_sets import TestSet, check_set, clean_names, refuse, set_names, with_sum, write_results
-from espnet_llmasr.text.routes import MAIN_ROUTE, ROUTES, Route, make_route
+from espnet_llmasr.text.routes import MAIN_ROUTE, ROUTES, Route, make_route, route_module, tokens_of
 
 UNITS = {"text": "text", "phone": "phones"}
 """Unit -> the file of a set that holds it."""
@@ -24,6 +24,14 @@ PAGE_ROWS = 50  # utterances in a section of the page
 MISSING_ADVICE = " (--missing_as_empty counts an utterance without a hypothesis as an empty one)"
 
 
+EXAMPLES = (
+    "啊，我有300块",
+    "啊，我有三百块",
+    "我們在那兒用WiFi",
+    "It's $5, um, in colour",
+    "He said [noise] twenty-five",
+)
+"""Lines that --list_routes shows under every installed route."""
 Results = Dict[str, SetResult]
 """Name of a set -> its result."""
 INTERVALS = (
@@ -42,7 +50,8 @@ MAIN_COLUMNS = {
     "sentence error %": "utterances with an error",
     "empty": "hypotheses without a token: all of the reference counts as deleted",
     "missing": "utterances without a hypothesis, counted as empty ones",
-    "fallback": "utterances of whose reference the route would leave nothing: both sides are scored without it",
+    "fallback": "utterances of whose reference the route would leave nothing: both sides are scored without it; and "
+    "those with more digits on a side than the route's grammar reads in time: there each digit is read by itself",
 }
 PHONE_COLUMNS = {
     "set": "",
@@ -97,7 +106,7 @@ def score_sets(
     file, prefix = UNITS[unit], "phone_" if unit == "phone" else ""
     names, only_ref, only_hyp = (clean_names(sets), [], []) if sets else set_names(ref_dir, hyp_dir, file)
     alone = [(only_ref, "only in the references"), (only_hyp, "only in the hypotheses")]
-    notes = [f"Not scored, as {place}: {', '.join(names)}." for names, place in alone if names]
+    notes = [f"Not scored, as {place}: {', '.join(map(cell_text, names))}." for names, place in alone if names]
     scored = _read_all(ref_dir, hyp_dir, names, file, missing_as_empty)
     figures = {"ref": str(ref_dir), "hyp": str(hyp_dir), "missing_as_empty": missing_as_empty}
     figures.update({"only_in_ref": only_ref, "only_in_hyp": only_hyp})
@@ -117,10 +126,10 @@ def score_sets(
     files = [(hyp_dir / f"{prefix}scores.json", json_text(figures)), (hyp_dir / f"{prefix}scores.md", page)]
     for title, texts, _ in scored:
         folder = hyp_dir / texts.name
-        files.append((folder / f"{prefix}alignments.jsonl", _json_lines(rows[title])))
+        files.append((folder / f"{prefix}alignments.jsonl", json_lines(rows[title])))
         if unit == "text":
             hallucinated = [row for row in rows[title] if row["hallucinations"]]
-            files.append((folder / "hallucinations.jsonl", _json_lines(hallucinated)))
+            files.append((folder / "hallucinations.jsonl", json_lines(hallucinated)))
     files += [(hyp_dir / "worst.html", _worst_page(rows, label, hyp_dir))] if unit == "text" else []
     write_results([*files, *([(out, page)] if out else [])])
     return tables, notes
@@ -174,10 +183,6 @@ def _section(title: str, rows: List[Dict]) -> Tuple[str, List[Dict]]:
     """Heading and rows: most errors first, at equal errors the highest rate first."""
     ranked = sorted(rows, key=lambda row: (-row["counts"].errors, -row["rate"]))[:PAGE_ROWS]
     return f"{title} ({len(rows)}{f', the worst {PAGE_ROWS} of them' if len(rows) > PAGE_ROWS else ''})", ranked
-
-
-def _json_lines(rows: Sequence[Dict]) -> str:
-    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 
 def text_tables(results: Results, routes: Sequence[Route], notes: Sequence[str]) -> Tuple[str, str]:
@@ -259,3 +264,24 @@ def _rate(score: SetCounts, part: str = "all") -> str:
     """Rate and interval; "-" for a script that the references do not have (insertions of it count in the MER)."""
     counts = score.total(part)
     return rate_cell(counts.rate, score.interval(part)) if counts.reference_length else "-"
+
+
+def route_tables() -> str:
+    """What every route does, and what it makes of a few lines; the second table has the installed routes only."""
+    modules = {name: route_module(name) for name in ROUTES}
+    rows = [(f"`{name}`", file.DESCRIPTION, ", ".join(file.PACKAGES) or "-") for name, file in modules.items()]
+    descriptions = markdown([("route", "what it does to both sides", "needs"), *rows], left=3)
+    routes = _installed_routes()
+    head = ("line", *(f"`{route.name}`" for route in routes))
+    lines = [(line, *(" ".join(tokens_of(route, line, "")[0]) for route in routes)) for line in EXAMPLES]
+    return f"{descriptions}\n{markdown([head, *lines], left=len(head))}"
+
+
+def _installed_routes() -> List[Route]:
+    routes = []
+    for name in ROUTES:
+        try:
+            routes.append(make_route(name))
+        except ValueError:  # its package is not installed
+            continue
+    return routes

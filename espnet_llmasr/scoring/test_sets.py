@@ -10,21 +10,25 @@ from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple, 
 from espnet_llmasr.files import write_all_atomically
 from espnet_llmasr.metrics.error_rate import SetCounts, check_ids, score_tokens_of
 from espnet_llmasr.text.normalize import score_tokens
-from espnet_llmasr.text.routes import Route, tokens_of
+from espnet_llmasr.text.routes import Route, language_of_set, tokens_of
 
 T = TypeVar("T")
 UTF16 = (b"\xff\xfe", b"\xfe\xff")
-INPUTS = ("text", "phones", "wav.scp", "utt2dur", "utt2num_frames", "confidence", "flagged")
+INPUTS = ("text", "phones", "utt2lang", "wav.scp", "utt2dur", "utt2num_frames", "confidence", "flagged")
 """Names of files that are read: no result may have one of them."""
 
 
 class TestSet(NamedTuple):
-    """id -> text of both sides, with the same ids; `missing` are those whose hypothesis was counted as empty."""
+    """id -> text of both sides, with the same ids; `missing` are those whose hypothesis was counted as empty.
+
+    `languages`: id -> value of utt2lang beside the references, as far as it has the utterance.
+    """
 
     name: str
     references: Dict[str, str]
     hypotheses: Dict[str, str]
     missing: List[str]
+    languages: Dict[str, str] = {}
 
     @property
     def ids(self) -> List[str]:
@@ -37,8 +41,12 @@ class TestSet(NamedTuple):
         return [uid for uid in self.ids if not score_tokens(self.references[uid])]
 
     def score(self, route: Route) -> SetCounts:
-        """Scores after a normaliser route."""
-        return score_tokens_of((uid, *tokens_of(route, self.references[uid], self.hypotheses[uid])) for uid in self.ids)
+        """Scores after a normaliser route. An utterance without a language has that of most references."""
+        of_set = language_of_set(self.references.values())
+        return score_tokens_of(
+            (uid, *tokens_of(route, self.references[uid], self.hypotheses[uid], self.languages.get(uid) or of_set))
+            for uid in self.ids
+        )
 
 
 def set_names(ref_dir: Path, hyp_dir: Path, file: str = "text") -> Tuple[List[str], List[str], List[str]]:
@@ -120,7 +128,9 @@ def check_set(
         check_ids(references, hypotheses)
     except ValueError as error:
         problems.append(f"{paths[1]}: {error}")
-    return TestSet(name, references, hypotheses, missing)
+    utt2lang = ref_dir / name / "utt2lang"
+    languages = read_table(utt2lang, problems) if utt2lang.is_file() else None
+    return TestSet(name, references, hypotheses, missing, languages or {})
 
 
 def read_table(path: Path, problems: List[str]) -> Optional[Dict[str, str]]:

@@ -47,6 +47,12 @@ def check_options(args) -> None:
     total, warmup = (args.scheduler_conf.get(name) for name in ("total_steps", "warmup_steps"))
     if isinstance(total, int) and isinstance(warmup, int) and total <= warmup:
         raise ValueError(f"--scheduler_conf has total_steps={total}, expected more than warmup_steps={warmup}")
+    for name, default in (("use_adapter", False), ("save_strategy", "all")):  # ESPnet's options of LoRA
+        if getattr(args, name) != default:
+            raise ValueError(
+                f"--{name} is {getattr(args, name)}, expected {default}: LoRA would train all parameters and leave "
+                "weights that cannot be loaded; choose what is trained by --freeze_param"
+            )
     for name, classes, given in (("optim", optim_classes, "params"), ("scheduler", scheduler_classes, "optimizer")):
         if getattr(args, name) is not None:
             check_keys(classes[getattr(args, name)], f"{name}_conf", getattr(args, f"{name}_conf"), [given])

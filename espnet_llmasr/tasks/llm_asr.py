@@ -1,5 +1,7 @@
 """The fine-tuning task: alignment, IA-SFT and joint SFT differ only in their configuration files."""
 
+from pathlib import Path
+
 import torch
 from espnet2.train.class_choices import ClassChoices
 from espnet2.utils.types import str_or_none
@@ -9,7 +11,7 @@ from espnet_llmasr.asr.llm import build_llm, load_tokenizer
 from espnet_llmasr.asr.llm_asr_model import LLMASRModel
 from espnet_llmasr.tasks.checks import build
 from espnet_llmasr.tasks.speech_task import SpeechTask
-from espnet_llmasr.text.prompt import INSTRUCTION, Prompt
+from espnet_llmasr.text.prompt import PROMPT_FILE, Prompt
 from espnet_llmasr.train.preprocessor import PromptPreprocessor
 
 adaptor_choices = ClassChoices("adaptor", dict(concat=ConcatAdaptor), torch.nn.Module, default="concat")
@@ -33,17 +35,36 @@ class LLMASRTask(SpeechTask):
     @classmethod
     def add_task_arguments(cls, parser) -> None:
         super().add_task_arguments(parser)
-        group = parser.add_argument_group("LLM and adaptor")
+        where = (
+            "Instruction and system message are options of the LLM's preparation (stage 4), which makes prompt.json."
+        )
+        group = parser.add_argument_group("LLM and adaptor", where)
         group.add_argument("--llm_config", type=str_or_none, default=None, help="config.json of the LLM")
-        group.add_argument("--llm_tokenizer", type=str_or_none, default=None, help="tokenizer.json of the LLM")
-        group.add_argument("--instruction", default=INSTRUCTION, help="the user's text before the speech")
-        group.add_argument("--system", type=str_or_none, default=None, help="system message of the chat, if any")
+        group.add_argument(
+            "--llm_tokenizer", type=str_or_none, default=None, help="tokenizer.json, with prompt.json beside"
+        )
         adaptor_choices.add_arguments(group)
 
     @classmethod
     def build_prompt(cls, args) -> Prompt:
-        """The prompt of a configuration."""
-        return Prompt(load_tokenizer(args.llm_tokenizer), args.instruction, args.system)
+        """The prompt of the LLM-preparation stage: as the training has saved it, else from the LLM's folder.
+
+        Raises:
+            ValueError: the files are missing, or do not belong together.
+        """
+        tokenizer = load_tokenizer(args.llm_tokenizer)
+        if getattr(args, "prompt", None):
+            try:
+                return Prompt.restore(tokenizer, args.prompt)
+            except ValueError as error:
+                raise ValueError(f"'prompt' in the config.yaml of the training is damaged ({error})") from error
+        return Prompt.read(tokenizer, Path(args.llm_tokenizer).with_name(PROMPT_FILE))
+
+    @classmethod
+    def main_worker(cls, args) -> None:
+        """Trains; config.yaml keeps the prompt, so that a resume and a decoding can have no other one."""
+        args.prompt = cls.build_prompt(args).saved
+        super().main_worker(args)
 
     @classmethod
     def build_preprocess_fn(cls, args, train: bool):

@@ -91,6 +91,7 @@ class TrainerOptions(ExactTrainerOptions):
     encoder_dir: Optional[str]
     swap: str
     final_epochs: Optional[int]
+    pace: Optional[int]
     swap_schedule: Optional[str]
     drift_data: Optional[str]
     drift_targets: Optional[str]

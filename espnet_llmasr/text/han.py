@@ -9,6 +9,14 @@ from typing import Callable, Dict, FrozenSet, Iterator, List, Sequence, Tuple
 TABLES = Path(__file__).with_name("tables")
 Phones = Tuple[str, ...]
 
+# Tone sandhi of 一 and 不: phone with an open tone in the Mandarin table -> its tone before each tone of the next
+# syllable ("" at the end of the run). What keeps its own tone (第一, 十一, 统一, 对不起) is in the table with that tone.
+SANDHI = {
+    "i*": {"1": "4", "2": "4", "3": "4", "4": "2", "5": "1", "": "1"},
+    "u*": {"1": "4", "2": "4", "3": "4", "4": "2", "5": "4", "": "4"},
+}
+OPEN = frozenset("一不")
+
 
 def read_gz(name: str) -> Iterator[List[str]]:
     """Rows of a gzipped TSV under tables/."""
@@ -39,11 +47,26 @@ class HanReader:
         self.unknown = (unknown,)
         self.syllables: Dict[str, Phones] = {}
         self.characters: Dict[str, Phones] = {}
+        self.open: Dict[str, Dict[str, str]] = {}  # phone with an open tone -> its phone before each tone
+        self.tones: Dict[str, str] = {"i*": "1", "u*": "4"}  # phone that carries a tone -> the tone
         for syllable, phones, characters in read_gz(f"{language}_characters.tsv.gz"):
-            self.syllables[syllable] = spell(phones.split())
+            self.syllables[syllable] = self._syllable(phones.split(), spell)
             self.characters.update(dict.fromkeys(characters, self.syllables[syllable]))
         self.phrases = {row[0]: self._phrase(*row) for row in read_gz(f"{language}_phrases.tsv.gz")}
         self.lengths = self._lengths()
+
+    def _syllable(self, phones: List[str], spell: Callable[[Sequence[str]], Phones]) -> Phones:
+        """Spells the phones of a syllable, and keeps what the sandhi needs to know of them."""
+        *initial, final = phones
+        if final in SANDHI:
+            in_tone = {tone: spell([*initial, final[:-1] + tone]) for tone in "124"}
+            self.open[final] = {following: in_tone[tone][-1] for following, tone in SANDHI[final].items()}
+            return (*in_tone["4"][:-1], final)
+        spelled = spell(phones)
+        if final[-1].isdigit():
+            neutral = spell([*initial, final[:-1] + ("1" if final[-1] == "5" else "5")])
+            self.tones.update((phone, final[-1]) for phone in spelled if phone not in neutral)
+        return spelled
 
     def _phrase(self, phrase: str, syllables: str = "") -> Phones:
         parts = map(self.syllables.__getitem__, syllables.split()) if syllables else map(self._character, phrase)
@@ -70,6 +93,13 @@ class HanReader:
                 length, reading = 1, self._character(run[start])
             phones += reading
             start += length
+        return self._with_sandhi(phones) if self.open and not OPEN.isdisjoint(run) else phones
+
+    def _with_sandhi(self, phones: List[str]) -> List[str]:
+        """The phones with the open tones filled in; these are the last phones of their syllables."""
+        for index in [index for index, phone in enumerate(phones) if phone in self.open]:
+            tones = (self.tones[phone] for phone in phones[index + 1 : index + 5] if phone in self.tones)
+            phones[index] = self.open[phones[index]][next(tones, "")]
         return phones
 
     def _character(self, character: str) -> Phones:

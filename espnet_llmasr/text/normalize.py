@@ -4,17 +4,18 @@ import re
 import unicodedata
 from typing import List
 
+from espnet_llmasr.text.lookalikes import LOOKALIKES, unify
+
 HAN = "\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 """Character class of 〇, the CJK blocks with extension A, the compatibility ideographs and all later extensions."""
 
 _IS_HAN = re.compile(f"[{HAN}]").fullmatch
 _HALF_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}
 APOSTROPHES = dict.fromkeys(map(ord, "\u2018\u2019\u02bc\u201b\u2032\u00b4`\u02b9\u02bb\u2035"), "'")
-INVISIBLE = dict.fromkeys(map(ord, "\u00ad\u200b\u200c\u200d\u2060\ufeff"), None)
-_WIDTH = {**_HALF_WIDTH, 0x3000: " ", 0xFF07: "'", 0xFF40: "'", **APOSTROPHES, **INVISIBLE}
+_WIDTH = {**_HALF_WIDTH, 0x3000: " ", 0xFF07: "'", 0xFF40: "'", **APOSTROPHES}
 _WIDE = re.compile(f"[{re.escape(''.join(map(chr, _WIDTH)))}]")
 _WESTERN_MARKS = re.compile("[\u2013\u2014\u201c\u201d\u2026]")  # as blanks they leave an English line in ASCII
-_TO_CHANGE = re.compile(f"{_WIDE.pattern[:-1]}\u0300-\u036f]").search
+_TO_CHANGE = re.compile(f"{_WIDE.pattern[:-1]}\u0300-\u036f{LOOKALIKES}]").search
 _COMBINED = re.compile("[A-Za-z][\u0300-\u036f]+")
 _LETTERS = rf"(?:[^\W_{HAN}]+|[\u0300-\u036f]+)+"
 _WORD = f"{_LETTERS}(?:'{_LETTERS})*"
@@ -33,13 +34,15 @@ def is_han(token: str) -> bool:
 
 
 def to_half_width(text: str) -> str:
-    """Half-width ASCII, straight apostrophes, no invisible characters, and letter + accent as one character.
+    """Half-width ASCII, straight apostrophes, letter + accent as one character, and `lookalikes.unify`.
 
-    Unlike NFKC this does not change Han characters, superscripts and units.
+    Unlike NFKC this does not change superscripts and units.
     """
     if text.isascii():
         return text.replace("`", "'")
-    return compose(_WIDE.sub(_to_half_width, text)) if _TO_CHANGE(text) else text
+    if not _TO_CHANGE(text) and "O" not in text:
+        return text
+    return compose(_WIDE.sub(_to_half_width, unify(text)))
 
 
 def _to_half_width(match: "re.Match") -> str:

@@ -162,8 +162,7 @@ def _read_signs(line: str) -> str:
         line = pattern.sub(replacement, line)
     line = _PLURAL.sub(lambda m: _plural(wetext.english(m[1] or m[2])), line)
     line = _NUMBER.sub(_read, line)
-    line = _SIGN.sub(lambda m: f" {_SYMBOLS[m[0]]}{' ' * _before_a_letter(m)}", line)
-    return line.replace("#", " ")
+    return _SIGN.sub(lambda m: f" {_SYMBOLS[m[0]]}{' ' * _before_a_letter(m)}", line)
 
 
 def _before_a_letter(match: "re.Match") -> bool:

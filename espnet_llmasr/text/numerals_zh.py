@@ -3,10 +3,10 @@
 import re
 
 from espnet_llmasr.text import wetext
+from espnet_llmasr.text.forms_zh import by_digit, spell
 from espnet_llmasr.text.normalize import HAN
 from espnet_llmasr.text.numerals_en import DOMAINS
 
-_DIGITS = dict(zip("0123456789", "零一二三四五六七八九"))
 _SYMBOLS = dict(zip("&+=@°¢×÷±", "和 加 等于 艾特 度 分 乘 除以 正负".split()))
 _SIGN = re.compile(f"[{''.join(_SYMBOLS)}]")
 _LATIN = r"(?:[A-Za-z0-9 :/%$£€¥°+=×÷±~-]|(?<=\d)[.,](?=\d)|\.(?=\d))*"
@@ -17,21 +17,17 @@ _NUMERALS = "零〇一二三四五六七八九十百千万亿点两"
 
 
 def _name(match: "re.Match") -> str:
-    """ "A6" -> "A六", "A320" -> "A三二零", "H200" -> "H两百", "GPT-3.5" -> "GPT三点五"."""
+    """ "A6" -> "A六", "A310" -> "A三幺零", "H200" -> "H两百", "GPT-3.5" -> "GPT三点五"."""
     letters, number = match[1], match[2]
-    by_digit = len(number) > 2 and "." not in number and not number.endswith("00")
-    return letters + (_by_digit(number) if by_digit else wetext.mandarin(number))
-
-
-def _by_digit(number: str) -> str:
-    return "".join(_DIGITS[digit] for digit in number)
+    is_name = len(number) > 2 and "." not in number and not number.endswith("00")
+    return letters + (spell(number) if is_name else wetext.mandarin(number))
 
 
 def _range(match: "re.Match") -> str:
     """ "3-5" -> "3到5", "1990-2000" by digits; a falling range is a score: "3-2" -> "3比2"."""
     first, last = match[1], match[2]
     joint = "到" if int(first) < int(last) else "比"
-    return f"{_by_digit(first)}{joint}{_by_digit(last)}" if len(first) == len(last) == 4 else f"{first}{joint}{last}"
+    return f"{by_digit(first)}{joint}{by_digit(last)}" if len(first) == len(last) == 4 else f"{first}{joint}{last}"
 
 
 _RANGE = re.compile(r"(?<![\d.-])([1-9]\d*)-([1-9]\d*)(?![\d.-])")
@@ -49,15 +45,15 @@ _REWRITES = [
         ),
         "两",
     ),
-    (re.compile(r"(?<![\d.-])0\d{2,3}-\d{3,8}(?![\d-])"), lambda m: _by_digit(m[0].replace("-", ""))),
-    (re.compile(r"(?<=\d米)\d\d(?![\d.])"), lambda m: _by_digit(m[0])),
+    (re.compile(r"(?<![\d.-])0\d{2,3}-\d{3,8}(?![\d-])"), lambda m: spell(m[0])),
+    (re.compile(r"(?<=\d米)\d\d(?![\d.])"), lambda m: by_digit(m[0])),
     (re.compile(r"(\d+(?:\.\d+)?) ?(公里|千米|米|英里) ?/ ?(小时|小時|分钟|秒)"), r"每\3\1\2"),
     (re.compile(r"(\d+(?:\.\d+)?)‰"), r"千分之\1"),
     (re.compile(r"(?<![\d.A-Za-z-])(\d+(?:\.\d+)?)[-~](\d+(?:\.\d+)?)%"), r"\1%到\2"),
     (re.compile(r"(?<![A-Za-z0-9])([BCOP])2([BCOP])(?![A-Za-z0-9])"), r"\1 to \2"),
     (re.compile(r"(?<![A-Za-z])([A-G])#"), r"\1 sharp"),
     (re.compile(r"(?<![A-Za-z0-9])([A-Za-z]+)-?(\d+(?:\.\d+)?)(?![\d.:%])"), _name),
-    (re.compile(r"(?<!\d)(\d5)(?=后)"), lambda m: _by_digit(m[1])),
+    (re.compile(r"(?<!\d)(\d5)(?=后)"), lambda m: by_digit(m[1])),
     (re.compile(r"(?<=[\d%])[—–]+(?=\d)|(?<=[%C°])[-~](?=\d)"), "到"),
     (re.compile(rf"\.(?=(?:{DOMAINS})(?![A-Za-z]))"), "点"),
 ]
@@ -71,8 +67,7 @@ def write_out(line: str) -> str:
     line = re.sub(rf"([{_NUMERALS}]+)%", r"百分之\1", line)
     line = _AND.sub(" and ", line)
     line = re.sub(r"°C", "摄氏度", line)
-    line = _SIGN.sub(lambda m: _SYMBOLS[m[0]], line)
-    return re.sub("[%#]", " ", line)
+    return _SIGN.sub(lambda m: _SYMBOLS[m[0]], line)
 
 
 def _read(match: "re.Match") -> str:

@@ -1,62 +1,174 @@
-"""The chat prompt with a <speech> placeholder, from the tokenizer's own chat template.
+"""The chat prompt with a <speech> placeholder, rendered once from the LLM's own chat template and then kept as text.
 
 P prompt tokens, L' speech tokens, U target tokens (transcript and end token).
 """
 
-from typing import List, Optional
+import json
+import logging
+import re
+from pathlib import Path
+from typing import Dict, List, Optional
 
-import jinja2
 import torch
+from jinja2 import TemplateError
+from tokenizers import AddedToken
+
+from espnet_llmasr.files import PathLike, read_json, write_atomically
 
 INSTRUCTION = "Transcribe the speech into text."
 SPEECH = "<speech>"
 SPEECH_ID = -1  # marks speech in token sequences; it never reaches the embedding table, so it needs no token
 IGNORE_ID = -100  # positions without loss, as in Hugging Face and torch
+PROMPT_FILE = "prompt.json"  # beside the tokenizer
+ANSWER = "transcript"  # an assistant's turn from which the end token is found
+THINKING = re.compile(r"[<\[](?:\w+:)?(?:think|thinking|thought|reasoning)[>\]]", re.I)  # opens a block of reasoning
+
+NO_SYSTEM = "give no --system, and put its text into --instruction"
 
 
 class Prompt:
     """Turns a transcript into prompt and target ids (paper section 3.1, Eq. 4).
 
     Args:
-        tokenizer: a Hugging Face tokenizer with a chat template (Qwen3: thinking is switched off).
-        instruction: the user's text before the speech.
-        system: optional system message.
+        tokenizer: a Hugging Face tokenizer.
+        text: the rendered chat up to where the LLM answers, with one <speech>.
+        end_token: the token that ends a transcript.
     Raises:
-        ValueError: the tokenizer has no chat template, or the prompt does not have exactly one placeholder.
+        ValueError: the end token is none of this tokenizer's, or the text does not have exactly one placeholder.
     """
 
-    def __init__(self, tokenizer, instruction: str = INSTRUCTION, system: Optional[str] = None):
-        if not tokenizer.chat_template:
-            raise ValueError("the LLM's tokenizer has no chat template: take an instruction-tuned LLM such as Qwen3")
-        self.tokenizer = tokenizer
-        messages = [{"role": "system", "content": system}] if system else []
-        messages.append({"role": "user", "content": instruction + SPEECH})
-        try:
-            text = tokenizer.apply_chat_template(
-                messages, tokenize=False, add_generation_prompt=True, enable_thinking=False
-            )
-        except (jinja2.TemplateError, TypeError) as error:
-            file = f"the chat template (chat_template.jinja) of {tokenizer.name_or_path}"
-            raise ValueError(f"{file} is damaged ({error}): prepare the LLM again (stage 4)") from error
+    def __init__(self, tokenizer, text: str, end_token: str):
         if text.count(SPEECH) != 1:
             raise ValueError(
                 f"the prompt has {text.count(SPEECH)} times {SPEECH}, expected once: {text!r}: remove it from the "
                 "instruction and the system message, and take an LLM whose chat template keeps it"
             )
+        if end_token not in tokenizer.get_vocab():
+            raise ValueError(f"the end token {end_token!r} of the prompt is no token of the LLM: run stage 4 again")
+        self.tokenizer, self.text, self.end_token = tokenizer, text, end_token
         before, _, after = text.partition(SPEECH)
         self.ids: List[int] = self._encode(before) + [SPEECH_ID] + self._encode(after)
-        self.end_id: int = tokenizer.eos_token_id
+        self.end_id: int = tokenizer.convert_tokens_to_ids(end_token)
 
-    def _encode(self, text: str) -> List[int]:
-        return self.tokenizer(text, add_special_tokens=False)["input_ids"]
+    @classmethod
+    def render(cls, tokenizer, instruction: str = INSTRUCTION, system: Optional[str] = None) -> "Prompt":
+        """The prompt by the tokenizer's chat template, without thinking.
+
+        Rendered by the LLM's preparation only, because some templates print today's date.
+
+        Args:
+            instruction: the user's text before the speech.
+            system: optional system message.
+        Raises:
+            ValueError: no chat template, or one that refuses or drops a message; no end token; see also `Prompt`.
+        """
+        if not tokenizer.chat_template:
+            raise ValueError("the LLM's tokenizer has no chat template: take an instruction-tuned LLM such as Qwen3")
+        messages = [{"role": "system", "content": system}] if system else []
+        messages.append({"role": "user", "content": instruction + SPEECH})
+        text = _render(tokenizer, messages, add_generation_prompt=True)
+        if system and " ".join(system.split()) not in " ".join(text.split()):
+            raise ValueError(f"the LLM's chat template drops the system message: {NO_SYSTEM}")
+        end_token = _end_token(tokenizer, messages)
+        _make_special(tokenizer, end_token)
+        return cls(tokenizer, _close_thinking(text), end_token)
+
+    @classmethod
+    def read(cls, tokenizer, path: PathLike) -> "Prompt":
+        """The prompt in a file that `write` wrote. Raises ValueError, with its name, if it is missing or damaged."""
+        advice = "run the LLM-preparation stage (4) again"
+        if not Path(path).exists():
+            raise ValueError(f"{path}, the prompt of the LLM, is missing: {advice}")
+        try:
+            return cls.restore(tokenizer, read_json(path, kind=object))
+        except ValueError as error:
+            raise ValueError(f"{path} holds no prompt of an LLM ({error}): {advice}") from error
+
+    @classmethod
+    def restore(cls, tokenizer, saved: object) -> "Prompt":
+        """The prompt of which a file or a configuration keeps `saved`. Raises ValueError if that is something else."""
+        if not isinstance(saved, dict) or saved.keys() != {"text", "end_token"}:
+            raise ValueError(f"expected the keys text and end_token, found {saved!r:.200}")
+        if not all(isinstance(value, str) for value in saved.values()):
+            raise ValueError(f"expected texts under text and end_token, found {saved!r:.200}")
+        return cls(tokenizer, **saved)
+
+    def write(self, path: PathLike) -> None:
+        """Writes the prompt as JSON."""
+        write_atomically(path, json.dumps(self.saved, ensure_ascii=False, indent=2) + "\n")
+
+    @property
+    def saved(self) -> Dict[str, str]:
+        """What a file or a configuration keeps: text and end_token."""
+        return {"text": self.text, "end_token": self.end_token}
 
     def target(self, transcript: str) -> List[int]:
-        """Token ids of the transcript and the end token: the only positions that carry loss."""
-        return self._encode(transcript) + [self.end_id]
+        """Token ids of the transcript and the end token: the only positions that carry loss.
+
+        A special token that is written in a transcript is encoded as text, so that it cannot end the transcript.
+        """
+        return self._encode(transcript, split_special_tokens=True) + [self.end_id]
 
     def decode(self, ids) -> str:
         """The transcript of generated ids, in one line without special tokens."""
         return " ".join(self.tokenizer.decode(ids, skip_special_tokens=True).split())
+
+    def _encode(self, text: str, **options) -> List[int]:
+        return self.tokenizer(text, add_special_tokens=False, **options)["input_ids"]
+
+
+def _render(tokenizer, messages: List[Dict[str, str]], **options) -> str:
+    """The chat as text. Raises ValueError for a template that refuses it."""
+    try:
+        return tokenizer.apply_chat_template(messages, tokenize=False, enable_thinking=False, **options)
+    except (TemplateError, TypeError) as error:
+        roles = " and ".join(message["role"] for message in messages)
+        advice = NO_SYSTEM if messages[0]["role"] == "system" else "take another chat LLM such as Qwen3"
+        raise ValueError(f"the LLM's chat template refuses a chat of {roles} ({error}): {advice}") from error
+
+
+def _close_thinking(text: str) -> str:
+    """Closes a block of reasoning that the template leaves open: a transcript in it would be taken for reasoning."""
+    after = text.partition(SPEECH)[2]
+    opened = list(THINKING.finditer(after))
+    if not opened:
+        return text
+    tag = opened[-1][0]
+    closing = f"{tag[0]}/{tag[1:]}"
+    if closing in after[opened[-1].end() :]:
+        return text
+    logging.warning("the LLM's chat template always opens %s: the prompt closes it before the transcript", tag)
+    return f"{text.rstrip()}\n\n{closing}\n\n"
+
+
+def _end_token(tokenizer, messages: List[Dict[str, str]]) -> str:
+    """The token that the template puts after an assistant's turn; the tokenizer's eos_token where it puts none.
+
+    Raises:
+        ValueError: there is neither.
+    """
+    text = _render(tokenizer, [*messages, {"role": "assistant", "content": ANSWER}])
+    after = text.rpartition(ANSWER)[2].lstrip()
+    eos = tokenizer.eos_token
+    found = [
+        token for token in {*tokenizer.get_added_vocab(), *tokenizer.all_special_tokens} if after.startswith(token)
+    ]
+    if found:
+        return max(found, key=len)
+    if eos is None:
+        raise ValueError(
+            "the LLM has no end token: its chat template puts none after an assistant's turn, and its tokenizer has no "
+            "eos_token: take a chat LLM such as Qwen3"
+        )
+    return eos
+
+
+def _make_special(tokenizer, token: str) -> None:
+    """Marks the end token as special: only special tokens are encoded as text where they stand in transcripts."""
+    added = tokenizer.added_tokens_decoder.get(tokenizer.convert_tokens_to_ids(token))
+    if added is None or not added.special:
+        flags = {name: getattr(added, name, False) for name in ("lstrip", "rstrip", "single_word")}
+        tokenizer.add_tokens([AddedToken(token, special=True, normalized=False, **flags)], special_tokens=True)
 
 
 def expand_speech(prompt: torch.Tensor, num_speech: int) -> torch.Tensor:

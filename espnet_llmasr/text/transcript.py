@@ -1,23 +1,34 @@
 """The canonical form of a training transcript in one of two styles, and the text that its phonemes are made from."""
 
 import re
+import unicodedata
+from collections import Counter
 from functools import lru_cache
 from typing import Tuple
 
-from espnet_llmasr.text.han import inner_pairs
+from espnet_llmasr.text.han import OPEN, inner_pairs
 from espnet_llmasr.text.inventories import HAN_TABLES
-from espnet_llmasr.text.normalize import APOSTROPHES, HAN, INVISIBLE, compose, normalize, to_half_width
+from espnet_llmasr.text.lookalikes import unify
+from espnet_llmasr.text.markup import clean
+from espnet_llmasr.text.normalize import APOSTROPHES, HAN, compose, normalize, to_half_width
 from espnet_llmasr.text.numerals import needs_words, write_out
 
 STYLES = ("plain", "formatted")
 
 # Full-width forms to ASCII, except the punctuation of Chinese.
 _HALF_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F) if chr(code) not in "！（），：；？～"}
-_TIDIED = {**_HALF_WIDTH, **APOSTROPHES, **INVISIBLE}
+_TIDIED = {**_HALF_WIDTH, **APOSTROPHES}
 _CJK = rf"{HAN}\u3001-\u3006\u3008-\u3011\u3014-\u301f！（），：；？～"
 _BLANK_IN_HAN = re.compile(rf"(?<=[{_CJK}]) (?=[{_CJK}])")
 _PAUSE = re.compile(rf"([{HAN}])[^\w,.!?;:，。！？；：、…—]*[,.!?;:，。！？；：、…—]\W*(?=([{HAN}]))").findall
 _HAS_HAN = re.compile(f"[{HAN}]").search
+_MARKS = frozenset("`\u00b4")  # apostrophes
+_PUNCTUATION = r"\-,.!?;:'\"()\[\]{}，。！？；：、…—–‘’“”（）《》〈〉「」『』【】·～‥⋯¡¿«»‹›„‚・〔〕〜゛"
+_SYMBOL = re.compile(rf"[^\w\s{_PUNCTUATION}]|_").findall
+_NUMBER = re.compile(r"[A-Za-z]*\d[A-Za-z\d]*(?:[./:,-]\d+)*")
+_UNSPOKEN = re.compile(rf"[^\w\s{_PUNCTUATION}]|[\d_]").search
+MOST_NUMBERS = 1000  # forms that are counted apart
+OTHER_NUMBERS = "others"
 # Each pattern begins with the rarest character it needs, which makes it ten times as fast.
 _CAPITAL = "[A-Z\u00c0-\u00de\u0100-\u024f\u1e00-\u1eff]"
 _ACRONYM = re.compile(f"{_CAPITAL}(?<=['A-Za-z\u00c0-\u024f\u1e00-\u1eff].)").search  # GPU, ChatGPT, O'Brien
@@ -42,36 +53,52 @@ class Transcript:
     consists of acronyms only. It becomes lower case in both styles; the Phonemizer follows the same rule. A single word
     in capitals ("YES", "GPU") may be an acronym: `text` has it in lower case, `pronunciation_text` keeps its capitals.
 
+    `lost` counts the symbols that gave no word (™, a lone *), over all lines; punctuation is not counted. `unread`
+    counts the numbers that the rules cannot read (12/34/56) and that stay digits, by their form.
+
     Raises:
-        ValueError: unknown style; at a call, see `numerals.write_out` and `simplified`.
+        ValueError: unknown style; at a call, see `markup.clean`, `numerals.write_out` and `simplified`.
     """
 
     def __init__(self, style: str = "plain"):
         if style not in STYLES:
             raise ValueError(f"unknown text style '{style}': choose one of {', '.join(STYLES)}")
         self.style = style
+        self.lost: Counter = Counter()
+        self.unread: Counter = Counter()
 
     def __call__(self, text: str, lang: str) -> Tuple[str, str]:
+        text = clean(text)
         if lang.startswith("zh") and not text.isascii():
             text = simplified(text)
         return self._plain(text, lang) if self.style == "plain" else self._formatted(text, lang)
 
-    @staticmethod
-    def _plain(text: str, lang: str) -> Tuple[str, str]:
+    def _plain(self, text: str, lang: str) -> Tuple[str, str]:
         line = _lower_all_caps(_half_width(text))
         if needs_words(line):
             line = write_out(_BLANK_IN_HAN.sub("", " ".join(line.split())), lang)
+        self._count(line)
         return normalize(line), tidy(line) if _is_read_by_form(line, lang) else ""
 
-    @staticmethod
-    def _formatted(text: str, lang: str) -> Tuple[str, str]:
+    def _formatted(self, text: str, lang: str) -> Tuple[str, str]:
         line = _lower_all_caps(tidy(text))
         shown = line.lower() if _is_all_caps_word(line) else line
         half = _half_width(line)
         written = write_out(half, lang)
+        self._count(written)
         if written == half and shown == line:
             return shown, ""
         return shown, written if _is_read_by_form(written, lang) else normalize(written)
+
+    def _count(self, line: str) -> None:
+        """Counts what a line that is written out has besides words and punctuation."""
+        if not _UNSPOKEN(line):
+            return
+        signs = _SYMBOL(_NUMBER.sub(" ", line))
+        self.lost.update(sign for sign in signs if unicodedata.category(sign)[0] in "SPCN" and sign not in _MARKS)
+        for number in _NUMBER.findall(line):
+            is_new = number not in self.unread and len(self.unread) >= MOST_NUMBERS
+            self.unread[OTHER_NUMBERS if is_new else number] += 1
 
 
 def tidy(text: str) -> str:
@@ -82,7 +109,7 @@ def tidy(text: str) -> str:
     """
     if text.isascii():
         return " ".join(text.replace("`", "'").split())
-    return _BLANK_IN_HAN.sub("", " ".join(compose(text.translate(_TIDIED)).split()))
+    return _BLANK_IN_HAN.sub("", " ".join(compose(unify(text).translate(_TIDIED)).split()))
 
 
 def _half_width(line: str) -> str:
@@ -114,9 +141,10 @@ def _is_read_by_form(line: str, lang: str) -> bool:
 
 def _has_pause_in_phrase(line: str, lang: str) -> bool:
     around = _PAUSE(line)
-    return bool(around) and not inner_pairs(HAN_TABLES.get(lang.partition("-")[0], "zh")).isdisjoint(
-        map("".join, around)
-    )
+    if not around:
+        return False
+    pairs = inner_pairs(HAN_TABLES.get(lang.partition("-")[0], "zh"))
+    return any(before in OPEN or before + after in pairs for before, after in around)
 
 
 def simplified(text: str) -> str:

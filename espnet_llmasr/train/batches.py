@@ -3,7 +3,7 @@
 import re
 from typing import Container, Dict, List, Mapping, Optional
 
-from espnet_llmasr.files import PathLike, read_rows
+from espnet_llmasr.files import PathLike, read_scp
 
 FRAMES = re.compile(r"[0-9]{1,9}(,[0-9]+)?")
 
@@ -41,18 +41,11 @@ def _fill_up(batch: List[str], world_size: int) -> List[str]:
 
 
 def read_num_frames(path: PathLike, keys: Optional[Container[str]] = None) -> Dict[str, int]:
-    """Reads utt2num_frames: lines "id frames" or "id frames,dim"; only those of `keys`, if given.
+    """Reads utt2num_frames: lines "id frames" or "id frames,dim"; only those of `keys`, if given. Raises as `read_scp`."""
+    return read_scp(path, keys, _parse_frames)
 
-    Raises ValueError if there is no such file, an id occurs twice, or a value is no number of frames.
-    """
-    frames: Dict[str, int] = {}
-    for uid, shape in read_rows(path):
-        if keys is None or uid in keys:
-            if uid in frames:
-                raise ValueError(f"{path}: id '{uid}' occurs twice: run the data stage (2)")
-            if not FRAMES.fullmatch(shape):
-                raise ValueError(
-                    f"{path}: '{uid}' has '{shape}', expected a number of frames such as 98: run the data stage (2)"
-                )
-            frames[uid] = int(shape.partition(",")[0])
-    return frames
+
+def _parse_frames(shape: str) -> int:
+    if not FRAMES.fullmatch(shape):
+        raise ValueError("expected a number of frames such as 98: run the data stage (2)")
+    return int(shape.partition(",")[0])

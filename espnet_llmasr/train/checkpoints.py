@@ -1,7 +1,8 @@
 """Makes ESPnet's checkpoints safe against a kill at any moment (ESPnet writes them in place).
 
 The state of the last epoch whose files are complete is kept as checkpoint.prev.pth until the next epoch is complete:
-- begin_epoch() renames checkpoint.pth to checkpoint.prev.pth; every file of that epoch is whole by then;
+- begin_epoch() renames checkpoint.pth to checkpoint.prev.pth; every file of that epoch is whole by then, so its
+  weights are linked into the folder `unchecked` if a watcher has made it (ESPnet removes older epochs);
 - roll_back() at the start of a run links it back if it is still there, because then the newer epoch was interrupted;
 - forget() at the start of a run that does not resume removes what an earlier run left;
 - finish() removes it and writes `finished`, which others read as "this training has ended".
@@ -16,18 +17,26 @@ from typing import Optional
 
 from espnet_llmasr.files import read_json, write_atomically
 
-CURRENT, PREVIOUS, FINISHED = "checkpoint.pth", "checkpoint.prev.pth", "finished"
+CURRENT, PREVIOUS, FINISHED, UNCHECKED = "checkpoint.pth", "checkpoint.prev.pth", "finished", "unchecked"
 
 
-def begin_epoch(output_dir: Path) -> None:
+def begin_epoch(output_dir: Path, epoch: int) -> None:
     """Called at the start of every epoch, by rank 0."""
     current, previous = output_dir / CURRENT, output_dir / PREVIOUS
+    hand_over(output_dir, epoch - 1)
     if not current.exists():
         return
     if previous.exists() and previous.samefile(current):
         current.unlink()  # rename() between two links to one file would do nothing
     else:
         os.replace(current, previous)
+
+
+def hand_over(output_dir: Path, epoch: int) -> None:
+    """Links the weights of `epoch` for the watcher, which removes the link when it has checked them."""
+    weights, link = output_dir / f"{epoch}epoch.pth", output_dir / UNCHECKED / f"{epoch}epoch.pth"
+    if link.parent.is_dir() and weights.exists() and not link.exists():
+        os.link(weights, link)
 
 
 def roll_back(output_dir: Path) -> None:
@@ -49,6 +58,8 @@ def forget(output_dir: Path) -> None:
     """Called once at the start of a run that starts anew, by rank 0: the end mark goes first, others read it."""
     for name in (FINISHED, PREVIOUS, CURRENT, "swaps.decided"):
         (output_dir / name).unlink(missing_ok=True)
+    for link in (output_dir / UNCHECKED).glob("*epoch.pth"):
+        link.unlink()
 
 
 def finish(output_dir: Path, max_epoch: int) -> None:

@@ -21,13 +21,12 @@ from espnet2.utils.types import str_or_none
 from torch import nn
 
 from espnet_llmasr.asr.modules import is_frozen
-from espnet_llmasr.asr.weights import read_state
-from espnet_llmasr.files import JsonLines, atomic_path, read_scp
+from espnet_llmasr.asr.weights import read_state, write_state
+from espnet_llmasr.files import JsonLines
 from espnet_llmasr.metrics.accessible_information import EstimatorConfig, pool
 from espnet_llmasr.metrics.encoder_metrics import METRICS, set_metrics
-from espnet_llmasr.train.batches import read_num_frames
 from espnet_llmasr.train.fixed_set import FixedSet
-from espnet_llmasr.train.speech_batches import speech_batches
+from espnet_llmasr.train.speech_batches import SpeechSet
 from espnet_llmasr.train.targets import Targets
 from espnet_llmasr.train.trainer import agree
 
@@ -117,15 +116,14 @@ class DriftChecks:
         """
         if is_frozen(self.model.encoder):
             raise ValueError("--drift_data needs an encoder that is trained: omit it, or do not freeze the encoder")
-        self.wavs = read_scp(self.data_dir / "wav.scp")
+        self.speech_set = SpeechSet(self.data_dir)
         self.targets = Targets.load(self.targets_file) if self.targets_file else None
         if self.targets is not None:
-            self.targets.rows(self.wavs)  # names utterances without targets before the training starts
+            self.targets.rows(self.speech_set.wavs)  # names utterances without targets before the training starts
         self.history = [drift for drift in self.log.read() if drift.epoch < epoch]
         if epoch == 1:
             self.history = []  # an earlier training in this folder may have left lines
-            with atomic_path(self.reference) as path:
-                torch.save(self.model.encoder.state_dict(), path)
+            write_state(self.reference, self.model.encoder.state_dict())
             self.check(0)
 
     @torch.no_grad()
@@ -152,12 +150,11 @@ class DriftChecks:
                 self.summary_writer.add_scalar(f"drift/{name}", value, epoch)
 
     def _measure(self, epoch: int) -> Drift:
-        frames = read_num_frames(self.data_dir / "utt2num_frames")
-        batches = list(speech_batches(self.wavs, frames, MAX_FRAMES, self.model.frontend.fs))
+        batches = list(self.speech_set.batches(MAX_FRAMES, self.model.frontend.fs))
         device = next(self.model.encoder.parameters()).device
         speech = ((speech.to(device), lengths.to(device)) for _, speech, lengths in batches)
         fixed_set = FixedSet(speech, self.model.frontend, self.model.normalize)
-        config, pooled = EstimatorConfig.for_utterances(len(self.wavs)), []
+        config, pooled = EstimatorConfig.for_utterances(len(self.speech_set.wavs)), []
         start = deepcopy(self.model.encoder).eval()
         start.load_state_dict(read_state(self.reference))
         with evaluating(self.model.encoder) as encoder:

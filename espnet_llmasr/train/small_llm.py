@@ -1,4 +1,4 @@
-"""The LLM files of a training: of a released LLM, or of a tiny Qwen3 that is trained on the transcripts.
+"""A tiny Qwen3 that is trained on the transcripts, and the files of an LLM, a tiny or a released one.
 
 The tiny Qwen3 replaces Qwen3-1.7B in the miniature. A released LLM can copy text from its context; a tiny one must
 learn this first, otherwise no adaptor can be aligned to it while it is frozen. The tiny LLM is therefore trained on the
@@ -9,23 +9,19 @@ import logging
 import random
 import re
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import List
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch.nn.utils.rnn import pad_sequence
-from transformers import (
-    AutoModelForCausalLM,
-    AutoTokenizer,
-    PreTrainedTokenizerFast,
-    Qwen3Config,
-    Qwen3ForCausalLM,
-    set_seed,
-)
+from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM, set_seed
 
-from espnet_llmasr.files import PathLike, atomic_path, read_scp
-from espnet_llmasr.text.prompt import IGNORE_ID, INSTRUCTION, SPEECH_ID, Prompt
+from espnet_llmasr.asr.llm import try_llm
+from espnet_llmasr.asr.weights import write_state
+from espnet_llmasr.files import PathLike, read_scp
+from espnet_llmasr.text.prompt import IGNORE_ID, INSTRUCTION, PROMPT_FILE, SPEECH_ID, Prompt
 
 WORD = re.compile(r"[A-Za-z']+|[^\sA-Za-z']")
 ENOUGH = 0.01  # copy loss at which the training of the tiny LLM ends early
@@ -126,43 +122,47 @@ def train(model, task: CopyTask, num_updates: int, batch_size: int, max_lr: floa
             break
 
 
-def train_llm(
-    text: PathLike,
-    vocab_size: int,
-    hidden_size: int,
-    num_layers: int,
-    num_updates: int,
-    batch_size: int,
-    max_lr: float,
-    seed: int,
-):
-    """Tokenizer and tiny LLM trained on the transcripts of a Kaldi table."""
-    set_seed(seed)
-    lines = sorted(set(read_scp(text).values()))
-    tokenizer = train_tokenizer(lines, vocab_size)
-    model = build(tokenizer, hidden_size, num_layers)
-    logging.info("tiny Qwen3: %d parameters, %d tokens", model.num_parameters(), len(tokenizer))
-    task = CopyTask(lines, Prompt(tokenizer), random.Random(seed))
-    train(model, task, num_updates, batch_size, max_lr)
-    return tokenizer, model
+@dataclass(frozen=True)
+class TinyLLM:
+    """Sizes and training of the tiny LLM."""
+
+    vocab_size: int
+    hidden_size: int
+    num_layers: int
+    num_updates: int
+    batch_size: int
+    max_lr: float
+    seed: int
 
 
-def load_llm(name: str):
-    """Tokenizer and model in fp32 of a chat LLM: a name on the hub, or a directory.
+def train_llm(text: PathLike, tiny: TinyLLM, **prompt_options):
+    """Prompt and tiny LLM trained on the transcripts of a Kaldi table.
 
-    Raises ValueError for a directory without config.json, or a tokenizer without chat template.
+    Args:
+        prompt_options: `instruction` and `system` of `Prompt.render`.
     """
-    if name.startswith((".", "/")) and not Path(name, "config.json").is_file():
-        raise ValueError(f"--llm {name} has no config.json: give the directory of an LLM, or its name on the hub")
-    tokenizer = AutoTokenizer.from_pretrained(name)
-    model = AutoModelForCausalLM.from_pretrained(name, dtype=torch.float32)
-    Prompt(tokenizer)  # a tokenizer without chat template is refused here, not first in the training
-    return tokenizer, model
+    set_seed(tiny.seed)
+    lines = sorted(set(read_scp(text).values()))
+    tokenizer = train_tokenizer(lines, tiny.vocab_size)
+    model = build(tokenizer, tiny.hidden_size, tiny.num_layers)
+    logging.info("tiny Qwen3: %d parameters, %d tokens", model.num_parameters(), len(tokenizer))
+    prompt = Prompt.render(tokenizer, **prompt_options)
+    train(model, CopyTask(lines, prompt, random.Random(tiny.seed)), tiny.num_updates, tiny.batch_size, tiny.max_lr)
+    return prompt, model
 
 
-def save_llm(output_dir: Path, tokenizer, model) -> None:
-    """Writes the files of the LLM; llm.pth comes last, so that its presence means that all are complete."""
-    tokenizer.save_pretrained(output_dir)
+def save_llm(output_dir: Path, prompt: Prompt, model) -> None:
+    """Writes the files of the LLM once it is tried.
+
+    prompt.json comes last, so that its presence means that all are complete.
+
+    Raises:
+        ValueError: no training or decoding would work with this LLM.
+    """
+    try_llm(prompt, model)
+    logging.info("the prompt is %r, transcripts end with %s", prompt.text, prompt.end_token)
+    (output_dir / PROMPT_FILE).unlink(missing_ok=True)
+    prompt.tokenizer.save_pretrained(output_dir)
     model.config.save_pretrained(output_dir)
-    with atomic_path(output_dir / "llm.pth") as path:
-        torch.save(model.state_dict(), path)
+    write_state(output_dir / "llm.pth", model.state_dict())
+    prompt.write(output_dir / PROMPT_FILE)

@@ -1,15 +1,18 @@
-"""Reads speech from wav.scp: single files, a table for ESPnet, and batches for statistics, CKA and decoding."""
+"""Reads speech from wav.scp: single files, a table for ESPnet, and sets in batches for statistics, CKA and decoding."""
 
 from collections.abc import Mapping
-from typing import Container, Dict, Iterator, List, Optional, Tuple
+from functools import cached_property
+from pathlib import Path
+from typing import Collection, Container, Dict, Iterator, List, Optional, Tuple
 
 import numpy as np
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
 from espnet_llmasr import audio
-from espnet_llmasr.files import parse_shard, read_rows
-from espnet_llmasr.train.batches import frame_batches
+from espnet_llmasr.data.kaldi import read_utt2lang
+from espnet_llmasr.files import parse_shard, read_scp
+from espnet_llmasr.train.batches import frame_batches, read_num_frames
 
 Batch = Tuple[List[str], torch.Tensor, torch.Tensor]
 
@@ -33,12 +36,7 @@ class AudioTable(Mapping):
 
     def __init__(self, path: str, loader_type: str, keys_to_load: Optional[Container] = None):
         self.rate = int(loader_type.rpartition("_")[2])
-        self.entries: Dict[str, str] = {}
-        for uid, entry in read_rows(path):
-            if keys_to_load is None or uid in keys_to_load:
-                if uid in self.entries:
-                    raise ValueError(f"{path}: id '{uid}' occurs twice: run the data stage (2)")
-                self.entries[uid] = entry
+        self.entries = read_scp(path, keys_to_load)
 
     def __getitem__(self, uid: str) -> np.ndarray:
         return read_audio(uid, self.entries[uid], self.rate)
@@ -53,22 +51,40 @@ class AudioTable(Mapping):
         return iter(self.entries)
 
 
-def speech_batches(
-    wavs: Dict[str, str], num_frames: Dict[str, int], max_frames: int, sample_rate: int
-) -> Iterator[Batch]:
-    """Utterances of similar length: ids, speech (B, N) right-padded, lengths (B,).
+class SpeechSet:
+    """The utterances of dump/<set>, or those of `ids`.
 
-    Raises ValueError for no utterances, an utterance without a number of frames, or audio that cannot be read.
+    Attributes:
+        wavs: id -> entry of wav.scp. num_frames: id -> feature frames.
+    Raises:
+        ValueError: no utterances, or an utterance that wav.scp or utt2num_frames lacks.
     """
-    unknown = [uid for uid in wavs if uid not in num_frames]
-    if unknown:
-        raise ValueError(f"{unknown[0]} is in wav.scp but not in utt2num_frames: run the data stage (2)")
-    for uids in frame_batches({uid: num_frames[uid] for uid in wavs}, max_frames):
-        rows = [torch.from_numpy(read_audio(uid, wavs[uid], sample_rate)) for uid in uids]
-        yield uids, pad_sequence(rows, batch_first=True), torch.tensor([len(row) for row in rows])
 
+    def __init__(self, data_dir: Path, ids: Optional[Collection[str]] = None):
+        self.data_dir, self.wavs = data_dir, read_scp(data_dir / "wav.scp", ids)
+        absent = [uid for uid in ids or () if uid not in self.wavs]
+        if absent:
+            raise ValueError(f"{len(absent)} utterances have no audio in {data_dir}/wav.scp ({', '.join(absent[:5])})")
+        if not self.wavs:
+            raise ValueError(f"{data_dir}/wav.scp is empty: run the data stage (2)")
+        self.num_frames = read_num_frames(data_dir / "utt2num_frames", self.wavs)
+        unknown = [uid for uid in self.wavs if uid not in self.num_frames]
+        if unknown:
+            raise ValueError(f"{unknown[0]} is in wav.scp but not in utt2num_frames: run the data stage (2)")
 
-def shard(ids: List[str], spec: str) -> List[str]:
-    """Part "i/n" of a list: every n-th id, from the i-th (i starts at 1). Raises ValueError for another form."""
-    number, total = parse_shard(spec)
-    return ids[number - 1 :: total]
+    @cached_property
+    def langs(self) -> Dict[str, str]:
+        """id -> language, see `read_utt2lang`."""
+        return read_utt2lang(self.data_dir)
+
+    def batches(self, max_frames: int, sample_rate: int, part: str = "1/1") -> Iterator[Batch]:
+        """Utterances of similar length: ids, speech (B, N) right-padded, lengths (B,).
+
+        Part "i/n" is every n-th id in sorted order, from the i-th (i starts at 1). Raises ValueError for a part of
+        another form, an utterance longer than `max_frames`, or audio that cannot be read.
+        """
+        number, total = parse_shard(part)
+        ids = sorted(self.wavs)[number - 1 :: total]
+        for uids in frame_batches({uid: self.num_frames[uid] for uid in ids}, max_frames) if ids else ():
+            rows = [torch.from_numpy(read_audio(uid, self.wavs[uid], sample_rate)) for uid in uids]
+            yield uids, pad_sequence(rows, batch_first=True), torch.tensor([len(row) for row in rows])

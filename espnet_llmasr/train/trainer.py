@@ -90,7 +90,7 @@ class ExactTrainer(espnet_trainer.Trainer):
     ) -> bool:
         """One epoch. Raises ValueError if no gradient was finite, where ESPnet would end as if all were well."""
         if is_first_rank(distributed_option):
-            checkpoints.begin_epoch(Path(options.output_dir))
+            checkpoints.begin_epoch(Path(options.output_dir), reporter.epoch)
         model.train()
         num_batches = length_hint(iterator, options.num_iters_per_epoch or 0)  # split lists have no length
         progress = Progress(reporter.epoch, options.max_epoch, num_batches)

@@ -20,7 +20,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import opencc
-from table_files import out_option, write_tables
+from table_files import out_option, read, write_tables
 from ToJyutping.Trie import root
 
 VERSIONS = {"ToJyutping": "3.2.0", "OpenCC": "1.4.2"}
@@ -59,40 +59,20 @@ def opencc_keys(name):
         return [line.split("\t")[0] for line in text.read_text(encoding="utf-8").splitlines()]
 
 
-class Reader:
-    """Forward maximum match over a growing table, as espnet_llmasr.text.han does it."""
-
-    def __init__(self, readings):
-        self.readings = readings
-        self.longest = max(map(len, readings))
-
-    def __call__(self, text):
-        """Syllables of a text; None if a character has no reading."""
-        syllables, start = [], 0
-        while start < len(text):
-            lengths = range(min(self.longest, len(text) - start), 0, -1)
-            length = next((n for n in lengths if text[start : start + n] in self.readings), None)
-            if length is None:
-                return None
-            syllables.append(self.readings[text[start : start + length]])
-            start += length
-        return " ".join(syllables)
-
-
 def add_simplified(readings):
     """Simplified characters and words -> the reading of their traditional form, where it is not the same already."""
     traditional, simplified = opencc.OpenCC("s2hk").convert, opencc.OpenCC("t2s").convert
-    as_given, extended = Reader(dict(readings)), Reader(readings)
+    as_given = dict(readings)
     for character in opencc_keys("STCharacters"):
-        reading = as_given.readings.get(traditional(character))
+        reading = as_given.get(traditional(character))
         if reading and character not in OWN_READING:
             readings[character] = reading
-    for phrase in [p for p in as_given.readings if len(p) > 1]:
+    for phrase in [p for p in as_given if len(p) > 1]:
         readings.setdefault(simplified(phrase), readings[phrase])
     words = {*opencc_keys("STPhrases"), *opencc_keys("STPhrases_GeneratedFromRegionalPhrases")} - OVERRIDES.keys()
     for word in sorted(words, key=lambda word: (len(word), word)):
-        reading = as_given(traditional(word))
-        if reading and reading != extended(word):
+        reading = read(traditional(word), as_given)
+        if reading and reading != read(word, readings):
             readings[word] = reading
 
 
@@ -102,9 +82,7 @@ def main():
         sys.exit(f"cantonese.py: found {installed}, needed are {VERSIONS}: see this file")
     readings = read_tojyutping()
     add_simplified(readings)
-    characters = {text: reading for text, reading in readings.items() if len(text) == 1}
-    phrases = {text: reading for text, reading in readings.items() if len(text) > 1}
-    write_tables(out_option("Build the Cantonese tables."), "yue", characters, phrases, units_of)
+    write_tables(out_option("Build the Cantonese tables."), "yue", readings, units_of)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ it was trained with.
 from table_files import TABLES, out_option
 
 from espnet_llmasr.files import write_tokens
-from espnet_llmasr.text.han import read_gz
+from espnet_llmasr.text.han import SANDHI, read_gz
 from espnet_llmasr.text.inventories import IPA
 
 SPECIAL = ["<blank>", "<unk>"]
@@ -22,8 +22,9 @@ TONES = "˥˧˨˩˦"
 
 
 def syllables(language):
-    """Units of every syllable of a language."""
-    return [row[1].split() for row in read_gz(f"{language}_characters.tsv.gz")]
+    """Units of every syllable of a language, without the open tones that sandhi fills in."""
+    rows = [row[1].split() for row in read_gz(f"{language}_characters.tsv.gz")]
+    return [units for units in rows if SANDHI.keys().isdisjoint(units)]
 
 
 def toned(language, bare):

@@ -4,18 +4,23 @@
     PYTHONPATH=build/pypinyin python local/tables/mandarin.py
 
 pypinyin (MIT licence) 0.55 reads more heteronyms correctly than the 0.44 that ESPnet pins, so the tables are built once
-and kept. Readings are taken as pypinyin gives them, except for OVERRIDES and syllables without a vowel (SYLLABIC).
+and kept. Readings are taken as pypinyin gives them, except for syllables without a vowel (SYLLABIC), OVERRIDES,
+OTHER_READING, and the words in mandarin_words.txt, which states where they come from. 一 and 不 get open tones, which
+espnet_llmasr.text.han fills in by its rule SANDHI, except where they keep their own (see `own_tone`).
 """
 
 import re
 import sys
+from itertools import product
+from pathlib import Path
 
 import pypinyin
 from pypinyin.constants import PHRASES_DICT, PINYIN_DICT
 from pypinyin.contrib.tone_convert import to_finals, to_initials, to_tone3
-from table_files import out_option, write_tables
+from table_files import out_option, read, write_tables
 
 VERSION = "0.55.0"
+WORDS = Path(__file__).with_name("mandarin_words.txt")
 INITIALS = "b p m f d t n l g k h j q x zh ch sh r z c s".split()
 # The nasal of 嗯 becomes the nearest ordinary final; 呣 keeps the consonant as its only phone; ê is read ei.
 SYLLABIC = {"n": "en", "ng": "en", "m": "m", "hm": "h en", "hng": "h eng", "ê": "ei"}
@@ -65,6 +70,47 @@ OTHER_READING = (
 )
 
 
+# 一 and 不 with an open tone, and the words in which they keep a tone of their own. 一 is a number or an ordinal beside
+# another digit, after 第 and 初, in ORDINALS, and at the end of a word; 不 is neutral between a verb and its complement,
+# or a verb and its repetition.
+OPEN = {"一": "yi*", "不": "bu*"}
+DIGITS = "〇零一二三四五六七八九"
+ORDINALS = (
+    "一月 一号 一楼 一级 一等奖 一等功 一等舱 一年级 一季度 一战 一审 一中 一把手 "
+    "一加一 一减一 一比零 一比一 一比二 一比三"
+).split()
+ENDING_IN_1 = (
+    "唯一 惟一 统一 单一 专一 之一 星期一 礼拜一 周一 其一 逐一 均一 如一 归一 第一 初一 高一 零一一 〇一一 "
+    "零点一 零比一 二比一 三比一 四比一"
+).split()
+# Words that begin with 一 after such a word or digit, and words after which 一 is no number.
+NOT_NUMBERS = (
+    "同一 不一起 不一般 大一些 大一点 每周一次 万一千 万一百 一中午 一中年 一号人 一战成名 一级级 百分之一百".split()
+)
+_WEEKDAY = [f"{day}{word}" for day, word in product("二三四五六", "一起 一定 一直 一早 一大早 一样 一般".split())]
+_REPEATED = (
+    "是会能要有对好来去走看听吃喝买卖想说做学用给让敢肯该应可知认喜愿打开关坐睡起到在像信怕爱急忙累饿渴痛疼冷热大小多少快慢高低长短"
+    "远近贵难容重轻新旧老早晚美丑香臭甜苦酸辣咸亮黑红白干湿脏乱满空够准真假值配疯傻懂见记写读问答等找换玩帮住穿戴洗死活动停变算管放"
+    "拿带送借交收接回进出上下过方漂舒清明合同相觉介考需希担害严安健简复"
+)
+_VERBS = (
+    "看 听 说 想 吃 喝 做 干 买 卖 拿 打 走 跑 找 睡 坐 站 住 用 学 记 写 读 讲 等 受 忍 管 免 少 大 死 忘 离 算 办 帮 改 搞 弄 "
+    "赶 跟 摸 碰 穿 拉 推 放 挡 拦 抓 留 停 靠 经 禁 保 架 对 了 瞧 惹 输 赢 玩 养 伤 信 比 够 顾 谈 犯 达 见 猜 分 认 逃 "
+    "躲 解 装 扛 熬 撑 憋 挺 稳 沉 按 解释 完成 控制 承受 接受 享受 阻止 改变 理解 离开 忍受 代表 影响"
+).split()
+_COMPLEMENTS = "了 到 起 住 着 完 动 懂 清 见 出 上 下 过 惯 透".split()
+_NEUTRAL = (
+    "差不多 来不及 行不通 说不定 恨不得 巴不得 怪不得 舍不得 由不得 要不得 了不得 使不得 免不得 怨不得 顾不得 容不得 见不得 "
+    "少不得 算不得 说不得 恨不能 冷不丁 冷不防 保不齐 划不来 合不来 吃不消 吃不准 吃不开 离不开 想不开 分不开 走不开 睁不开 "
+    "打不开 解不开 想不通 打不通 说不通 讲不通 回不去 回不来 过不去 过不来 下不去 下不来 上不去 上不来 出不来 出不去 进不来 "
+    "进不去 起不来 说不准 拿不准 拿不定 看不中 搞不好 弄不好 说不好 做不好 睡不好 吃不好 瞧不起 担不起 小不点 赶不及 等不及 "
+    "比不得 拗不过 数不清 数不尽 数不完 得不到 得不出 说不尽 用不尽 受不得 动不得 碰不得 了不起 对不起 禁不起 经不起 "
+    "买不起 看不起 惹不起 干不干净"
+).split()
+# 着 and 了 as complements have their full tones.
+_COMPLEMENT_TONES = {"了": "liao3", "着": "zhao2", "得": "de5"}
+
+
 def split_tone(syllable):
     """Reading with a tone mark -> (letters, tone digit): "lǜ" -> ("lv", "4")."""
     marked = to_tone3(syllable, neutral_tone_with_five=True)
@@ -86,37 +132,70 @@ def phones_of(syllable):
     return [initial, final] if initial else [final]
 
 
-def read_characters():
+def read_pypinyin():
+    """Characters and phrases with their syllables."""
     readings = {chr(code): numbered(text.split(",")[0]) for code, text in PINYIN_DICT.items()}
-    return {**readings, **{k: v for k, v in OVERRIDES.items() if len(k) == 1}}
-
-
-def reading(text, characters, phrases):
-    """Syllables of a text by forward maximum match, as espnet_llmasr.text.han does it."""
-    if not text:
-        return []
-    length = next(n for n in range(len(text), 0, -1) if n == 1 or text[:n] in phrases)
-    head = phrases[text[:length]] if length > 1 else characters[text[0]]
-    return [head, *reading(text[length:], characters, phrases)]
-
-
-def read_phrases(characters):
-    """Phrase -> its syllables."""
-    phrases = {p: " ".join(numbered(r[0]) for r in readings) for p, readings in PHRASES_DICT.items() if len(p) > 1}
-    phrases.update({k: v for k, v in OVERRIDES.items() if len(k) > 1})
+    readings.update({p: " ".join(numbered(r[0]) for r in units) for p, units in PHRASES_DICT.items() if len(p) > 1})
+    readings.update(OVERRIDES)
     for character, syllable, words in OTHER_READING:
         for word in words:
             before, _, after = word.partition(character)
-            parts = [*reading(before, characters, phrases), syllable, *reading(after, characters, phrases)]
-            phrases[word] = " ".join(parts)
-    return phrases
+            readings[word] = " ".join(filter(None, (read(before, readings), syllable, read(after, readings))))
+    return readings
+
+
+def add_words(readings):
+    """Adds the readings of mandarin_words.txt."""
+    lines = [line.split() for line in WORDS.read_text(encoding="utf-8").splitlines() if line and line[0] != "#"]
+    readings.update({text: " ".join(rest) for text, *rest in lines if len(text) > 1 or len(rest) == 1})
+    for character, syllable, *words in (line for line in lines if len(line[0]) == 1 and len(line) > 2):
+        for word in words:
+            syllables = read(word, readings).split()
+            readings[word] = " ".join(syllable if c == character else s for c, s in zip(word, syllables, strict=True))
+
+
+def own_tone(word, index):
+    """Whether 一 at this place of a word is a number or an ordinal."""
+    before, after = word[index - 1 : index], word[index + 1 : index + 2]
+    if word in NOT_NUMBERS or word in _WEEKDAY:
+        return False
+    if any(word[: index + 1].endswith(end) for end in ENDING_IN_1):
+        return True
+    ordinal = before == "月" and after in "日号" or not index and any(word.startswith(start) for start in ORDINALS)
+    beside_digit = before and before in DIGITS + "十第初" or after and after in DIGITS + "十"
+    return ordinal or beside_digit or not after
+
+
+def open_tones(readings):
+    """Adds words with 一 and 不, and opens the tones of 一 and 不 where the next syllable decides."""
+    digits, months = DIGITS[2:], [*DIGITS[2:], "十", "十一", "十二"]
+    numbers = {*ENDING_IN_1, *ORDINALS, *NOT_NUMBERS, *_WEEKDAY, *(f"{month}月一日" for month in months)}
+    numbers.update(pair for digit in DIGITS + "十" for pair in (f"{digit}一", f"一{digit}"))
+    numbers.update(f"{ten}十一" for ten in digits[1:])
+    neutral = {f"{verb}不{verb}" for verb in _REPEATED} | set(_NEUTRAL)
+    neutral.update(f"{verb}不{complement}" for verb, complement in product(_VERBS, _COMPLEMENTS))
+    able = {f"{verb}得{complement}" for verb, complement in product(_VERBS, "了着")} - {"了得了", "了得着"}
+    for word in sorted(numbers | neutral | able):
+        readings.setdefault(word, read(word, readings))
+    readings.update(OPEN)
+    for word in (text for text in readings if len(text) > 1):
+        syllables = readings[word].split()
+        for index, character in enumerate(word):
+            if character in OPEN:
+                syllables[index] = "yi1" if character == "一" and own_tone(word, index) else OPEN[character]
+        if word in neutral or word in able:
+            syllables[word.index("得" if word in able else "不")] = "de5" if word in able else "bu5"
+            syllables[-1] = _COMPLEMENT_TONES.get(word[-1], syllables[-1])
+        readings[word] = " ".join(syllables)
 
 
 def main():
     if pypinyin.__version__ != VERSION:
         sys.exit(f"mandarin.py: found pypinyin {pypinyin.__version__}, needed is {VERSION}: see this file")
-    characters = read_characters()
-    write_tables(out_option("Build the Mandarin tables."), "zh", characters, read_phrases(characters), phones_of)
+    readings = read_pypinyin()
+    add_words(readings)
+    open_tones(readings)
+    write_tables(out_option("Build the Mandarin tables."), "zh", readings, phones_of)
 
 
 if __name__ == "__main__":

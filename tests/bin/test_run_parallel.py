@@ -8,6 +8,8 @@ import time
 import pytest
 
 RUN = [sys.executable, "-m", "espnet_llmasr.bin.run_parallel"]
+# Under nohup and in the background of a shell the tests themselves ignore some signals, and children inherit that.
+DEFAULT_SIGNALS = ["env", "--default-signal=HUP,INT"]
 
 
 def job(name, log, command):
@@ -46,7 +48,7 @@ def test_one_failure_stops_the_others(tmp_path, marker):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_an_interruption_stops_all(tmp_path, marker, number):
     jobs = job("a", tmp_path / "a.log", f"sleep {marker} & wait") + job("b", tmp_path / "b.log", f"sleep {marker}")
-    process = subprocess.Popen(RUN + jobs, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen([*DEFAULT_SIGNALS, *RUN, *jobs], stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 30
     while not alive(f"^sleep {marker}") and time.monotonic() < deadline:
         time.sleep(0.1)

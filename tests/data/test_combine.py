@@ -47,6 +47,14 @@ def test_whole_recordings_become_segments(whole, shards, tmp_path):
     assert json.loads("".join(lines("stats.json"))) == {**whole_sum, "parts": parts}
 
 
+def test_counts_of_lost_symbols_are_summed(whole, shards, tmp_path):
+    for directory, lost in ((shards[0], {"™": 2, "★": 1}), (shards[1], {"™": 3})):
+        stats = {"dropped": {}, "lost_symbols": lost, "unread_numbers": {"1e10": 1}}
+        (directory / "stats.json").write_text(json.dumps(stats))
+    stats = json.loads("".join(combined(tmp_path / "out", whole, *shards)("stats.json")))
+    assert stats["lost_symbols"] == {"★": 1, "™": 5} and stats["unread_numbers"] == {"1e10": 2}
+
+
 def test_excluded_utterances_and_their_recordings_go(whole, shards, tmp_path):
     (tmp_path / "exclude.txt").write_text("a_3-1\nb_2-1\nof_another_corpus\n")
     lines = combined(tmp_path / "out", whole, *shards, "--exclude", tmp_path / "exclude.txt")

@@ -4,6 +4,7 @@ import pytest
 
 from espnet_llmasr.data.kaldi import SortedTable, read_complete, read_utt2lang, read_utterances
 from espnet_llmasr.data.utterance import Utterance
+from espnet_llmasr.data.writer import DataWriter
 
 
 def rows(*speakers):
@@ -26,9 +27,21 @@ def test_pieces_keep_their_times_and_the_name_of_their_recording(data_dir):
     assert (utterance.audio, utterance.recording, utterance.duration) == ("/x.flac#t=0,1.50", "rec", 1.5)
 
 
+def test_pieces_are_written_as_they_are_read(data_dir, tmp_path):
+    times = {"a-1": "rec 1.0 -1", "a-2": "rec 1.0 2.5 1", "a-3": "rec 0.5 -1 0"}
+    data = data_dir("cut", [(key, "a", "en", "1.5", "text", piece) for key, piece in times.items()], {"rec": "/x.flac"})
+    (tmp_path / "out").mkdir()
+    with DataWriter(tmp_path / "out", cut=True) as writer:
+        for utterance in read_complete(data):
+            writer.add(utterance)
+    assert (tmp_path / "out" / "segments").read_text() == "".join(f"{key} {piece}\n" for key, piece in times.items())
+    assert (tmp_path / "out" / "wav.scp").read_text() == "rec /x.flac\n"
+
+
 @pytest.mark.parametrize(
     "table, content, message",
     [
+        ("utt2dur", "a-1 inf\na-2 1\n", r"utterance 'a-1' cannot be used \(bad_duration\)"),
         ("utt2dur", "a-1 1\n", "utterance 'a-2' is not in utt2dur: .*bin.check_data .* lists all problems"),
         ("utt2dur", "a-1 1\na-2 1\na-3 1\n", "utterance 'a-3' is not in text and utt2spk and utt2lang and wav.scp"),
         ("text", "a-1 x\na-3 x\n", "utterance 'a-2' is not in text"),

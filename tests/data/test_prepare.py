@@ -7,6 +7,7 @@ import pytest
 from espnet_llmasr.bin import prepare_corpus
 from espnet_llmasr.data.formats.readers import json_lines, key_values
 from espnet_llmasr.data.utterance import Utterance
+from espnet_llmasr.text.transcript import Transcript
 
 
 def contents(directory):
@@ -183,6 +184,8 @@ LIST = [  # a line, what is dropped, why
     (b'{"id": "noise", "wav": "noise.flac", "text": "x"}\n', "noise", "unreadable_wav"),
     (b'{"id": "tab in path", "wav": "a\\tb.wav", "text": "x"}\n', "tab in path", "bad_path"),
     (b'{"id": " ", "wav": "a.wav", "text": "x"}\n', "", "empty_id"),
+    (b'{"id": "tag", "wav": "a.wav", "text": "<unk> &amp; x"}\n', "tag", "markup"),
+    ('{"id": "signs", "wav": "a.wav", "text": "na\ufffdve"}\n'.encode(), "signs", "mojibake"),
 ]
 
 
@@ -264,8 +267,24 @@ def test_duplicate_ids_are_refused_also_those_that_cleaning_makes(run, utterance
 
 
 def test_text_cannot_make_columns_and_lines(make, utterances, monkeypatch):
-    monkeypatch.setattr("espnet_llmasr.data.prepare.Transcript", lambda style: lambda text, lang: (text, text.upper()))
+    monkeypatch.setattr(Transcript, "__call__", lambda self, text, lang: (text, text.upper()))
     src = utterances(("a", "one\ttwo\nthree\u2028four\x85five", {}))
     data = make("librispeech", src, "all")
     assert data.lines("text") == ["librispeech_a one two three four five"]
     assert data.lines("text_pron") == ["librispeech_a ONE TWO THREE FOUR FIVE"]
+
+
+@pytest.mark.parametrize("style", ["plain", "formatted"])
+def test_symbols_without_words_and_unread_numbers_are_counted_and_named(make, utterances, caplog, style):
+    pytest.importorskip("tn", reason="pip install WeTextProcessing")
+    lines = ["the brand™ ★", "a™, 3 ≥ 2!", "no 12/34/56/78", "on 1e10 and 12/34/56/78", "plain (words)"]
+    src = utterances(*((f"u{number}", line, {}) for number, line in enumerate(lines)))
+    data = make("librispeech", src, "all", "--text_style", style)
+    assert data.stats["lost_symbols"] == {"★": 1, "™": 2}
+    assert data.stats["unread_numbers"] == {"12/34/56/78": 2, "1e10": 1}
+    assert "lost symbols: ™ 2, ★ 1" in caplog.text and "unread numbers: 12/34/56/78 2, 1e10 1" in caplog.text
+
+
+def test_without_such_symbols_nothing_is_said(make, utterances, caplog):
+    data = make("librispeech", utterances(("a", "plain, words!", {})), "all")
+    assert not {"lost_symbols", "unread_numbers"} & set(data.stats) and "lost" not in caplog.text

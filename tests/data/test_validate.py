@@ -49,7 +49,9 @@ def test_one_line_if_all_is_well(good, cut, problems):
     assert code == 0
     assert lines == [f"{good}: 3 utterances, 0.00 h, 2 speakers; en 0.00 h, zh-en 0.00 h, zh-ji-lu 0.00 h"]
     assert problems(cut) == ([f"{cut}: 3 utterances, 0.00 h, 2 speakers; en 0.00 h"], 0)
-    change(cut, "segments", b"2.000\na_2", b"1.999\na_2")
+    change(cut, "segments", b"2.000\na_2", b"-1 0\na_2")
+    assert problems(cut)[1] == 0, "to the end, and a channel"
+    change(cut, "segments", b"-1 0\na_2", b"1.999\na_2")
     assert problems(cut)[1] == 0, "a millisecond is allowed"
 
 

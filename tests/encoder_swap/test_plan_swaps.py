@@ -12,7 +12,7 @@ from espnet_llmasr.encoder_swap.rule import cka_log
 from espnet_llmasr.encoder_swap.store import EncoderStore
 from espnet_llmasr.encoder_swap.trainer import swap_log
 from espnet_llmasr.tasks.phoneme_ctc import PhonemeCTCTask
-from espnet_llmasr.train.checkpoints import FINISHED
+from espnet_llmasr.train.checkpoints import FINISHED, hand_over
 
 EPOCHS, UPDATES = 6, 2
 
@@ -48,6 +48,7 @@ def watched(pretrained, corpus, tmp_path, monkeypatch):
         shutil.copy(pretrained / "config.yaml", copy)
 
         def epoch(number):
+            hand_over(copy, number - 1)
             shutil.copy(pretrained / f"{number}epoch.pth", copy)
             (copy / "latest.pth").unlink(missing_ok=True)
             (copy / "latest.pth").symlink_to(f"{number}epoch.pth")

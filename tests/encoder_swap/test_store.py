@@ -80,3 +80,10 @@ def test_a_damaged_end_mark_is_named(store, content):
     (store.directory / "final").write_text(content)
     with pytest.raises(ValueError, match=f"{store.directory}/final is damaged, expected a whole number"):
         store.final_step()
+
+
+def test_equal_weights_are_equal_files(store):
+    path = store.publish(10, STATE)
+    content = path.read_bytes()
+    path.unlink()
+    assert store.publish(10, STATE).read_bytes() == content

@@ -45,8 +45,8 @@ def test_is_last_epoch():
 
 def test_options_without_effect_are_refused(tmp_path):
     def options(**changes):
-        nothing = dict(encoder_dir=None, swap_schedule=None, final_epochs=None, output_dir=str(tmp_path / "out"))
-        return SimpleNamespace(**{**nothing, **changes})
+        nothing = dict(encoder_dir=None, swap_schedule=None, final_epochs=None, pace=None)
+        return SimpleNamespace(**{**nothing, "output_dir": str(tmp_path / "out"), **changes})
 
     swap.check_options(options())
     absent = dict(swap_schedule=str(tmp_path / "no"), encoder_dir="e")
@@ -102,8 +102,8 @@ def test_an_encoder_that_does_not_fit_changes_nothing(store, fault):
 
 
 def options_for(store, tmp_path, **changes):
-    defaults = dict(output_dir=tmp_path / "out", encoder_dir=store.directory, swap="every_epoch", swap_schedule=None)
-    return SimpleNamespace(**{**defaults, **changes})
+    defaults = dict(encoder_dir=store.directory, swap="every_epoch", swap_schedule=None, pace=None)
+    return SimpleNamespace(**{**defaults, "output_dir": tmp_path / "out", **changes})
 
 
 def frozen_model():

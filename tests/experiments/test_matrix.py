@@ -256,7 +256,19 @@ def test_a_signal_stops_all_that_runs(recipe, number, monkeypatch):
     (recipe / "exp_strategies").mkdir()
     (recipe / "exp_strategies/targets.npz").touch()
     code = "from espnet_llmasr.bin import run_strategies; from espnet_llmasr.cli import run; run(run_strategies.main)"
-    command = [python, "-c", code, "--strategies", "ia_sft", "--seeds", "1", "--clips", "1"]
+    command = [
+        "env",
+        "--default-signal=HUP,INT",
+        python,
+        "-c",
+        code,
+        "--strategies",
+        "ia_sft",
+        "--seeds",
+        "1",
+        "--clips",
+        "1",
+    ]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
     deadline = time.monotonic() + 120

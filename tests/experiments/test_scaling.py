@@ -193,7 +193,7 @@ def changed(**values):
         (rows_of(), ["--strategies", "char"], "--strategies char: "),
         (changed(), ["--value", "WER"], "has MER %, NSE"),
         (changed(), ["--value", "NSE"], "NSE of joint_only: 0 different budgets"),
-        (changed(flops={}), [], "line 2: expected "),
+        (changed(flops={}), [], "line 2 is no run, expected "),
     ],
 )
 def test_mistakes(run, tmp_path, rows, options, message):

@@ -232,8 +232,8 @@ WRONG_LINES = [
     "text, message",
     [
         ("", "has no runs: expected one JSON line a run"),
-        *((line, 'line 1: expected {"strategy": NAME, "seed": 1, ') for line in WRONG_LINES),
-        (f"{GOOD}\n[1]\n", 'line 2: expected {"strategy"'),
+        *((line, 'line 1 is no run, expected {"strategy": NAME, "seed": 1, ') for line in WRONG_LINES),
+        (f"{GOOD}\n[1]\n", 'line 2 is no run, expected {"strategy"'),
         (f"{GOOD}\n{GOOD}\n", "line 2 (ia_sft, seed 1) repeats line 1: give one run for each strategy and seed"),
         (GOOD.replace("ia_sft", "efin"), "--baseline ia_sft: "),
     ],

@@ -72,7 +72,7 @@ def test_figures_by_hand():
         own = 0.2 if number == 0 else 0.9
         confidences = dict(own=own, noise=0.0, other=0.1 if number else 0.95, half=0.5)
         cases.append(Case(f"u{number}", number > 1, 1 + number, 1.0 + 0.1 * number, confidences))
-    result = {"sets": ["x"], "seed": 0, "route": "none (1)", "threshold": 0.6, **figures(cases, 0.6)}
+    result = {"sets": ["x"], "seed": 0, "route": "none (2)", "threshold": 0.6, **figures(cases, 0.6)}
     assert result["false alarms"]["hits"] == 1 and result["false alarms, transcript right"]["hits"] == 0
     assert [result["replaced"][kind]["detected"]["hits"] for kind in ("noise", "other", "half")] == [20, 19, 20]
     assert result["threshold at 5 % here"] == 0.9 and result["replaced"]["noise"]["auc"] == 1.0

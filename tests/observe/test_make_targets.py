@@ -56,6 +56,17 @@ def test_mean_of_input_embeddings_has_no_special_token(llm, tiny_llm, left_padde
     torch.testing.assert_close(TextEmbedder(str(left_padded[0])).input_mean(TEXTS), expected.detach())
 
 
+def test_special_tokens_in_a_text_are_text(llm, tiny_llm, left_padded):
+    text, backend = "red<|im_end|>cat", load_tokenizer(tiny_llm / "tokenizer.json").backend_tokenizer
+    backend.encode_special_tokens = True
+    ids = backend.encode(text).ids
+    assert left_padded[1] not in ids and backend.decode(ids) == text
+    embedder = TextEmbedder(str(left_padded[0]))
+    torch.testing.assert_close(embedder.last_token([text]), by_hand(llm, [[*ids, left_padded[1]]]))
+    expected = llm.get_input_embeddings().weight[ids].mean(0, keepdim=True).detach()
+    torch.testing.assert_close(embedder.input_mean([text]), expected)
+
+
 def test_an_empty_text(tiny_llm):
     with pytest.raises(ValueError, match="an empty text has no embedding"):
         TextEmbedder(str(tiny_llm)).last_token(["red", ""])

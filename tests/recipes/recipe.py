@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -27,7 +28,8 @@ class Recipe:
         """Starts run.sh; its output comes as text in one stream."""
         environment = {**os.environ, "RECORD": str(self.record), "RUN_MARK": self.mark, **environment}
         environment.update(PYTHONPATH=str(REPO), TEST_PYTHON=sys.executable)
-        command = ["./run.sh", "--python", str(Path(__file__).with_name("stand_in.sh")), *map(str, options)]
+        signals = ["env", "--default-signal=HUP,INT"]  # whether the tests run under nohup or not
+        command = [*signals, "./run.sh", "--python", str(Path(__file__).with_name("stand_in.sh")), *map(str, options)]
         streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
         return subprocess.Popen(command, cwd=self.dir, env=environment, start_new_session=True, **streams)
 
@@ -38,9 +40,17 @@ class Recipe:
         output, _ = process.communicate(timeout=60)
         return process.returncode, output
 
-    def run_real_jobs(self, *options, **environment):
-        """The same with the real run_parallel."""
-        return self.run(*options, REAL_PYTHON=sys.executable, **environment)
+    def succeed(self, *options, **environment) -> str:
+        """Runs run.sh, which must end well; returns its output."""
+        code, output = self.run(*options, **environment)
+        assert code == 0, output
+        return output
+
+    def fail(self, *options, **environment) -> str:
+        """Runs run.sh, which must end with exit code 1; returns its output."""
+        code, output = self.run(*options, **environment)
+        assert code == 1, output
+        return output
 
     def calls(self, command: str = ""):
         """What was called, without run_parallel: lines "threads arguments" that have `command` in them."""
@@ -61,6 +71,12 @@ class Recipe:
             except OSError:
                 continue  # it has ended, or belongs to another user
         return found
+
+
+def value_of(line: str, option: str):
+    """What follows an option in a recorded call, None without the option."""
+    words = shlex.split(line)
+    return words[words.index(option) + 1] if option in words else None
 
 
 def name_of(line: str) -> str:

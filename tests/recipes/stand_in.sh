@@ -26,7 +26,7 @@ case $1 in
             "INFO: $dir: kept 7 of 9 utterances; dropped 2: no_text 2 (a, b)" ;;
     *.split_data) make "$(option --data_dir "$@")/splits$(option --num_splits "$@")/stats.json" ;;
     *.compute_stats) make "$(option --output "$@")" ;;
-    *.prepare_llm) make "$dir/llm.pth"; make "$dir"/{config,tokenizer}.json ;;
+    *.prepare_llm) make "$dir/llm.pth"; make "$dir"/{config,tokenizer,prompt}.json ;;
     *_train) make "$dir/latest.pth"; make "$dir"/{config.yaml,finished} ;;
     *.flops) echo "--max_epoch 7 --scheduler_conf total_steps=700" ;;
     *.make_swap_schedule) make "$(option --schedule "$@")" ;;

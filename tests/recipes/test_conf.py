@@ -69,18 +69,13 @@ def test_values_of_appendix_a4_and_a2():
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda path: path.name)
 def test_one_encoder_in_a_folder_and_whole_updates(folder):
-    own = {name: yaml.safe_load((folder / f"{name}.yaml").read_text(encoding="utf-8")) for name in TRAININGS}
-    assert not [name for name, conf in own.items() if {"encoder", "encoder_conf"} & set(conf)]
+    own = [yaml.safe_load((folder / f"{name}.yaml").read_text(encoding="utf-8")) for name in TRAININGS]
+    assert not any({"encoder", "encoder_conf"} & set(conf) for conf in own)
     assert {"encoder", "encoder_conf"} == set(read("encoder", folder))
+    alike = [key for key in own[0] if all(conf.get(key) == own[0][key] for conf in own)]
+    assert alike == []  # what all trainings say alike stands in the shared files
     confs = [read(name, folder) for name in TRAININGS]
     assert all(conf["num_iters_per_epoch"] % conf["accum_grad"] == 0 for conf in confs)
-
-
-@pytest.mark.parametrize("folder", FOLDERS, ids=lambda path: path.name)
-def test_what_all_trainings_say_alike_stands_in_the_shared_files(folder):
-    own = [yaml.safe_load((folder / f"{name}.yaml").read_text(encoding="utf-8")) for name in TRAININGS]
-    alike = [key for key in own[0] if all(conf.get(key) == own[0][key] for conf in own)]
-    assert alike == []
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda path: path.name)
@@ -94,21 +89,13 @@ def test_the_parser_reads_the_files_as_the_recipe_gives_them(folder, name):
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda path: path.name)
 @pytest.mark.parametrize("name", PARSERS)
-def test_every_key_is_an_option_of_the_command(name, folder):
-    options = {action.dest for action in PARSERS[name]()._actions}
-    conf = read(name, folder)
-    assert set(conf) <= options
+def test_every_key_is_an_option_of_the_command_and_every_name_a_choice(name, folder):
+    conf, actions = read(name, folder), {action.dest: action for action in PARSERS[name]()._actions}
+    assert set(conf) <= set(actions)
+    for key, value in conf.items():
+        assert value is None or actions[key].choices is None or value in actions[key].choices, key
     numbers = [value for value in (*conf.values(), *conf.get("scheduler_conf", {}).values()) if isinstance(value, str)]
     assert not any(value[0].isdigit() for value in numbers)  # YAML reads 1e-5 as text, 1.0e-5 as a number
-
-
-@pytest.mark.parametrize("folder", FOLDERS, ids=lambda path: path.name)
-@pytest.mark.parametrize("name", PARSERS)
-def test_every_name_is_one_of_the_choices(name, folder):
-    conf = read(name, folder)
-    for action in PARSERS[name]()._actions:
-        if action.choices is not None and conf.get(action.dest) is not None:
-            assert conf[action.dest] in action.choices, action.dest
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda path: path.name)
@@ -129,7 +116,5 @@ def test_a_file_opens_with_its_command_and_every_key_has_a_comment(path):
     assert "./run.sh --stage" in lines[1] and path.name in lines[1]
     bare = [line for line in lines if line and "#" not in line and not line.endswith(":")]
     assert bare == []
-    keys = [line for line in lines if re.search(r"\{.*:.*,.*:.*\}", line)]
-    assert (
-        path.name in ("benchmark.yaml", "strategies.yaml") or keys == []
-    )  # one comment for several keys explains none of them
+    several = [line for line in lines if re.search(r"\{.*:.*,.*:.*\}", line)]  # one comment explains none of the keys
+    assert path.name in ("benchmark.yaml", "strategies.yaml") or several == []

@@ -60,7 +60,9 @@ def test_wrong_usage_is_one_line(tmp_path):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_kills_the_commands(tmp_path, number):
     command = f"echo $$ > {tmp_path}/pid.JOB; exec sleep 30"
-    process = subprocess.Popen([RUN, "JOB=1:2", tmp_path / "JOB.log", "bash", "-c", command])
+    process = subprocess.Popen(
+        ["env", "--default-signal=HUP,INT", RUN, "JOB=1:2", tmp_path / "JOB.log", "bash", "-c", command]
+    )
     while len([path for path in tmp_path.glob("pid.*") if path.read_text()]) < 2:
         time.sleep(0.02)
     process.send_signal(number)

@@ -22,8 +22,7 @@ def stage(number, *options):
 def fsdd(tmp_path):
     """The recipe fsdd, whose run.sh gives --pretrain_args, ready for its pretraining."""
     recipe = Recipe(tmp_path, "fsdd")
-    code, output = recipe.run("--stop_stage", 4)
-    assert code == 0, output
+    recipe.succeed("--stop_stage", 4)
     return recipe
 
 
@@ -34,15 +33,13 @@ def ends_with(recipe, command, words) -> bool:
 
 
 def test_args_of_the_user_are_appended_to_those_of_the_recipe(fsdd):
-    code, output = fsdd.run(*stage(5, "--pretrain_args", "--max_epoch 5", "--pretrain_args", "--patience 3"))
-    assert code == 0, output
+    fsdd.succeed(*stage(5, "--pretrain_args", "--max_epoch 5", "--pretrain_args", "--patience 3"))
     assert ends_with(fsdd, "exp/pretrain ", [*FSDD_PRETRAIN, "--max_epoch", "5", "--patience", "3"])
 
 
 def test_options_of_the_data_are_appended(tmp_path):
     recipe = Recipe(tmp_path, "fsdd")
-    code, output = recipe.run(*stage(1, "--local_data_opts", "--src '/my corpora/fsdd' --num_train 9"))
-    assert code == 0, output
+    recipe.succeed(*stage(1, "--local_data_opts", "--src '/my corpora/fsdd' --num_train 9"))
     assert ends_with(recipe, "fsdd.py", ["--nj", "2", "--src", "/my corpora/fsdd", "--num_train", "9"])
 
 
@@ -51,8 +48,7 @@ def test_options_of_the_data_are_appended(tmp_path):
 def test_a_configuration_of_the_user_is_not_overruled_by_the_recipe(fsdd, user, args_first):
     (fsdd.dir / "my.yaml").touch()
     conf = ["--pretrain_conf", "my.yaml"]
-    code, output = fsdd.run(*stage(5, *(user + conf if args_first else conf + user)))
-    assert code == 0, output
+    fsdd.succeed(*stage(5, *(user + conf if args_first else conf + user)))
     (call,) = fsdd.calls("exp/pretrain ")
     assert "--config my.yaml" in call and "3000" not in call and "cr_warmup_batches" not in call
     assert ("--patience 3" in call) == bool(user)
@@ -60,16 +56,14 @@ def test_a_configuration_of_the_user_is_not_overruled_by_the_recipe(fsdd, user, 
 
 def test_the_same_configuration_keeps_the_args_of_the_recipe_and_other_stages_keep_theirs(fsdd):
     (fsdd.dir / "my.yaml").touch()
-    code, output = fsdd.run(*stage(5, "--pretrain_conf", "conf/pretrain.yaml", "--watch_conf", "my.yaml"))
-    assert code == 0, output
+    fsdd.succeed(*stage(5, "--pretrain_conf", "conf/pretrain.yaml", "--watch_conf", "my.yaml"))
     assert ends_with(fsdd, "exp/pretrain ", FSDD_PRETRAIN)
 
 
 def test_encoder_and_training_configuration_are_options(fsdd):
     for name in ("big.yaml", "all.yaml"):
         (fsdd.dir / name).touch()
-    code, output = fsdd.run(*stage(5, "--encoder_conf", "big.yaml", "--training_conf", "all.yaml"))
-    assert code == 0, output
+    fsdd.succeed(*stage(5, "--encoder_conf", "big.yaml", "--training_conf", "all.yaml"))
     assert "--base_config all.yaml big.yaml --config conf/pretrain.yaml" in fsdd.calls("exp/pretrain ")[0]
     assert ends_with(fsdd, "exp/pretrain ", FSDD_PRETRAIN)
     code, output = fsdd.run(*stage(5, "--encoder_conf", "none.yaml"))
@@ -91,6 +85,7 @@ def test_a_changed_encoder_file_trains_again(made):
 @pytest.mark.parametrize(
     "number, option, command",
     [
+        (4, "llm_args", "exp/llm "),
         (5, "pretrain_args", "exp/pretrain "),
         (6, "watch_args", ".watch "),
         (7, "align_args", "exp/align "),
@@ -103,18 +98,15 @@ def test_a_changed_encoder_file_trains_again(made):
 def test_quotes_group_words_and_nothing_is_expanded(made, number, option, command):
     value = """--system 'a  b' "it's" c\\ d '' $(touch oops) `touch oops` $HOME * ~"""
     more = ["--benchmark_conf", made.dir / "conf/watch.yaml"] if number == 12 else []
-    code, output = made.run(*stage(number, f"--{option}", value, *more))
-    assert code == 0, output
+    made.succeed(*stage(number, f"--{option}", value, *more))
     words = ["--system", "a  b", "it's", "c d", "", "$(touch", "oops)", "`touch", "oops`", "$HOME", "*", "~"]
     assert ends_with(made, command, words) and not (made.dir / "oops").exists()
 
 
 def test_quotes_in_decode_args_and_in_a_planned_length(made):
-    code, output = made.run(*stage(11, "--decode_args", "--prompt 'a b'", "--inference_nj", 1))
-    assert code == 0, output
+    made.succeed(*stage(11, "--decode_args", "--prompt 'a b'", "--inference_nj", 1))
     assert len(made.calls("llm_asr_inference")) == len(made.calls("--prompt a b")) == 3
-    code, output = made.run(*stage(9, "--joint_sft_args", "--system 'a b'", "--flops_budget", "3e14"))
-    assert code == 0, output
+    made.succeed(*stage(9, "--joint_sft_args", "--system 'a b'", "--flops_budget", "3e14"))
     assert made.calls("bin.flops ")[0].count("--options=--system 'a b'") == 1
     end = ["--system", "a b", "--max_epoch", "7", "--scheduler_conf", "total_steps=700"]
     assert ends_with(made, "exp/joint_sft ", end)
@@ -128,8 +120,7 @@ def test_an_open_quote_is_one_line_before_anything_runs(recipe, option):
 
 
 def test_folders_with_blanks(recipe):
-    code, output = recipe.run("--dumpdir", "my dump", "--expdir", "my exp")
-    assert code == 0, output
+    recipe.succeed("--dumpdir", "my dump", "--expdir", "my exp")
     assert (recipe.dir / "my dump/train/text").is_file() and (recipe.dir / "my exp/ctc_head/guard.json").is_file()
     files = ("training", "encoder", "pretrain", "watch", "align", "ia_sft", "joint_sft", "ctc_head", "decode")
     shutil.copytree(recipe.dir / "conf", recipe.dir / "my conf")
@@ -147,8 +138,7 @@ def test_folders_with_blanks(recipe):
 
 
 def test_the_command_in_the_results_makes_them_again(fsdd):
-    code, output = fsdd.run("--stage", 5, "--stop_stage", 12, "--pretrain_args", "--system 'a b'", "--seed", 3)
-    assert code == 0, output
+    fsdd.succeed("--stage", 5, "--stop_stage", 12, "--pretrain_args", "--system 'a b'", "--seed", 3)
     (command,) = re.findall(r"Made by\n\n    (.+)\n", (fsdd.dir / "RESULTS.md").read_text())
     given = shlex.split(command)
     assert given[given.index("--") :].count("--system 'a b'") == 1 and "--fs 8000" in command

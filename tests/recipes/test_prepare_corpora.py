@@ -10,6 +10,7 @@ import pytest
 import soundfile
 from recipe import REPO, Recipe
 
+pytestmark = pytest.mark.slow
 LINES = ["THE QUICK BROWN FOX JUMPS OVER IT", "SHE SELLS SEA SHELLS BY THE SHORE", "I DON'T KNOW WHAT YOU MEAN BY THAT"]
 
 
@@ -23,11 +24,11 @@ def voice(seed, seconds=3.0, rate=16000):
     return 0.05 * np.concatenate(chords) + 0.003 * rng.standard_normal(round(seconds / 0.15) * len(time))
 
 
-def librispeech(root, part, speaker, texts, seed):
+def librispeech(root, part, speaker, seed):
     folder = root / part / speaker / "1"
     folder.mkdir(parents=True)
-    names = [f"{speaker}-1-{number:04d}" for number in range(len(texts))]
-    (folder / f"{speaker}-1.trans.txt").write_text("".join(f"{n} {t}\n" for n, t in zip(names, texts)))
+    names = [f"{speaker}-1-{number:04d}" for number in range(len(LINES))]
+    (folder / f"{speaker}-1.trans.txt").write_text("".join(f"{n} {t}\n" for n, t in zip(names, LINES)))
     for number, name in enumerate(names):
         soundfile.write(folder / f"{name}.flac", voice(seed + number), 16000)
 
@@ -36,14 +37,10 @@ def librispeech(root, part, speaker, texts, seed):
 def corpora(tmp_path_factory):
     """LibriSpeech, of which a training chapter is a test chapter once more, and AISHELL-1."""
     root = tmp_path_factory.mktemp("corpora")
-    for part, speaker, seed in (
-        ("train-clean-100", "11", 0),
-        ("train-clean-360", "12", 10),
-        ("train-other-500", "13", 90),
-    ):
-        librispeech(root / "LibriSpeech", part, speaker, LINES, seed)
-    for number, part in enumerate(("dev-clean", "dev-other", "test-clean", "test-other")):
-        librispeech(root / "LibriSpeech", part, str(21 + number), LINES, 70 + 10 * number)  # test-clean: 90, 91, 92
+    seeds = {"train-clean-100": 0, "train-clean-360": 10, "train-other-500": 90}
+    seeds |= {"dev-clean": 70, "dev-other": 80, "test-clean": 90, "test-other": 100}
+    for speaker, (part, seed) in enumerate(seeds.items(), 11):
+        librispeech(root / "LibriSpeech", part, str(speaker), seed)
     aishell = root / "data_aishell"
     (aishell / "transcript").mkdir(parents=True)
     lines = []
@@ -76,7 +73,6 @@ def ids(recipe, folder):
     return [line.split()[0] for line in (recipe.dir / folder / "text").read_text(encoding="utf-8").splitlines()]
 
 
-@pytest.mark.slow
 def test_what_is_missing_is_said_first(prepared):
     _, done = prepared
     assert done.returncode == 0, done.stdout + done.stderr
@@ -84,7 +80,6 @@ def test_what_is_missing_is_said_first(prepared):
     assert "here: 2 of 22 train, 0 of 9 valid, 2 of 10 test corpora; 1,110 of 509,999 h" in done.stdout
 
 
-@pytest.mark.slow
 def test_no_test_recording_trains(prepared):
     """train-other-500 holds the sound of test-clean; it is left out, whatever it is called."""
     recipe, _ = prepared
@@ -98,7 +93,6 @@ def test_no_test_recording_trains(prepared):
     assert json.loads((recipe.dir / "data/train/stats.json").read_text())["utts"] == 5
 
 
-@pytest.mark.slow
 def test_dump_is_ready_to_train(prepared):
     recipe, _ = prepared
     assert (recipe.dir / "data/test_sets").read_text().split() == [
@@ -111,7 +105,6 @@ def test_dump_is_ready_to_train(prepared):
     assert sorted(p.name for p in splits.iterdir()) == ["phones", "stats.json", "text", "utt2num_frames", "wav.scp"]
 
 
-@pytest.mark.slow
 def test_a_second_run_prepares_nothing(prepared, corpora):
     recipe, _ = prepared
     before = {path: path.stat().st_mtime_ns for path in recipe.dir.glob("d*/**/text")}

@@ -45,7 +45,7 @@ def test_summary(page):
     assert cards["when"] == "2026-11-21 10:00 to 2026-11-21 10:09" and cards["not finished"] == "ia_sft, joint_sft"
     assert cards["encoder"] == "firered_conformer, 2 layers of 64" and cards["pretraining predicts"] == "4 labels"
     assert cards["tested on"] == "one (4 utterances), two (2 utterances)" and cards["ESPnet"] == "202511"
-    assert cards["scored by the route"] == "none (1)" and cards["trained on"] == "dump/train"
+    assert cards["scored by the route"] == "none (2)" and cards["trained on"] == "dump/train"
 
 
 def test_stages(page):
@@ -102,7 +102,7 @@ def test_scores_are_those_of_the_scorer(page, exp):
     written = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line[:1] == "|"]
     shown = page.tables["joint_sft: transcripts"]
     assert shown == [row for row in written if not row[0].startswith("---")] and len(shown) == 10
-    assert "Error rates, route none (1)" in page.find("h4") and any(
+    assert "Error rates, route none (2)" in page.find("h4") and any(
         "CER of a Mandarin set" in item for item in page.find("li")
     )
     assert page.tables["joint_sft: benchmarks"][2] == ["AISHELL-1 test", "4.56"]

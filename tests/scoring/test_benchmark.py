@@ -79,7 +79,7 @@ def test_our_column_counted_by_hand(dirs, tmp_path, capsys):
     assert row_of(out, "win:lose (ties) of arXiv 2604.08003")["Ours"] == "3:1"
     assert "16 of 20 sets are not there" in out and f"no references in {tmp_path}/dump for aishell2_dev_ios, " in out
     assert "each Latin letter as a character: ASCEND test 55.56." in out  # 1 of 8 and 4 of 1: 5 of 9
-    assert "Normaliser route: none (1)." in out and "Table 3" not in out
+    assert "Normaliser route: none (2)." in out and "Table 3" not in out
     assert (tmp_path / "hyp" / "benchmark.md").read_text(encoding="utf-8") == out
 
 
@@ -160,16 +160,6 @@ def test_wrong_options_are_one_line(command, dirs, options, message):
     assert done.code == 1 and message in done.err and done.err.count("\n") == 1
 
 
-def test_hypotheses_that_do_not_fit_are_refused(command, dirs, tmp_path):
-    write(tmp_path, "aishell1_test", hyp=["你好", "多"])
-    done = command(benchmark, "--config", CONFIG, *dirs)
-    assert done.code == 1 and "aishell1_test" in done.err and "hypotheses have no reference" in done.err
-    write(tmp_path, "aishell1_test", dump=["。"], hyp=["你好"])
-    done = command(benchmark, "--config", CONFIG, *dirs)
-    assert done.code == 1 and "aishell1_test/text has no token to score" in done.err
-    assert not (tmp_path / "hyp" / "benchmark.md").exists()
-
-
 def test_the_problems_of_all_sets_at_once(command, dirs, tmp_path):
     write(tmp_path, "aishell1_dev", hyp=["你好吗"])
     write(tmp_path, "ascend_test", hyp=["用", "好", "多"])
@@ -177,6 +167,7 @@ def test_the_problems_of_all_sets_at_once(command, dirs, tmp_path):
     assert "2 problems: [1]" in error and "no hypothesis (u1)" in error and "no reference (u2)" in error
     error = command(benchmark, "--config", CONFIG, *dirs[:3], tmp_path / "dump").err
     assert "4 problems" in error and "is the file of the references" in error
+    assert not (tmp_path / "hyp" / "benchmark.md").exists()
 
 
 def test_out_is_no_file_that_is_read(command, dirs, tmp_path):

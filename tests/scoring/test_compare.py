@@ -62,7 +62,7 @@ def test_sentences_and_table(root, capsys):
     assert words[3:6] == ["0.00", "0.00", "0.00 (-16.11 to 16.11)"]
     assert words[6:] == ["-", "1.00", "50.0 %", "0/0/20", "-"]
     assert zh[3:5] == ["33.33", "33.33"] and zh[7:] == ["1.00", "50.0 %", "0/0/2", "-"]
-    assert "Route none (1)." in out[-1] and "2000 paired bootstrap samples" in out[-1]
+    assert "Route none (2)." in out[-1] and "2000 paired bootstrap samples" in out[-1]
 
 
 def test_relative_difference_is_that_of_the_errors_of_the_other(root, capsys):
@@ -81,7 +81,7 @@ def test_exchanged_systems_give_the_same_sentence(root, capsys):
 def test_figures(root, capsys):
     run(root, "--out", root / "compare.json")
     figures = json.loads((root / "compare.json").read_text(encoding="utf-8"))
-    assert figures["names"] == ["new", "old"] and figures["route"] == "none (1)"
+    assert figures["names"] == ["new", "old"] and figures["route"] == "none (2)"
     assert list(figures["sets"]) == ["mixed", "zh", "all"] and list(figures["sets"]["zh"]) == ["all"]
     mixed, zh = figures["sets"]["mixed"]["all"], figures["sets"]["zh"]["all"]
     assert (mixed["wins_a"], mixed["wins_b"], mixed["ties"], mixed["needed"]) == (12, 0, 8, 14)
@@ -108,21 +108,12 @@ def test_single_folders(tmp_path, capsys):
     assert capsys.readouterr().out.startswith("- ref: y is better than x by 50.00 points (")
 
 
-@pytest.mark.parametrize(
-    "file, lines, message",
-    [
-        ("old/dec/zh/text", ["a 你"], "1 references have no hypothesis (b)"),
-        ("new/dec/zh/text", ["a 你", "b 好", "c 好"], "1 hypotheses have no reference (c)"),
-        ("new/dec/zh/text", ["a 你", "b 好", "a 好"], "ids must be unique"),
-        ("ref/zh/text", [], "there are no references"),
-    ],
-)
-def test_bad_input_is_one_line_and_writes_nothing(root, command, file, lines, message):
-    write(root / file, lines)
+def test_bad_input_is_one_line_and_writes_nothing(root, command):
+    write(root / "old/dec/zh/text", ["a 你"])
     options = folders(root / "ref", root / "new/dec", root / "old/dec")
     done = command(compare, *options, "--out", root / "out.json", "--page", root / "out.html")
-    assert done.code == 1 and message in done.err and done.err.count("\n") == 1
-    assert done.err.count(message) == 1 and not list(root.glob("out.*"))
+    assert done.code == 1 and done.err.count("1 references have no hypothesis (b)") == done.err.count("\n") == 1
+    assert not list(root.glob("out.*"))
 
 
 def test_bad_folders(root, command):
@@ -172,6 +163,15 @@ def test_a_set_that_is_called_all_is_no_sum(root, capsys):
     run(root, "--out", root / "c.json")
     sets = json.loads((root / "c.json").read_text(encoding="utf-8"))["sets"]
     assert {name: parts["all"]["utterances"] for name, parts in sets.items()} == {"all": 2, "mixed": 20, "all sets": 22}
+
+
+def test_names_of_sets_are_no_html(root, capsys):
+    for folder in ("ref", "new/dec", "old/dec"):
+        (root / folder / "zh").rename(root / folder / "<b>z")
+    write(root / "ref/<i>lone/text", ["a x"])
+    run(root, "--out", root / "c.json")
+    output = capsys.readouterr().out
+    assert "<b>" not in output and "<i>" not in output and output.count("&lt;b&gt;z") >= 2 and "&lt;i&gt;lone" in output
 
 
 def test_sets_that_are_not_everywhere_are_named(root, capsys):

@@ -1,13 +1,18 @@
 """bin.score: tables, figures and files against hand-made expectations; every mistake is one line."""
 
 import json
+import random
 import re
+import time
+from html import escape
 
 import pytest
+from markdown_it import MarkdownIt
 
 from espnet_llmasr.bin import score
 from espnet_llmasr.cli import run as run_command
-from espnet_llmasr.files import write_atomically
+from espnet_llmasr.files import printable, write_atomically
+from espnet_llmasr.scoring.markdown import cell_text
 from espnet_llmasr.text.routes import Route, tokens_of
 
 
@@ -48,7 +53,7 @@ def table(text, heading):
 
 
 def fake_routes(monkeypatch, **normalizers):
-    made = {"none": Route("none", "1", lambda text, lang: text)}
+    made = {"none": Route("none", "2", lambda text, lang: text)}
     made |= {name: Route(name, "7, lib 2.0", normalize) for name, normalize in normalizers.items()}
     monkeypatch.setattr("espnet_llmasr.scoring.score.make_route", made.__getitem__)
 
@@ -56,7 +61,7 @@ def fake_routes(monkeypatch, **normalizers):
 def test_error_table_with_the_sum_of_both_sets(dirs, capsys):
     run(dirs, "test", "zh", "--out", str(dirs / "OUT.md"))
     printed = capsys.readouterr().out
-    found = table(printed, "Error rates, route none (1)")
+    found = table(printed, "Error rates, route none (2)")
     rates = {name: [cell.split(" ")[0] for cell in row] for name, row in found.items()}
     assert rates["test"] == ["3", "42.86", "50.00", "33.33", "4/1/2/0", "66.67", "1", "0", "0"]
     assert rates["zh"] == ["1", "300.00", "100.00", "-", "0/1/0/2", "100.00", "0", "0", "0"]
@@ -80,7 +85,7 @@ def test_bootstrap_intervals_are_reproducible_and_hold_the_rate(dirs):
 def test_figures(dirs):
     run(dirs, "test")
     found = figures(dirs)
-    assert found["routes"] == ["none (1)"] and list(found["sets"]) == ["test"]
+    assert found["routes"] == ["none (2)"] and list(found["sets"]) == ["test"]
     errors = found["sets"]["test"]["routes"]["none"]
     counts = {"correct": 4, "substitutions": 1, "deletions": 2, "insertions": 0, "reference_tokens": 7, "rate": 3 / 7}
     assert {key: errors["mer"][key] for key in counts} == counts
@@ -95,7 +100,7 @@ def test_alignments_hold_the_texts_as_given(dirs):
     write(dirs / "dec/test/text", ["a 今天, Meting!", "b hello world", "c"])
     run(dirs, "test")
     found = rows(dirs / "dec/test/alignments.jsonl")
-    assert [row["id"] for row in found] == ["a", "b", "c"] and found[0]["route"] == "none (1)"
+    assert [row["id"] for row in found] == ["a", "b", "c"] and found[0]["route"] == "none (2)"
     assert (found[0]["reference"], found[0]["hypothesis"]) == ("今天 meeting", "今天, Meting!")
     assert found[0]["alignment"][2] == ["substitution", "meeting", "meting"]
     assert [found[0][name] for name in ("correct", "substitutions", "deletions", "insertions")] == [2, 1, 0, 0]
@@ -138,7 +143,7 @@ def test_routes_side_by_side_and_fallbacks(dirs, monkeypatch, capsys):
     assert [cell.split(" ")[0] for cell in found["test"]] == ["33.33", "42.86"]  # 2 of 6 and 3 of 7
     errors = figures(dirs)["sets"]["zh"]["routes"]
     assert errors["paper"]["fallbacks"] == ["z"] and errors["none"]["fallbacks"] == []
-    assert figures(dirs)["routes"] == ["paper (7, lib 2.0)", "none (1)"]
+    assert figures(dirs)["routes"] == ["paper (7, lib 2.0)", "none (2)"]
     assert rows(dirs / "dec/test/alignments.jsonl")[2]["deletions"] == 1  # the main route's
 
 
@@ -194,7 +199,7 @@ def test_nothing_but_non_speech(dirs, capsys):
     write(dirs / "dump/test/text", ["a", "b"])
     write(dirs / "dec/test/text", ["a x", "b"])
     run(dirs, "test")
-    found = table(capsys.readouterr().out, "Error rates, route none (1)")["test"]
+    found = table(capsys.readouterr().out, "Error rates, route none (2)")["test"]
     assert found[:5] == ["2", "-", "-", "-", "0/0/0/1"]
     assert figures(dirs)["sets"]["test"]["routes"]["none"]["mer"]["rate"] is None
 
@@ -202,7 +207,7 @@ def test_nothing_but_non_speech(dirs, capsys):
 def test_missing_as_empty_is_shown(dirs, capsys):
     write(dirs / "dec/test/text", ["a 今天 meeting", "c 你好"])
     run(dirs, "zh", "test", "--missing_as_empty")
-    found = table(capsys.readouterr().out, "Error rates, route none (1)")
+    found = table(capsys.readouterr().out, "Error rates, route none (2)")
     assert [found["test"][column] for column in (4, 6, 7)] == ["5/0/2/0", "1", "1"] and found["all"][7] == "1"
     assert figures(dirs)["sets"]["test"]["missing_counted_as_empty"] == ["b"]
 
@@ -258,6 +263,32 @@ def test_names_of_sets_that_a_table_could_mistake(dirs, capsys):
     assert [line.partition(" | ")[0] for line in table[2:5]] == ["| all", "| a\\|b", "| all sets"]
 
 
+NAMES = {
+    "<b>set": "&lt;b&gt;set",
+    "a&amp;b": "a&amp;amp;b",
+    "*bold* `code`": "\\*bold\\* \\`code\\`",
+    "[link](x)": "\\[link\\](x)",
+    "_x_ test_clean": "\\_x\\_ test_clean",
+    "red\x1b[31m": "red\\\\x1b\\[31m",
+    "c1\x9b1m": "c1\\\\x9b1m",
+    "a\\b~~c~~": "a\\\\b\\~\\~c\\~\\~",
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_names_of_sets_are_neither_html_nor_markdown_nor_orders_to_a_terminal(dirs, capsys, name):
+    for folder in ("dump", "dec"):
+        (dirs / folder / "test").rename(dirs / folder / name)
+    write(dirs / "dump" / f"{name}2" / "text", ["a x"])
+    run(dirs)
+    printed, written = capsys.readouterr().out, (dirs / "dec/scores.md").read_text(encoding="utf-8")
+    assert f"\n| {NAMES[name]} |" in printed and f"\n| {NAMES[name]} |" in written
+    assert f"- Not scored, as only in the references: {cell_text(f'{name}2')}." in written
+    assert "<" not in written and "\x1b" not in printed + written and "\x9b" not in printed + written
+    html = MarkdownIt("commonmark").enable("table").render(written)
+    assert f"<td>{escape(printable(name))}</td>" in html
+
+
 def test_labels_of_several_han_characters_are_one_each(dirs):
     write(dirs / "dump/test/phones", ["a 你好 世界", "b 中 国"])
     write(dirs / "dec/test/phones", ["a 你好 视界", "b 中 国"])
@@ -273,6 +304,56 @@ def test_the_reference_decides_how_both_sides_are_normalised():
 
 
 # ---- mistakes ------------------------------------------------------------------------------------------------------
+
+
+DIGITS_ONLY = {
+    "a": ("13800138000", "幺三八零零幺三八零零零"),
+    "b": ("20%", "百分之二十"),
+    "c": ("2021-01-05", "二零二一年一月五日"),
+    "d": ("35℃", "三十五摄氏度"),
+    "e": ("110", "幺幺零"),
+    "f": ("3.14", "三点一四"),
+    "g": ("10:30", "十点三十分"),
+    "h": ("¥3.5", "三点五元"),
+    "i": ("3/4", "四分之三"),
+}
+
+
+@pytest.mark.parametrize("lang, rate", [("zh", 0), ("yue", 0), ("zh-en", 0), ("en", 1), (None, 1)])
+def test_utt2lang_decides_how_references_of_digits_are_read(tmp_path, lang, rate):
+    pytest.importorskip("tn", reason="pip install WeTextProcessing")
+    for side, part in (("dump", 0), ("dec", 1)):
+        write(tmp_path / side / "s/text", [f"{uid} {pair[part]}" for uid, pair in DIGITS_ONLY.items()])
+    if lang:
+        write(tmp_path / "dump/s/utt2lang", [f"{uid} {lang}" for uid in DIGITS_ONLY])
+    run(tmp_path, routes="paper")
+    score = figures(tmp_path)["sets"]["s"]["routes"]["paper"]
+    assert score["mer"]["rate"] == rate if not rate else score["sentence_error"]["rate"] == rate
+
+
+def test_without_utt2lang_most_references_decide_and_an_utterance_s_own_language_goes_first(tmp_path):
+    pytest.importorskip("tn", reason="pip install WeTextProcessing")
+    write(tmp_path / "dump/s/text", ["a 今天好", "b 明天好", "c hello", "d 3.14", "e 110"])
+    write(tmp_path / "dec/s/text", ["a 今天好", "b 明天好", "c hello", "d 三点一四", "e one hundred and ten"])
+    write(tmp_path / "dump/s/utt2lang", ["e en"])
+    run(tmp_path, routes="paper")
+    assert figures(tmp_path)["sets"]["s"]["routes"]["paper"]["mer"]["rate"] == 0
+
+
+def test_references_of_400_digits_are_read_by_digit_and_counted(tmp_path):
+    """With WeTextProcessing's grammars they would take minutes."""
+    pytest.importorskip("tn", reason="pip install WeTextProcessing")
+    draw = random.Random(0)
+    lines = {f"u{number:02}": "".join(draw.choices("0123456789", k=400)) for number in range(12)}
+    for side in ("dump", "dec"):
+        write(tmp_path / side / "s/text", [*(f"{uid} {digits}" for uid, digits in lines.items()), "v 25 people"])
+    start = time.process_time()
+    run(tmp_path, routes="paper")
+    assert time.process_time() - start < 30
+    score = figures(tmp_path)["sets"]["s"]["routes"]["paper"]
+    assert score["mer"]["correct"] == 12 * 400 + 3 and score["fallbacks"] == sorted(lines)
+    content = (tmp_path / "dec/scores.md").read_text(encoding="utf-8")
+    assert "more digits on a side than the route's grammar reads in time" in content
 
 
 @pytest.fixture
@@ -388,40 +469,26 @@ def test_no_common_set_no_folder_and_the_same_folder(two, capsys):
 @pytest.mark.parametrize(
     "options, message",
     [
-        (["--routes", "none,papers"], "unknown normaliser route 'papers'"),
-        (["--routes", ","], "no route is named"),
-        (["--beam", "3"], "--beam"),
+        ("--routes none,papers", "unknown normaliser route 'papers'"),
+        ("--routes ,", "no route is named"),
+        ("--beam 3", "--beam"),
+        ("../dump/two", "set ../dump/two: a set is a folder below"),
+        ("/", "set /: a set is a folder below"),
+        ("--out dump/one/text", "dump/one/text has the name of an input: choose another name"),
+        ("--out dec/scores.json", "dec/scores.json is the file of another result"),
+        ("--out dec", "Is a directory, expected the name of a file: 'dec'"),
+        ("--out dec/one/text/scores.md", "File exists: 'dec/one/text'"),
     ],
 )
-def test_wrong_options(two, capsys, options, message):
-    assert message in error_of(two, capsys, *options)
+def test_wrong_options(two, capsys, monkeypatch, options, message):
+    monkeypatch.chdir(two)
+    assert message in error_of(two, capsys, *options.split())
+    assert not list(two.rglob(".*"))
 
 
-@pytest.mark.parametrize("name", ["../dump/two", "/"])
-def test_sets_outside_of_the_folders(two, capsys, name):
-    assert f"set {name}: a set is a folder below" in error_of(two, capsys, name)
-
-
-def test_a_set_that_is_a_link_to_the_references(two, capsys):
+def test_the_references_given_as_hypotheses_and_a_text_beside_sets(two, capsys):
     (two / "dec/two/text").unlink()
     (two / "dec/two/text").symlink_to(two / "dump/two/text")
     assert "dec/two/text is the file of the references: a set compared with itself" in error_of(two, capsys)
-
-
-def test_a_text_beside_sets(two, capsys):
     write(two / "dump/text", ["a x"])
     assert "dump has text itself and dec the sets 2 (one, two): name the sets, or ." in error_of(two, capsys)
-
-
-@pytest.mark.parametrize(
-    "out, message",
-    [
-        ("dump/one/text", "dump/one/text has the name of an input: choose another name"),
-        ("dec/scores.json", "dec/scores.json is the file of another result"),
-        ("dec", "Is a directory, expected the name of a file: 'dec'"),
-        ("dec/one/text/scores.md", "File exists: 'dec/one/text'"),
-    ],
-)
-def test_out_where_nothing_may_be_written(two, capsys, out, message):
-    assert message in error_of(two, capsys, "--out", str(two / out))
-    assert not list(two.rglob(".*"))

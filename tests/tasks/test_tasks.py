@@ -259,16 +259,13 @@ def test_audio_that_cannot_be_used(command, corpus, phone_options, workers, file
     assert_one_line(command(phoneme_ctc_train, *options), "phoneme_ctc_train: ", *parts)
 
 
-def test_an_utterance_over_the_budget(command, phone_options, tmp_path):
-    done = command(phoneme_ctc_train, *phone_options(tmp_path / "out", max_frames=100))
+def test_a_budget_and_swaps_that_cannot_be(command, phone_options, llm_options, tmp_path):
+    out, folder = tmp_path / "out", str(tmp_path)
+    done = command(phoneme_ctc_train, *phone_options(out, max_frames=100))
     assert_one_line(done, "has 208 frames, the budget is max_frames=100")
-
-
-def test_swap_mistakes(command, llm_options, tmp_path):
-    done = command(llm_asr_train, *llm_options(tmp_path / "out", encoder_dir=str(tmp_path), swap_schedule="none.jsonl"))
+    done = command(llm_asr_train, *llm_options(out, encoder_dir=folder, swap_schedule="none.jsonl"))
     assert_one_line(done, "--swap_schedule none.jsonl does not exist")
-    done = command(llm_asr_train, *llm_options(tmp_path / "out", encoder_dir=str(tmp_path)))
-    assert_one_line(done, "swaps need a frozen encoder")
+    assert_one_line(command(llm_asr_train, *llm_options(out, encoder_dir=folder)), "swaps need a frozen encoder")
 
 
 # ---- two ranks -----------------------------------------------------------------------------------------------------

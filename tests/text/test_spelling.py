@@ -1,11 +1,8 @@
 """The spelling network against g2p_en's own `predict`, whose answers stand here."""
 
-import subprocess
-import sys
-
 import pytest
 
-from espnet_llmasr.text.spelling import PHONES, SpellingNetwork
+from espnet_llmasr.text.spelling import SpellingNetwork
 
 
 @pytest.fixture(scope="module")
@@ -27,18 +24,5 @@ def test_it_guesses_what_g2p_en_guesses(network, word, phones):
     assert network.predict(word) == phones.split()
 
 
-def test_the_symbols_are_those_of_the_weights(network):
-    assert len(PHONES) == len(network.b_out) == 74
-
-
 def test_an_endless_word_ends(network):
     assert len(network.predict("x" * 200)) <= 20
-
-
-def test_nothing_else_of_g2p_en_is_imported():
-    code = (
-        "import sys; from espnet_llmasr.text.phonemes import Phonemizer; Phonemizer()('flimzorp');"
-        "print(sorted({'nltk', 'g2p_en', 'inflect'} & set(sys.modules)))"
-    )
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert out.stdout.strip() == "[]"

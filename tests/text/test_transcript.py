@@ -22,8 +22,6 @@ class Case(NamedTuple):
 
 CASES = [
     # LibriSpeech, GigaSpeech: capitals only
-    Case("GO DO YOU HEAR", "en", "go do you hear", "go do you hear"),
-    Case("FOUR O'CLOCK SAID MISTER SMITH", "en", "four o'clock said mister smith", "four o'clock said mister smith"),
     Case("FOUR O'CLOCK, SAID SMITH.", "en", "four o'clock said smith", "four o'clock, said smith."),
     Case("THE BOYS' ROOM", "en", "the boys room", "the boys' room", plain_pron="the boys' room"),
     Case("YES", "en", "yes", "yes", plain_pron="YES", formatted_pron="YES"),
@@ -33,57 +31,23 @@ CASES = [
     Case("听 ＡＴＭ 的 ｋｔｖ", "zh", "听atm的ktv", "听 ATM 的 ktv", plain_pron="听 ATM 的 ktv"),
     # SPGISpeech, Common Voice, LibriHeavy, Emilia: case, punctuation, digits
     Case(
-        "It's Q3's EBITDA, up 5.5%.",
-        "en",
-        "it's q three's ebitda up five point five percent",
-        "It's Q3's EBITDA, up 5.5%.",
-        plain_pron="It's Q three's EBITDA, up five point five percent.",
-        formatted_pron="It's Q three's EBITDA, up five point five percent.",
+        "Q3's NASA, 5%.", "en", "q three's nasa five percent", "Q3's NASA, 5%.", *["Q three's NASA, five percent."] * 2
     ),
     Case(" We have 3 cats.", "en", "we have three cats", "We have 3 cats.", formatted_pron="we have three cats"),
     Case("“Well,” said he, “don’t.”", "en", "well said he don't", "“Well,” said he, “don't.”"),
-    Case("The GPU, ChatGPT", "en", "the gpu chatgpt", "The GPU, ChatGPT", plain_pron="The GPU, ChatGPT"),
     Case("In the U.S.A. today", "en", "in the u s a today", "In the U.S.A. today", plain_pron="In the U.S.A. today"),
-    Case(
-        "AT&T pays Mr. Li",
-        "en",
-        "a t and t pays mister li",
-        "AT&T pays Mr. Li",
-        plain_pron="A.T. and T pays Mister Li",
-        formatted_pron="A.T. and T pays Mister Li",
-    ),
+    Case("AT&T, Mr. Li", "en", "a t and t mister li", "AT&T, Mr. Li", *["A.T. and T, Mister Li"] * 2),
     Case("我今年１８岁，　你 呢？", "zh", "我今年十八岁你呢", "我今年18岁，你呢？", formatted_pron="我今年十八岁你呢"),
-    Case(
-        "用Python写了3个demo",
-        "zh-en",
-        "用python写了三个demo",
-        "用Python写了3个demo",
-        formatted_pron="用python写了三个demo",
-    ),
-    Case("买 3 个 GPU", "zh-en", "买三个gpu", "买 3 个 GPU", plain_pron="买三个 GPU", formatted_pron="买三个 GPU"),
+    Case("写了3个Demo", "zh-en", "写了三个demo", "写了3个Demo", formatted_pron="写了三个demo"),
     Case("我 love 你 very much", "zh-en", "我love你very much", "我 love 你 very much"),
     Case("噉 你 有 5 個", "yue", "噉你有五個", "噉你有 5 個", formatted_pron="噉你有五個"),
     Case("拨打119，110", "zh", "拨打幺幺九幺幺零", "拨打119，110", formatted_pron="拨打幺幺九幺幺零"),
-    Case("我们的VIP会员", "zh", "我们的vip会员", "我们的VIP会员", plain_pron="我们的VIP会员"),
     # FLEURS: blanks around each character
-    Case(
-        "于 1998 年 2 月 2 日 ， 占 50 %",
-        "zh",
-        "于一九九八年二月二日占百分之五十",
-        "于 1998 年 2 月 2 日，占 50 %",
-        formatted_pron="于一九九八年二月二日占百分之五十",
-    ),
+    Case("2 月 2 日 ， 占 5 %", "zh", "二月二日占百分之五", "2 月 2 日，占 5 %", formatted_pron="二月二日占百分之五"),
     Case("为 64 公 里 / 小 时", "zh", "为每小时六十四公里", "为 64 公里 / 小时", formatted_pron="为每小时六十四公里"),
     # a pause within what would be a phrase: 了结, 后天
     Case("他宣布了，结婚", "zh", "他宣布了结婚", "他宣布了，结婚", plain_pron="他宣布了, 结婚"),
-    Case(
-        "3年后 。 天黑了",
-        "zh",
-        "三年后天黑了",
-        "3年后。天黑了",
-        plain_pron="三年后。天黑了",
-        formatted_pron="三年后。天黑了",
-    ),
+    Case("3年后 。 天黑了", "zh", "三年后天黑了", "3年后。天黑了", *["三年后。天黑了"] * 2),
     # nothing to say
     Case("...", "en", "", "..."),
     Case(" \t", "en", "", ""),
@@ -139,7 +103,7 @@ def test_no_capital_dot_or_apostrophe_is_lost_on_the_phonemes(style, phonemizer)
     [
         (" Ｉｔ’s  ５０％ 。 你 好，", "It's 50% 。你好，"),
         ("a\u200b\u00a0b\ufeff\tc\r\n", "a b c"),
-        ("cafe\u0301 \uf900 ｘ²", "café \uf900 x²"),
+        ("cafe\u0301 \uf900 ｘ²", "café 豈 x²"),
         ("你 好 ok 吗 ？ （ 对 ）", "你好 ok 吗？（对）"),
         ("`tis", "'tis"),
     ],

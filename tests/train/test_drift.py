@@ -138,7 +138,7 @@ def test_modes_are_put_back():
 
 
 KILLS = {
-    "before the starting encoder is kept": (drift, "atomic_path", 1),
+    "before the starting encoder is kept": (drift, "write_state", 1),
     "before the first line": (JsonLines, "write", 1),
     "in the first epoch": (ExactTrainer, "update", 2),
     "before the line of the second epoch": (JsonLines, "write", 3),

@@ -13,7 +13,7 @@ LINES = ["red cat", "你好 dog"]
 
 @pytest.fixture()
 def task(tiny_llm):
-    return CopyTask(LINES, Prompt(load_tokenizer(tiny_llm / "tokenizer.json")), random.Random(0))
+    return CopyTask(LINES, Prompt.render(load_tokenizer(tiny_llm / "tokenizer.json")), random.Random(0))
 
 
 def test_labels_are_the_transcript_and_the_end_token(task):

@@ -42,12 +42,13 @@ ia_sft_epochs=          # epochs of stage 8, which then follows the pretraining,
 flops_budget=           # of all trainings together, such as 3e14; the last one gets as many epochs as fit
 seed=                   # of all trainings (empty: as in their configurations)
 # Models: a configuration for each stage, and options that override it, for example --align_args "--max_epoch 5"; words
-# with blanks stand in quotes: --align_args "--system 'You write what is spoken.'". Options given again are appended to
+# with blanks stand in quotes: --llm_args "--system 'You write what is spoken.'". Options given again are appended to
 # those of run.sh; options of run.sh for a stage count only with its configuration there, not with another --align_conf.
 training_conf=conf/training.yaml  # what all trainings share; a key of a stage's own configuration replaces it
 encoder_conf=conf/encoder.yaml    # the encoder of all trainings
 llm=                    # hub name or directory of a chat LLM; empty: as llm_conf says
 llm_conf=conf/llm.yaml
+llm_args=               # --instruction and --system: the prompt of all trainings and decodings
 pretrain_conf=conf/pretrain.yaml
 pretrain_args=
 watch_conf=conf/watch.yaml
@@ -128,6 +129,7 @@ train() {  # NAME COMMAND LABELS [OPTION]...: trains with <NAME>_conf and <NAME>
 
 train_llm() {  # NAME [OPTION]...
     need "$base_exp/llm/llm.pth" 4
+    need "$base_exp/llm/prompt.json" 4
     train "$1" llm_asr_train text --llm_config "$base_exp/llm/config.json" \
         --llm_tokenizer "$base_exp/llm/tokenizer.json" "${@:2}"
 }
@@ -179,8 +181,8 @@ done
 [ "$stage" -ge 1 ] && [ "$stage" -le "$stop_stage" ] && [ "$stop_stage" -le 14 ] ||
     die "--stage $stage --stop_stage $stop_stage is no range, allowed is 1 <= stage <= stop_stage <= 14"
 
-for option in local_data_opts pretrain_args watch_args align_args ia_sft_args joint_sft_args ctc_head_args decode_args \
-    benchmark_args; do
+for option in local_data_opts llm_args pretrain_args watch_args align_args ia_sft_args joint_sft_args ctc_head_args \
+    decode_args benchmark_args; do
     words_of "$option"  # a quote that is not closed ends the run here
 done
 
@@ -243,9 +245,10 @@ fi
 if at_stage 4 "Prepare the LLM ${llm:-of $llm_conf}"; then
     need_conf llm_conf
     need "$dumpdir/$train_set/text" 2
-    launch "$train_cmd --num-threads $nthreads" "$base_exp/llm/llm.pth" "$base_exp/llm/prepare.log" \
+    words_of llm_args
+    launch "$train_cmd --num-threads $nthreads" "$base_exp/llm/prompt.json" "$base_exp/llm/prepare.log" \
         "$python" -m espnet_llmasr.bin.prepare_llm --config "$llm_conf" --output_dir "$base_exp/llm" \
-        --text "$dumpdir/$train_set/text" ${llm:+--llm "$llm"}
+        --text "$dumpdir/$train_set/text" ${llm:+--llm "$llm"} "${words[@]}"
 fi
 
 if [ -z "$log_link" ] && wanted 5 && [ ! -e "$base_exp/pretrain/latest.pth" ] && [ -e "$encoder_dir/cka.jsonl" ]; then
@@ -260,6 +263,7 @@ if [ -z "$log_link" ] && [ "$beside" = true ]; then  # this script again for eac
         log "Stages 5, 6 and 7-8 run side by side, as far as they are wanted; their logs: $expdir/*.log"
         mkdir -p "$expdir"
         ! wanted 5 || mkdir -p "$base_exp/pretrain"
+        ! wanted 5 || ! wanted 6 || mkdir -p "$base_exp/pretrain/unchecked"  # for every epoch that the watcher has to see
         supervise "$python" -m espnet_llmasr.bin.run_parallel "${jobs[@]}"
         skip_stages+=" 5 6 7 8"
     fi
@@ -338,7 +342,7 @@ if at_stage 12 "Score: error rates under every normaliser route, hallucination, 
     fi
     score_all
     results_page >"$results"
-    cat "$results"
+    without_controls <"$results"
     show_example "${tests[-1]}"
     printf '\nWorst utterances: %s\nResults: %s\n' "$decode_dir/worst.html" "$(realpath "$results")"
 fi

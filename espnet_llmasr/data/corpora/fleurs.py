@@ -28,7 +28,7 @@ def read(source: Source) -> Utterances:
     unread = {wav.name for wav in audio.glob("*.wav")}
     for number, line in enumerate(lines(path), 1):
         cells = line.split("\t")
-        if len(cells) < 4 or not cells[1].endswith(".wav"):
+        if len(cells) != 7 or not cells[1].endswith(".wav"):
             source.drop(f"{path.name}:{number}", "broken_line")
             continue
         unread.discard(cells[1])

@@ -18,7 +18,7 @@ COLUMNS = ("wav_filename", "transcript")
 
 def read(source: Source) -> Utterances:
     path = source.need(f"{source.part}.csv", f"spgispeech/{source.part}.csv")
-    for row in table(source, path, "|", COLUMNS):
+    for row in table(source, path, "|", COLUMNS, text="transcript"):
         name = row["wav_filename"].strip()
         yield Utterance(name.removesuffix(".wav"), str(path.with_suffix("") / name), row["transcript"])
 

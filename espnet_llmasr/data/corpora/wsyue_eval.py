@@ -42,9 +42,9 @@ def read(source: Source) -> Utterances:
 
 
 def content(path):
-    """(id, text) of each line; the text is None without five columns."""
+    """(id, text) of each line; the text is None where there are not five columns."""
     for line in lines(path):
-        cells = line.split("\t", 4)
+        cells = line.split("\t")
         yield strip_suffix(cells[0].strip()), cells[4] if len(cells) == 5 else None
 
 

@@ -41,9 +41,12 @@ def key_values(path: Path) -> Iterator[Tuple[str, str]]:
         yield key, value.strip()
 
 
-def table(source: Source, path: Path, delimiter: str = "\t", columns: Sequence[str] = ()) -> Iterator[Dict[str, str]]:
-    """Rows of a table with a header line, by column name; quotes are ordinary characters. Drops rows that are short.
+def table(
+    source: Source, path: Path, delimiter: str = "\t", columns: Sequence[str] = (), text: str = ""
+) -> Iterator[Dict[str, str]]:
+    """Rows of a table with a header line, by column name; quotes are ordinary characters.
 
+    Drops a row with fewer or more cells than the header; the column `text`, if it is the last, may hold the delimiter.
     Raises ValueError if the header lacks one of `columns`.
     """
     rows = numbered_lines(path)
@@ -53,13 +56,11 @@ def table(source: Source, path: Path, delimiter: str = "\t", columns: Sequence[s
     if lacking:
         raise ValueError(f"{path} has no column {', '.join(lacking)}, only {header}: is it the right file?")
     for number, row in rows:
-        cells = row.split(delimiter)
-        if len(cells) < len(header):
+        cells = row.split(delimiter, len(header) - 1 if header[-1] == text else -1)
+        if len(cells) == len(header):
+            yield dict(zip(header, cells))
+        else:
             source.drop(f"{path.name}:{number}", "broken_line")
-            continue
-        if len(cells) > len(header):  # the delimiter in the last column, which is text
-            cells = [*cells[: len(header) - 1], delimiter.join(cells[len(header) - 1 :])]
-        yield dict(zip(header, cells))
 
 
 def json_lines(source: Source, path: Path) -> Iterator[dict]:

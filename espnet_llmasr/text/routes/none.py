@@ -7,4 +7,4 @@ PACKAGES = ()
 
 
 def make() -> Route:
-    return Route("none", "1", lambda text, lang: text)
+    return Route("none", "2", lambda text, lang: text)

@@ -26,7 +26,7 @@ from espnet_llmasr.text.routes.whisper import MEMO
 
 DESCRIPTION = "as the SpeechIO leaderboard: numbers as words, no fillers, no erhua; Mandarin lines by letter"
 PACKAGES = ("WeTextProcessing", "whisper-normalizer")
-OUR_VERSION = "1"
+OUR_VERSION = "2"
 INTERJECTIONS = frozenset("ach ah eee eh er ew ha hee hm hmm hmmm huh hum mm mmm oh oof uh uhh um".split())
 # Words that keep their 儿, from textnorm_zh.py; in the order of their code points.
 ER_WORDS = (

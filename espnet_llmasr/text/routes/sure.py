@@ -28,7 +28,7 @@ from espnet_llmasr.text.routes import Route, installed
 
 DESCRIPTION = "WeTextProcessing's inverse normalisation: Mandarin numbers as digits, as in SURE-EVAL's Mandarin CER"
 PACKAGES = ("WeTextProcessing",)
-OUR_VERSION = "1"
+OUR_VERSION = "2"
 
 _WORDS = {"%": " percent ", "$": " dollar ", "€": " euro ", "+": "正", "-": "负"}
 _WORDS.update({**dict.fromkeys("¥\uffe5", " yuan "), **dict.fromkeys("£\uffe1", " pound ")})

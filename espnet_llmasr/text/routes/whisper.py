@@ -9,7 +9,7 @@ removes text in brackets, applies NFKC and replaces symbols by blanks; it change
 projects do more under a similar name (FunASR's whisper_mix_normalize, the Open ASR leaderboard): for numbers and
 simplified characters see the routes `paper` and `sure`.
 
-Before both, every apostrophe becomes ', because only that sign makes a contraction. Speed: benchmarks/routes.md.
+Before both, every apostrophe becomes ', because only that sign makes a contraction. An ellipsis gives no token. Speed: benchmarks/routes.md.
 """
 
 import re
@@ -22,10 +22,11 @@ from espnet_llmasr.text.routes import Route, installed
 
 DESCRIPTION = "OpenAI's normalisers of the Whisper paper: English contractions, spelling, numbers; symbols elsewhere"
 PACKAGES = ("whisper-normalizer",)
-OUR_VERSION = "1"
+OUR_VERSION = "2"
 MEMO = 1 << 16
+_ELLIPSIS = re.compile(r"\.(?:\s*\.)+|[\u2025\u2026\u22ef]")  # EnglishTextNormalizer would leave a dot of it
 _LONG_NUMBER = re.compile(r"\d{4000}(?=\d)")  # Python refuses to read longer integers, and the normaliser asserts
-_SIGN = re.compile(r"[-+.$¢€£](?=[\d.$¢€£])|(?<=\d)%")
+_SIGN = re.compile(r"[-+.$¢€£](?=[-+.$¢€£]*\d)|(?<=\d)%")
 _NAMES = dict(zip("-+.$¢€£%", "minus plus point dollar cent euro pound percent".split()))
 
 
@@ -47,7 +48,7 @@ def english_normalizer() -> Callable[[str], str]:
 
     @lru_cache(MEMO)
     def normalize(text: str) -> str:
-        line = clean(_LONG_NUMBER.sub(r"\g<0> ", to_half_width(text)))
+        line = clean(_LONG_NUMBER.sub(r"\g<0> ", _ELLIPSIS.sub(" ", to_half_width(text))))
         return _SIGN.sub(lambda match: _NAMES[match[0]], line)
 
     return normalize

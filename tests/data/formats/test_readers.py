@@ -11,6 +11,7 @@ import pytest
 
 from espnet_llmasr.data.formats.readers import Shards, json_items, json_lines, lines, parquet, table, tar_members
 from espnet_llmasr.data.formats.source import Source
+from espnet_llmasr.data.prepare import load
 
 LONG = "directory/" * 15 + "x.wav"
 SIZES = {"a.json": 700, LONG: 512, "b.wav": 1025, "folder/c.wav": 1}
@@ -123,10 +124,43 @@ def test_json_lines_names_broken_lines_by_their_place_in_the_file(source, write,
     assert source.log.getvalue().splitlines() == [f"m.jsonl:{number} broken_json" for number in (3, 4, 7)]
 
 
-def test_table_names_short_rows_by_their_place_in_the_file(source, write, tmp_path):
-    path = write(tmp_path / "t.tsv", '\ufeffid\ttext\r\n\r\na\t"quoted\r\nshort\r\nb\twith\ttab\r\n')
-    assert list(table(source, path)) == [{"id": "a", "text": '"quoted'}, {"id": "b", "text": "with\ttab"}]
-    assert source.log.getvalue() == "t.tsv:4 broken_line\n"
+def test_table_names_short_and_long_rows_by_their_place_in_the_file(source, write, tmp_path):
+    path = write(tmp_path / "t.tsv", '\ufeffid\ttext\r\n\r\na\t"quoted\r\nshort\r\nb\twith\ttab\r\nc\t\r\n')
+    rows = [{"id": "a", "text": '"quoted'}, {"id": "c", "text": ""}]
+    assert list(table(source, path)) == rows
+    assert source.log.getvalue() == "t.tsv:4 broken_line\nt.tsv:5 broken_line\n"
+    rows.insert(1, {"id": "b", "text": "with\ttab"})
+    assert list(table(source, path, text="text")) == rows
+
+
+SURPLUS = {
+    "commonvoice en-train": (
+        "en/train.tsv",
+        "client_id\tpath\tsentence\tlocale\na\tx.mp3\tturn left at\tthe church\ten\n",
+    ),
+    "voxpopuli dev": (
+        "transcribed_data/en/asr_dev.tsv",
+        "id\traw_text\tnormalized_text\tspeaker_id\n2012a\tone\ttwo\tone two\t7\n",
+    ),
+    "fleurs en-dev": ("en_us/dev.tsv", "7\tx.wav\tIt's\tlate\tits late\ti t s\t8000\tMALE\n"),
+    "speechio SPEECHIO_ASR_ZH00001": (
+        "SPEECHIO_ASR_ZH00001/metadata.tsv",
+        "ID\tAUDIO\tDURATION\tTEXT\nU_1\twav/x.wav\t0.4\t今天\t的节目\n",
+    ),
+    "wsyue_eval short": ("Short/content.txt", "x.wav\t20\t30\tcalm\tmale\t我哋\n"),
+    "spgispeech val": ("val.csv", "wav_filename|wav_filesize|transcript|rate\na/1.wav|12|one|two|16000\n"),
+}
+
+
+@pytest.mark.parametrize("corpus", SURPLUS)
+def test_a_surplus_delimiter_is_a_broken_line_of_every_corpus(tmp_path, write, corpus):
+    name, part = corpus.split()
+    path, content = SURPLUS[corpus]
+    write(tmp_path / path, content)
+    for folder in ("en_us/audio/dev", "Short/wav"):
+        (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+    source = Source(tmp_path, part, tmp_path / "staged", tmp_path / "final", log=io.StringIO())
+    assert list(load(name).read(source)) == [] and source.dropped == {"broken_line": 1}
 
 
 GZIP = gzip.compress("\n".join(f"line {n * n}" for n in range(5000)).encode())

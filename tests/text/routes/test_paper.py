@@ -32,15 +32,12 @@ M.V.PM.V.P|儿5|5儿|儿儿儿|啊5啊|零〇|廿五|㐀㐁|𠀀𠮷|豈|々|か
     "lang, line, expected",
     [
         ("zh", "今天25.5度，共有300人啊", "今天二十五点五度,共有三百人"),
-        ("zh", "电话是13800138000", "电话是幺三八零零幺三八零零零"),
         ("zh", "嗯，那个啊，这个呃", "嗯,那个,这个"),
         ("zh", "小孩儿在花儿那玩儿，女儿", "小孩在花那玩,女儿"),
         ("zh", "嘅噉諗係", "慨啖谂系"),
         ("zh", "用Python写", "用python写"),
-        ("zh", "５０％", "百分之五十"),
         ("zh", "奥迪A6L加了5L油", "奥迪a六l加了五升油"),
         ("zh", "B2B花了usd100，try 5次", "B to B花了一百美元,try 五次"),
-        ("en", "Mr. Smith paid $5", "Mister smith paid five dollars"),
         ("en", "The Sun rose per hour", "the sun rose PER hour"),
         ("en", "in the U.S. Army of World War II", "in the US army of World War two"),
         ("en", "uh the Ph.D. ran 5 ft. at 5 P.M. today", "uh the PHD ran five feet. at five PM today"),
@@ -60,6 +57,13 @@ def test_neither_case_nor_width_of_a_side_decides():
     ]:
         tokens = {tuple(score_tokens(ROUTE.normalize(side, lang))) for side in (line, line.upper(), line.lower())}
         assert tokens == {tuple(score_tokens(ROUTE.normalize(line.translate(wide), lang)))}
+
+
+def test_forms_need_no_grammar_of_our_own(monkeypatch):
+    """It would be built into the user's cache, and scoring writes nothing there."""
+    monkeypatch.setattr(wetext, "mandarin", None)
+    for line in ("版本2.10.21和1 234 567人", "5·12地震3²共$5万", "打+86 13800138000转801", "α≥5*3"):
+        assert not any(map(str.isdecimal, ROUTE.normalize(line, "zh")))
 
 
 def without_short_cuts(line, lang):
@@ -91,10 +95,8 @@ def one_of(characters):
     return pynini.string_map([pynini.escape(character) for character in characters]).optimize()
 
 
-KINDS = (
-    "cardinal ordinal date decimal fraction time measure money telephone electronic serial whitelist rang math sport"
-)
-KINDS = {*KINDS.split(), "w", "p", "char"}
+KINDS = "cardinal ordinal date decimal fraction time measure money telephone electronic serial whitelist rang math"
+KINDS = {*KINDS.split(), "sport", "w", "p", "char"}
 
 
 def only(lines, kinds, grammar):
@@ -108,9 +110,8 @@ def test_proof_that_no_rule_but_characters_takes_a_plain_mandarin_line():
     """Of all strings of these characters, however long; and then what becomes of each character alone."""
     grammar = wetext.load_fsts("zh_tn")
     plain, replaced = paper.plain_mandarin()
-    characters = [
-        c for c in [*HAN, *map(chr, range(32, 0x180)), *map(chr, range(0x2000, 0x3100))] if plain.fullmatch(c)
-    ]
+    marks = map(chr, [*range(32, 0x180), *range(0x2000, 0x3100)])
+    characters = [c for c in [*HAN, *marks] if plain.fullmatch(c)]
     assert len(HAN) - 30 < len(characters) < len(HAN) + 130 and not set("儿兒0<=>≥×A") & set(characters)
     every = one_of(characters)
     assert only(every.closure(), {"char"}, grammar)
@@ -125,9 +126,8 @@ def test_proof_that_no_rule_but_words_and_marks_takes_a_plain_english_line():
     grammar = wetext.load_fsts("en_tn")
     letters = [c for c in map(chr, range(0x180)) if paper.PLAIN_ENGLISH(c) and c.isalpha()]
     assert set(string.ascii_lowercase + "éßÿž") < set(letters) and not set(string.ascii_uppercase) & set(letters)
-    marks = [
-        c for c in map(chr, [*range(32, 0x180), *range(0x2000, 0x2100)]) if paper.PLAIN_ENGLISH(c) and not c.isalpha()
-    ]
+    others = [c for c in map(chr, [*range(32, 0x180), *range(0x2000, 0x2100)]) if not c.isalpha()]
+    marks = list(filter(paper.PLAIN_ENGLISH, others))
     assert "".join(marks) == " !\"'(),-:;?–—“”…"
     assert not any(map(paper.PLAIN_ENGLISH, ["a.b", "a..", "a?.", ".a", "a .", "5", "a PERb", "Per b"]))
     word = one_of(letters).plus + (accep(".") + accep(" ")).ques

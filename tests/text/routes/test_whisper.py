@@ -1,24 +1,9 @@
-import json
-import os
-import subprocess
-import sys
-from importlib.metadata import version
-
 import pytest
 
 from espnet_llmasr.text.normalize import score_tokens
-from espnet_llmasr.text.routes import make_route, tokens_of
+from espnet_llmasr.text.routes import make_route
 
 pytest.importorskip("whisper_normalizer", reason="pip install whisper-normalizer")
-NO_NETWORK = """
-import json, socket, sys
-def refuse(*args, **kwargs):
-    raise OSError("network")
-socket.socket.connect = socket.getaddrinfo = refuse
-from espnet_llmasr.text.routes import make_route
-route = make_route("whisper")
-print(json.dumps([route.normalize("It's $5.", "en"), route.normalize("好。", "zh"), "torch" in sys.modules]))
-"""
 
 
 @pytest.fixture(scope="module")
@@ -30,23 +15,23 @@ def route():
     "line, tokens",
     [
         ("It's fine, don't stop!", "it is fine do not stop"),
-        ("isn’t it", "is not it"),
-        ("We're gonna go; he's been there", "we are going to go he has been there"),
         ("Mr. Brown can't, Dr. Who won't", "mister brown can not doctor who will not"),
         ("colour and travelled", "color and traveled"),
         ("um, [laughs] yes (noise) uh", "yes"),
-        ("twenty-five people", "25 people"),
-        ("one hundred and one", "101"),
         ("$2.50", "dollar2point50"),
         ("two dollars and fifty cents", "dollar2point50"),
         ("$20 million", "dollar20000000"),
-        ("five percent or 5% or 5 dollars", "5percent or 5percent or dollar5"),
-        ("minus five", "minus5"),
         ("£7, ¢9 or €8", "pound7point09 or euro8"),
-        ("3.5%", "3point5percent"),
         ("1,000 2nd 1960s", "1000 2nd 1960s"),
         ("it cost $ or %", "it cost or"),
-        ("naïve café", "naive cafe"),
+        ("wait…", "wait"),
+        ("I was... thinking . . . yes", "i was thinking yes"),
+        ("…and then . .", "and then"),
+        ("no…no ‥ a..b ⋯", "no no a b"),
+        ("5…6 and 3.5…", "5 6 and 3point5"),
+        ("$… -… %…", ""),
+        ("50%… of $2.50…", "50percent of dollar2point50"),
+        ("U.S.A… he said…“yes”", "u s a he said yes"),
         ("AT&T e-mail", "at t e mail"),
     ],
 )
@@ -77,17 +62,3 @@ def test_a_word_of_the_normaliser_is_one_token(route):
         "it's 10:30, 192.168.1.1 or .5",
     ):
         assert len(score_tokens(route.normalize(line, "en"))) == len(plain(line).split()) > 2
-
-
-def test_a_bracketed_reference_falls_back(route):
-    assert tokens_of(route, "(laughs)", "laughs") == (["laughs"], ["laughs"], True)
-    assert tokens_of(route, "um", "") == (["um"], [], True)
-
-
-def test_the_version_is_the_package_s_too(route):
-    assert route.name == "whisper" and str(route) == f"whisper (1, whisper-normalizer {version('whisper-normalizer')})"
-
-
-def test_it_needs_no_network():
-    done = subprocess.run([sys.executable, "-c", NO_NETWORK], capture_output=True, text=True, env=os.environ)
-    assert json.loads(done.stdout) == ["it is dollar5", "好 ", False], done.stderr

@@ -94,11 +94,15 @@ results_page() {  # all tables of stage 12 in Markdown
     fi
 }
 
+without_controls() {  # control characters, also those of two bytes, as ?: a terminal would obey them
+    LC_ALL=C sed $'s/[\x01-\x08\x0b-\x1f\x7f]/?/g; s/\xc2[\x80-\x9f]/?/g'
+}
+
 show_example() {  # SET: the first utterance as it is and as it was transcribed
     local id reference hypothesis
     read -r id reference <"$dumpdir/$1/text"
     hypothesis=$(awk -v id="$id" '$1 == id { sub(/^[^ ]+ ?/, ""); print }' "$decode_dir/$1/text")
-    printf '\nExample %s\n  reference:  %s\n  hypothesis: %s\n' "$id" "$reference" "$hypothesis"
+    printf '\nExample %s\n  reference:  %s\n  hypothesis: %s\n' "$id" "$reference" "$hypothesis" | without_controls
 }
 
 transcribe_nonspeech() {  # clips without speech, decoded with every mode of the guard, and their table

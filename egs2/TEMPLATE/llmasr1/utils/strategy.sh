@@ -42,7 +42,7 @@ length_of() {  # NAME: the options that set the number of epochs of ia_sft or jo
     elif [ "$1" = ia_sft ] && [ -n "$ia_sft_epochs" ]; then
         length="--max_epoch $ia_sft_epochs"
     fi
-    [ "$1" != ia_sft ] || [ -z "$length" ] || length+=" --final_epochs none"
+    [ "$1" != ia_sft ] || [ -z "$length" ] || length+=" --final_epochs none --pace none"
     echo "$length"
 }
 

@@ -1,0 +1,71 @@
+"""Transcripts as web pages and wrong decodings leave them: cleaned, or refused by a reason."""
+
+import pytest
+
+from espnet_llmasr.text.markup import Unclean, clean
+from espnet_llmasr.text.transcript import Transcript
+
+CLEANED = {
+    "&quot;no&quot; &amp; left": '"no" & left',
+    "It&#39;s, it&#x27;s, it&#39s": "It's, it's, it's",
+    "&amp;quot;twice&amp;quot;": '"twice"',
+    "caf&eacute; &hellip;": "café …",
+    "<i>so</i> un<b>believ</b>able": "so unbelievable",
+    "&lt;i&gt;so&lt;/i&gt;": "so",
+    'one<br/>two<br>three<p class="x">four</p>': "one two three four ",
+    '<font color="#fff" size=2>so</font>': "so",
+    "<c.yellow>so</c> <00:00:01.000>on <v Bob>he said": "so on he said",
+    "Don\xe2\x80\x99t": "Don’t",
+    "Donâ€™t, itâ€¦": "Don’t, it…",
+    "cafÃ© CAFÃ‰ £Â£5": "café CAFÉ ££5",
+    "ä½\xa0å¥½": "你好",
+    "æ\x88\x91ä»¬": "我们",
+    "ðŸ˜€": "😀",
+    "Ã\x83Â©": "é",
+}
+KEPT = [
+    "AT&T, R&D; Q&A",
+    "a < b and c > d",
+    "I <3 you",
+    "naïve café à la carte, Ångström, SÃO",
+    "“my fiancé”—he said, ‘the café’…",
+    "它······然后××××，2×½",
+    "用C++写，a&b",
+    "“Well,” said he — “don’t.”",
+]
+REFUSED = {
+    "<unk> left": "markup",
+    "so <laugh> on": "markup",
+    "one<!-- two -->": "markup",
+    "&lt;noise&gt;": "markup",
+    "a <b and c> d": "markup",
+    "\x92s": "mojibake",
+    "left â\x80": "mojibake",
+    "na\ufffdve": "mojibake",
+    "锟斤拷锟斤拷": "mojibake",
+    "ÄãºÃÊÀ½ç": "mojibake",
+    "voilÃ  tout": "mojibake",
+}
+
+
+@pytest.mark.parametrize("text", CLEANED)
+def test_what_is_cleaned(text):
+    assert clean(text) == CLEANED[text]
+
+
+@pytest.mark.parametrize("text", KEPT)
+def test_what_is_well_written_stays(text):
+    assert clean(text) == text
+
+
+@pytest.mark.parametrize("text", REFUSED)
+def test_what_is_refused(text):
+    with pytest.raises(Unclean) as error:
+        clean(text)
+    assert error.value.reason == REFUSED[text]
+
+
+@pytest.mark.parametrize("style", ["plain", "formatted"])
+def test_transcripts_are_cleaned_in_both_styles(style):
+    text, _ = Transcript(style)("<i>Don\xe2\x80\x99t</i> say &quot;no&quot; &amp; leave.", "en")
+    assert text == {"plain": "don't say no and leave", "formatted": 'Don\'t say "no" & leave.'}[style]
