@@ -11,7 +11,7 @@ from typing import Callable, Dict, Optional, Sequence
 import soundfile
 import yaml
 
-from espnet_llmasr.files import printable
+from espnet_llmasr.files import naming_full_disk, printable, read_yaml
 
 MIN_FS = 1000  # Hz; less is a slip, such as 16 for 16000
 
@@ -39,7 +39,10 @@ class Parser(argparse.ArgumentParser):
     def _read_config(self, path: str) -> Dict[str, object]:
         if not Path(path).is_file():
             self.error(f"No such file: {path}")
-        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        try:
+            values = read_yaml(path, kind=object)
+        except ValueError as error:
+            self.error(str(error))
         if not isinstance(values, dict):
             self.error(f"{path} must hold lines 'option: value', not {type(values).__name__}")
         unknown = sorted(map(str, values.keys() - {action.dest for action in self._actions}))
@@ -117,10 +120,22 @@ def run(main: Callable[[], Optional[int]]) -> None:
     level = logging.INFO if os.environ.get("RANK", "0") == "0" else logging.ERROR  # one rank speaks for all
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s: %(message)s")
     try:
-        sys.exit(main() or 0)
+        with naming_full_disk():
+            code = main() or 0
+            sys.stdout.flush()  # here, where a full disk still is an error; Python's own flush comes after the exit code
+        sys.exit(code)
     except (ValueError, OSError, soundfile.LibsndfileError, yaml.YAMLError) as error:
         print(f"{name}: {one_line(error)}", file=sys.stderr)
+        _give_up_output()
         sys.exit(1)
+
+
+def _give_up_output() -> None:
+    """Drops results that cannot be written, as on a full disk: Python would try again at its end, and exit with 120."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def one_line(error: Exception) -> str:

@@ -19,7 +19,7 @@ from zipfile import is_zipfile
 import numpy as np
 import torch
 
-from espnet_llmasr.files import PathLike
+from espnet_llmasr.files import PathLike, check_file
 
 SECONDS = "__timedelta_seconds__"
 ATTENTION = (
@@ -45,6 +45,7 @@ def load_checkpoint(path: PathLike, **options) -> dict:
         ValueError: the file is broken, is not a checkpoint.pth, or holds objects other than tensors and numbers.
         RuntimeError: the file is whole, but its tensors cannot be had, as when the device has no memory left.
     """
+    check_file(path)
     try:
         with torch.serialization.safe_globals(REPORTER_TYPES):
             states = torch.load(path, weights_only=True, **options)

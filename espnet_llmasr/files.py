@@ -1,43 +1,117 @@
 """Files that several processes share: written beside their final name, flushed, renamed; Kaldi tables read strictly."""
 
 import errno
+import fcntl
 import io
 import json
 import logging
 import os
+import re
 import shutil
 import subprocess
 import tempfile
 import time
+import tokenize
+import zipfile
+import zlib
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Dict, Generic, List, Optional, Tuple, Type, TypeVar, Union
+from typing import Any, Dict, Generic, List, Optional, Tuple, Type, TypeVar, Union
+
+import yaml
 
 PathLike = Union[str, Path]
 T = TypeVar("T")
 Row = TypeVar("Row")
 BYTE_ORDER = {**os.environ, "LC_ALL": "C"}
 SORT_MEMORY = "32M"
+TEMPORARY = ".tmp-"  # in the names of temporary files, by which leftovers are found
+DAMAGED_NPZ = (ValueError, TypeError, LookupError, AttributeError, OSError, EOFError, NotImplementedError)
+DAMAGED_NPZ += (zipfile.BadZipFile, zlib.error, tokenize.TokenError)
+"""numpy's errors for a damaged .npz file."""
+LITTLE_SPACE = 1 << 20
+FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+CUT_OFF_SAVE = re.compile(r"enforce fail at inline_container.cc(?!.*Reader)|iostream error|PytorchStreamWriter failed")
+"""Messages of torch.save for a file that it could not write to its end."""
 
 
 @contextmanager
 def atomic_path(path: PathLike) -> Iterator[Path]:
-    """Yields a temporary path beside `path`; on success it is flushed to disk and renamed, on failure removed."""
+    """Yields a temporary path beside `path`; on success it is flushed to disk and renamed, on failure removed.
+
+    Temporary files that killed writers have left in this folder are removed. Raises OSError, with the folder and its
+    free space, if the disk is full.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
-    os.close(handle)
+    remove_leftovers(path.parent)
+    with naming_full_disk(path.parent):
+        lock, name = _locked_temporary(path)
+        try:
+            yield Path(name)
+            with open(name, "rb") as f:
+                os.fsync(f.fileno())
+            os.chmod(name, 0o666 & ~_umask())
+            os.replace(name, path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+        finally:
+            os.close(lock)
+
+
+def _locked_temporary(path: Path) -> Tuple[int, str]:
+    """An empty file beside `path`, with a lock that ends with this process: (handle that holds the lock, name)."""
+    while True:
+        lock, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}{TEMPORARY}", suffix=path.suffix)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        except OSError:
+            return lock, name  # a file system without locks, where nobody removes anything
+        if os.path.exists(name):
+            return lock, name
+        os.close(lock)  # another process took the file for a leftover before it was locked
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Removes the temporary files of `atomic_path` in a folder whose writers no longer live: nobody locks them."""
+    for path in folder.glob(f".*{TEMPORARY}*"):
+        try:
+            with open(path, "r+b") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                path.unlink()
+        except OSError:
+            continue  # its writer lives, or the file system has no locks
+
+
+@contextmanager
+def naming_full_disk(folder: Optional[PathLike] = None) -> Iterator[None]:
+    """Turns every error of a full disk into an OSError that names the folder and the space that is free there.
+
+    torch.save has RuntimeErrors of its own for it, and a failed write() names no file.
+
+    Args:
+        folder: where files are written that the error does not name.
+    """
     try:
-        yield Path(name)
-        with open(name, "rb") as f:
-            os.fsync(f.fileno())
-        os.chmod(name, 0o666 & ~_umask())
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+        yield
+    except (OSError, RuntimeError) as error:
+        number = getattr(error, "errno", None)
+        if number not in FULL_DISK and not (isinstance(error, RuntimeError) and CUT_OFF_SAVE.search(str(error))):
+            raise
+        file = getattr(error, "filename", None)
+        place = Path(file).parent if isinstance(file, str) else folder
+        reason = os.strerror(number or errno.ENOSPC)
+        if place is None:
+            raise OSError(f"{reason}: make room and start again") from error
+        raise OSError(f"{reason} in {place} ({free_space(place)} free): make room and start again") from error
+
+
+def free_space(folder: PathLike) -> str:
+    """Space that is free for files in a folder, such as "12.5 MB"."""
+    return f"{shutil.disk_usage(folder).free / 1e6:,.1f} MB"
 
 
 def _umask() -> int:
@@ -75,11 +149,8 @@ def read_json_lines(
 
     Raises ValueError, with its number, for a line that is no `kind`.
     """
-    rows, path = [], Path(path)
-    try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n") if path.exists() else []
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not UTF-8 text (byte {error.start}): convert it first") from error
+    rows = []
+    lines = read_text(path, "utf-8-sig").split("\n") if Path(path).exists() else []
     for number, line in enumerate(lines, 1):
         try:
             rows += [make(json.loads(line), number)] if line.strip() else []
@@ -111,7 +182,7 @@ class JsonLines(Generic[Row]):
     def write(self, rows: Iterable[Row]) -> None:
         """Replaces the file; a file with the same content stays as it is, and so does its time of change."""
         content = json_lines(record | record.pop("values", {}) for record in map(asdict, rows))
-        if not self.path.exists() or self.path.read_text(encoding="utf-8") != content:
+        if not self.path.exists() or read_text(self.path) != content:
             write_atomically(self.path, content)
 
     def append(self, row: Row) -> None:
@@ -124,6 +195,57 @@ class JsonLines(Generic[Row]):
         return self.kind(**row, **({"values": values} if values else {}))
 
 
+def check_file(path: PathLike) -> None:
+    """Raises ValueError for a path that is no file; to open a pipe in the place of a file would wait for ever."""
+    if not Path(path).is_file():
+        kind = "is a folder, a pipe or a device, expected a file" if os.path.lexists(path) else "does not exist"
+        raise ValueError(f"{path} {kind}")
+
+
+def read_text(path: PathLike, encoding: str = "utf-8") -> str:
+    """The content of a text file. Raises ValueError, with its name, if it is no file or not UTF-8."""
+    check_file(path)
+    try:
+        return Path(path).read_text(encoding=encoding)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not UTF-8 text (byte {error.start}): make it again") from error
+
+
+def read_json(path: PathLike, kind: type = dict) -> Any:
+    """The value in a JSON file. Raises ValueError, with the name of the file, if it holds no value of type `kind`."""
+    return _parse_file(path, json.loads, "JSON", kind)
+
+
+def read_yaml(path: PathLike, kind: type = dict) -> Any:
+    """The value in a YAML file. Raises ValueError, with the name of the file, if it holds no value of type `kind`."""
+    return _parse_file(path, yaml.safe_load, "YAML", kind)
+
+
+def read_number(path: PathLike) -> int:
+    """The whole number in a file. Raises ValueError, with the name of the file, if it holds something else."""
+    return _parse_file(path, int, "a whole number", int)
+
+
+def _parse_file(path: PathLike, parse: Callable[[str], Any], form: str, kind: type) -> Any:
+    text = read_text(path)
+    try:
+        value = parse(text)
+    except (ValueError, TypeError, RecursionError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{path} is damaged, expected {form} ({reason}): restore the file or make it again") from error
+    if not isinstance(value, kind):
+        found = f"{path} holds a value of type {type(value).__name__}"
+        raise ValueError(f"{found}, expected {kind.__name__}: restore the file or make it again")
+    return value
+
+
+def note_of_full_disk(folder: PathLike) -> str:
+    """Words for an error message if so little space is left in a folder that a log there may be cut off, else ""."""
+    if not Path(folder).is_dir() or shutil.disk_usage(folder).free > LITTLE_SPACE:
+        return ""
+    return f", which may be cut off: {folder} has {free_space(folder)} free, make room and start again"
+
+
 def printable(text: str) -> str:
     """The text with `\\x1b` and the like for control characters, which a terminal would obey."""
     return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
@@ -133,14 +255,18 @@ def read_scp(path: PathLike, keys: Optional[Container[str]] = None, parse: Calla
     """Reads a Kaldi table "id rest-of-line", or only the lines of `keys`; the order is kept. `parse` gets the rest.
 
     Raises:
-        ValueError: the file is missing or not UTF-8, a line has no id, or an id occurs twice (both lines are named).
+        ValueError: the file is missing or not UTF-8, a line has no id, an id occurs twice (both lines are named), or
+            `parse` raises it, with its advice.
     """
     table: Dict[str, T] = {}
     for key, value in read_rows(path):
         if keys is None or key in keys:
             if key in table:
                 raise duplicate_id(path, key)
-            table[key] = parse(value)
+            try:
+                table[key] = parse(value)
+            except ValueError as error:
+                raise ValueError(f"{path}: '{key}' has '{value}', {error}") from error
     return table
 
 
@@ -149,8 +275,7 @@ def read_rows(path: PathLike) -> Iterator[Tuple[str, str]]:
 
     Raises ValueError if the file is missing or not UTF-8.
     """
-    if not Path(path).is_file():
-        raise ValueError(f"{path} does not exist")
+    check_file(path)
     key = ""
     try:
         with open(path, encoding="utf-8-sig", newline="\n") as lines:
@@ -173,7 +298,8 @@ def duplicate_id(path: PathLike, key: str) -> ValueError:
 
 
 def count_rows(path: PathLike) -> int:
-    """Lines of a table, at the speed of the disk."""
+    """Lines of a table, at the speed of the disk. Raises ValueError if there is no such file."""
+    check_file(path)
     with open(path, "rb") as file:
         return sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))
 
@@ -197,7 +323,7 @@ def sorted_file(path: Path, unique: bool = False) -> Iterator[Callable[[str], ob
 
 def read_tokens(path: PathLike) -> List[str]:
     """A token list: one token per line, the line number is the index."""
-    return Path(path).read_text(encoding="utf-8").removesuffix("\n").split("\n")
+    return read_text(path).removesuffix("\n").split("\n")
 
 
 def write_tokens(path: PathLike, tokens: Sequence[str]) -> None:
@@ -240,7 +366,8 @@ def replacing(directory: Path) -> Iterator[Path]:
     shutil.rmtree(staged, ignore_errors=True)
     staged.mkdir(parents=True)
     try:
-        yield staged
+        with naming_full_disk(directory.parent):
+            yield staged
     except BaseException:
         shutil.rmtree(staged, ignore_errors=True)
         raise

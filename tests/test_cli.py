@@ -1,5 +1,7 @@
 """The parser of all commands: --config FILE.yaml, and one line for every mistake."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -53,6 +55,15 @@ def test_no_file(arguments, capsys):
     error = capsys.readouterr().err
     assert stopped.value.code == 1 and error.count("\n") == 1
     assert ("expected one argument" if arguments == ["--config"] else "No such file: none.yaml") in error
+
+
+def test_results_for_a_full_disk_end_in_one_line_and_1():
+    """Python itself would end with 120 and a traceback that is ignored."""
+    code = "import sys; from espnet_llmasr import cli; cli.run(lambda: print('x'))"
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([sys.executable, "-c", code], stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 1 and done.stderr.count("\n") == 1, done.stderr
+    assert "No space left on device: make room and start again" in done.stderr
 
 
 def test_one_line():

@@ -2,10 +2,12 @@
 
 import json
 import os
+import resource
 import signal
 from dataclasses import dataclass, field
 
 import pytest
+import torch
 
 from espnet_llmasr import files
 from espnet_llmasr.files import JsonLines, atomic_path, read_scp, write_all_atomically, write_atomically, write_scp
@@ -162,3 +164,95 @@ def test_a_line_of_another_kind_is_named(tmp_path, line):
     (tmp_path / "log.jsonl").write_text(f'{{"name": "a"}}\n{line}\n')
     with pytest.raises(ValueError, match="log.jsonl, line 2 is no Plain .*: remove or repair the line"):
         JsonLines(tmp_path / "log.jsonl", Plain).read()
+
+
+# ---- leftovers and full disks --------------------------------------------------------------------------------------
+
+
+def test_leftovers_of_dead_writers_only(tmp_path, forked):
+    """A writer was killed, another is at work, and a user has a hidden file."""
+
+    def killed():
+        with atomic_path(tmp_path / "encoder.000000009.pth") as temporary:
+            temporary.write_text("half")
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    assert forked(killed) == signal.SIGKILL
+    (left,) = tmp_path.iterdir()
+    assert left.name.startswith(".encoder.000000009.pth.tmp-") and left.suffix == ".pth"
+    (tmp_path / ".mine").write_text("")
+    with atomic_path(tmp_path / "a.txt") as living:
+        assert living.exists() and not left.exists()
+        living.write_text("whole")
+        assert forked(lambda: write_atomically(tmp_path / "b.txt", "b")) == 0  # cleans, too
+        assert living.exists()
+    assert {path.name for path in tmp_path.iterdir()} == {".mine", "a.txt", "b.txt"}
+    assert (tmp_path / "a.txt").read_text() == "whole"
+
+
+@pytest.fixture
+def small_disk():
+    """No file can become larger than 100 kB."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_full_disk_is_named_with_its_free_space(tmp_path, small_disk):
+    (tmp_path / "a").write_text("old")
+    for write in (
+        lambda path: path.write_bytes(b"x" * 200_000),
+        lambda path: torch.save(torch.zeros(50_000), path),
+        lambda path: torch.save([torch.zeros(5) for _ in range(2000)], path),
+    ):
+        with pytest.raises(OSError, match=rf"in {tmp_path} \([0-9.,]+ MB free\): make room and start again"):
+            with atomic_path(tmp_path / "a") as path:
+                write(path)
+    assert [path.name for path in tmp_path.iterdir()] == ["a"] and (tmp_path / "a").read_text() == "old"
+
+
+def test_a_log_on_a_full_disk(tmp_path, monkeypatch):
+    assert files.note_of_full_disk(tmp_path) == ""
+    monkeypatch.setattr(files, "LITTLE_SPACE", 1 << 60)
+    assert f"may be cut off: {tmp_path} has " in files.note_of_full_disk(tmp_path)
+
+
+def test_other_errors_are_not_taken_for_a_full_disk(tmp_path):
+    message = "[enforce fail at inline_container.cc:145] . PytorchStreamReader failed reading zip archive"
+    for error in (RuntimeError(message), RuntimeError("a bug"), PermissionError(13, "Permission denied", "x")):
+        with pytest.raises(type(error)) as raised:
+            with files.naming_full_disk(tmp_path):
+                raise error
+        assert raised.value is error
+
+
+# ---- damaged files -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("read", [files.read_json, files.read_yaml, files.read_number])
+@pytest.mark.parametrize("content", [b"", b"[1, 2]\n", b"null", b"\xff\xfe", b"{", b"a: [1", b"[" * 100_000, b"1.5"])
+def test_a_damaged_file_is_named(tmp_path, read, content):
+    (tmp_path / "file").write_bytes(content)
+    with pytest.raises(ValueError, match=f"{tmp_path}/file .*(again|convert)"):
+        read(tmp_path / "file")
+
+
+def test_what_is_no_file_is_named_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    log = JsonLines(tmp_path / "pipe", Plain)
+    for read in (files.read_text, files.read_scp, files.read_tokens, files.count_rows, files.read_number):
+        for name in ("pipe", "folder"):
+            with pytest.raises(ValueError, match=f"{name} is a folder, a pipe or a device, expected a file"):
+                read(tmp_path / name)
+    for call in (log.read, lambda: log.append(Plain("a"))):
+        with pytest.raises(ValueError, match="pipe is a folder, a pipe or a device"):
+            call()
+
+
+def test_values_are_read(tmp_path):
+    (tmp_path / "file").write_text(" 12\n")
+    assert files.read_number(tmp_path / "file") == 12
+    (tmp_path / "file").write_text('{"a": [1]}')
+    assert files.read_json(tmp_path / "file") == files.read_yaml(tmp_path / "file") == {"a": [1]}

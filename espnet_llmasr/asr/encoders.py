@@ -5,13 +5,10 @@ torch is imported only for an encoder that must be built: stage 2 asks for windo
 
 from functools import lru_cache
 from importlib import import_module
-from pathlib import Path
 from typing import Optional
 
-import yaml
-
 from espnet_llmasr.audio import Windows
-from espnet_llmasr.files import PathLike
+from espnet_llmasr.files import PathLike, read_yaml
 
 DEFAULT = "firered_conformer"
 ENCODERS = {  # name in --encoder -> class, which is a subclass of Encoder or an encoder of ESPnet
@@ -55,7 +52,7 @@ def read_windows(config: Optional[PathLike], input_size: int = 80) -> Windows:
     """
     if config is None:
         return FIXED_WINDOWS[DEFAULT]
-    options = yaml.safe_load(Path(config).read_text(encoding="utf-8"))
+    options = read_yaml(config, kind=object)
     if not isinstance(options, dict) or not isinstance(options.get("encoder_conf", {}), dict):
         raise ValueError(f"{config} must hold the keys encoder and encoder_conf: give conf/encoder.yaml")
     name = options.get("encoder", DEFAULT)

@@ -10,13 +10,16 @@ import math
 from typing import Tuple, Union
 
 import humanfriendly
+import numpy as np
 import torch
 import torch.nn.functional as F
 from espnet2.asr.frontend.abs_frontend import AbsFrontend
+from espnet2.layers.global_mvn import GlobalMVN
 from torch import Tensor
 
 from espnet_llmasr.asr.modules import valid_frames
 from espnet_llmasr.audio import Windows
+from espnet_llmasr.files import DAMAGED_NPZ, PathLike, check_file
 
 INT16_SCALE = 32768.0
 PREEMPHASIS = 0.97
@@ -103,3 +106,28 @@ def mel_triangles(rate: int, fft_size: int, n_mels: int) -> Tensor:
 
 def _mel(hertz: float) -> float:
     return 1127.0 * math.log(1.0 + hertz / 700.0)
+
+
+class FeatureMVN(GlobalMVN):
+    """ESPnet's normalisation of features by their mean and variance.
+
+    Raises ValueError, with the name of the file, for statistics that are missing or damaged.
+    """
+
+    def __init__(self, stats_file: PathLike, norm_means: bool = True, norm_vars: bool = True, eps: float = 1.0e-20):
+        check_statistics(stats_file)
+        super().__init__(stats_file, norm_means, norm_vars, eps)
+
+
+def check_statistics(path: PathLike) -> None:
+    """Raises ValueError for a feats_stats.npz that is missing or damaged: bin.compute_stats makes count, sum, sum_square."""
+    check_file(path)
+    advice = "make it again (stage 3, bin.compute_stats)"
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            count, first, second = (np.asarray(arrays[name]) for name in ("count", "sum", "sum_square"))
+        whole = np.isfinite(first).all() and np.isfinite(second).all() and float(count) > 0
+    except DAMAGED_NPZ as error:
+        raise ValueError(f"{path} holds no statistics of features ({type(error).__name__}): {advice}") from error
+    if not whole or first.ndim != 1 or first.shape != second.shape:
+        raise ValueError(f"{path} has no finite sums of a positive number of frames: {advice}")

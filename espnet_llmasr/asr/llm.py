@@ -3,18 +3,21 @@
 S prompt tokens, V vocabulary, E LLM width.
 """
 
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Tuple, Union
+from typing import Iterator, Tuple, Union
 
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from espnet_llmasr.asr.pretrained import check_weights, load_model
 from espnet_llmasr.asr.weights import load_state
+from espnet_llmasr.files import read_json, read_text
 from espnet_llmasr.text.prompt import SPEECH_ID, Prompt
 
 TOLERANCE = 1e-3  # of logits that are computed in two ways, as a share of the largest one
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
 
 
 def build_llm(config_file: Union[str, Path]) -> PreTrainedModel:
@@ -23,13 +26,35 @@ def build_llm(config_file: Union[str, Path]) -> PreTrainedModel:
     Weights are fp32. For bf16 use autocast; a cast of the whole module would also round the rotary frequencies.
     transformers chooses the attention, since some LLMs (Gemma-2) have only its plain form.
     """
-    config = AutoConfig.from_pretrained(_local(config_file, "config.json").parent)
-    return AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    path = _local(config_file, "config.json")
+    read_json(path)
+    with naming_damage(path):
+        config = AutoConfig.from_pretrained(path.parent)
+        return AutoModelForCausalLM.from_config(config, dtype=torch.float32)
 
 
 def load_tokenizer(tokenizer_file: Union[str, Path]):
     """The tokenizer from the directory that holds `tokenizer_file` (tokenizer.json)."""
-    return AutoTokenizer.from_pretrained(_local(tokenizer_file, "tokenizer.json").parent)
+    path = _local(tokenizer_file, "tokenizer.json")
+    for name in TOKENIZER_FILES:
+        if path.with_name(name).exists():
+            read_text(path.with_name(name)) if name.endswith(".jinja") else read_json(path.with_name(name))
+    with naming_damage(path):
+        return AutoTokenizer.from_pretrained(path.parent)
+
+
+@contextmanager
+def naming_damage(path: Path) -> Iterator[None]:
+    """Turns every error of transformers that a value in a file causes into a ValueError that names the file."""
+    try:
+        yield
+    except (
+        Exception
+    ) as error:  # of any kind: tokenizers raises Exception itself, huggingface_hub has classes of its own
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        raise ValueError(
+            f"{path}, or a file beside it, is damaged ({reason}): prepare the LLM again (stage 4)"
+        ) from error
 
 
 def _local(path: Union[str, Path, None], name: str) -> Path:

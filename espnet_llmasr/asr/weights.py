@@ -8,7 +8,7 @@ from zipfile import is_zipfile
 import torch
 from torch import Tensor, nn
 
-from espnet_llmasr.files import PathLike, atomic_path
+from espnet_llmasr.files import PathLike, atomic_path, check_file
 
 
 def read_state(path: PathLike, lazy: bool = False) -> Dict[str, Tensor]:
@@ -19,6 +19,7 @@ def read_state(path: PathLike, lazy: bool = False) -> Dict[str, Tensor]:
     Raises:
         ValueError: the file is missing or broken, or holds something else.
     """
+    check_file(path)
     try:
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=lazy and is_zipfile(path))
     except (RuntimeError, OSError, EOFError, IndexError, TypeError, UnpicklingError, struct.error) as error:

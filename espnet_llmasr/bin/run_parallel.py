@@ -9,6 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 from espnet_llmasr.cli import Parser, run
+from espnet_llmasr.files import note_of_full_disk
 from espnet_llmasr.processes import INTERRUPTED, Job, interruptible, run_jobs
 
 
@@ -29,7 +30,8 @@ def main(argv=None) -> int:
         return INTERRUPTED
     if failed:
         sys.stderr.write("".join(f"    {line}\n" for line in failed.tail(5)))
-        raise ValueError(f"{failed.name} failed with exit code {failed.returncode()}: read {failed.log}")
+        note = note_of_full_disk(failed.log.parent)
+        raise ValueError(f"{failed.name} failed with exit code {failed.returncode()}: read {failed.log}{note}")
     return 0
 
 

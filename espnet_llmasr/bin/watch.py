@@ -1,6 +1,5 @@
 """Follows a pretraining, publishes encoders: python -m espnet_llmasr.bin.watch --pretrain_dir exp/pretrain ..."""
 
-import time
 from pathlib import Path
 
 import torch
@@ -44,8 +43,8 @@ def follow(args, rule: SwapRule, show: list) -> None:
     keep_rule(args.encoder_dir, rule)
     torch.set_num_threads(1)
     pretraining = PretrainingDir(args.pretrain_dir)
-    while not pretraining.begun:
-        time.sleep(args.poll_s)
+    if not args.replay:
+        pretraining.wait_until_begun(args.poll_s)
     model = PhonemeCTCTask.build_model(PhonemeCTCTask.config_of(args.pretrain_dir / "config.yaml"))
     probe = build_probe(model, args.data_dir, args.max_frames)
     watcher = Watcher(probe, EncoderStore(args.encoder_dir), rule, *show)

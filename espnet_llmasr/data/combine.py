@@ -1,7 +1,6 @@
 """One data directory of several: sorted directories are merged line by line, so memory does not grow with them."""
 
 import heapq
-import json
 import resource
 import shutil
 from collections import Counter
@@ -12,7 +11,7 @@ from typing import Iterable, Iterator, List, Optional, Sequence, Set, Tuple, Typ
 from espnet_llmasr.data.kaldi import TABLES, audio_table, read_complete
 from espnet_llmasr.data.utterance import Utterance
 from espnet_llmasr.data.writer import DataWriter, write_stats
-from espnet_llmasr.files import count_rows, read_rows, replacing
+from espnet_llmasr.files import count_rows, read_json, read_rows, replacing
 
 EXCLUDED = "overlaps_test"
 FILES_PER_PART = len(TABLES) + 3
@@ -94,14 +93,22 @@ def write_merged(staged: Path, parts: Sequence[Path], chosen: Iterable[Tuple[int
     return totals, left_out
 
 
+def _numbers(stats: Path, name: str, found: object) -> dict:
+    """The numbers under a name of stats.json. Raises ValueError if the file is damaged."""
+    if not isinstance(found, dict) or not all(type(number) is int for number in found.values()):
+        raise ValueError(f"{stats} has {name}={found}, expected numbers by reason: make the directory again")
+    return found
+
+
 def sum_stats(parts: Sequence[Path], totals: List[list], left_out: int) -> dict:
     dropped = Counter({EXCLUDED: left_out} if left_out else {})
     unspoken = {"lost_symbols": Counter(), "unread_numbers": Counter()}  # of prepare.py
     for part in parts:
         if (part / "stats.json").exists():
-            stats = json.loads((part / "stats.json").read_text(encoding="utf-8"))
+            path = part / "stats.json"
+            stats = read_json(path)
             for name, counts in {"dropped": dropped, **unspoken}.items():
-                counts.update(stats.get(name, {}))
+                counts.update(_numbers(path, name, stats.get(name, {})))
     hours = [round(seconds / 3600, 6) for _, seconds in totals]
     return {
         "utts": sum(utts for utts, _ in totals),

@@ -10,10 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Dict, List
 
-import yaml
-
 from espnet_llmasr.data.formats.source import Source
 from espnet_llmasr.data.prepare import CORPORA, load
+from espnet_llmasr.files import read_yaml
 
 LISTS = ("train", "valid", "test")
 KINDS = {"corpus": str, "src": str, "parts": list, "hours": (int, float), "set": dict}
@@ -44,7 +43,7 @@ def read_mixture(path: Path) -> Dict[str, List[Row]]:
     """
     if not path.is_file():
         raise ValueError(f"{path} does not exist: expected a YAML file with the lists {', '.join(LISTS)}")
-    lists = yaml.safe_load(path.read_text(encoding="utf-8"))
+    lists = read_yaml(path, kind=object)
     if not isinstance(lists, dict) or sorted(lists) != sorted(LISTS):
         raise ValueError(f"{path} must hold the lists {', '.join(LISTS)} and nothing else")
     for name, rows in lists.items():

@@ -21,7 +21,7 @@ import soundfile
 from espnet_llmasr.cli import Parser
 from espnet_llmasr.data.utterance import Utterance
 from espnet_llmasr.data.writer import DataWriter
-from espnet_llmasr.files import progress, write_atomically
+from espnet_llmasr.files import progress, read_json, write_atomically
 
 STAMP = "made_with.json"
 
@@ -54,7 +54,7 @@ def make_once(
     options = {**{key: value for key, value in vars(args).items() if key != "nj"}, "sources": digest}
     stamp, wavs = Path(args.audio_dir, STAMP), AudioWriter(args.audio_dir)
     complete = all(Path(args.data_dir, name, "wav.scp").exists() for name in sets)
-    if complete and stamp.exists() and json.loads(stamp.read_text()) == options:
+    if complete and stamp.exists() and read_json(stamp) == options:
         logging.info("%s is there already, made with the same options", args.audio_dir)
         return
     wavs.start()

@@ -10,6 +10,7 @@ from espnet_llmasr.encoder_swap.probe import EncoderProbe
 from espnet_llmasr.encoder_swap.rule import CKACheck, SwapRule, action_for
 from espnet_llmasr.encoder_swap.run_dir import PretrainingDir
 from espnet_llmasr.encoder_swap.trainer import Swap, swap_log
+from espnet_llmasr.files import read_number
 from espnet_llmasr.metrics.cka import layer_cka
 from espnet_llmasr.train.fixed_set import Layers, mean_layers
 
@@ -147,7 +148,7 @@ def ia_sft_schedule(published: Sequence[int], epochs: int, final_epochs: int) ->
 def check_followed(directory: Path, swaps: Sequence[Swap]) -> None:
     """Raises ValueError if the training in `directory` has taken other encoders so far than the schedule `swaps`."""
     decided = directory / "swaps.decided"
-    begun = int(decided.read_text()) if decided.exists() else 0
+    begun = read_number(decided) if decided.exists() else 0
     taken, planned = (
         {swap.epoch: swap.encoder_step for swap in side if swap.epoch <= begun}
         for side in (swap_log(directory / "swaps.jsonl").read(), swaps)

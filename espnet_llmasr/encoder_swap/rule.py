@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Dict, List, Optional
 
-from espnet_llmasr.files import JsonLines
+from espnet_llmasr.files import JsonLines, PathLike, read_yaml
 
 
 @dataclass
@@ -71,3 +71,12 @@ def action_for(step: int, rule: SwapRule, cka: Optional[float], ended: bool) -> 
     if cka is None:
         return "reference"
     return "publish" if cka < rule.threshold else "keep"
+
+
+def read_rule(path: PathLike) -> SwapRule:
+    """The rule in watch.yaml. Raises ValueError, with the name of the file, if it holds something else."""
+    saved = read_yaml(path)
+    try:
+        return SwapRule(**saved)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path} holds no rule of a watcher ({error}): restore it") from error

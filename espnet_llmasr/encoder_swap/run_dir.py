@@ -2,6 +2,7 @@
 
 import os
 import re
+import time
 from pathlib import Path
 from typing import List, Optional, Tuple
 
@@ -36,6 +37,13 @@ class PretrainingDir:
     def config(self) -> dict:
         """The saved options. Raises ValueError if config.yaml is damaged."""
         return read_config(self.directory / "config.yaml")
+
+    def wait_until_begun(self, poll_s: float) -> None:
+        """Waits for the configuration. Raises ValueError if the training has ended without one."""
+        while not self.begun:
+            if self.ended:
+                raise ValueError(f"{self.directory}/config.yaml is missing, and the training has ended")
+            time.sleep(poll_s)
 
     def reopen(self, store: EncoderStore, updates: int) -> None:
         """Takes back the mark of the last encoder if this pretraining goes on after all (a raised max_epoch)."""

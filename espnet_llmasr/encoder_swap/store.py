@@ -14,7 +14,7 @@ from typing import Dict, Iterable, List, Optional
 import torch
 
 from espnet_llmasr.asr.weights import read_state, write_state
-from espnet_llmasr.files import PathLike, write_atomically
+from espnet_llmasr.files import PathLike, check_file, read_number, write_atomically
 
 State = Dict[str, torch.Tensor]
 _NAME = re.compile(r"encoder\.(\d+)\.pth")
@@ -53,8 +53,14 @@ class EncoderStore:
         return self._first_whole(reversed(steps))
 
     def oldest(self) -> Optional[int]:
-        """The first published step whose file is whole; broken files are skipped with a warning."""
-        return self._first_whole(self.steps())
+        """The first published step whose file is whole; broken files are skipped with a warning.
+
+        Raises ValueError if there is none and none will come, since pretraining has ended.
+        """
+        step = self._first_whole(self.steps())
+        if step is None and self.final_step() is not None:
+            raise ValueError(f"{self.directory} has no whole encoder, and pretraining has ended: run stage 6 again")
+        return step
 
     def _first_whole(self, steps: Iterable[int]) -> Optional[int]:
         for step in steps:
@@ -66,7 +72,7 @@ class EncoderStore:
     def final_step(self) -> Optional[int]:
         """The last encoder's step once pretraining has ended, else None."""
         path = self.directory / "final"
-        return int(path.read_text()) if path.exists() else None
+        return read_number(path) if path.exists() else None
 
     def load(self, step: int) -> State:
         """The state dict of `step` on the CPU. Raises ValueError if there is no such file, or it is not whole."""
@@ -90,6 +96,7 @@ DAMAGE = (
 def is_whole(path: PathLike) -> bool:
     """True if `path` is a complete file of weights: its members match their checksums, torch can read its head."""
     try:
+        check_file(path)  # a pipe would wait for ever
         with zipfile.ZipFile(path) as archive:
             if archive.testzip() is not None:
                 return False

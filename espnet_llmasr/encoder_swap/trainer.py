@@ -21,7 +21,7 @@ from espnet2.utils.types import int_or_none, str_or_none
 from espnet_llmasr.asr.modules import is_frozen
 from espnet_llmasr.encoder_swap.rule import cka_log
 from espnet_llmasr.encoder_swap.store import EncoderStore
-from espnet_llmasr.files import JsonLines, PathLike, write_atomically
+from espnet_llmasr.files import JsonLines, PathLike, read_number, write_atomically
 from espnet_llmasr.train.inputs import ENCODERS, files_of, record_inputs
 from espnet_llmasr.train.trainer import agree
 
@@ -153,7 +153,7 @@ class SwapMixin:
         A decision made for an epoch before a kill is kept when the epoch is trained again.
         """
         past, decided = [swap for swap in swap_log(log).read() if swap.epoch <= epoch], log.with_suffix(".decided")
-        if decided.exists() and epoch <= int(decided.read_text()):
+        if decided.exists() and epoch <= read_number(decided):
             return past
         past = [swap for swap in past if swap.epoch < epoch]
         if options.swap_schedule is not None:

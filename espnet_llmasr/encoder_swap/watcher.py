@@ -15,7 +15,7 @@ from espnet_llmasr.encoder_swap.probe import EncoderProbe
 from espnet_llmasr.encoder_swap.rule import CKACheck, SwapRule, action_for, cka_log
 from espnet_llmasr.encoder_swap.run_dir import PretrainingDir
 from espnet_llmasr.encoder_swap.store import EncoderStore, State, is_whole
-from espnet_llmasr.files import write_atomically
+from espnet_llmasr.files import read_yaml, write_atomically
 from espnet_llmasr.metrics.encoder_metrics import METRICS
 
 Show = Callable[[CKACheck], None]
@@ -128,7 +128,7 @@ def keep_rule(encoder_dir: Path, rule: SwapRule) -> None:
     """A watcher that is resumed must decide as before. Raises ValueError for another rule."""
     path, given = encoder_dir / "watch.yaml", asdict(rule)
     if path.exists():
-        saved = yaml.safe_load(path.read_text(encoding="utf-8"))
+        saved = read_yaml(path)
         if saved != given:
             raise ValueError(f"{encoder_dir} was made with {saved}, asked is {given}: remove it or choose another")
     write_atomically(path, yaml.safe_dump(given))

@@ -4,7 +4,6 @@ A run is a list of commands of the recipe, which skips finished steps. An interr
 restart; runs.jsonl has a line for each complete run.
 """
 
-import json
 import logging
 import shlex
 from contextlib import closing
@@ -14,7 +13,7 @@ from typing import Callable, Dict, List, Optional, Sequence, Tuple
 from espnet_llmasr.experiments.runs import Run, read_runs
 from espnet_llmasr.experiments.statistics import page, statistics_of
 from espnet_llmasr.experiments.strategies import BASELINE, Strategy
-from espnet_llmasr.files import count_rows, json_lines, read_json_lines, write_atomically
+from espnet_llmasr.files import count_rows, json_lines, read_json, read_json_lines, read_text, write_atomically
 from espnet_llmasr.metrics.encoder_metrics import METRICS, SET_METRICS
 from espnet_llmasr.metrics.hallucination import DEFINITIONS
 from espnet_llmasr.observe.observations import FILE, read_observations
@@ -87,7 +86,7 @@ class Matrix:
         """Stores the options at the first start. Raises ValueError if the folder was begun with others."""
         path = self.folder / "options"
         options = shlex.join(["--clips", str(self.clips), "--fs", str(self.fs), *self.options])
-        first = path.read_text().strip() if path.exists() else options
+        first = read_text(path).strip() if path.exists() else options
         if first != options:
             raise ValueError(
                 f"{self.folder} was begun with the options {first}, these are {options}: give the same ones, or choose "
@@ -205,7 +204,7 @@ def collect(strategy: Strategy, seed: int, exp: Path, base: Path) -> Dict:
 
 def scores(path: Path) -> Values:
     """Error and hallucination rates of the test set in %, and output for the clips without speech."""
-    sets = json.loads(path.read_text())["sets"]
+    sets = read_json(path)["sets"]
     test, silent = sets["test"], sets[NONSPEECH]
     values = {"MER %": 100 * test["routes"]["none"]["mer"]["rate"]}
     values.update({f"hallucinated ({rule}) %": 100 * test["hallucination"][rule]["rate"] for rule in DEFINITIONS})

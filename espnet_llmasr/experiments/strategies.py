@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, Optional, Sequence, Tuple
 
-import yaml
+from espnet_llmasr.files import read_yaml
 
 FILE = Path(__file__).with_name("strategies.yaml")
 BASELINE = "ia_sft"
@@ -79,7 +79,7 @@ def read_strategies(path: Path = FILE) -> Dict[str, Strategy]:
     if not path.is_file():
         raise ValueError(f"no file {path}: copy or link conf/strategies.yaml")
     strategies = {}
-    for name, entry in (yaml.safe_load(path.read_text(encoding="utf-8")) or {}).items():
+    for name, entry in read_yaml(path).items():
         try:
             strategies[name] = Strategy(name, **{**entry, "trainings": tuple(entry["trainings"])})
             strategies[name].check()

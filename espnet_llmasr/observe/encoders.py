@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Callable, NamedTuple, Optional, Tuple
 
 import torch
-import yaml
 from torch import Tensor
 
 from espnet_llmasr.asr.espnet_encoder import REFUSALS, blocks_of
@@ -20,6 +19,7 @@ from espnet_llmasr.asr.fbank import parse_rate
 from espnet_llmasr.asr.modules import extract_features, frames_of, outputs_of
 from espnet_llmasr.asr.weights import load_state, part_of, read_state
 from espnet_llmasr.encoder_swap.store import EncoderStore
+from espnet_llmasr.files import read_yaml
 from espnet_llmasr.observe.frames import Frames, SpeechEncoder
 from espnet_llmasr.observe.hugging_face import open_hugging_face
 from espnet_llmasr.tasks.llm_asr import build_adaptor
@@ -151,7 +151,7 @@ def _split(spec: str) -> Tuple[Path, Optional[str]]:
 
 def _opener_for(config: Path) -> Callable[..., SpeechEncoder]:
     """The opener for the model of a config.yaml; options show which task wrote it."""
-    options = yaml.safe_load(config.read_text(encoding="utf-8"))
+    options = read_yaml(config, kind=object)
     keys = set(options) if isinstance(options, dict) else set()
     if keys & OWN_KEYS:
         return CheckpointEncoder

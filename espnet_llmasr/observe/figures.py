@@ -8,9 +8,7 @@ import math
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
-import yaml
-
-from espnet_llmasr.encoder_swap.rule import CKACheck, cka_log
+from espnet_llmasr.encoder_swap.rule import CKACheck, cka_log, read_rule
 from espnet_llmasr.metrics.encoder_metrics import METRICS, UTTERANCE_METRICS
 from espnet_llmasr.observe import plot_style
 from espnet_llmasr.observe.observations import FILE, Observation, read_observations
@@ -113,8 +111,7 @@ def _watched(exp: Path):
     checks = cka_log(exp / "encoders").read()
     if not any(check.cka is not None for check in checks):
         return None
-    options = yaml.safe_load((exp / "encoders" / "watch.yaml").read_text(encoding="utf-8"))
-    return reference_cka(checks, options["threshold"])
+    return reference_cka(checks, read_rule(exp / "encoders" / "watch.yaml").threshold)
 
 
 def pairs_of(series: Sequence[Series], given: Sequence[str]) -> List[Pair]:

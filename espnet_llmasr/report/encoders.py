@@ -3,9 +3,7 @@
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence
 
-import yaml
-
-from espnet_llmasr.files import read_json_lines
+from espnet_llmasr.files import read_json_lines, read_text, read_yaml
 from espnet_llmasr.metrics.encoder_metrics import UTTERANCE_METRICS
 from espnet_llmasr.report.charts import figure_file, line_chart
 from espnet_llmasr.report.files import log_table, made_by, recipe_path
@@ -34,7 +32,7 @@ def swaps(expdir: Path, stages: Sequence[Stage]) -> List[Dict]:
         ]
         table = log_table(log) or NO_CKA
     for path in sorted(expdir.glob("*/decode/swaps.md")):
-        blocks.append({"markdown": path.read_text(encoding="utf-8"), "heading": f"Encoders of {path.parts[-3]}"})
+        blocks.append({"markdown": read_text(path), "heading": f"Encoders of {path.parts[-3]}"})
     for path in sorted(expdir.glob("*/swaps.jsonl")):
         with made_by(path, "stage 8"):
             blocks.append({"markdown": log_table(path), "heading": f"Swaps in {path.parent.name}"})
@@ -45,7 +43,7 @@ def swaps(expdir: Path, stages: Sequence[Stage]) -> List[Dict]:
 def _threshold(path: Path) -> Optional[float]:
     """From the watcher's settings; None without them."""
     with made_by(path, "stage 6"):
-        settings = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        settings = read_yaml(path) if path.is_file() else {}
         threshold = settings.get("threshold")
         return None if threshold is None else float(threshold)
 

@@ -7,7 +7,7 @@ from typing import Any, Dict, Iterator, Tuple
 
 import yaml
 
-from espnet_llmasr.files import read_json_lines
+from espnet_llmasr.files import read_json_lines, read_text
 from espnet_llmasr.scoring.markdown import cell_text, markdown
 
 DAMAGE = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError, yaml.YAMLError)
@@ -33,8 +33,8 @@ def describe_error(error: Exception) -> str:
 def read_json(path: Path) -> Any:
     """Raises ValueError, naming the file, for text that is no JSON."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        return json.loads(read_text(path))
+    except json.JSONDecodeError as error:
         raise ValueError(f"{path} is no JSON ({error})") from error
 
 

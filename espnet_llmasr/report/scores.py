@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Dict, Iterable, List, Optional, Tuple
 
+from espnet_llmasr.files import read_text
 from espnet_llmasr.report.files import made_by, read_json
 from espnet_llmasr.scoring.markdown import rate_cell
 
@@ -50,7 +51,7 @@ def robustness(expdir: Path) -> List[Dict]:
 
 def _pages(pages: Iterable[Tuple[Path, str]]) -> List[Dict]:
     """Those that exist, each once."""
-    texts = {title: path.read_text(encoding="utf-8") for path, title in pages if path.is_file()}
+    texts = {title: read_text(path) for path, title in pages if path.is_file()}
     return [{"heading": title, "markdown": text} for title, text in texts.items()]
 
 

@@ -8,7 +8,7 @@ from typing import Any, Dict, List, Optional, Tuple
 
 import yaml
 
-from espnet_llmasr.files import read_json_lines
+from espnet_llmasr.files import read_json_lines, read_text
 from espnet_llmasr.report.charts import Points, line_chart
 from espnet_llmasr.report.files import DAMAGE, made_by
 from espnet_llmasr.scoring.markdown import cell_text, markdown
@@ -68,7 +68,7 @@ def find_stages(expdir: Path) -> List[Stage]:
 def _config(path: Path) -> Dict[str, Any]:
     """Empty while ESPnet is writing it."""
     try:
-        config = yaml.safe_load(path.read_text(encoding="utf-8"))
+        config = yaml.safe_load(read_text(path))
     except DAMAGE:
         return {}
     return config if isinstance(config, dict) else {}

@@ -69,4 +69,7 @@ def nonspeech_page(
     folders = {"": hyp_dir, "guard: ": guard_dir, "redecode: ": redecode_dir}
     decodings = {mode: read_decoding(data_dir, path, mode == "guard: ") for mode, path in folders.items() if path}
     footnote = FOOTNOTE.format(loop=DESCRIPTIONS["loop"], alarm=ALARM_CHARS_PER_MINUTE, route=make_route("none"))
-    return f"{table(read_scp(data_dir / 'utt2spk'), decodings)}\n{footnote}"
+    kind_of = read_scp(data_dir / "utt2spk")
+    if kind_of.keys() != read_scp(data_dir / "text").keys():
+        raise ValueError(f"{data_dir}/utt2spk has other ids than text beside it: make the suite again (stage 13)")
+    return f"{table(kind_of, decodings)}\n{footnote}"

@@ -3,8 +3,9 @@
 import argparse
 import ast
 import re
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Callable, Dict
+from typing import Any, Callable, Dict, Iterator
 
 import torch
 import yaml
@@ -26,6 +27,17 @@ OPTIONS_THAT_MAY_CHANGE = re.compile(  # those without an effect on the weights,
 )
 INPUT_OPTIONS = ("llm_config", "llm_tokenizer", "encoder_dir", "swap_schedule", "drift_data", "drift_targets")
 LLM_FILES = (".json", ".jinja", ".txt", ".model")  # suffixes of the files of a tokenizer and of a configuration
+
+
+STOPS = {  # part of torch's message -> what to do about it
+    r"Error\(s\) in loading state_dict": "a checkpoint of other sizes than the model: restore its configuration",
+    r"DataLoader worker .* (killed|exited)": "a process that loads data was killed, perhaps for want of memory: "
+    "start again with a lower --num_workers; the training goes on from its last complete epoch",
+    r"is not a directory": "--multiple_iterator needs the lists that bin.split_data makes",
+    r"\bgloo/|NCCL|ProcessGroup|Connection closed by peer": "another rank of this training has ended: read "
+    "its message, then start again; the training goes on from its last complete epoch",
+    r"out of memory|can't allocate memory|not enough memory": "no memory is left: lower max_frames",
+}
 
 
 def build(component: Callable, option: str, conf: dict, **parts):
@@ -66,6 +78,9 @@ def check_options(args) -> None:
         raise ValueError(f"--accum_grad is {args.accum_grad}, expected at least 1")
     if args.ngpu > 0 and not torch.cuda.is_available():
         raise ValueError(f"--ngpu is {args.ngpu}, but no GPU can be used here: give --ngpu 0")
+    total, warmup = (args.scheduler_conf.get(name) for name in ("total_steps", "warmup_steps"))
+    if isinstance(total, int) and isinstance(warmup, int) and total <= warmup:
+        raise ValueError(f"--scheduler_conf has total_steps={total}, expected more than warmup_steps={warmup}")
     for name, default in (("use_adapter", False), ("save_strategy", "all")):  # ESPnet's options of LoRA
         if getattr(args, name) != default:
             raise ValueError(
@@ -75,6 +90,18 @@ def check_options(args) -> None:
     for name, classes, given in (("optim", optim_classes, "params"), ("scheduler", scheduler_classes, "optimizer")):
         if getattr(args, name) is not None:
             check_keys(classes[getattr(args, name)], f"{name}_conf", getattr(args, f"{name}_conf"), [given])
+
+
+@contextmanager
+def explaining_stops() -> Iterator[None]:
+    """Turns torch's RuntimeErrors that a user can mend, by their messages in `STOPS`, into ValueErrors."""
+    try:
+        yield
+    except RuntimeError as error:
+        for message, explanation in STOPS.items():
+            if re.search(message, str(error)):
+                raise ValueError(f"{explanation} ({error})") from error
+        raise
 
 
 def check_same_training(config_of: Callable, args) -> None:

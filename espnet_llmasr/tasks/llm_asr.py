@@ -54,7 +54,10 @@ class LLMASRTask(SpeechTask):
         """
         tokenizer = load_tokenizer(args.llm_tokenizer)
         if getattr(args, "prompt", None):
-            return Prompt(tokenizer, **args.prompt)
+            try:
+                return Prompt.restore(tokenizer, args.prompt)
+            except ValueError as error:
+                raise ValueError(f"'prompt' in the config.yaml of the training is damaged ({error})") from error
         return Prompt.read(tokenizer, Path(args.llm_tokenizer).with_name(PROMPT_FILE))
 
     @classmethod

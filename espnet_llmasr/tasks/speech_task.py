@@ -2,18 +2,17 @@
 
 import argparse
 import logging
+from collections import deque
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable, Collection, List, Optional
 
 import torch
-import yaml
 from espnet2.asr.encoder.abs_encoder import AbsEncoder
 from espnet2.asr.frontend.abs_frontend import AbsFrontend
 from espnet2.iterators.sequence_iter_factory import SequenceIterFactory
 from espnet2.layers.abs_normalize import AbsNormalize
-from espnet2.layers.global_mvn import GlobalMVN
 from espnet2.train.class_choices import ClassChoices
 from espnet2.train.dataset import DATA_TYPES
 from espnet2.train.distributed_utils import DistributedOption
@@ -24,13 +23,13 @@ from espnet2.utils.types import int_or_none
 
 from espnet_llmasr.asr import encoders
 from espnet_llmasr.asr.cr_ctc import SpecAugment
-from espnet_llmasr.asr.fbank import KaldiFbank
+from espnet_llmasr.asr.fbank import FeatureMVN, KaldiFbank
 from espnet_llmasr.asr.weights import load_state, read_state
 from espnet_llmasr.encoder_swap.trainer import SwapMixin
 from espnet_llmasr.espnet_versions import quiet_imports
-from espnet_llmasr.files import PathLike, read_tokens
+from espnet_llmasr.files import PathLike, check_file, naming_full_disk, read_rows, read_tokens, read_yaml
 from espnet_llmasr.processes import only_one
-from espnet_llmasr.tasks.checks import build, check_options, check_same_training, plain_values
+from espnet_llmasr.tasks.checks import build, check_options, check_same_training, explaining_stops, plain_values
 from espnet_llmasr.train import checkpoints
 from espnet_llmasr.train.augment import Augmentation, AugmentedDataset, NumberedBatches
 from espnet_llmasr.train.batches import frame_batches, read_num_frames
@@ -45,7 +44,7 @@ with quiet_imports():
 frontend_choices = ClassChoices("frontend", dict(kaldi_fbank=KaldiFbank), AbsFrontend, default="kaldi_fbank")
 specaug_choices = ClassChoices("specaug", dict(masks=SpecAugment), torch.nn.Module, default=None, optional=True)
 normalize_choices = ClassChoices(
-    "normalize", dict(global_mvn=GlobalMVN), AbsNormalize, default="global_mvn", optional=True
+    "normalize", dict(global_mvn=FeatureMVN), AbsNormalize, default="global_mvn", optional=True
 )
 
 STARTING = ".starting"  # the folder in --output_dir into which ESPnet writes config.yaml
@@ -82,9 +81,9 @@ class BaseConfig(argparse.Action):
         known = {action.dest for action in parser._actions}
         for path in values:
             try:
-                options = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-            except (OSError, yaml.YAMLError) as error:
-                parser.error(f"{option_string} {path} cannot be read as YAML: {' '.join(str(error).split())}")
+                options = read_yaml(path, kind=object)
+            except (OSError, ValueError) as error:
+                parser.error(f"{option_string} cannot be read as YAML: {error}")
             if not isinstance(options, dict):
                 parser.error(f"{option_string} {path} has no keys, expected options such as encoder_conf")
             unknown = [key for key in options if key not in known]
@@ -228,6 +227,24 @@ class SpeechTask(AbsTask):
         )
 
     @classmethod
+    def build_dataset(cls, args, iter_options, keys_to_load=None):
+        """As ESPnet's. Raises ValueError, with the name of the table, for one that is damaged or lacks an utterance."""
+        tables = [path for path, _, _ in iter_options.data_path_and_name_and_type]
+        for path in tables:
+            check_file(path)
+        try:
+            dataset = super().build_dataset(args, iter_options, keys_to_load)
+        except (RuntimeError, UnicodeDecodeError) as error:
+            for path in tables:
+                deque(read_rows(path), maxlen=0)  # names a table that is not UTF-8
+            raise ValueError(f"{error}: run the data stage (2)") from error
+        for path, table in zip(tables, dataset.loader_dict.values()):
+            missing = next((uid for uid in keys_to_load or () if uid not in table), None)
+            if missing is not None:
+                raise ValueError(f"{path} lacks '{missing}', which is in utt2num_frames: run the data stage (2)")
+        return dataset
+
+    @classmethod
     def main_worker(cls, args) -> None:
         """Runs ESPnet's worker, then closes the process group (without that, some gloo runs abort at exit).
 
@@ -239,21 +256,16 @@ class SpeechTask(AbsTask):
         cls.build_augmentation(args)
         ranks = build_dataclass(DistributedOption, args)
         ranks.init_options()
+        output_dir = args.output_dir
         with ExitStack() as until_end:
             if is_first_rank(ranks):  # ESPnet stops the others with it
-                until_end.enter_context(only_one(Path(args.output_dir), "training"))
+                until_end.enter_context(only_one(Path(output_dir), "training"))
                 check_same_training(cls.config_of, args)
             cls.check_checkpoints(args)
             if is_first_rank(ranks) and not (args.collect_stats or args.dry_run):
-                args.output_dir = str(Path(args.output_dir, STARTING))  # until build_options
-            try:
+                args.output_dir = str(Path(output_dir, STARTING))  # until build_options
+            with naming_full_disk(output_dir), explaining_stops():
                 super().main_worker(args)
-            except RuntimeError as error:
-                if "Error(s) in loading state_dict" not in str(error.args):
-                    raise
-                raise ValueError(
-                    f"a checkpoint of other sizes than the model: {error}: restore its configuration"
-                ) from error
             if torch.distributed.is_initialized():
                 torch.distributed.barrier()
                 torch.distributed.destroy_process_group()

@@ -6,13 +6,14 @@ P prompt tokens, L' speech tokens, U target tokens (transcript and end token).
 import json
 import logging
 import re
+from pathlib import Path
 from typing import Dict, List, Optional
 
 import torch
 from jinja2 import TemplateError
 from tokenizers import AddedToken
 
-from espnet_llmasr.files import PathLike, write_atomically
+from espnet_llmasr.files import PathLike, read_json, write_atomically
 
 INSTRUCTION = "Transcribe the speech into text."
 SPEECH = "<speech>"
@@ -74,15 +75,23 @@ class Prompt:
 
     @classmethod
     def read(cls, tokenizer, path: PathLike) -> "Prompt":
-        """The prompt in a file that `write` wrote. Raises ValueError without such a file."""
+        """The prompt in a file that `write` wrote. Raises ValueError, with its name, if it is missing or damaged."""
         advice = "run the LLM-preparation stage (4) again"
+        if not Path(path).exists():
+            raise ValueError(f"{path}, the prompt of the LLM, is missing: {advice}")
         try:
-            with open(path, encoding="utf-8") as f:
-                return cls(tokenizer, **json.load(f))
-        except FileNotFoundError:
-            raise ValueError(f"{path}, the prompt of the LLM, is missing: {advice}") from None
-        except (json.JSONDecodeError, UnicodeDecodeError, TypeError) as error:
+            return cls.restore(tokenizer, read_json(path, kind=object))
+        except ValueError as error:
             raise ValueError(f"{path} holds no prompt of an LLM ({error}): {advice}") from error
+
+    @classmethod
+    def restore(cls, tokenizer, saved: object) -> "Prompt":
+        """The prompt of which a file or a configuration keeps `saved`. Raises ValueError if that is something else."""
+        if not isinstance(saved, dict) or saved.keys() != {"text", "end_token"}:
+            raise ValueError(f"expected the keys text and end_token, found {saved!r:.200}")
+        if not all(isinstance(value, str) for value in saved.values()):
+            raise ValueError(f"expected texts under text and end_token, found {saved!r:.200}")
+        return cls(tokenizer, **saved)
 
     def write(self, path: PathLike) -> None:
         """Writes the prompt as JSON."""

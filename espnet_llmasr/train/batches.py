@@ -1,8 +1,11 @@
 """Batches by a budget of feature frames."""
 
+import re
 from typing import Container, Dict, List, Mapping, Optional
 
 from espnet_llmasr.files import PathLike, read_scp
+
+FRAMES = re.compile(r"[0-9]{1,9}(,[0-9]+)?")
 
 
 def frame_batches(num_frames: Mapping[str, int], max_frames: int, world_size: int = 1) -> List[List[str]]:
@@ -39,4 +42,10 @@ def _fill_up(batch: List[str], world_size: int) -> List[str]:
 
 def read_num_frames(path: PathLike, keys: Optional[Container[str]] = None) -> Dict[str, int]:
     """Reads utt2num_frames: lines "id frames" or "id frames,dim"; only those of `keys`, if given. Raises as `read_scp`."""
-    return read_scp(path, keys, lambda shape: int(shape.partition(",")[0]))
+    return read_scp(path, keys, _parse_frames)
+
+
+def _parse_frames(shape: str) -> int:
+    if not FRAMES.fullmatch(shape):
+        raise ValueError("expected a number of frames such as 98: run the data stage (2)")
+    return int(shape.partition(",")[0])

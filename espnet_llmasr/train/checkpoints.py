@@ -18,7 +18,7 @@ from typing import Any, Dict, Optional
 import yaml
 from espnet2.utils.yaml_no_alias_safe_dump import yaml_no_alias_safe_dump
 
-from espnet_llmasr.files import PathLike, write_atomically
+from espnet_llmasr.files import PathLike, read_json, read_text, write_atomically
 
 CURRENT, PREVIOUS, FINISHED, UNCHECKED = "checkpoint.pth", "checkpoint.prev.pth", "finished", "unchecked"
 LAST_OPTION = "distributed"  # in a config.yaml
@@ -78,16 +78,21 @@ def finish(output_dir: Path, max_epoch: int) -> None:
 
 
 def finished_epochs(output_dir: Path) -> Optional[int]:
-    """The max_epoch with which the training ended, None while it has not."""
+    """The max_epoch with which the training ended, None while it has not. Raises ValueError for a damaged end mark."""
     path = output_dir / FINISHED
-    return json.loads(path.read_text())["max_epoch"] if path.exists() else None
+    if not path.exists():
+        return None
+    epochs = read_json(path).get("max_epoch")
+    if type(epochs) is not int:
+        raise ValueError(f"{path} has no max_epoch: remove it, and the training goes on from its last epoch")
+    return epochs
 
 
 def read_config(path: PathLike) -> Dict[str, Any]:
     """The options in a config.yaml. Raises ValueError if it is damaged, as ESPnet's after a kill while it writes."""
     try:
-        options = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError):
+        options = yaml.safe_load(read_text(path))
+    except (yaml.YAMLError, ValueError, RecursionError):
         options = None
     if not isinstance(options, dict) or LAST_OPTION not in options:
         raise ValueError(

@@ -74,6 +74,10 @@ class CopyTask:
     def __init__(self, lines: List[str], prompt: Prompt, rng: random.Random):
         self.lines, self.prompt, self.rng = lines, prompt, rng
         self.words = sorted({word for line in lines for word in WORD.findall(line)})
+        if not self.words:
+            raise ValueError(
+                "the text for the tiny LLM has no words: give the transcripts of the training set as --text"
+            )
 
     def text(self) -> str:
         """A line to repeat."""

@@ -41,6 +41,9 @@ class AudioTable(Mapping):
     def __getitem__(self, uid: str) -> np.ndarray:
         return read_audio(uid, self.entries[uid], self.rate)
 
+    def __contains__(self, uid: object) -> bool:
+        return uid in self.entries  # that of Mapping would read the audio
+
     def __len__(self) -> int:
         return len(self.entries)
 

@@ -4,9 +4,6 @@ B utterances, V phones of the list, E width of the text embedder. Made by `bin.m
 """
 
 import json
-import tokenize
-import zipfile
-import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Dict, Iterable, List, Optional, Tuple
@@ -15,11 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from espnet_llmasr.files import PathLike, atomic_path
+from espnet_llmasr.files import DAMAGED_NPZ, PathLike, atomic_path
 
 ADVICE = "make them with python -m espnet_llmasr.bin.make_targets"
-DAMAGE = (KeyError, TypeError, ValueError, EOFError, NotImplementedError)  # numpy's errors for a damaged file
-DAMAGE += (zipfile.BadZipFile, zlib.error, tokenize.TokenError)
 
 
 def check_name(path: PathLike) -> None:
@@ -92,5 +87,5 @@ class Targets:
                 arrays = {name: file[name] for name in file.files}
             ids, made = arrays.pop("ids").tolist(), json.loads(str(arrays.pop("made")))
             return cls(ids, **{name: torch.from_numpy(rows) for name, rows in arrays.items()}, made=made)
-        except DAMAGE as error:
+        except DAMAGED_NPZ as error:
             raise ValueError(f"{path} is damaged or no file of targets ({error}): {ADVICE}") from error

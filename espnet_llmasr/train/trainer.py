@@ -47,9 +47,18 @@ class ExactTrainer(espnet_trainer.Trainer):
 
     @classmethod
     def run(cls, trainer_options, distributed_option, **kwargs) -> None:
-        """Trains from the last complete epoch to max_epoch; does nothing if that has been done."""
+        """Trains from the last complete epoch to max_epoch; does nothing if that has been done.
+
+        Raises ValueError if a longer training has been done.
+        """
         output_dir = Path(trainer_options.output_dir)
-        if trainer_options.resume and checkpoints.finished_epochs(output_dir) == trainer_options.max_epoch:
+        finished = checkpoints.finished_epochs(output_dir) if trainer_options.resume else None
+        if finished is not None and finished > trainer_options.max_epoch:
+            raise ValueError(
+                f"{output_dir} was trained with --max_epoch {finished}, asked is {trainer_options.max_epoch}: give at "
+                "least as much, or choose another --output_dir (--expdir of a recipe)"
+            )
+        if finished == trainer_options.max_epoch:
             logging.info("the training in %s is finished; raise --max_epoch to go on", output_dir)
             return
         first = is_first_rank(distributed_option)

@@ -1,5 +1,11 @@
 """Mistakes in options and files that end in one clear line, not in a traceback."""
 
+import os
+import resource
+import shutil
+import signal
+
+import numpy as np
 import pytest
 
 from espnet_llmasr.bin import (
@@ -10,6 +16,7 @@ from espnet_llmasr.bin import (
     phoneme_ctc_train,
     prepare_llm,
 )
+from espnet_llmasr.tasks.checks import explaining_stops
 
 
 @pytest.mark.parametrize(
@@ -20,6 +27,10 @@ from espnet_llmasr.bin import (
         (dict(ctc_head_conf=dict(layers=2)), "--ctc_head_conf has 'layers', allowed are dropout_rate"),
         (dict(optim_conf=dict(lrs=0.1)), "--optim_conf has 'lrs', allowed are lr,"),
         (dict(scheduler="warmuplr", scheduler_conf=dict(warmup=1)), "--scheduler_conf has 'warmup', allowed are "),
+        (
+            dict(scheduler="exponentialdecaywarmup", scheduler_conf=dict(total_steps=5, warmup_steps=9)),
+            "--scheduler_conf has total_steps=5, expected more than warmup_steps=9",
+        ),
         (dict(accum_grad=0), "--accum_grad is 0, expected at least 1"),
         (dict(use_adapter=True), "--use_adapter is True, expected False: LoRA would train all parameters"),
         (dict(save_strategy="adapter_only"), "--save_strategy is adapter_only, expected all: LoRA would"),
@@ -56,3 +67,87 @@ def test_values_out_of_range(mistake, module, arguments, message, tmp_path, monk
     monkeypatch.chdir(tmp_path)
     assert message in mistake(module, *arguments)
     assert list(tmp_path.iterdir()) == []
+
+
+# ---- trainings that are stopped from outside -----------------------------------------------------------------------
+
+
+def test_a_killed_data_process_is_one_line(mistake, phone_options, monkeypatch, tmp_path):
+    main = os.getpid()
+
+    def killed(*args):
+        assert os.getpid() != main
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    monkeypatch.setattr("espnet_llmasr.train.speech_batches.read_audio", killed)
+    line = mistake(phoneme_ctc_train, *phone_options(tmp_path / "out", num_workers=1))
+    assert "a process that loads data was killed" in line and "lower --num_workers" in line
+
+
+def test_a_full_disk_in_a_checkpoint_is_one_line(mistake, phone_options, tmp_path):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, before[1]))
+    try:
+        line = mistake(phoneme_ctc_train, *phone_options(tmp_path / "out", max_epoch=1))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert f"in {tmp_path / 'out'} (" in line and "MB free): make room and start again" in line
+
+
+@pytest.mark.parametrize(
+    "message, explanation",
+    [
+        ("[../third_party/gloo/gloo/transport/tcp/pair.cc:534] Connection closed by peer [::1]:9", "another rank"),
+        ("NCCL error: remote process exited or there was a network error", "another rank"),
+        ("CUDA out of memory. Tried to allocate 2.00 GiB", "no memory is left"),
+    ],
+)
+def test_messages_of_torch(message, explanation):
+    with pytest.raises(ValueError, match=explanation):
+        with explaining_stops():
+            raise RuntimeError(message)
+
+
+def test_a_bug_keeps_its_traceback():
+    with pytest.raises(RuntimeError, match="a bug"):
+        with explaining_stops():
+            raise RuntimeError("a bug")
+
+
+# ---- damaged inputs of trainings -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("content", [b"", b"PK", b"x" * 99, b"null"])
+def test_damaged_statistics(mistake, phone_options, content, tmp_path):
+    (tmp_path / "s.npz").write_bytes(content)
+    conf = dict(normalize_conf=dict(stats_file=f"{tmp_path}/s.npz"))
+    line = mistake(phoneme_ctc_train, *phone_options(tmp_path / "out", **conf))
+    assert f"{tmp_path}/s.npz holds no statistics of features" in line and "stage 3" in line
+
+
+def test_statistics_without_frames(mistake, phone_options, tmp_path):
+    np.savez(tmp_path / "s.npz", count=0, sum=np.zeros(80), sum_square=np.zeros(80))
+    conf = dict(normalize_conf=dict(stats_file=f"{tmp_path}/s.npz"))
+    line = mistake(phoneme_ctc_train, *phone_options(tmp_path / "out", **conf))
+    assert f"{tmp_path}/s.npz has no finite sums of a positive number of frames" in line
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "tokenizer_config.json"])
+@pytest.mark.parametrize("content", [b"", b"{", b"null", b"[]", b"3"])
+def test_damaged_files_of_the_llm(mistake, llm_options, tiny_llm, name, content, tmp_path):
+    shutil.copytree(tiny_llm, tmp_path / "llm")
+    (tmp_path / "llm" / name).write_bytes(content)
+    files = dict(llm_config=f"{tmp_path}/llm/config.json", llm_tokenizer=f"{tmp_path}/llm/tokenizer.json")
+    line = mistake(llm_asr_train, *llm_options(tmp_path / "out", **files))
+    assert f"{tmp_path}/llm" in line
+
+
+@pytest.mark.parametrize(
+    "content", ["", "[]", '{"text": "<speech>", "end_token": 3}', '{"text": "a", "end_token": "b"}']
+)
+def test_a_damaged_prompt(mistake, llm_options, tiny_llm, content, tmp_path):
+    shutil.copytree(tiny_llm, tmp_path / "llm")
+    (tmp_path / "llm" / "prompt.json").write_text(content)
+    files = dict(llm_config=f"{tmp_path}/llm/config.json", llm_tokenizer=f"{tmp_path}/llm/tokenizer.json")
+    line = mistake(llm_asr_train, *llm_options(tmp_path / "out", **files))
+    assert f"{tmp_path}/llm/prompt.json holds no prompt of an LLM" in line

@@ -66,6 +66,22 @@ def test_not_a_checkpoint(tmp_path):
     assert not is_whole(tmp_path / "text.pth") and not is_whole(tmp_path / "none.pth") and not is_whole(tmp_path)
 
 
+def test_no_first_encoder_is_waited_for_after_the_end(store):
+    assert store.oldest() is None  # one may still come
+    store.publish(10, STATE).write_bytes(b"?")
+    store.publish_final(10)
+    with pytest.raises(ValueError, match="has no whole encoder, and pretraining has ended: run stage 6 again"):
+        store.oldest()
+
+
+@pytest.mark.parametrize("content", ["", "ten", "[1]"])
+def test_a_damaged_end_mark_is_named(store, content):
+    store.publish_final(10)
+    (store.directory / "final").write_text(content)
+    with pytest.raises(ValueError, match=f"{store.directory}/final is damaged, expected a whole number"):
+        store.final_step()
+
+
 def test_equal_weights_are_equal_files(store):
     path = store.publish(10, STATE)
     content = path.read_bytes()

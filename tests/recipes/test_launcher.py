@@ -45,7 +45,14 @@ def test_a_failing_job_is_named_and_the_others_are_finished(tmp_path):
 
 
 def test_wrong_usage_is_one_line(tmp_path):
-    for words in (["only.log"], [], ["JOB=1:x", tmp_path / "l", "true"], ["--max-jobs-run", 0, tmp_path / "l", "true"]):
+    for words in (
+        ["only.log"],
+        [],
+        ["JOB=1:x", tmp_path / "l", "true"],
+        ["--max-jobs-run", 0, tmp_path / "l", "true"],
+        ["JOB=3:2", tmp_path / "l", "true"],
+        ["JOB=08:09", tmp_path / "l", "true"],
+    ):
         result = run(*words)
         assert result.returncode == 1 and len(result.stderr.splitlines()) == 1
 

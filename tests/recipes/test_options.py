@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 
@@ -118,6 +119,18 @@ def test_an_open_quote_is_one_line_before_anything_runs(recipe, option):
 def test_folders_with_blanks(recipe):
     recipe.succeed("--dumpdir", "my dump", "--expdir", "my exp")
     assert (recipe.dir / "my dump/train/text").is_file() and (recipe.dir / "my exp/ctc_head/guard.json").is_file()
+    files = ("training", "encoder", "pretrain", "watch", "align", "ia_sft", "joint_sft", "ctc_head", "decode")
+    shutil.copytree(recipe.dir / "conf", recipe.dir / "my conf")
+    confs = [word for name in files for word in (f"--{name}_conf", f"my conf/{name}.yaml")]
+    swaps = recipe.dir / "my swaps/ia_sft/swaps.jsonl"
+    for stage in ("align", "ia_sft"):
+        (swaps.parents[1] / stage).mkdir(parents=True)
+        (swaps.parents[1] / stage / "swaps.jsonl").write_text("")
+    folders = ["--base_exp", "my base", "--encoder_dir", "my encoders", "--swap_schedule", swaps, "--llm", "./my llm"]
+    code, output = recipe.run("--dumpdir", "my dump", "--expdir", "my exp", *confs, *folders)
+    assert code == 0, output
+    assert {path.name for path in (recipe.dir / "my base").iterdir()} >= {"stats", "llm", "pretrain"}
+    assert any(f"--encoder_dir my encoders --swap_schedule {swaps}" in line for line in recipe.calls("llm_asr_train"))
     assert not [path for path in recipe.dir.glob("my") if path.exists()]
 
 

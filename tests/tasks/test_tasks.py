@@ -165,6 +165,41 @@ def test_a_checkpoint_of_another_size(command, pretrained, phone_options, llm_op
     assert_one_line(done, "was trained with encoder_conf=", "remove ")
 
 
+def test_a_finished_training_is_not_made_shorter(command, pretrained, phone_options, tmp_path):
+    out = tmp_path / "out"
+    shutil.copytree(pretrained, out, symlinks=True)
+    done = command(phoneme_ctc_train, *phone_options(out, resume=True, max_epoch=1))
+    assert_one_line(done, f"{out} was trained with --max_epoch 2, asked is 1: give at least as much")
+    assert (out / "finished").read_text() == (pretrained / "finished").read_text()
+
+
+@pytest.mark.parametrize(
+    "table, content, message",
+    [
+        ("phones", "train_0 a1\n", "phones lacks 'train_"),
+        ("wav.scp", "train_0 a.wav\n", "wav.scp lacks 'train_"),
+        ("wav.scp", "", "wav.scp has no samples"),
+        ("phones", "train_0 a1\ntrain_0 a1\n", "train_0 is duplicated"),
+        ("phones", b"train_0 \xff\n", "phones is not UTF-8 text"),
+        ("utt2num_frames", "train_0 -5\n", "utt2num_frames: 'train_0' has '-5', expected a number of frames"),
+        ("utt2num_frames", "train_0\n", "utt2num_frames: 'train_0' has '', expected a number of frames"),
+        ("finished", "{}", "finished has no max_epoch"),
+    ],
+)
+def test_damaged_tables_of_a_training(command, corpus, phone_options, table, content, message, tmp_path):
+    content = content if isinstance(content, bytes) else content.encode()
+    if table == "finished":
+        (tmp_path / "out").mkdir()
+        (tmp_path / "out" / table).write_bytes(content)
+        words = phone_options(tmp_path / "out", resume=True)
+    else:
+        shutil.copytree(corpus / "train", tmp_path / "train")
+        (tmp_path / "train" / table).write_bytes(content)
+        swap = f"{corpus}/train/", f"{tmp_path}/train/"
+        words = [word.replace(*swap) for word in phone_options(tmp_path / "out")]
+    assert_one_line(command(phoneme_ctc_train, *words), message)
+
+
 def test_a_finished_training_is_not_relabelled(command, pretrained, phone_options, tmp_path):
     """With another option: refused, and configuration and weights stay as they were."""
     out = tmp_path / "out"

@@ -171,12 +171,13 @@ add_job() {  # NAME FIRST LAST FOLDER: adds a job for those of these stages that
 
 for option in stage stop_stage ngpu nj nthreads parallel_nthreads inference_nj fs num_splits stats_utts \
     nonspeech_clips; do
-    [[ ${!option} =~ ^[0-9]+$ ]] || die "--$option is '${!option}', expected a whole number"
+    [[ ${!option} =~ ^(0|[1-9][0-9]{0,8})$ ]] ||  # bash takes 08 for a wrong octal number, and then exits with 0
+        die "--$option is '${!option}', expected a whole number without leading zeros, below a billion"
 done
 [[ $unit =~ ^(phone|char)$ ]] || die "--unit is '$unit', allowed are phone and char"
 [[ $guard =~ ^(off|flag|redecode)$ ]] || die "--guard is '$guard', allowed are off, flag and redecode"
 [[ $gpu_inference =~ ^(true|false)$ ]] || die "--gpu_inference is '$gpu_inference', allowed are true and false"
-[[ $skip_stages =~ ^[0-9\ ]*$ ]] || die "--skip_stages is '$skip_stages', expected numbers such as \"1 12\""
+[[ " $skip_stages" =~ ^(\ +[1-9][0-9]?)*\ *$ ]] || die "--skip_stages is '$skip_stages', expected numbers such as \"1 12\""
 [ "$inference_nj" -ge 1 ] || die "--inference_nj is '$inference_nj', expected at least 1"
 [ "$stage" -ge 1 ] && [ "$stage" -le "$stop_stage" ] && [ "$stop_stage" -le 14 ] ||
     die "--stage $stage --stop_stage $stop_stage is no range, allowed is 1 <= stage <= stop_stage <= 14"

@@ -35,7 +35,7 @@ combine() {  # OUT [OPTION]... DIR...
 }
 
 for option in nj valid_utts cka_utts; do
-    [[ ${!option} =~ ^[1-9][0-9]*$ ]] || die "--$option is '${!option}', expected a whole number of at least 1"
+    [[ ${!option} =~ ^[1-9][0-9]{0,8}$ ]] || die "--$option is '${!option}', expected a whole number of at least 1"
 done
 [[ $text_style =~ ^(plain|formatted)$ ]] || die "--text_style is '$text_style', allowed are plain and formatted"
 [[ $fingerprints =~ ^(all|text|none)$ ]] || die "--fingerprints is '$fingerprints', allowed are all, text and none"

@@ -13,7 +13,7 @@ while [ $# -gt 0 ]; do
         *) break ;;
     esac
 done
-if [ $# -lt 2 ] || ! [[ $max_jobs$first$last =~ ^[0-9]+$ ]] || ((max_jobs < 1)); then
+if [ $# -lt 2 ] || ! [[ $max_jobs:$first:$last =~ ^[1-9][0-9]{0,8}(:[1-9][0-9]{0,8}){2}$ ]] || ((first > last)); then
     echo "run.pl: expected [--option value]... [JOB=1:n] LOG COMMAND..." >&2
     exit 1
 fi

@@ -2,10 +2,10 @@
 # Sourced by llmasr.sh: what the training strategies change, from conf/strategies.yaml; docs/strategies.md has a table.
 # The variables are those of llmasr.sh.
 
-[[ $ia_sft_epochs =~ ^([1-9][0-9]*)?$ ]] || die "--ia_sft_epochs is '$ia_sft_epochs', expected at least 1"
+[[ $ia_sft_epochs =~ ^([1-9][0-9]{0,8})?$ ]] || die "--ia_sft_epochs is '$ia_sft_epochs', expected at least 1"
 [[ $flops_budget =~ ^([0-9]*\.?[0-9]+([eE]\+?[0-9]+)?)?$ ]] ||
     die "--flops_budget is '$flops_budget', expected a number such as 3e14"
-[[ $seed =~ ^[0-9]*$ ]] || die "--seed is '$seed', expected a whole number"
+[[ $seed =~ ^(0|[1-9][0-9]{0,8})?$ ]] || die "--seed is '$seed', expected a whole number, such as 1"
 
 # What the strategy's entry in conf/strategies.yaml sets, besides unit, expdir, base_exp and dumpdir:
 results=''         # page of stage 12
