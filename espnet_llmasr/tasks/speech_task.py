@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Callable, Collection, List, Optional
 
 import torch
-import yaml
 from espnet2.asr.encoder.abs_encoder import AbsEncoder
 from espnet2.asr.frontend.abs_frontend import AbsFrontend
 from espnet2.iterators.sequence_iter_factory import SequenceIterFactory
@@ -75,7 +74,7 @@ class BaseConfig(argparse.Action):
             try:
                 options = read_yaml(path, kind=object)
             except (OSError, ValueError) as error:
-                parser.error(f"{option_string} cannot be read as YAML: {error}")
+                parser.error(f"{option_string}: {error}")
             if not isinstance(options, dict):
                 parser.error(f"{option_string} {path} has no keys, expected options such as encoder_conf")
             unknown = [key for key in options if key not in known]
@@ -136,8 +135,8 @@ class SpeechTask(AbsTask):
 
     @classmethod
     def config_of(cls, config_file: PathLike) -> argparse.Namespace:
-        """The options saved by a training."""
-        return argparse.Namespace(**yaml.safe_load(Path(config_file).read_text(encoding="utf-8")))
+        """The options saved by a training. Raises ValueError, with the name of the file, if it is damaged."""
+        return argparse.Namespace(**read_yaml(config_file))
 
     @classmethod
     def load(cls, config_file: PathLike, model_file: PathLike, device: str = "cpu"):
