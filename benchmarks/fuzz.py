@@ -39,7 +39,7 @@ os.environ.update(CUDA_VISIBLE_DEVICES="", OMP_NUM_THREADS="1", HF_HUB_OFFLINE="
 import numpy as np  # noqa: E402
 import soundfile  # noqa: E402
 import yaml  # noqa: E402
-from common import head, row  # noqa: E402
+from common import table  # noqa: E402
 
 from espnet_llmasr import cli  # noqa: E402
 
@@ -87,8 +87,8 @@ def training(name: str, out: str, labels: str, *more: str) -> Command:
     words = ["--config", f"conf/{labels}.yaml", "--seed", "1"]
     for part in ("train", "valid"):
         words += [f"--{part}_shape_file", f"my dump/{part}/utt2num_frames"]
-        for table in (f"wav.scp,speech,audio_{RATE}", f"{labels},{labels},text"):
-            words += [f"--{part}_data_path_and_name_and_type", f"my dump/{part}/{table}"]
+        for file in (f"wav.scp,speech,audio_{RATE}", f"{labels},{labels},text"):
+            words += [f"--{part}_data_path_and_name_and_type", f"my dump/{part}/{file}"]
     words += more
     return of(name, *words, "--output_dir", f"my exp/{out}", bad=[*words, "--output_dir", f"my exp/{out}_new"])
 
@@ -105,6 +105,7 @@ def commands() -> List[Command]:
     store = ("--encoder_dir", "my exp/encoders")
     llm = ("--llm_config", "my exp/llm/config.json", "--llm_tokenizer", "my exp/llm/tokenizer.json")
     align = ("--init_param", "my exp/llm/llm.pth::llm", "--freeze_param", "encoder", "llm", *store)
+    paced = training("llm_asr_train", "paced", "text", *llm, *align, "--swap", "every_epoch", "--pace", "1")
     align = training("llm_asr_train", "align", "text", *llm, *align)
     sets, exp = ("--ref_dir", "my dump", "--hyp_dir", "my exp/decode"), "my exp/observe"
     checked = ("--unit", "phone", "--tokens", "my dump/phones.txt", "--fs", str(RATE))
@@ -120,7 +121,7 @@ def commands() -> List[Command]:
         of("format_data", "--data", "data/valid", "--out", "my dump/valid", *checked),
         of("split_data", "--data_dir", "my dump/train", "--num_splits", "2"),
         of("compute_stats", "--data_dir", "my dump/train", "--output", "my exp/stats/feats_stats.npz"),
-        of("prepare_llm", "--text", "my dump/train/text", "--output_dir", "my exp/llm", *LLM),
+        of("prepare_llm", "--text", "my dump/train/text", "--output_dir", "my exp/llm", *LLM, "--system", "Be brief."),
         of("make_targets", *shared, "--embedder", "my exp/llm", "--out", "my exp/targets.npz"),
         pretrain,
         of("plan_swaps", "--pretrain_dir", "my exp/pretrain", *shared, "--start_step", "2"),
@@ -153,6 +154,7 @@ def commands() -> List[Command]:
         of("fit_scaling", "--runs", "conf/budgets.jsonl", "--value", "MER %", "--out", "my exp/scaling"),
         of("run_strategies", "--recipe", ".", "--out", "my runs", "--strategies", "efin", "--seeds", "1"),
         of("run_parallel", "--job", "one", "one.log", "true"),
+        paced,
         longer(pretrain),
         longer(align),
     ]  # fmt: skip
@@ -492,11 +494,8 @@ def main() -> int:
             if verdict.faults:
                 show(case, command, done, verdict)
     columns = ("calls", "exit 0", "exit 1", "traceback", "exit", "changed", "unnamed")
-    head("command", *columns)
-    for name, count in counts.items():
-        row(name, *(count[column] for column in columns))
-    total = sum(counts.values(), Counter())
-    row("all", *(total[column] for column in columns))
+    counts["all"] = total = sum(counts.values(), Counter())
+    table(("command", *columns), ([name, *(count[column] for column in columns)] for name, count in counts.items()))
     return int(any(total[column] for column in ("traceback", "exit", "changed")))
 
 

@@ -83,7 +83,7 @@ class BaseConfig(argparse.Action):
             try:
                 options = read_yaml(path, kind=object)
             except (OSError, ValueError) as error:
-                parser.error(f"{option_string} cannot be read as YAML: {error}")
+                parser.error(f"{option_string}: {error}")
             if not isinstance(options, dict):
                 parser.error(f"{option_string} {path} has no keys, expected options such as encoder_conf")
             unknown = [key for key in options if key not in known]

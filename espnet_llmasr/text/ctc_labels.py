@@ -6,6 +6,7 @@ from importlib.util import find_spec
 from typing import Dict, List, NamedTuple, Sequence, Tuple, Union
 
 from espnet_llmasr.text.inventories import INVENTORIES, read_tokens
+from espnet_llmasr.text.markup import Unclean
 from espnet_llmasr.text.normalize import HAN, normalize, to_half_width
 from espnet_llmasr.text.numerals import needs_words
 from espnet_llmasr.text.phonemes import SPACE, UNKNOWN, Characters, Phonemizer
@@ -56,7 +57,10 @@ class CTCLabelizer:
             return normalize(text), ""
         if lang.startswith("zh") and not text.isascii():
             lang = lang if self._has("opencc", "traditional characters are not converted", "OpenCC") else ""
-        return self.transcript(text, lang)
+        try:
+            return self.transcript(text, lang)
+        except Unclean:  # a model can write anything
+            return normalize(text), ""
 
     def _has(self, module: str, loss: str, package: str) -> bool:
         """True if the package is installed. The first question for a missing package logs a warning."""

@@ -51,8 +51,8 @@ def test_the_options_are_saved_as_if_config_had_them(parse):
     [
         ("sead: 7", "has 'sead', which is no option of this command"),
         ("- seed", "has no keys, expected options such as encoder_conf"),
-        ("a: b: c", "cannot be read as YAML: mapping values are not allowed here"),
-        (None, "cannot be read as YAML: [Errno 2] No such file"),
+        ("a: b: c", "is damaged, expected YAML (mapping values are not allowed here"),
+        (None, "--base_config: none.yaml does not exist"),
     ],
 )
 def test_mistakes_are_one_line(parse, capsys, text, message):

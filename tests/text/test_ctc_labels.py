@@ -51,6 +51,12 @@ def test_what_has_no_token_is_counted_and_left_out(label):
     assert ids == label("good").ids and unknown == 6 and words == []
 
 
+@pytest.mark.parametrize("text", ["cat \ufffd\ufffd\ufffd", "cat <b0x>"])
+def test_what_no_data_preparation_would_take_is_labelled_as_it_is(label, text):
+    """A model can write anything: lost letters, or tags of no known markup."""
+    assert named(label, text, "en")[:3] == named(label, "cat", "en")
+
+
 def test_the_language_reads_the_characters():
     label = CTCLabelizer(read_tokens("zh_en_yue"))
     assert named(label, "我哋", "yue") == ["y_ng", "y_o5", "y_d", "y_ei6"]
