@@ -158,20 +158,18 @@ def training(tmp_path):
     return Training(tmp_path / "pretrain")
 
 
-def test_begun_only_with_a_whole_configuration(tmp_path, training):
+def test_begun_with_its_configuration(tmp_path, training):
     assert not PretrainingDir(tmp_path / "none").begun
-    assert PretrainingDir(training.directory).begun
-    path = training.directory / "config.yaml"
-    text = path.read_text()
+    pretraining, path = PretrainingDir(training.directory), training.directory / "config.yaml"
+    assert pretraining.begun and pretraining.updates_per_epoch() == 25
     for part in ("", "accum_grad: 4\n", "a: [1, "):
         path.write_text(part)
-        assert not PretrainingDir(training.directory).begun
-    path.write_text(text)
-    assert PretrainingDir(training.directory).updates_per_epoch() == 25
+        with pytest.raises(ValueError, match="config.yaml is damaged"):
+            pretraining.updates_per_epoch()
 
 
 def test_epochs_need_a_fixed_length(training):
-    training.configure(num_iters_per_epoch=None, accum_grad=4)
+    training.configure(num_iters_per_epoch=None, accum_grad=4, distributed=False)
     with pytest.raises(ValueError, match="no num_iters_per_epoch"):
         PretrainingDir(training.directory).updates_per_epoch()
 
