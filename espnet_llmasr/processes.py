@@ -144,7 +144,12 @@ def ending_together() -> Iterator[Dict[str, str]]:
 
 
 def end_with(parent: int) -> None:
-    """Waits until our parent has ended, whatever its cause, and kills all processes with our value of $LLMASR_RUN."""
+    """Waits until our parent has ended, whatever its cause, and kills all processes with our value of $LLMASR_RUN.
+
+    Raises ValueError if LLMASR_RUN is not set.
+    """
+    if RUN not in os.environ:
+        raise ValueError(f"the environment has no {RUN}, by which processes are found: set it before they start")
     with suppress(PermissionError):  # it leads a session already
         os.setsid()  # a signal to the group of the parent does not end this process
     while os.getppid() == parent:

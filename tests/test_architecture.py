@@ -211,7 +211,8 @@ def loads_of(path: Path) -> list:
 def test_no_file_that_is_read_can_run_code():
     """Weights without pickled objects, arrays without pickle, YAML without tags; nothing else that reads objects."""
     top, counts = ROOT.parent, dict.fromkeys(ALLOWED_TO_LOAD, 0)
-    for path in [file for folder in (ROOT, top / "benchmarks", top / "local") for file in folder.rglob("*.py")]:
+    files = {file for folder in (ROOT, top / "benchmarks", top / "local") for file in folder.rglob("*.py")}
+    for path in files - {ROOT / "__main__.py"}:  # which runs what its command line says, as Python does
         for name, words in loads_of(path):
             assert name in ALLOWED_TO_LOAD and (words is None or "import" not in words), f"{path}: {name}"
             for word, value in ALLOWED_TO_LOAD[name].items() if words is not None else ():

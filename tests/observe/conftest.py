@@ -33,7 +33,7 @@ def _find(name):
 def _save(task, model, args, folder):
     """A folder as a training leaves it: config.yaml, 1epoch.pth, latest.pth."""
     folder.mkdir(parents=True)
-    options = {name: value for name, value in vars(args).items() if name != "config"}
+    options = {name: value for name, value in vars(args).items() if name != "config"} | {"distributed": False}
     (folder / "config.yaml").write_text(yaml.safe_dump(json.loads(json.dumps(options, default=str))))
     torch.save(model.state_dict(), folder / "1epoch.pth")
     (folder / "latest.pth").symlink_to("1epoch.pth")

@@ -11,7 +11,7 @@ from espnet_llmasr.observe.stages import checkpoints_of, parse_model_spec
 
 def save(folder, *epochs, **config):
     folder.mkdir(parents=True)
-    options = {"num_iters_per_epoch": 20, "accum_grad": 2, "init_param": [], **config}
+    options = {"num_iters_per_epoch": 20, "accum_grad": 2, "init_param": [], "distributed": False, **config}
     (folder / "config.yaml").write_text(yaml.safe_dump(options))
     for epoch in epochs:
         torch.save({"x": torch.ones(1)}, folder / f"{epoch}epoch.pth")
