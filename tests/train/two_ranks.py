@@ -30,9 +30,8 @@ def exact_steps(jobs, rank: int) -> dict:
 
 def swaps(model, directory: Path, rank: int) -> dict:
     """Swaps twice (the first encoder appears late), then meets a decision that fails on rank 0."""
-    options = SimpleNamespace(
-        output_dir=directory / "ia_sft", encoder_dir=directory / "store", swap="every_epoch", swap_schedule=None
-    )
+    options = SimpleNamespace(output_dir=directory / "ia_sft", encoder_dir=directory / "store", swap="every_epoch")
+    options.swap_schedule = options.pace = None
     model.encoder.requires_grad_(False)
     if rank == 1:
         Trainer._decide = staticmethod(lambda *args: pytest.fail("rank 1 decided by itself"))
@@ -44,7 +43,7 @@ def swaps(model, directory: Path, rank: int) -> dict:
         Trainer.swap_encoder(model, epoch, options)
     if rank == 0:
         assert seen, "the first encoder was there at once"
-        swap.poll_store = lambda *args: 1 / 0
+        swap.due_swap = lambda *args: 1 / 0
     with pytest.raises(ZeroDivisionError):
         Trainer.swap_encoder(model, 4, options)
     return model.state_dict()
@@ -52,18 +51,22 @@ def swaps(model, directory: Path, rank: int) -> dict:
 
 def publish_late(store: EncoderStore, encoders: dict, seen: list) -> None:
     """Publishes the first encoder after a look at the empty store, the second one before epoch 3."""
-    poll = swap.poll_store
+    is_ready, due_swap = swap.is_ready, swap.due_swap
 
-    def polled(store_, epoch, *args):
-        due = poll(store_, epoch, *args)
+    def looked(*args):
+        ready = is_ready(*args)
         if not store.steps():
-            seen.append(due)
+            seen.append(ready)
             store.publish(10, encoders[10])
-        elif epoch == 2:
+        return ready
+
+    def decided(store_, epoch, *args):
+        due = due_swap(store_, epoch, *args)
+        if epoch == 2:
             store.publish(30, encoders[30])
         return due
 
-    swap.poll_store = polled
+    swap.is_ready, swap.due_swap = looked, decided
 
 
 def main() -> None:
