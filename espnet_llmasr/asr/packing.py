@@ -3,11 +3,13 @@
 B sequences, K rows of W places, L' speech tokens.
 """
 
-from typing import NamedTuple, Sequence
+from typing import NamedTuple, Sequence, Tuple
 
 import numpy as np
 
 from espnet_llmasr.text.prompt import SPEECH_ID
+
+Layout = Tuple[np.ndarray, Tuple[int, int]]  # first place of each sequence (B,), shape of the rows (K, W)
 
 
 class Rows(NamedTuple):
@@ -15,31 +17,43 @@ class Rows(NamedTuple):
 
     Attributes:
         ids: (K, W), SPEECH_ID at speech tokens, 0 beyond the sequences.
-        valid: (K, W), True inside the sequences.
+        positions: (K, W), 0, 1, 2 ... in each sequence, -1 beyond the sequences.
         starts: (B,) the place of the first token of each sequence.
         speech_starts: (B,) the place of its first speech token.
     """
 
     ids: np.ndarray
-    valid: np.ndarray
+    positions: np.ndarray
     starts: np.ndarray
     speech_starts: np.ndarray
 
     @classmethod
-    def padded(cls, sequences: Sequence[np.ndarray], left: bool = False) -> "Rows":
-        """One row for each sequence, with padding on the right or on the left."""
-        lengths = np.array(list(map(len, sequences)))
-        padding = lengths.max() - lengths if left else 0
-        return cls._at(np.arange(len(lengths)) * lengths.max() + padding, sequences, (len(lengths), lengths.max()))
-
-    @classmethod
-    def _at(cls, starts: np.ndarray, sequences: Sequence[np.ndarray], shape) -> "Rows":
-        ids, valid = np.zeros(shape, np.int64), np.zeros(shape, bool)
+    def of(cls, sequences: Sequence[np.ndarray], starts: np.ndarray, shape: Tuple[int, int]) -> "Rows":
+        """The sequences at these places, in rows of this shape (K, W)."""
+        ids, positions = np.zeros(shape, np.int64), np.full(shape, -1)
         for start, sequence in zip(starts, sequences):
             ids.flat[start : start + len(sequence)] = sequence
-            valid.flat[start : start + len(sequence)] = True
+            positions.flat[start : start + len(sequence)] = np.arange(len(sequence))
         firsts = np.array([np.argmax(sequence == SPEECH_ID) for sequence in sequences])
-        return cls(ids, valid, starts, starts + firsts)
+        return cls(ids, positions, starts, starts + firsts)
+
+
+def pad(lengths: np.ndarray, left: bool = False) -> Layout:
+    """A row for each sequence, padded on the right or on the left."""
+    width = lengths.max()
+    return np.arange(len(lengths)) * width + (width - lengths) * left, (len(lengths), width)
+
+
+def pack(lengths: np.ndarray, width: int) -> Layout:
+    """Rows of at most `width` places, or of the longest sequence. The longest come first, each where it first fits."""
+    width, fill, rows, columns = max(width, lengths.max()), [], np.zeros_like(lengths), np.zeros_like(lengths)
+    for number in np.argsort(-lengths, kind="stable"):
+        fits = (row for row, used in enumerate(fill) if used + lengths[number] <= width)
+        rows[number] = row = next(fits, len(fill))
+        fill += [0] * (row == len(fill))
+        columns[number] = fill[row]
+        fill[row] += lengths[number]
+    return rows * max(fill) + columns, (len(fill), max(fill))
 
 
 def spans(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
