@@ -2,16 +2,16 @@
 
 - In one row, where varlen FlashAttention-2 runs: the package flash-attn, a GPU of compute capability 8.0, autocast. No
   score between two sequences is computed.
-- In rows of a bounded width otherwise, on a CPU too. A mask that transformers makes of the positions, causal,
-  block-diagonal and within a layer's window, hides other sequences. Their scores are computed all the same, so a row is
-  so narrow that they are cheap beside the LLM's matrices; but it holds the longest sequence. Less is computed than in
-  padded rows.
+- In a few rows otherwise, on a CPU too. A mask that transformers makes of the positions, causal, block-diagonal and
+  within a layer's window, hides other sequences. Their scores are computed all the same, so wide rows waste attention
+  and narrow ones waste places; `pack` takes the cheapest number of rows. It is never dearer than padded rows.
 - In padded rows, one for each sequence, for an LLM that is not in `PACKED`, such as one with a state for attention.
 
 B sequences, K rows of W places, V tokens.
 """
 
 import logging
+import math
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Dict, Iterator
@@ -29,15 +29,14 @@ PACKED = (  # model_type of LLMs; tests/asr/test_attention.py shows that they ke
     "qwen2 qwen3 qwen3_moe llama mistral gemma gemma2 gemma3_text phi3 granite cohere cohere2 olmo2 olmo3 smollm3 glm "
     "glm4"
 ).split()
-WIDTH_SHARE = 4  # LLM width / row width: attention to a whole row then costs 4 % of the LLM's matrices
+BALANCE = 4  # a row of this many LLM widths costs as much in attention as in matrices (6 by FLOPs, but slower ones)
 
 
 def layout_of(llm: PreTrainedModel, lengths: np.ndarray) -> Layout:
     """Where sequences of these lengths (B,) go, for the attention that the LLM has now."""
     if llm.config.model_type not in PACKED:
         return pad(lengths)
-    width = llm.config.get_text_config().hidden_size // WIDTH_SHARE
-    return pack(lengths, lengths.sum() if uses_flash(llm) else width)
+    return pack(lengths, math.inf if uses_flash(llm) else BALANCE * llm.config.get_text_config().hidden_size)
 
 
 def uses_flash(llm: PreTrainedModel) -> bool:
@@ -65,7 +64,7 @@ def choose(llm: PreTrainedModel, device: torch.device) -> None:
     if flash != uses_flash(llm):
         llm.set_attn_implementation(FLASH if flash else "sdpa" if llm._supports_sdpa else "eager")
     form = (
-        "packed in one row" if flash else "packed in short rows" if packs else "in padded rows: it is not known to pack"
+        "packed in one row" if flash else "packed in a few rows" if packs else "in padded rows: it is not known to pack"
     )
     _tell("%s: sequences %s, by %s", type(llm).__name__, form, FLASH if flash else llm.config._attn_implementation)
 

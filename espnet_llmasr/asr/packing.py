@@ -3,6 +3,8 @@
 B sequences, K rows of W places, L' speech tokens.
 """
 
+import math
+from heapq import heapreplace
 from typing import NamedTuple, Sequence, Tuple
 
 import numpy as np
@@ -44,16 +46,27 @@ def pad(lengths: np.ndarray, left: bool = False) -> Layout:
     return np.arange(len(lengths)) * width + (width - lengths) * left, (len(lengths), width)
 
 
-def pack(lengths: np.ndarray, width: int) -> Layout:
-    """Rows of at most `width` places, or of the longest sequence. The longest come first, each where it first fits."""
-    width, fill, rows, columns = max(width, lengths.max()), [], np.zeros_like(lengths), np.zeros_like(lengths)
-    for number in np.argsort(-lengths, kind="stable"):
-        fits = (row for row, used in enumerate(fill) if used + lengths[number] <= width)
-        rows[number] = row = next(fits, len(fill))
-        fill += [0] * (row == len(fill))
-        columns[number] = fill[row]
-        fill[row] += lengths[number]
-    return rows * max(fill) + columns, (len(fill), max(fill))
+def pack(lengths: np.ndarray, balance: float) -> Layout:
+    """The cheapest of several numbers of rows, the number of padded rows among them.
+
+    Args:
+        balance: the width of a row of which attention costs as much as the LLM's matrices; infinite: one row.
+    """
+    fewest = math.ceil(lengths.sum() / lengths.max())
+    numbers = {len(lengths), *(math.ceil(fewest / 1.2**power) for power in range(40))}
+    layouts = (spread(lengths, number) for number in sorted(numbers))
+    return min(layouts, key=lambda layout: math.prod(layout[1]) * (1 + layout[1][1] / balance))
+
+
+def spread(lengths: np.ndarray, num_rows: int) -> Layout:
+    """Puts each sequence, the longest first, into the row that is the shortest so far."""
+    rows, places = [(0, row) for row in range(num_rows)], {}
+    for number in np.argsort(-lengths, kind="stable").tolist():
+        used, row = rows[0]
+        places[number] = row, used
+        heapreplace(rows, (used + int(lengths[number]), row))
+    width = max(rows)[0]
+    return np.array([row * width + used for _, (row, used) in sorted(places.items())]), (num_rows, width)
 
 
 def spans(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
