@@ -2,7 +2,9 @@
 
 from copy import deepcopy
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import one_epoch
 import pytest
 import torch
@@ -14,7 +16,7 @@ from espnet_llmasr.encoder_swap import trainer as swap
 from espnet_llmasr.tasks.llm_asr import LLMASRTask
 from espnet_llmasr.tasks.phoneme_ctc import PhonemeCTCTask
 from espnet_llmasr.train.flops_log import read_flops
-from espnet_llmasr.train.trainer import groups_of
+from espnet_llmasr.train.trainer import groups_of, placed
 
 
 def train(model, batches, options, *more):
@@ -160,6 +162,15 @@ def test_two_ranks(no_dropout, big_batch, two_ranks, tmp_path):
     assert line == dict(epoch=1, flops=sum(flops(model, shape) for shape in shapes), batches=4)
     log = swap.swap_log(tmp_path / "ia_sft" / "swaps.jsonl").read()
     assert [(s.epoch, s.encoder_step, s.previous_step) for s in log] == [(1, 10, 0), (3, 30, 10)]
+
+
+def test_lengths_and_ids_stay_on_the_host():
+    """As arrays, which DistributedDataParallel leaves where they are; audio goes to the accelerator as a tensor."""
+    batch = dict(utt_id=["a"], speech=torch.ones(1, 3), speech_lengths=torch.tensor([3]), text=torch.tensor([[5, 6]]))
+    found = placed(batch, SimpleNamespace(ngpu=0))
+    assert found["utt_id"] == ["a"] and found["speech"].equal(batch["speech"])
+    assert all(isinstance(found[name], np.ndarray) for name in ("speech_lengths", "text"))
+    assert found["speech_lengths"].tolist() == [3] and found["text"].tolist() == [[5, 6]]
 
 
 def not_finite(batch):
