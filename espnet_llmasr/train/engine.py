@@ -110,8 +110,6 @@ class ShardedEngine(Engine):
     def wrap(self, model: nn.Module) -> nn.Module:
         deepspeed = import_deepspeed(self.options.ngpu > 0)
         config = read_config(self.options.deepspeed_config)
-        if self.options.grad_clip_type != 2:
-            raise ValueError(f"--grad_clip_type is {self.options.grad_clip_type}, DeepSpeed clips by 2 only")
         config |= dict(train_micro_batch_size_per_gpu=1, gradient_accumulation_steps=1)  # ours: see accumulate
         config |= dict(gradient_clipping=self.options.grad_clip, zero_allow_untested_optimizer=True)
         try:
@@ -127,12 +125,13 @@ class ShardedEngine(Engine):
         return stats, weight
 
     def step(self) -> Tensor:
+        # DeepSpeed updates a copy of this rank's part of the weights. It is equal to the part, unless weights were loaded.
+        self.wrapped.optimizer.refresh_fp32_params()
         with scaled_rates(self.optimizer):
             self.wrapped.step()  # which leaves all as it was, and gives inf, where a gradient is not finite
         return torch.as_tensor(self.wrapped.get_global_grad_norm())
 
     def load_optimizer_state(self, parts: List[State]) -> None:
-        self.wrapped.optimizer.refresh_fp32_params()  # this rank's part of the weights, which may have been loaded
         rank, size = torch.distributed.get_rank(), torch.distributed.get_world_size()
         if len(parts) != size:
             parts = [whole_state(parts, self.shapes)]
@@ -150,6 +149,21 @@ def build_engine(model: nn.Module, optimizer: torch.optim.Optimizer, options, di
         logging.warning("--deepspeed_config shards nothing in a training of one process, which runs without DeepSpeed")
     engine = ShardedEngine if sharded and distributed_option.distributed else Engine
     return engine(model, optimizer, options, distributed_option)
+
+
+def check_options(args) -> None:
+    """Raises ValueError, before a model is built, for options of ESPnet that no engine has, or a wrong configuration."""
+    for name, default in (("use_deepspeed", False), ("sharded_ddp", False), ("ddp_comm_hook", None)):
+        if getattr(args, name) != default:
+            raise ValueError(
+                f"--{name} is {getattr(args, name)}, expected {default}: --deepspeed_config conf/ds_zero2.json alone "
+                "turns DeepSpeed's ZeRO-2 on"
+            )
+    if args.deepspeed_config is not None:
+        read_config(args.deepspeed_config)
+        if args.grad_clip_type != 2:
+            raise ValueError(f"--grad_clip_type is {args.grad_clip_type}, expected 2 with --deepspeed_config")
+        import_deepspeed(args.ngpu > 0)
 
 
 def import_deepspeed(gpu: bool):

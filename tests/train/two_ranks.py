@@ -1,6 +1,7 @@
-"""Run by test_two_ranks.py in two processes; every check that needs two ranks shares this one start.
+"""Run by test_trainer.py in two processes; every check that needs two ranks shares this one start.
 
-Arguments: a directory with models.pt = {name: (model, batches, options)}. Writes rank<r>.pt = {name: result}.
+Arguments: a directory with models.pt, swap.pt and encoders.pt, and the configurations of DeepSpeed to try, if any.
+Writes rank<r>.pt = {engine: {name: result}}.
 """
 
 import sys
@@ -11,19 +12,25 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from one_epoch import train_one_epoch
+from one_epoch import train_a_weight, train_one_epoch, train_with_swap
 
 from espnet_llmasr.encoder_swap import trainer as swap
 from espnet_llmasr.encoder_swap.store import EncoderStore
 from espnet_llmasr.tasks.speech_task import Trainer
 
 
-def exact_steps(jobs, rank: int) -> dict:
-    """Trains one update on this rank's micro-batches."""
-    distributed = SimpleNamespace(distributed=True, dist_rank=rank)
+def exact_steps(directory: Path, config, configs: list, rank: int) -> dict:
+    """What an engine makes of this rank's micro-batches."""
+    distributed, engine = SimpleNamespace(distributed=True, dist_rank=rank), dict(deepspeed_config=config)
     results = {}
-    for name, (model, batches, options) in jobs.items():
-        results[name] = train_one_epoch(deepcopy(model), batches[rank], options, distributed)
+    for name, (model, batches, options) in torch.load(directory / "models.pt", weights_only=False).items():
+        results[name] = train_one_epoch(deepcopy(model), batches[rank], {**options, **engine}, distributed)
+    model, batches, options, encoder = torch.load(directory / "swap.pt", weights_only=False)
+    train = lambda *args: train_with_swap(model, batches[rank], {**options, **engine}, distributed, encoder, *args)
+    results["swap"] = train()
+    for other in configs:
+        results[f"resumed by {other}"] = train([other])
+    results["weight"] = train_a_weight(engine, distributed)
     return results
 
 
@@ -73,9 +80,9 @@ def main() -> None:
     torch.set_num_threads(1)
     torch.distributed.init_process_group("gloo", timeout=timedelta(seconds=120))
     rank = torch.distributed.get_rank()
-    jobs = torch.load(directory / "models.pt", weights_only=False)
-    results = exact_steps(jobs, rank)
-    results["swap"] = swaps(jobs["llm"][0], directory, rank)
+    configs = [None, *sys.argv[2:]]
+    results = {config: exact_steps(directory, config, configs, rank) for config in configs}
+    results["swaps"] = swaps(torch.load(directory / "models.pt", weights_only=False)["llm"][0], directory, rank)
     torch.save(results, directory / f"rank{rank}.pt")
     torch.distributed.barrier()
     torch.distributed.destroy_process_group()
