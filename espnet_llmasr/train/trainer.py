@@ -14,10 +14,13 @@ from espnet2.schedulers.abs_scheduler import AbsBatchStepScheduler
 from espnet2.torch_utils.device_funcs import to_device
 from espnet2.torch_utils.recursive_op import recursive_average
 from espnet2.utils.build_dataclass import build_dataclass
+from espnet2.utils.types import int_or_none
 
-from espnet_llmasr.espnet_versions import load_checkpoint, quiet_imports
+from espnet_llmasr.asr.weights import initialize
+from espnet_llmasr.espnet_versions import quiet_imports
 from espnet_llmasr.train import checkpoints
 from espnet_llmasr.train.flops_log import EpochFlops
+from espnet_llmasr.train.loop import EpochLoop
 
 with quiet_imports():
     from espnet2.train import trainer as espnet_trainer
@@ -28,9 +31,13 @@ T = TypeVar("T")
 
 @dataclass
 class ExactTrainerOptions(espnet_trainer.TrainerOptions):
-    """ESPnet's options and the length of an epoch."""
+    """ESPnet's options, the length of an epoch, the initial weights, and what is saved when."""
 
     num_iters_per_epoch: Optional[int]
+    init_param: List[str]
+    ignore_init_mismatch: bool
+    save_interval: Optional[int]
+    keep_last: int
 
 
 class ExactTrainer(espnet_trainer.Trainer):
@@ -46,11 +53,31 @@ class ExactTrainer(espnet_trainer.Trainer):
         return build_dataclass(ExactTrainerOptions, args)
 
     @classmethod
-    def run(cls, trainer_options, distributed_option, **kwargs) -> None:
-        """Trains from the last complete epoch to max_epoch; does nothing if that has been done.
+    def add_arguments(cls, parser):
+        super().add_arguments(parser)
+        add = parser.add_argument_group("Checkpoints").add_argument
+        help_text = "updates between two saved states, rounded up to whole epochs; by default every epoch is saved"
+        add("--save_interval", type=int_or_none, help=help_text)
+        help_text = "saved epochs whose weights stay, the last ones, besides the best ones of --keep_nbest_models"
+        add("--keep_last", type=int, default=1, help=help_text)
+
+    @classmethod
+    def run(
+        cls,
+        model,
+        optimizers,
+        schedulers,
+        train_iter_factory,
+        valid_iter_factory,
+        trainer_options,
+        distributed_option,
+        **_,
+    ) -> None:
+        """Trains from the last saved epoch to max_epoch; does nothing if that has been done.
 
         Raises ValueError if a longer training has been done.
         """
+        checkpoints.check_options(trainer_options)
         output_dir = Path(trainer_options.output_dir)
         finished = checkpoints.finished_epochs(output_dir) if trainer_options.resume else None
         if finished is not None and finished > trainer_options.max_epoch:
@@ -61,38 +88,24 @@ class ExactTrainer(espnet_trainer.Trainer):
         if finished == trainer_options.max_epoch:
             logging.info("the training in %s is finished; raise --max_epoch to go on", output_dir)
             return
-        first = is_first_rank(distributed_option)
-        if first:
-            checkpoints.roll_back(output_dir) if trainer_options.resume else checkpoints.forget(output_dir)
-        synchronize(distributed_option)
-        super().run(trainer_options=trainer_options, distributed_option=distributed_option, **kwargs)
-        if first:
-            checkpoints.finish(output_dir, trainer_options.max_epoch)
-        synchronize(distributed_option)
+        if not (trainer_options.resume and checkpoints.begun(output_dir)):
+            for spec in trainer_options.init_param:
+                logging.info("taking weights from %s", spec)
+                initialize(model, spec, trainer_options.ignore_init_mismatch)
+        engine = cls.build_engine(model, optimizers, schedulers, trainer_options, distributed_option)
+        data = train_iter_factory, valid_iter_factory
+        EpochLoop(cls, engine, optimizers, schedulers, *data, trainer_options, distributed_option).run()
 
-    @staticmethod
-    def resume(checkpoint, model, reporter, optimizers, schedulers, scaler, ngpu=0, strict=True) -> None:
-        """As ESPnet's, from a checkpoint.pth of any supported ESPnet. Raises ValueError for one that is broken."""
-        device = f"cuda:{torch.cuda.current_device()}" if ngpu > 0 else "cpu"
-        try:
-            states = load_checkpoint(checkpoint, map_location=device)
-        except ValueError as error:
-            raise ValueError(f"{error}: remove it to train from the first epoch again") from error
-        model.load_state_dict(states["model"], strict=strict)
-        reporter.load_state_dict(states["reporter"])
-        parts = [*zip(optimizers, states["optimizers"]), *zip(schedulers, states["schedulers"])]
-        for part, state in [*parts, (scaler, states["scaler"])]:
-            if part is not None and state is not None:
-                part.load_state_dict(state)
-        logging.info("going on with epoch %d from %s", reporter.get_epoch() + 1, checkpoint)
+    @classmethod
+    def build_engine(cls, model, optimizers, schedulers, options, distributed_option) -> "Engine":
+        """The model with its optimizer, on all ranks."""
+        return Engine(model, optimizers, options, distributed_option)
 
     @classmethod
     def train_one_epoch(
         cls, model, iterator, optimizers, schedulers, scaler, reporter, summary_writer, options, distributed_option
     ) -> bool:
         """One epoch. Raises ValueError if no gradient was finite, where ESPnet would end as if all were well."""
-        if is_first_rank(distributed_option):
-            checkpoints.begin_epoch(Path(options.output_dir), reporter.epoch)
         model.train()
         num_batches = length_hint(iterator, options.num_iters_per_epoch or 0)  # split lists have no length
         progress = Progress(reporter.epoch, options.max_epoch, num_batches)
@@ -140,6 +153,35 @@ class ExactTrainer(espnet_trainer.Trainer):
                     scheduler.step()
             optimizer.zero_grad()
         return valid
+
+
+class Engine:
+    """A model with its optimizer, alone or in DistributedDataParallel."""
+
+    is_sharded = False
+
+    def __init__(self, model, optimizers, options, ranks):
+        self.module = self.model = model
+        self.optimizers = optimizers
+        if ranks.distributed:
+            self.model = torch.nn.parallel.DistributedDataParallel(
+                model,
+                device_ids=[torch.cuda.current_device()] if options.ngpu == 1 else None,
+                find_unused_parameters=options.unused_parameters,
+                gradient_as_bucket_view=options.gradient_as_bucket_view,
+            )
+
+    def __call__(self, **batch):
+        return self.model(**batch)
+
+    def __getattr__(self, name):
+        return getattr(self.model, name)
+
+    def optimizer_state(self) -> dict:
+        return self.optimizers[0].state_dict()
+
+    def load_optimizer_state(self, parts) -> None:
+        self.optimizers[0].load_state_dict(parts[0])
 
 
 class Progress:
