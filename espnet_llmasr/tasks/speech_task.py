@@ -34,6 +34,7 @@ from espnet_llmasr.train import checkpoints
 from espnet_llmasr.train.augment import Augmentation, AugmentedDataset, NumberedBatches
 from espnet_llmasr.train.batches import frame_batches, read_num_frames
 from espnet_llmasr.train.drift import DriftMixin
+from espnet_llmasr.train.engine import set_factors
 from espnet_llmasr.train.preprocessor import Utterance, collate
 from espnet_llmasr.train.speech_batches import AudioTable
 from espnet_llmasr.train.trainer import ExactTrainer, ExactTrainerOptions, is_first_rank
@@ -174,6 +175,13 @@ class SpeechTask(AbsTask):
         model = cls.build_model(args)
         load_state(model, read_state(model_file), model_file, config_file)
         return model.to(device).eval(), args
+
+    @classmethod
+    def build_optimizers(cls, args, model) -> List[torch.optim.Optimizer]:
+        """ESPnet's optimizer, over the trained parameters and with the factors of --lr_factor."""
+        optimizers = super().build_optimizers(args, model)
+        set_factors(optimizers[0], model, args.lr_factor)
+        return optimizers
 
     @classmethod
     def build_components(cls, args) -> dict:

@@ -12,7 +12,6 @@ from types import SimpleNamespace
 import pytest
 import torch
 from one_epoch import train_one_epoch
-from torch.nn.parallel import DistributedDataParallel
 
 from espnet_llmasr.encoder_swap import trainer as swap
 from espnet_llmasr.encoder_swap.store import EncoderStore
@@ -24,7 +23,7 @@ def exact_steps(jobs, rank: int) -> dict:
     distributed = SimpleNamespace(distributed=True, dist_rank=rank)
     results = {}
     for name, (model, batches, options) in jobs.items():
-        results[name] = train_one_epoch(DistributedDataParallel(deepcopy(model)), batches[rank], options, distributed)
+        results[name] = train_one_epoch(deepcopy(model), batches[rank], options, distributed)
     return results
 
 
