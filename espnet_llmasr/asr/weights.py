@@ -63,7 +63,7 @@ def with_referred(state: Dict[str, Any], path: PathLike, lazy: bool = False) -> 
         raise ValueError(f"{path} is damaged: '{REFERENCE}' names no file: give another <n>epoch.pth of this training")
     file = Path(path).resolve().parent / reference["file"]  # a link such as latest.pth may lie elsewhere
     needed = f"{path} needs the weights in {file}"
-    advice = "restore it, or take a whole file (latest.pth of a finished training, or python -m espnet_llmasr.bin.whole_weights)"
+    advice = "restore it, or take a whole file: latest.pth of a finished training, or what bin.whole_weights writes"
     if not file.is_file():
         raise ValueError(f"{needed}, which is missing: {advice}")
     stat = file.stat()

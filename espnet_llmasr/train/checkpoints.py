@@ -41,7 +41,9 @@ from espnet_llmasr.files import PathLike, read_json, read_text, write_atomically
 CURRENT, FINISHED, UNCHECKED, WHOLE = "checkpoint.pth", "finished", "unchecked", "whole"
 PREVIOUS = "checkpoint.prev.pth"  # of earlier versions: the last whole one, while checkpoint.pth may be torn
 LAST_OPTION = "distributed"  # in a config.yaml
-PATIENCE = timedelta(days=1)  # of ranks that wait while another one writes; a rank that has ended is noticed at once
+LONGEST_WAIT = timedelta(
+    days=1
+)  # of ranks that wait while another one writes; a rank that has ended is noticed at once
 
 
 def check_options(options) -> None:
@@ -50,6 +52,10 @@ def check_options(options) -> None:
         value = getattr(options, name)
         if value is not None and value < 1:
             raise ValueError(f"--{name} is {value}, expected at least 1")
+    if options.wandb_model_log_interval > 0:
+        raise ValueError(
+            f"--wandb_model_log_interval is {options.wandb_model_log_interval}, but nothing is sent: omit it"
+        )
     if options.save_interval is not None and not options.num_iters_per_epoch:
         raise ValueError(
             "--save_interval without --num_iters_per_epoch: give the length of an epoch, or omit --save_interval"
@@ -77,7 +83,7 @@ class Checkpoints:
         self.rank, self.num_ranks, self.group = 0, 1, None
         if ranks.distributed:
             self.rank, self.num_ranks = ranks.dist_rank, torch.distributed.get_world_size()
-            self.group = torch.distributed.new_group(backend="gloo", timeout=PATIENCE)
+            self.group = torch.distributed.new_group(backend="gloo", timeout=LONGEST_WAIT)
         counts = options.keep_nbest_models
         self.num_best = [counts] if isinstance(counts, int) else list(counts) or [1]
 
@@ -86,8 +92,8 @@ class Checkpoints:
         if self.group is not None:
             torch.distributed.barrier(self.group)
 
-    def save(self, engine, schedulers: Sequence, reporter: Reporter) -> None:
-        """Writes the state after the reporter's epoch. A kill leaves the state before, or this one."""
+    def save(self, engine, schedulers: Sequence, reporter: Reporter, ends: bool) -> None:
+        """Writes the state after the reporter's epoch, which may be the last. A kill leaves the state before, or this."""
         epoch, optimizer = reporter.get_epoch(), engine.optimizer_state()
         if engine.is_sharded and self.rank > 0:
             write_state(self._part(epoch, self.rank, self.num_ranks), {"optimizers": [optimizer]})
@@ -102,13 +108,17 @@ class Checkpoints:
                 "schedulers": [scheduler and scheduler.state_dict() for scheduler in schedulers],
                 "scaler": None,
                 "parts": self.num_ranks if engine.is_sharded else 1,
+                "ended": self.options.max_epoch if ends else None,
             }
             write_state(self.folder / CURRENT, states)
             self._settle(reporter)
         self.wait()
 
-    def restore(self, engine, schedulers: Sequence, reporter: Reporter) -> None:
-        """Puts back the last saved state, if there is one. Raises ValueError for files that are broken or missing."""
+    def restore(self, engine, schedulers: Sequence, reporter: Reporter) -> bool:
+        """Puts back the last saved state, if there is one; True if no epoch is left but only `finish`.
+
+        Raises ValueError for files that are broken or missing.
+        """
         path, before = self.folder / CURRENT, self.folder / PREVIOUS
         if self.rank == 0:
             if not self.options.resume:
@@ -121,7 +131,7 @@ class Checkpoints:
                 remove_epochs(self.folder)
         self.wait()
         if not path.exists():
-            return
+            return False
         try:
             states = load_checkpoint(path, map_location="cpu")
         except ValueError as error:
@@ -137,7 +147,8 @@ class Checkpoints:
         self.wait()
         if self.rank == 0:
             self._settle(reporter)
-            logging.info("going on with epoch %d from %s", epoch + 1, path)
+            logging.info("going on after epoch %d from %s", epoch, path)
+        return states.get("ended") == self.options.max_epoch
 
     def hand_over(self, epoch: int, model: torch.nn.Module) -> None:
         """Gives the weights of an epoch to the watcher, which removes them when it has checked them."""

@@ -41,17 +41,17 @@ class EpochLoop:
         options, reporter = self.options, self.reporter
         checkpoints, interval = Checkpoints(options, self.ranks), epochs_between_saves(options)
         self.first_rank = checkpoints.rank == 0
-        checkpoints.restore(self.engine, self.schedulers, reporter)
+        ended = checkpoints.restore(self.engine, self.schedulers, reporter)
         self.writers = self._writers()
-        for epoch in range(reporter.get_epoch() + 1, options.max_epoch + 1):
+        for epoch in () if ended else range(reporter.get_epoch() + 1, options.max_epoch + 1):
             if epoch > 1:
                 checkpoints.hand_over(epoch - 1, self.engine.module)
             self._epoch(epoch)
             ends = epoch == options.max_epoch or self._stops_early()
             if ends or epoch % interval == 0:
-                checkpoints.save(self.engine, self.schedulers, reporter)
-            if options.nbest_averaging_interval > 0 and epoch % options.nbest_averaging_interval == 0:
-                checkpoints.average(reporter, f"till{epoch}epoch.")
+                checkpoints.save(self.engine, self.schedulers, reporter, ends)
+                if options.nbest_averaging_interval > 0 and epoch % options.nbest_averaging_interval == 0:
+                    checkpoints.average(reporter, f"till{epoch}epoch.")
             if ends:
                 break
         checkpoints.finish(reporter)

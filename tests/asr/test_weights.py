@@ -1,5 +1,7 @@
 """Files of weights: equal ones, references to weights that are not trained, --init_param."""
 
+import resource
+
 import pytest
 import torch
 from espnet2.torch_utils.load_pretrained_model import load_pretrained_model
@@ -81,6 +83,18 @@ def test_a_part_of_a_larger_storage_is_written_alone(tmp_path):
     copies = {"a": flat[:6].view(2, 3).clone(), "b": flat[6:10].clone()}
     copies = {"a": copies["a"], "tied": copies["a"], "b": copies["b"]}
     assert write_state(tmp_path / "copies.pth", copies) == digest(tmp_path / "parts.pth")
+
+
+def test_a_full_disk_is_named_and_leaves_the_file_before(tmp_path):
+    path, before = tmp_path / "w.pth", resource.getrlimit(resource.RLIMIT_FSIZE)
+    write_state(path, {"a": torch.ones(3)})
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+    try:
+        with pytest.raises(OSError, match=f"in {tmp_path} .* free.: make room and start again"):
+            write_state(path, {"a": torch.ones(100_000)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert len(read_state(path)["a"]) == 3 and [file.name for file in tmp_path.iterdir()] == ["w.pth"]
 
 
 @pytest.mark.parametrize("spec", ["", ":encoder:encoder", "::", ":encoder:encoder:encoder.bias", ":::llm,out"])

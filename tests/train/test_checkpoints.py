@@ -183,6 +183,14 @@ def test_the_last_and_the_best_epochs_are_kept(phone_options, tmp_path):
     assert epochs_after(phone_options, tmp_path / "a", **{**worse, "max_epoch": 2}, resume=False) == [1, 2]
 
 
+def test_a_training_that_was_killed_after_it_stopped_early_trains_no_more(phone_options, killed, forked, tmp_path):
+    still = dict(max_epoch=9, patience=1, optim="sgd", optim_conf=dict(lr=0.0))
+    options = phone_options(tmp_path / "out", **still)
+    killed((Checkpoints, "finish", 1), lambda: train(options))
+    assert forked(lambda: train(options)) == 0
+    assert checkpoints.epochs_in(tmp_path / "out") == [1, 3] and (tmp_path / "out/finished").exists()
+
+
 def test_averages_are_means_of_the_best_epochs(phone_options, tmp_path):
     out = tmp_path / "out"
     assert epochs_after(phone_options, out, max_epoch=3, keep_nbest_models=[1, 3]) == [1, 2, 3]
