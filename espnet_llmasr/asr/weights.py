@@ -15,6 +15,7 @@ from zipfile import is_zipfile
 import torch
 from torch import Tensor, nn
 
+from espnet_llmasr.asr.modules import is_frozen
 from espnet_llmasr.files import PathLike, atomic_path, check_file, digest
 
 REFERENCE = "weights_in"
@@ -88,14 +89,15 @@ def write_state(path: PathLike, state: Dict[str, Any]) -> str:
 
 
 def write_weights(path: Path, model: nn.Module) -> str:
-    """Writes the weights of a model; parameters that are not trained go to a file in the folder `FROZEN` beside.
+    """Writes the weights of a model; parameters and modules that are not trained go to a file in `FROZEN` beside.
 
     That file has its content in its name and is written once. Returns the SHA-256 of the file `path`.
     """
     state = model.state_dict()
-    still = [name for name, value in model.named_parameters(remove_duplicate=False) if not value.requires_grad]
-    if still:
-        frozen = {name: state.pop(name) for name in still}
+    modules = tuple(f"{name}." for name, module in model.named_children() if is_frozen(module))  # with their buffers
+    still = {name for name, value in model.named_parameters(remove_duplicate=False) if not value.requires_grad}
+    frozen = {name: state.pop(name) for name in list(state) if name in still or name.startswith(modules)}
+    if frozen:
         sha256 = _save(frozen, None)
         file = path.parent / FROZEN / f"{sha256[:16]}.pth"
         if not file.exists():

@@ -144,6 +144,10 @@ def test_starting_anew_forgets_the_earlier_training(assert_same_training, phone_
 # ---- a save interval, and what is kept -----------------------------------------------------------------------------
 
 
+BY_LOSS = dict(best_model_criterion=[["valid", "loss", "min"]])
+STILL = dict(BY_LOSS, optim="sgd", optim_conf=dict(lr=0.0), specaug=None)  # all epochs are equal: the first is the best
+
+
 def epochs_after(phone_options, out, **conf):
     train(phone_options(out, **conf))
     return checkpoints.epochs_in(out)
@@ -176,16 +180,16 @@ def test_the_watcher_gets_every_epoch_also_those_that_are_not_saved(phone_option
 
 
 def test_the_last_and_the_best_epochs_are_kept(phone_options, tmp_path):
-    worse = dict(max_epoch=5, optim="sgd", optim_conf=dict(lr=0.0))  # all epochs are equal: the first is the best
-    assert epochs_after(phone_options, tmp_path / "a", **worse) == [1, 5]
-    assert epochs_after(phone_options, tmp_path / "b", **worse, keep_last=3) == [1, 3, 4, 5]
-    assert epochs_after(phone_options, tmp_path / "c", **worse, save_interval=4, keep_nbest_models=2) == [2, 4, 5]
-    assert epochs_after(phone_options, tmp_path / "a", **{**worse, "max_epoch": 2}, resume=False) == [1, 2]
+    still = dict(STILL, max_epoch=5)
+    assert epochs_after(phone_options, tmp_path / "a", **still) == [1, 5]
+    assert epochs_after(phone_options, tmp_path / "b", **still, keep_last=3) == [1, 3, 4, 5]
+    assert epochs_after(phone_options, tmp_path / "c", **still, save_interval=4, keep_nbest_models=2) == [2, 4, 5]
+    assert os.readlink(tmp_path / "c/valid.loss.best.pth") == "2epoch.pth"  # of those that are saved
+    assert epochs_after(phone_options, tmp_path / "a", **{**still, "max_epoch": 2}, resume=False) == [1, 2]
 
 
 def test_a_training_that_was_killed_after_it_stopped_early_trains_no_more(phone_options, killed, forked, tmp_path):
-    still = dict(max_epoch=9, patience=1, optim="sgd", optim_conf=dict(lr=0.0))
-    options = phone_options(tmp_path / "out", **still)
+    options = phone_options(tmp_path / "out", **STILL, max_epoch=9, patience=1)
     killed((Checkpoints, "finish", 1), lambda: train(options))
     assert forked(lambda: train(options)) == 0
     assert checkpoints.epochs_in(tmp_path / "out") == [1, 3] and (tmp_path / "out/finished").exists()
@@ -193,7 +197,7 @@ def test_a_training_that_was_killed_after_it_stopped_early_trains_no_more(phone_
 
 def test_averages_are_means_of_the_best_epochs(phone_options, tmp_path):
     out = tmp_path / "out"
-    assert epochs_after(phone_options, out, max_epoch=3, keep_nbest_models=[1, 3]) == [1, 2, 3]
+    assert epochs_after(phone_options, out, **BY_LOSS, max_epoch=3, keep_nbest_models=[1, 3]) == [1, 2, 3]
     (mean,) = (path for path in out.glob("*.ave_3best.pth"))
     states = [read_state(out / f"{epoch}epoch.pth") for epoch in (1, 2, 3)]
     for name, value in read_state(mean).items():
@@ -233,7 +237,7 @@ def test_frozen_weights_are_not_written_again(align):
     sizes = {path.name: path.stat().st_size for path in (*out.glob("*epoch.pth"), out / "checkpoint.pth", frozen)}
     assert sizes["1epoch.pth"] + sizes["2epoch.pth"] + sizes["checkpoint.pth"] < sizes[frozen.name]
     trained = torch.load(out / "2epoch.pth", weights_only=True)
-    assert all(name.split(".")[0] not in ("encoder", "llm") for name in trained)
+    assert {name.split(".")[0] for name in trained} & {"encoder", "llm", "adaptor"} == {"adaptor"}
 
 
 def test_latest_and_best_of_a_finished_training_are_whole(align, tmp_path):
