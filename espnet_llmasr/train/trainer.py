@@ -14,11 +14,14 @@ from espnet2.torch_utils.device_funcs import to_device
 from espnet2.torch_utils.recursive_op import recursive_average
 from espnet2.utils.build_dataclass import build_dataclass
 from espnet2.utils.nested_dict_action import NestedDictAction
+from espnet2.utils.types import int_or_none
 
-from espnet_llmasr.espnet_versions import load_checkpoint, quiet_imports
+from espnet_llmasr.asr.weights import initialize
+from espnet_llmasr.espnet_versions import quiet_imports
 from espnet_llmasr.train import checkpoints
 from espnet_llmasr.train.engine import Engine, build_engine
 from espnet_llmasr.train.flops_log import EpochFlops
+from espnet_llmasr.train.loop import EpochLoop
 
 with quiet_imports():
     from espnet2.train import trainer as espnet_trainer
@@ -29,9 +32,13 @@ T = TypeVar("T")
 
 @dataclass
 class ExactTrainerOptions(espnet_trainer.TrainerOptions):
-    """ESPnet's options, the length of an epoch, and the file that turns DeepSpeed on."""
+    """ESPnet's options, and ours."""
 
     num_iters_per_epoch: Optional[int]
+    init_param: List[str]
+    ignore_init_mismatch: bool
+    save_interval: Optional[int]
+    keep_last: int
     deepspeed_config: Optional[str]
 
 
@@ -48,6 +55,11 @@ class ExactTrainer(espnet_trainer.Trainer):
         super().add_arguments(parser)
         help_text = "{adaptor: 10.0}: factors on the schedule's learning rate, for the parameters of modules"
         parser.add_argument("--lr_factor", action=NestedDictAction, default={}, help=help_text)
+        add = parser.add_argument_group("Checkpoints").add_argument
+        help_text = "updates between two saved states, rounded up to whole epochs; by default every epoch is saved"
+        add("--save_interval", type=int_or_none, help=help_text)
+        help_text = "saved epochs whose weights stay, the last ones, besides the best ones of --keep_nbest_models"
+        add("--keep_last", type=int, default=1, help=help_text)
 
     @classmethod
     def build_engine(cls, model, optimizers, schedulers, options, distributed_option) -> Engine:
@@ -59,11 +71,22 @@ class ExactTrainer(espnet_trainer.Trainer):
         return build_dataclass(ExactTrainerOptions, args)
 
     @classmethod
-    def run(cls, trainer_options, distributed_option, **kwargs) -> None:
-        """Trains from the last complete epoch to max_epoch; does nothing if that has been done.
+    def run(
+        cls,
+        model,
+        optimizers,
+        schedulers,
+        train_iter_factory,
+        valid_iter_factory,
+        trainer_options,
+        distributed_option,
+        **_,
+    ) -> None:
+        """Trains from the last saved epoch to max_epoch; does nothing if that has been done.
 
         Raises ValueError if a longer training has been done.
         """
+        checkpoints.check_options(trainer_options)
         output_dir = Path(trainer_options.output_dir)
         finished = checkpoints.finished_epochs(output_dir) if trainer_options.resume else None
         if finished is not None and finished > trainer_options.max_epoch:
@@ -74,30 +97,13 @@ class ExactTrainer(espnet_trainer.Trainer):
         if finished == trainer_options.max_epoch:
             logging.info("the training in %s is finished; raise --max_epoch to go on", output_dir)
             return
-        first = is_first_rank(distributed_option)
-        if first:
-            checkpoints.roll_back(output_dir) if trainer_options.resume else checkpoints.forget(output_dir)
-        synchronize(distributed_option)
-        super().run(trainer_options=trainer_options, distributed_option=distributed_option, **kwargs)
-        if first:
-            checkpoints.finish(output_dir, trainer_options.max_epoch)
-        synchronize(distributed_option)
-
-    @staticmethod
-    def resume(checkpoint, model, reporter, optimizers, schedulers, scaler, ngpu=0, strict=True) -> None:
-        """As ESPnet's, from a checkpoint.pth of any supported ESPnet. Raises ValueError for one that is broken."""
-        device = f"cuda:{torch.cuda.current_device()}" if ngpu > 0 else "cpu"
-        try:
-            states = load_checkpoint(checkpoint, map_location=device)
-        except ValueError as error:
-            raise ValueError(f"{error}: remove it to train from the first epoch again") from error
-        model.load_state_dict(states["model"], strict=strict)
-        reporter.load_state_dict(states["reporter"])
-        parts = [*zip(optimizers, states["optimizers"]), *zip(schedulers, states["schedulers"])]
-        for part, state in [*parts, (scaler, states["scaler"])]:
-            if part is not None and state is not None:
-                part.load_state_dict(state)
-        logging.info("going on with epoch %d from %s", reporter.get_epoch() + 1, checkpoint)
+        if not (trainer_options.resume and checkpoints.begun(output_dir)):
+            for spec in trainer_options.init_param:
+                logging.info("taking weights from %s", spec)
+                initialize(model, spec, trainer_options.ignore_init_mismatch)
+        engine = cls.build_engine(model, optimizers, schedulers, trainer_options, distributed_option)
+        data = train_iter_factory, valid_iter_factory
+        EpochLoop(cls, engine, optimizers, schedulers, *data, trainer_options, distributed_option).run()
 
     @classmethod
     def train_one_epoch(
@@ -107,8 +113,6 @@ class ExactTrainer(espnet_trainer.Trainer):
 
         Raises ValueError if no gradient was finite, where ESPnet would end as if all were well.
         """
-        if is_first_rank(distributed_option):
-            checkpoints.begin_epoch(Path(options.output_dir), reporter.epoch)
         model.module.train()
         num_batches = length_hint(iterator, options.num_iters_per_epoch or 0)  # split lists have no length
         progress = Progress(reporter.epoch, options.max_epoch, num_batches)
@@ -194,12 +198,6 @@ def shares_of(targets: List[int], device: str, distributed_option) -> torch.Tens
 def is_first_rank(distributed_option) -> bool:
     """True on rank 0 and without ranks."""
     return not distributed_option.distributed or distributed_option.dist_rank == 0
-
-
-def synchronize(distributed_option) -> None:
-    """Waits for all ranks."""
-    if distributed_option.distributed:
-        torch.distributed.barrier()
 
 
 def agree(decide: Callable[[], T]) -> T:

@@ -237,6 +237,21 @@ def test_two_ranks_swap_together_and_count_flops(no_dropout, ranks, encoders):
     assert [(s.epoch, s.encoder_step, s.previous_step) for s in log] == [(1, 10, 0), (3, 30, 10)]
 
 
+@pytest.mark.slow
+def test_a_training_under_zero2_is_read_and_resumed_by_one_process(zero2, llm_options, two_ranks, tmp_path):
+    options = llm_options(tmp_path / "exp", max_epoch=1, freeze_param=["encoder"], lr_factor={"adaptor": 10.0})
+    two_ranks(Path(__file__).with_name("task_on_ranks.py"), *options, "--deepspeed_config", zero2)
+    assert (tmp_path / "exp" / "checkpoint.1.rank1of2.pth").is_file()
+    start = LLMASRTask.load(tmp_path / "exp" / "config.yaml", tmp_path / "exp" / "1epoch.pth")[0]
+    LLMASRTask.main(cmd=[*options, "--max_epoch=2", "--resume=true"])
+    state = torch.load(tmp_path / "exp" / "checkpoint.pth", weights_only=True)["optimizers"][0]
+    assert {float(values["step"]) for values in state["state"].values()} == {4.0}  # two updates in each epoch
+    assert {group["lr_factor"] for group in state["param_groups"]} == {1.0, 10.0}
+    end = LLMASRTask.load(tmp_path / "exp" / "config.yaml", tmp_path / "exp" / "2epoch.pth")[0]
+    assert max(float((a - b).abs().max()) for a, b in zip(start.llm.parameters(), end.llm.parameters())) > 1e-5
+    assert not list((tmp_path / "exp").glob("checkpoint.*.rank*"))
+
+
 def test_a_weight_of_one_moves_in_bfloat16():
     assert one_epoch.train_a_weight({}, one_epoch.ALONE) == pytest.approx(0.9, abs=1e-4)
 
