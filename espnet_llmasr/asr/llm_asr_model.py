@@ -60,6 +60,10 @@ class LLMASRModel(SpeechModel):
             logits = self.llm(inputs_embeds=embedded, use_cache=False, **inputs).logits[0]
         return self._loss(logits, on_device(np.concatenate(targets), speech.device))
 
+    def num_targets(self, text_lengths: Lengths, **batch) -> int:
+        """The weight of a batch, before its forward pass: its target tokens; text_lengths (B,) on the host."""
+        return int(text_lengths.sum())
+
     @staticmethod
     def _loss(logits: Tensor, labels: Tensor):
         """Next-token cross-entropy of logits (n, V) and token ids (n,)."""

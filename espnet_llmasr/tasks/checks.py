@@ -15,7 +15,7 @@ from espnet_llmasr.asr.modules import check_keys
 from espnet_llmasr.encoder_swap.store import EncoderStore
 from espnet_llmasr.encoder_swap.trainer import encoder_inputs, swap_log
 from espnet_llmasr.espnet_versions import quiet_imports
-from espnet_llmasr.train import checkpoints
+from espnet_llmasr.train import checkpoints, engine
 from espnet_llmasr.train.inputs import AUDIO, check_inputs, files_of, record_inputs
 
 with quiet_imports():
@@ -23,7 +23,8 @@ with quiet_imports():
 
 OPTIONS_THAT_MAY_CHANGE = re.compile(  # those without an effect on the weights, and those that ESPnet adds itself
     "config|resume|max_epoch|patience|ngpu|num_workers|dist_|distributed|multiprocessing|log_|use_(tensorboard|wandb)"
-    "|use_matplotlib|wandb|num_att_plot|keep_nbest|token_list|version|required|print_config|dry_run|output_dir"
+    "|use_matplotlib|wandb|num_att_plot|keep_(nbest|last)|save_interval|token_list|version|required|print_config|dry_run"
+    "|output_dir|deepspeed_config|gradient_as_bucket_view"
 )
 INPUT_OPTIONS = ("llm_config", "llm_tokenizer", "encoder_dir", "swap_schedule", "drift_data", "drift_targets")
 LLM_FILES = (".json", ".jinja", ".txt", ".model")  # suffixes of the files of a tokenizer and of a configuration
@@ -87,6 +88,7 @@ def check_options(args) -> None:
                 f"--{name} is {getattr(args, name)}, expected {default}: LoRA would train all parameters and leave "
                 "weights that cannot be loaded; choose what is trained by --freeze_param"
             )
+    engine.check_options(args)
     for name, classes, given in (("optim", optim_classes, "params"), ("scheduler", scheduler_classes, "optimizer")):
         if getattr(args, name) is not None:
             check_keys(classes[getattr(args, name)], f"{name}_conf", getattr(args, f"{name}_conf"), [given])

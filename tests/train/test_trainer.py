@@ -1,6 +1,7 @@
 """The exact step: accumulated micro-batches and ranks give the gradient of the one big batch (DESIGN decision 6)."""
 
 from copy import deepcopy
+from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -136,31 +137,105 @@ def test_groups_of():
     assert list(groups_of([], 2)) == []
 
 
-@pytest.mark.slow
-def test_two_ranks(no_dropout, big_batch, two_ranks, tmp_path):
-    """Gradients, accumulation and swaps on two ranks, in one start of two processes (two_ranks.py)."""
-    jobs = {}
-    for name, (model, _, (first, second, third, fourth)) in no_dropout.items():
-        jobs[name] = model, [[first], [collated(second, third, fourth)]], dict(accum_grad=1, output_dir=tmp_path)
-        jobs[f"{name} accumulated"] = model, [[first, second], [third, fourth]], dict(accum_grad=2, output_dir=tmp_path)
-    encoder = no_dropout["llm"][0].encoder
-    encoders = {step: {k: torch.rand_like(v) for k, v in encoder.state_dict().items()} for step in (10, 30)}
-    torch.save(encoders, tmp_path / "encoders.pt")
-    torch.save(jobs, tmp_path / "models.pt")
-    two_ranks(Path(__file__).with_name("two_ranks.py"), tmp_path)
-    ranks = [torch.load(tmp_path / f"rank{rank}.pt", weights_only=False) for rank in (0, 1)]
-    for results in ranks:
-        for name in jobs:
-            assert_same(results[name], big_batch[name.split()[0]])
-        assert int(results["swap"]["swap_step"]) == 30
-        assert all(results["swap"][f"encoder.{name}"].equal(value) for name, value in encoders[30].items())
-    (line,) = read_flops(tmp_path)  # of the job that came last
-    shapes = [
-        shape_of(model, model.frontend.frame_lengths(b["speech_lengths"]), **b)
-        for _, b in jobs[name][1][0] + jobs[name][1][1]
+# ---- two ranks, one start of two processes for all of it (two_ranks.py) ----------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def zero2():
+    """The configuration of DeepSpeed."""
+    pytest.importorskip("deepspeed", reason="DeepSpeed is not installed (extra deepspeed)")
+    return str(Path(__file__).parents[2] / "conf" / "ds_zero2.json")
+
+
+@pytest.fixture(scope="module")
+def encoders(no_dropout):
+    """{step: random weights of the encoder}."""
+    state = no_dropout["llm"][0].encoder.state_dict()
+    return {step: {name: torch.rand_like(value) for name, value in state.items()} for step in (10, 30)}
+
+
+@pytest.fixture(scope="module")
+def swap_batches(llm_options, load_batch, tmp_path_factory):
+    """Four micro-batches for each of two ranks, and those of both ranks in two updates of one process."""
+    args = LLMASRTask.get_parser().parse_args(llm_options(tmp_path_factory.mktemp("swap") / "llm"))
+    load = lambda *ids: load_batch(LLMASRTask, args, ids)
+    return [[load(0, 1), load(2), load(3), load(4)], [load(5), load(6), load(7), load(0)]], [
+        load(0, 1, 2, 3, 5, 6, 7),
+        load(4, 0),
     ]
+
+
+@pytest.fixture(scope="module")
+def ranks(no_dropout, swap_batches, encoders, two_ranks, tmp_path_factory):
+    """What both ranks have saved, and the directory."""
+    out, jobs = tmp_path_factory.mktemp("ranks"), {}
+    for name, (model, _, (first, second, third, fourth)) in no_dropout.items():
+        jobs[name] = model, [[first], [collated(second, third, fourth)]], dict(accum_grad=1, output_dir=out)
+        jobs[f"{name} accumulated"] = model, [[first, second], [third, fourth]], dict(accum_grad=2, output_dir=out)
+    swap_options = dict(accum_grad=3, grad_clip=1.0, output_dir=out / "swap")
+    torch.save((no_dropout["llm"][0], swap_batches[0], swap_options, encoders[30]), out / "swap.pt")
+    torch.save(encoders, out / "encoders.pt")
+    torch.save(jobs, out / "models.pt")
+    configs = [Path(__file__).parents[2] / "conf" / "ds_zero2.json"] if find_spec("deepspeed") else []
+    two_ranks(Path(__file__).with_name("two_ranks.py"), out, *configs)
+    return [torch.load(out / f"rank{rank}.pt", weights_only=False) for rank in (0, 1)], out
+
+
+@pytest.fixture(scope="module")
+def one_process(no_dropout, swap_batches, encoders, tmp_path_factory):
+    """The weights after a training with a swap in one process, on the batches of both ranks."""
+    options = dict(accum_grad=1, grad_clip=1.0, output_dir=tmp_path_factory.mktemp("one"))
+    return one_epoch.train_with_swap(no_dropout["llm"][0], swap_batches[1], options, one_epoch.ALONE, encoders[30])
+
+
+def check_engine(ranks, config, big_batch, one_process):
+    """Both ranks, with --deepspeed_config `config`, make the updates of one process."""
+    for results in (rank[config] for rank in ranks):
+        for name in ("llm", "phone", "llm accumulated", "phone accumulated"):
+            assert_same(results[name], big_batch[name.split()[0]])
+        assert largest_difference(results["swap"], one_process) < 1e-6
+        for name in results:
+            if name == f"resumed by {config}":
+                assert all(value.equal(results["swap"][key]) for key, value in results[name].items())
+            elif name.startswith("resumed by"):
+                assert largest_difference(results[name], one_process) < 1e-6
+        assert results["weight"] == pytest.approx(0.9, abs=1e-4)
+
+
+def largest_difference(first, second):
+    assert set(first) == set(second)
+    return max(float((first[name].double() - second[name].double()).abs().max()) for name in first)
+
+
+def test_one_process_moves_frozen_parts_by_the_swap_only(no_dropout, one_process, encoders):
+    start = no_dropout["llm"][0].state_dict()
+    assert all(one_process[f"encoder.{name}"].equal(value) for name, value in encoders[30].items())
+    moved = {name.split(".")[0] for name, value in one_process.items() if not value.equal(start[name])}
+    assert moved == {"encoder", "adaptor", "llm"}
+
+
+@pytest.mark.slow
+def test_ddp_equals_one_process(ranks, big_batch, one_process):
+    """Gradients of the global batch to 1e-6; weights after accumulation by 3 with a remainder, a swap, frozen parts."""
+    check_engine(ranks[0], None, big_batch, one_process)
+
+
+@pytest.mark.slow
+def test_zero2_equals_one_process(zero2, ranks, big_batch, one_process):
+    """The same under DeepSpeed's ZeRO-2; a training goes on from its state and from that of DDP."""
+    check_engine(ranks[0], zero2, big_batch, one_process)
+
+
+@pytest.mark.slow
+def test_two_ranks_swap_together_and_count_flops(no_dropout, ranks, encoders):
+    for results in ranks[0]:
+        assert int(results["swaps"]["swap_step"]) == 30
+        assert all(results["swaps"][f"encoder.{name}"].equal(value) for name, value in encoders[30].items())
+    (line,) = read_flops(ranks[1])  # of the job that came last
+    model, _, batches = no_dropout["phone"]
+    shapes = [shape_of(model, model.frontend.frame_lengths(b["speech_lengths"]), **b) for _, b in batches]
     assert line == dict(epoch=1, flops=sum(flops(model, shape) for shape in shapes), batches=4)
-    log = swap.swap_log(tmp_path / "ia_sft" / "swaps.jsonl").read()
+    log = swap.swap_log(ranks[1] / "ia_sft" / "swaps.jsonl").read()
     assert [(s.epoch, s.encoder_step, s.previous_step) for s in log] == [(1, 10, 0), (3, 30, 10)]
 
 
@@ -171,6 +246,29 @@ def test_lengths_and_ids_stay_on_the_host():
     assert found["utt_id"] == ["a"] and found["speech"].equal(batch["speech"])
     assert all(isinstance(found[name], np.ndarray) for name in ("speech_lengths", "text"))
     assert found["speech_lengths"].tolist() == [3] and found["text"].tolist() == [[5, 6]]
+@pytest.mark.slow
+def test_a_training_under_zero2_is_read_and_resumed_by_one_process(zero2, llm_options, two_ranks, tmp_path):
+    options = llm_options(tmp_path / "exp", max_epoch=1, freeze_param=["encoder"], lr_factor={"adaptor": 10.0})
+    two_ranks(Path(__file__).with_name("task_on_ranks.py"), *options, "--deepspeed_config", zero2)
+    assert (tmp_path / "exp" / "checkpoint.1.rank1of2.pth").is_file()
+    start = LLMASRTask.load(tmp_path / "exp" / "config.yaml", tmp_path / "exp" / "1epoch.pth")[0]
+    LLMASRTask.main(cmd=[*options, "--max_epoch=2", "--resume=true"])
+    state = torch.load(tmp_path / "exp" / "checkpoint.pth", weights_only=True)["optimizers"][0]
+    assert {float(values["step"]) for values in state["state"].values()} == {4.0}  # two updates in each epoch
+    assert {group["lr_factor"] for group in state["param_groups"]} == {1.0, 10.0}
+    end = LLMASRTask.load(tmp_path / "exp" / "config.yaml", tmp_path / "exp" / "2epoch.pth")[0]
+    assert max(float((a - b).abs().max()) for a, b in zip(start.llm.parameters(), end.llm.parameters())) > 1e-5
+    assert not list((tmp_path / "exp").glob("checkpoint.*.rank*"))
+
+
+def test_a_weight_of_one_moves_in_bfloat16():
+    assert one_epoch.train_a_weight({}, one_epoch.ALONE) == pytest.approx(0.9, abs=1e-4)
+
+
+@pytest.mark.parametrize("name, lengths", [("llm", "text_lengths"), ("phone", "phones_lengths")])
+def test_targets_are_counted_before_the_forward_pass(no_dropout, name, lengths):
+    model, (_, batch), _ = no_dropout[name]
+    assert model.num_targets(**batch) == int(batch[lengths].sum()) == int(model(**batch)[2])
 
 
 def not_finite(batch):
