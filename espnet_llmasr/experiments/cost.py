@@ -9,7 +9,7 @@ import shlex
 from argparse import ArgumentTypeError, Namespace
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, List, Tuple
+from typing import Dict, List, Mapping, Tuple
 
 import torch
 
@@ -141,9 +141,8 @@ def epoch_cost(task_name: str, options: List[str], data_dir: Path, num_ranks: in
     args = task.get_parser().parse_args(options)
     args.normalize = None  # needs a file and is no matrix product
     frames = read_num_frames(data_dir / "utt2num_frames")
-    texts = read_texts(task, data_dir, frames)
-    model, lengths = unallocated(task, args), label_lengths(task, args, texts)
-    batches = batches_of(task, args, frames, texts, num_ranks)
+    model, lengths = unallocated(task, args), label_lengths(task, args, data_dir)
+    batches = batches_of(task, args, frames, lengths, num_ranks)
     costs = batch_flops(model, [padded_shape(model, batch, frames, lengths) for batch in batches]).astype(float)
     count = args.num_iters_per_epoch or len(batches) // num_ranks
     updates = math.ceil(count / args.accum_grad)
@@ -160,33 +159,24 @@ def unallocated(task, args) -> torch.nn.Module:
     return model
 
 
-def read_texts(task, data_dir: Path, frames: Dict[str, int]) -> Dict[str, str]:
-    """The transcripts of a task that takes them. Raises ValueError if an utterance of `frames` has none."""
+def label_lengths(task, args: Namespace, data_dir: Path) -> Dict[str, Dict[str, int]]:
+    """{name of a length that `shape_of` asks for: {utterance: length}}. Raises ValueError if one has no text."""
     if task is not LLMASRTask:
         return {}
     texts = read_scp(data_dir / "text")
-    for uid in frames:
+    for uid in read_num_frames(data_dir / "utt2num_frames"):
         if uid not in texts:
             raise ValueError(f"{uid} is in utt2num_frames but not in text: run the data stage (2)")
-    return texts
+    return task.label_lengths(args, texts)
 
 
-def label_lengths(task, args: Namespace, texts: Dict[str, str]) -> Dict[str, Dict[str, int]]:
-    """{name of a length that `shape_of` asks for: {utterance: length}}."""
-    if task is not LLMASRTask:
-        return {}
-    prompt = task.build_prompt(args)
-    lengths = dict(zip(texts, prompt.target_lengths([*texts.values()])))
-    return {"text_lengths": lengths, "prompt_lengths": dict.fromkeys(texts, len(prompt.ids))}
-
-
-def batches_of(task, args: Namespace, frames: Dict[str, int], texts: Dict[str, str], num_ranks: int):
+def batches_of(task, args: Namespace, frames: Dict[str, int], lengths: Mapping, num_ranks: int) -> List[List[str]]:
     """The batches of all ranks in a pass over the data; `frames` become those of augmentation at its longest."""
     augmentation = task.build_augmentation(args)
     if augmentation.is_on:
         logging.warning("augment_conf is on: utterances count at the longest it can make them, an upper bound")
         frames.update(augmentation.longest(frames))
-    return task.build_batches(args, frames, texts, world_size=num_ranks).of_all_ranks(args.seed)
+    return task.build_batches(args, frames, lengths, world_size=num_ranks).of_all_ranks(args.seed)
 
 
 def padded_shape(model, batch: List[str], frames: Dict[str, int], lengths: Dict[str, Dict[str, int]]) -> BatchShape:

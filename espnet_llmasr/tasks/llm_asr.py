@@ -75,23 +75,29 @@ class LLMASRTask(SpeechTask):
         return PromptPreprocessor(cls.build_prompt(args))
 
     @classmethod
-    def llm_tokens(cls, args, frames: Mapping[str, int], texts: Mapping[str, str]) -> Dict[str, int]:
-        """The tokens S = P - 1 + L' + U that the LLM reads for each utterance of `frames`.
+    def label_lengths(cls, args, texts: Mapping[str, str]) -> Dict[str, Dict[str, int]]:
+        """U and P of the utterances with these transcripts.
 
-        The tokenizer counts U at every start: a table of stage 4 would not know validation and split lists and could be
-        out of date; the number of UTF-8 bytes as a bound is four times too high, so that a batch would be half empty.
+        The tokenizer counts U at every start: a table of stage 4 would not know split lists and could be out of date;
+        the number of UTF-8 bytes as a bound is four times too high, so that a batch would be half empty.
         """
-        prompt, encoder_frames = cls.build_prompt(args), cls.encoder_windows(args).count
-        with torch.device("meta"):
-            speech_tokens = build_adaptor(args, 1, 1).output_lengths
-        lengths = prompt.target_lengths([texts[uid] for uid in frames])
-        own = len(prompt.ids) - 1
-        return {uid: own + speech_tokens(encoder_frames(n)) + u for (uid, n), u in zip(frames.items(), lengths)}
+        prompt = cls.build_prompt(args)
+        lengths = dict(zip(texts, prompt.target_lengths([*texts.values()])))
+        return {"text_lengths": lengths, "prompt_lengths": dict.fromkeys(texts, len(prompt.ids))}
 
     @classmethod
-    def build_batches(cls, args, frames: Mapping[str, int], texts: Mapping[str, str], **ranks: int) -> BucketBatches:
+    def llm_tokens(cls, args, frames: Mapping[str, int], lengths: Mapping[str, Mapping[str, int]]) -> Dict[str, int]:
+        """The tokens S = P - 1 + L' + U that the LLM reads for each utterance of `frames`; `lengths` are its labels'."""
+        texts, prompts = lengths["text_lengths"], lengths["prompt_lengths"]
+        encoder_frames = cls.encoder_windows(args).count
+        with torch.device("meta"):
+            speech_tokens = build_adaptor(args, 1, 1).output_lengths
+        return {uid: prompts[uid] - 1 + speech_tokens(encoder_frames(n)) + texts[uid] for uid, n in frames.items()}
+
+    @classmethod
+    def build_batches(cls, args, frames, lengths, **ranks: int) -> BucketBatches:
         """As for every task, with at most --max_llm_tokens."""
-        tokens = None if args.max_llm_tokens is None else cls.llm_tokens(args, frames, texts)
+        tokens = None if args.max_llm_tokens is None else cls.llm_tokens(args, frames, lengths)
         return BucketBatches(frames, args.max_frames, tokens, args.max_llm_tokens or 0, **ranks)
 
     @classmethod

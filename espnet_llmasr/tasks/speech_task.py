@@ -6,7 +6,7 @@ from collections import deque
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, Collection, List, Mapping, Optional
+from typing import Callable, Collection, Dict, List, Mapping, Optional
 
 import torch
 from espnet2.asr.encoder.abs_encoder import AbsEncoder
@@ -231,7 +231,9 @@ class SpeechTask(AbsTask):
         dataset = cls.build_dataset(args, iter_options, set(frames))
         if mode == "train":
             longest = augmentation.longest(frames) if augmentation.is_on else frames
-            batches = cls.build_batches(args, longest, dataset.loader_dict.get("text"), **ranks)
+            counted = getattr(args, "max_llm_tokens", None) is not None
+            lengths = cls.label_lengths(args, dataset.loader_dict["text"]) if counted else {}
+            batches = cls.build_batches(args, longest, lengths, **ranks)
             if augmentation.is_on:
                 dataset, batches = AugmentedDataset(dataset, augmentation), NumberedBatches(batches)
         else:  # always the same batches; they keep no gradients, so LLM tokens are not counted
@@ -250,8 +252,13 @@ class SpeechTask(AbsTask):
         )
 
     @classmethod
-    def build_batches(cls, args, frames: Mapping[str, int], texts: Optional[Mapping], **ranks: int) -> BucketBatches:
-        """The batches of a training; `frames` count augmentation at its longest, `texts` are transcripts, if any."""
+    def label_lengths(cls, args, texts: Mapping[str, str]) -> Dict[str, Dict[str, int]]:
+        """{name of a length of the model's input: {utterance: length}} of what the LLM reads besides speech."""
+        return {}
+
+    @classmethod
+    def build_batches(cls, args, frames: Mapping[str, int], lengths: Mapping, **ranks: int) -> BucketBatches:
+        """The batches of a training; `frames` count augmentation at its longest, `lengths` are `label_lengths`."""
         return BucketBatches(frames, args.max_frames, **ranks)
 
     @classmethod

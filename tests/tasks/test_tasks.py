@@ -260,7 +260,8 @@ def test_llm_tokens_are_those_that_the_model_reads(llm_options, build_model, loa
     read = (batch["prompt_lengths"] - 1 + speech_tokens + batch["text_lengths"]).tolist()
     factory = LLMASRTask.build_iter_factory(args, DistributedOption(), "train")
     frames = read_num_frames(args.train_shape_file[0])
-    assert LLMASRTask.llm_tokens(args, frames, factory.dataset.loader_dict["text"]) == dict(zip(uids, read))
+    lengths = LLMASRTask.label_lengths(args, factory.dataset.loader_dict["text"])
+    assert LLMASRTask.llm_tokens(args, frames, lengths) == dict(zip(uids, read))
     batches = [uids for uids, _ in factory.build_iter(1)]
     assert sum(read) / 100 < len(batches) < 8 and sorted(sum(batches, [])) == sorted(uids)
     assert all(sum(read[uids.index(uid)] for uid in batch) <= 100 for batch in batches)
