@@ -125,7 +125,9 @@ def check_same_training(config_of: Callable, args) -> None:
         saved = without_paths(vars(config_of(output_dir / "config.yaml")))
         given = without_paths(yaml.safe_load(yaml_no_alias_safe_dump(vars(args))))
         common = [name for name in saved if name in given and not OPTIONS_THAT_MAY_CHANGE.match(name)]
-        changed = [name for name in common if saved[name] != given[name] and name not in OPTIONS_OF_BATCHES]
+        goes_on = checkpoints.finished_epochs(output_dir) != args.max_epoch
+        may_change = OPTIONS_OF_BATCHES if goes_on else ("num_ranks",)
+        changed = [name for name in common if saved[name] != given[name] and name not in may_change]
         if changed:
             name = changed[0]
             raise ValueError(

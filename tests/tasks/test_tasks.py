@@ -239,11 +239,14 @@ def test_budgets_accumulation_and_ranks_may_change(command, llm_options, caplog,
     LLMASRTask.main(cmd=llm_options(out, **conf))
     config = (out / "config.yaml").read_text()
     assert "num_ranks: 1\n" in config
+    done = command(llm_asr_train, *llm_options(out, **{**conf, "max_frames": 300}))
+    assert_one_line(done, "was trained with max_frames=500, asked is 300")  # it is finished
+    conf["max_epoch"] = 2
     done = command(llm_asr_train, *llm_options(out, **{**conf, "accum_grad": 1}))
     assert_one_line(done, "was trained with 2 updates in an epoch, asked are 4", "give --num_iters_per_epoch 2")
     assert (out / "config.yaml").read_text() == config
     (out / "config.yaml").write_text(config.replace("num_ranks: 1\n", "num_ranks: 8\n"))
-    other = dict(max_epoch=2, accum_grad=1, num_iters_per_epoch=2, max_frames=300, max_llm_tokens=100)
+    other = dict(accum_grad=1, num_iters_per_epoch=2, max_frames=300, max_llm_tokens=100)
     LLMASRTask.main(cmd=llm_options(out, **{**conf, **other}))
     (line,) = [text for text in caplog.messages if "the next epoch begins with new batches" in text]
     changes = "max_frames=300 instead of 500, max_llm_tokens=100 instead of None, accum_grad=1 instead of 2, "
