@@ -24,6 +24,7 @@ with quiet_imports():
 OPTIONS_THAT_MAY_CHANGE = re.compile(  # those without an effect on the weights, and those that ESPnet adds itself
     "config|resume|max_epoch|patience|ngpu|num_workers|dist_|distributed|multiprocessing|log_|use_(tensorboard|wandb)"
     "|use_matplotlib|wandb|num_att_plot|keep_nbest|token_list|version|required|print_config|dry_run|output_dir"
+    "|gradient_checkpointing|compile_encoder"
 )
 INPUT_OPTIONS = ("llm_config", "llm_tokenizer", "encoder_dir", "swap_schedule", "drift_data", "drift_targets")
 LLM_FILES = (".json", ".jinja", ".txt", ".model")  # suffixes of the files of a tokenizer and of a configuration
@@ -36,6 +37,8 @@ STOPS = {  # part of torch's message -> what to do about it
     r"is not a directory": "--multiple_iterator needs the lists that bin.split_data makes",
     r"\bgloo/|NCCL|ProcessGroup|Connection closed by peer": "another rank of this training has ended: read "
     "its message, then start again; the training goes on from its last complete epoch",
+    r"C\+\+ compiler|working triton": "--compile_encoder needs a C++ compiler (on a GPU: triton): install it, or leave "
+    "the option out",
     r"out of memory|can't allocate memory|not enough memory": "no memory is left: lower max_frames",
 }
 
