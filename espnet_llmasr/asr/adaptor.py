@@ -8,7 +8,7 @@ from typing import Tuple
 import torch
 from torch import nn
 
-from espnet_llmasr.asr.modules import valid_frames
+from espnet_llmasr.asr.modules import Lengths, valid_frames
 
 
 class ConcatAdaptor(nn.Module):
@@ -25,9 +25,9 @@ class ConcatAdaptor(nn.Module):
         self.relu = nn.ReLU()
         self.linear2 = nn.Linear(output_size, output_size)
 
-    def forward(self, x: torch.Tensor, lengths: torch.Tensor) -> Tuple[torch.Tensor, torch.Tensor]:
+    def forward(self, x: torch.Tensor, lengths: Lengths) -> Tuple[torch.Tensor, Lengths]:
         """x (B, T, D), lengths (B,) -> (B, L', E), (B,) with L' = ceil(T / downsample)."""
-        x = x * valid_frames(lengths, x.size(1))[..., None]
+        x = x * valid_frames(lengths, x)[..., None]
         x = nn.functional.pad(x, (0, 0, 0, -x.size(1) % self.downsample))
         x = x.unflatten(1, (-1, self.downsample)).flatten(2)
         return self.linear2(self.relu(self.linear1(x))), self.output_lengths(lengths)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from espnet_llmasr.asr.encoder import Encoder
 from espnet_llmasr.asr.encoders import FIXED_WINDOWS
-from espnet_llmasr.asr.modules import valid_frames
+from espnet_llmasr.asr.modules import Lengths, valid_frames
 
 SUBSAMPLED = FIXED_WINDOWS["firered_conformer"]  # two convolutions of width 3 and stride 2
 
@@ -201,14 +201,14 @@ class FireRedConformerEncoder(Encoder):
         return len(self.layer_stack)
 
     def forward(
-        self, xs_pad: Tensor, ilens: Tensor, prev_states: Optional[Tensor] = None
-    ) -> Tuple[Tensor, Tensor, None]:
+        self, xs_pad: Tensor, ilens: Lengths, prev_states: Optional[Tensor] = None
+    ) -> Tuple[Tensor, Lengths, None]:
         x, positions, padding, olens = self._embed(xs_pad, ilens)
         for block in self.layer_stack:
             x = block(x, positions, padding)
         return x.masked_fill(padding.unsqueeze(-1), 0.0), olens, None
 
-    def forward_layers(self, xs_pad: Tensor, ilens: Tensor) -> List[Tensor]:
+    def forward_layers(self, xs_pad: Tensor, ilens: Lengths) -> List[Tensor]:
         x, positions, padding, _ = self._embed(xs_pad, ilens)
         outputs = []
         for block in self.layer_stack:
@@ -216,15 +216,15 @@ class FireRedConformerEncoder(Encoder):
             outputs.append(x.masked_fill(padding.unsqueeze(-1), 0.0))
         return outputs
 
-    def _embed(self, xs_pad: Tensor, ilens: Tensor) -> Tuple[Tensor, Tensor, Tensor, Tensor]:
+    def _embed(self, xs_pad: Tensor, ilens: Lengths) -> Tuple[Tensor, Tensor, Tensor, Lengths]:
         """-> frames (B, S, D), positions (2S - 1, D), padding (B, S), lengths (B,)."""
         longest, olens = self.longest(ilens), self.output_lengths(ilens)
         xs_pad = xs_pad[:, :longest]
         # Masking the features (and not only the frames) keeps NaN in the padding out of the gradients.
-        xs_pad = xs_pad.masked_fill(~valid_frames(ilens, longest).unsqueeze(-1), 0.0)
+        xs_pad = xs_pad.masked_fill(~valid_frames(ilens, xs_pad).unsqueeze(-1), 0.0)
         x = self.input_preprocessor(xs_pad)
         positions = self.positional_encoding(x.size(1))
-        return self.dropout(x), self.dropout(positions), ~valid_frames(olens, x.size(1)), olens
+        return self.dropout(x), self.dropout(positions), ~valid_frames(olens, x), olens
 
 
 def _check_sizes(output_size: int, attention_heads: int, kernel_size: int) -> None:

@@ -6,13 +6,14 @@ difference: masks are drawn on the valid length, so a short utterance in a long 
 Shapes: B utterances, T frames, F mel bins, D encoder width, V tokens (blank is 0), U labels.
 """
 
-from typing import List, Optional, Sequence, Tuple
+from typing import List, Optional, Sequence, Tuple, Union
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
-from espnet_llmasr.asr.modules import valid_frames
+from espnet_llmasr.asr.modules import Lengths, on_device, on_host, valid_frames
 
 BLANK = 0
 HEAD_GAIN = 1.7  # keeps the variance through SiLU; with torch's default CTC needs twice the audio to leave all-blank
@@ -50,13 +51,14 @@ def uniform(shape: Sequence[int], like: Tensor, generator: Optional[Generator]) 
 
 
 def time_warp(
-    feats: Tensor, lengths: Tensor, factor: int = 80, p: float = 0.9, generator: Optional[Generator] = None
+    feats: Tensor, lengths: Lengths, factor: int = 80, p: float = 0.9, generator: Optional[Generator] = None
 ) -> Tensor:
     """Move a random frame of each utterance by up to `factor` frames, stretching both sides bicubically.
 
     feats (B, T, F) -> (B, T, F), lengths unchanged; frames beyond a length are neither read nor written.
     An utterance is unchanged with probability 1 - p, and if it has at most 2 * factor + 1 frames.
     """
+    lengths = on_device(lengths, feats.device)
     chance, where, shift = uniform((3, feats.size(0)), feats, generator)
     room = lengths - 2 * factor - 1
     moved = (chance < p) & (room > 0)
@@ -64,7 +66,7 @@ def time_warp(
     target = centre - factor + (shift * (2 * factor + 1)).floor()
     centre, target = (torch.where(moved, frame, torch.ones_like(frame))[:, None] for frame in (centre, target))
     warped = _resample_sides(feats, lengths[:, None].to(centre), centre, target)
-    return torch.where((moved[:, None] & valid_frames(lengths, feats.size(1)))[..., None], warped, feats)
+    return torch.where((moved[:, None] & valid_frames(lengths, feats))[..., None], warped, feats)
 
 
 def _resample_sides(feats: Tensor, lengths: Tensor, centre: Tensor, target: Tensor) -> Tensor:
@@ -116,11 +118,12 @@ class SpecAugment(nn.Module):
         self.num_time_masks, self.time_mask_width = int(num_time_masks * time_mask_ratio), time_mask_width
         self.time_mask_share, self.p = time_mask_share * time_mask_ratio, p
 
-    def forward(self, feats: Tensor, lengths: Tensor, generator: Optional[Generator] = None) -> Tensor:
+    def forward(self, feats: Tensor, lengths: Lengths, generator: Optional[Generator] = None) -> Tensor:
         """(B, T, F), (B,) -> (B, T, F). Frames beyond a length do not change."""
         if not self.training:
             return feats
-        valid = valid_frames(lengths, feats.size(1))[..., None]
+        lengths = on_device(lengths, feats.device)
+        valid = valid_frames(lengths, feats)[..., None]
         cells = (lengths * feats.size(2)).clamp(min=1)[:, None, None]
         mean = feats.masked_fill(~valid, 0.0).sum(dim=(1, 2), keepdim=True) / cells
         return torch.where(self.masks(feats, lengths, generator) & valid, mean, feats)
@@ -158,23 +161,24 @@ def _cover(spans: Tensor, length: int) -> Tensor:
     return ((position >= start) & (position < end)).any(dim=-1)
 
 
-def ctc_sum(log_probs: Tensor, lengths: Tensor, targets: Tensor, target_lengths: Tensor) -> Tensor:
+def ctc_sum(log_probs: Tensor, lengths: Lengths, targets: Tensor, target_lengths: Lengths) -> Tensor:
     """Summed negative log-likelihood of one view: (B, T, V), (B,), (B, U) padded with anything, (B,) -> ().
 
     Infinite for an utterance with fewer frames than `text.phonemes.min_frames`: data preparation drops those.
     """
+    lengths, target_lengths = (on_host(each).tolist() for each in (lengths, target_lengths))
     targets = targets.clamp(min=0)
     return F.ctc_loss(log_probs.transpose(0, 1), targets, lengths, target_lengths, blank=BLANK, reduction="sum")
 
 
 def enough_frames(lengths: Tensor, targets: Tensor, target_lengths: Tensor) -> Tensor:
     """(B,), (B, U) padded with anything, (B,) -> (B,): True where CTC can be finite, as `text.phonemes.min_frames`."""
-    repeated = (targets[:, 1:] == targets[:, :-1]) & valid_frames(target_lengths, targets.size(1))[:, 1:]
+    repeated = (targets[:, 1:] == targets[:, :-1]) & valid_frames(target_lengths, targets)[:, 1:]
     return lengths >= target_lengths + repeated.sum(dim=1)
 
 
 def cr_ctc_loss(
-    log_probs: Tensor, lengths: Tensor, targets: Tensor, target_lengths: Tensor, cr_scale: float
+    log_probs: Tensor, lengths: Lengths, targets: Tensor, target_lengths: Lengths, cr_scale: Union[float, Tensor]
 ) -> Tuple[Tensor, Tensor]:
     """-> (CTC, cr_scale * consistency), both sums over utterances: divide both by the same number, then add.
 
@@ -185,40 +189,45 @@ def cr_ctc_loss(
     if len(log_probs) % 2:
         raise ValueError(f"got {len(log_probs)} rows of log_probs, two views need an even number: concatenate them")
     half = len(log_probs) // 2
-    twice = [torch.cat([part[:half], part[:half]]) for part in (lengths, targets, target_lengths)]
-    ctc = 0.5 * ctc_sum(log_probs, *twice)
-    if cr_scale == 0.0:
-        return ctc, torch.zeros_like(ctc)
-    return ctc, cr_scale * 0.5 * consistency_sum(log_probs, twice[0])
+    lengths, target_lengths = (np.tile(on_host(each)[:half], 2) for each in (lengths, target_lengths))
+    ctc = 0.5 * ctc_sum(log_probs, lengths, targets[:half].repeat(2, 1), target_lengths)
+    return ctc, cr_scale * 0.5 * consistency_sum(log_probs, lengths)
 
 
-def consistency_sum(log_probs: Tensor, lengths: Tensor) -> Tensor:
+def consistency_sum(log_probs: Tensor, lengths: Lengths) -> Tensor:
     """Sum over views, valid frames and tokens of KL(stop-gradient(other) || self): (2B, T, V), (2B,) -> ()."""
-    padding = ~valid_frames(lengths, log_probs.size(1))
+    padding = ~valid_frames(lengths, log_probs)
     log_probs = log_probs.masked_fill(padding[..., None], 0.0)  # 0 in both views: no divergence, no gradient
     other = log_probs.detach().roll(len(log_probs) // 2, dims=0)  # row i is now the other view of utterance i
     return F.kl_div(log_probs, other, reduction="sum", log_target=True)
 
 
-def consistency_weight(step: int, warmup_steps: int, scale: float = 0.2) -> float:
-    """Linear from 0 at step 0 to `scale` at `warmup_steps`, then constant (icefall: 2000 steps, 0.2)."""
-    return scale if step >= warmup_steps else scale * step / warmup_steps
+def consistency_weight(step: Tensor, warmup_steps: int, scale: float = 0.2) -> Tensor:
+    """Linear from 0 at step 0 to `scale` at `warmup_steps`, then constant (icefall: 2000 steps, 0.2); (), fp32.
+
+    The step, a counter in the model, is not read from the accelerator.
+    """
+    rising = scale * step.double() / max(warmup_steps, 1)
+    return torch.where(step >= warmup_steps, scale, rising).float()
 
 
-def greedy(log_probs: Tensor, lengths: Tensor) -> List[List[int]]:
+def greedy(log_probs: Tensor, lengths: Lengths) -> List[List[int]]:
     """(B, T, V), (B,) -> per utterance the best path with repeats merged and blanks removed."""
     best = log_probs.argmax(dim=-1).cpu()
-    merged = (path[:length].unique_consecutive() for path, length in zip(best, lengths.tolist()))
+    merged = (path[:length].unique_consecutive() for path, length in zip(best, on_host(lengths).tolist()))
     return [path[path != BLANK].tolist() for path in merged]
 
 
-def blank_share(log_probs: Tensor, lengths: Tensor) -> Tensor:
+def blank_share(log_probs: Tensor, lengths: Lengths) -> Tensor:
     """Share of valid frames whose best token is blank, ()."""
-    valid = valid_frames(lengths, log_probs.size(1))
-    return (log_probs.argmax(dim=-1) == BLANK)[valid].float().mean()
+    return _mean_of_valid((log_probs.argmax(dim=-1) == BLANK).float(), lengths)
 
 
-def mean_peak_probability(log_probs: Tensor, lengths: Tensor) -> Tensor:
+def mean_peak_probability(log_probs: Tensor, lengths: Lengths) -> Tensor:
     """Mean over valid frames of the best token's probability, (): 1 is fully peaky CTC."""
-    valid = valid_frames(lengths, log_probs.size(1))
-    return log_probs.amax(dim=-1)[valid].exp().mean()
+    return _mean_of_valid(log_probs.amax(dim=-1).exp(), lengths)
+
+
+def _mean_of_valid(values: Tensor, lengths: Lengths) -> Tensor:
+    """(B, T), (B,) -> ()."""
+    return values.masked_fill(~valid_frames(lengths, values), 0.0).sum() / int(on_host(lengths).sum())

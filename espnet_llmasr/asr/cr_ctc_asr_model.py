@@ -68,7 +68,7 @@ class CRCTCASRModel(ESPnetASRModel):
             return super().forward(speech, speech_lengths, text, text_lengths, **kwargs)
         frames, lengths = self.two_views(speech, speech_lengths)
         frames = F.dropout(frames, self.ctc.dropout_rate)
-        weight = consistency_weight(int(self.num_batches), self.cr_warmup_batches, self.cr_scale)
+        weight = consistency_weight(self.num_batches, self.cr_warmup_batches, self.cr_scale)
         self.num_batches += 1
         log_probs, usable = (
             self.ctc.log_softmax(frames).float(),

@@ -6,10 +6,10 @@ Shapes: B batch, T feature frames, F feature bins, S encoder frames, D encoder w
 from abc import abstractmethod
 from typing import List, Optional, Tuple
 
-import torch
 from espnet2.asr.encoder.abs_encoder import AbsEncoder
 from torch import Tensor
 
+from espnet_llmasr.asr.modules import Lengths, on_host
 from espnet_llmasr.audio import Windows
 
 
@@ -36,15 +36,18 @@ class Encoder(AbsEncoder):
 
     @abstractmethod
     def forward(
-        self, xs_pad: Tensor, ilens: Tensor, prev_states: Optional[Tensor] = None
-    ) -> Tuple[Tensor, Tensor, None]:
+        self, xs_pad: Tensor, ilens: Lengths, prev_states: Optional[Tensor] = None
+    ) -> Tuple[Tensor, Lengths, None]:
         """(B, T, F), (B,) -> frames (B, S, D) that are zero beyond each length, lengths (B,), None.
+
+        Lengths come as an array from our models, as a tensor from stock ESPnet, and are returned in the same form.
+        `valid_frames`, `on_host` and `on_device` (asr/modules.py) take both.
 
         Raises ValueError for an utterance of fewer than `min_frames` frames.
         """
 
     @abstractmethod
-    def forward_layers(self, xs_pad: Tensor, ilens: Tensor) -> List[Tensor]:
+    def forward_layers(self, xs_pad: Tensor, ilens: Lengths) -> List[Tensor]:
         """As `forward`, but the output (B, S, D) of every layer, the first layer first; the last is forward's."""
 
     @property
@@ -60,13 +63,14 @@ class Encoder(AbsEncoder):
         """Encoder frames per second for features of so many frames per second (100 for a shift of 10 ms)."""
         return feature_rate_hz / self.windows.shift
 
-    def longest(self, ilens: Tensor) -> int:
-        """The longest of the lengths (B,), by one transfer from the accelerator.
+    def longest(self, ilens: Lengths) -> int:
+        """The longest of the lengths (B,).
 
         Raises:
             ValueError: an utterance is too short.
         """
-        shortest, longest = torch.stack(ilens.aminmax()).tolist()
+        lengths = on_host(ilens).tolist()
+        shortest, longest = min(lengths), max(lengths)
         if shortest < self.min_frames:
             raise ValueError(
                 f"an utterance has {shortest} feature frames, the encoder needs at least {self.min_frames}: "

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from espnet_llmasr.asr.blocks import blocks_of
 from espnet_llmasr.asr.encoder import Encoder
-from espnet_llmasr.asr.modules import frames_of, outputs_of, valid_frames
+from espnet_llmasr.asr.modules import Lengths, frames_of, on_device, outputs_of, valid_frames
 from espnet_llmasr.audio import Windows
 from espnet_llmasr.espnet_versions import quiet_imports
 
@@ -94,18 +94,19 @@ class _Adapter(Encoder):
         return max(1, len(blocks_of(self)))
 
     def forward(
-        self, xs_pad: Tensor, ilens: Tensor, prev_states: Optional[Tensor] = None
-    ) -> Tuple[Tensor, Tensor, None]:
+        self, xs_pad: Tensor, ilens: Lengths, prev_states: Optional[Tensor] = None
+    ) -> Tuple[Tensor, Lengths, None]:
         longest, olens = self.longest(ilens), self.output_lengths(ilens)
-        feats = xs_pad[:, :longest].masked_fill(~valid_frames(ilens, longest)[..., None], 0.0)
-        self._valid = valid_frames(olens, self.output_lengths(longest))
-        frames = frames_of(self.espnet_class.forward(self, feats, ilens))
+        feats = xs_pad[:, :longest]
+        feats = feats.masked_fill(~valid_frames(ilens, feats)[..., None], 0.0)
+        self._valid = valid_frames(olens, feats[:, : self.output_lengths(longest)])
+        frames = frames_of(self.espnet_class.forward(self, feats, on_device(ilens, feats.device)))
         return frames.masked_fill(~self._valid[..., None], 0.0), olens, None
 
-    def forward_layers(self, xs_pad: Tensor, ilens: Tensor) -> List[Tensor]:
-        valid = valid_frames(self.output_lengths(ilens), self.output_lengths(int(ilens.max())))
+    def forward_layers(self, xs_pad: Tensor, ilens: Lengths) -> List[Tensor]:
         with outputs_of(blocks_of(self)[:-1]) as layers:
-            frames, _, _ = self(xs_pad, ilens)
+            frames, olens, _ = self(xs_pad, ilens)
+        valid = valid_frames(olens, frames)
         return [layer.masked_fill(~valid[..., None], 0.0) for layer in layers] + [frames]
 
     def _mask_by_length(self, module: nn.Module, inputs: Tuple[Tensor], output: Tuple[Tensor, Tensor]):

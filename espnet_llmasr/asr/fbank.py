@@ -17,7 +17,7 @@ from espnet2.asr.frontend.abs_frontend import AbsFrontend
 from espnet2.layers.global_mvn import GlobalMVN
 from torch import Tensor
 
-from espnet_llmasr.asr.modules import valid_frames
+from espnet_llmasr.asr.modules import Lengths, on_host, valid_frames
 from espnet_llmasr.audio import Windows
 from espnet_llmasr.files import DAMAGED_NPZ, PathLike, check_file
 
@@ -60,11 +60,12 @@ class KaldiFbank(AbsFrontend):
         return self.windows.count(num_samples)
 
     @torch.no_grad()
-    def forward(self, input: Tensor, input_lengths: Tensor) -> Tuple[Tensor, Tensor]:
+    def forward(self, input: Tensor, input_lengths: Lengths) -> Tuple[Tensor, Lengths]:
         """(B, N), (B,) -> (B, T, n_mels) fp32 also under autocast, (B,). ValueError if one has no whole window."""
         if input.dim() != 2:
             raise ValueError(f"got a waveform batch of shape {tuple(input.shape)}, need (batch, samples): mix to mono")
-        shortest, longest = torch.stack(input_lengths.aminmax()).tolist()
+        lengths = on_host(input_lengths).tolist()
+        shortest, longest = min(lengths), max(lengths)
         if shortest < self.windows.size:
             raise ValueError(
                 f"an utterance has {shortest} samples, one window of {self.frame_length_ms} ms at {self.fs} Hz needs "
@@ -73,7 +74,7 @@ class KaldiFbank(AbsFrontend):
         lengths = self.frame_lengths(input_lengths)
         with torch.autocast(input.device.type, enabled=False):
             feats = self._log_mel(input[:, :longest].double()).float()
-        return feats.masked_fill(~valid_frames(lengths, feats.size(1)).unsqueeze(-1), 0.0), lengths
+        return feats.masked_fill(~valid_frames(lengths, feats).unsqueeze(-1), 0.0), lengths
 
     def _log_mel(self, waveform: Tensor) -> Tensor:
         """(B, N) -> (B, T, M), in float64: a single-precision spectrum is off by 1e-2 some 100 dB below its peak."""
@@ -117,6 +118,12 @@ class FeatureMVN(GlobalMVN):
     def __init__(self, stats_file: PathLike, norm_means: bool = True, norm_vars: bool = True, eps: float = 1.0e-20):
         check_statistics(stats_file)
         super().__init__(stats_file, norm_means, norm_vars, eps)
+
+    def forward(self, x: Tensor, ilens: Lengths) -> Tuple[Tensor, Lengths]:
+        """As ESPnet's, whose mask is made of lengths that are read from the accelerator."""
+        x = x - self.mean if self.norm_means else x
+        x = x.masked_fill(~valid_frames(ilens, x)[..., None], 0.0)
+        return (x / self.std if self.norm_vars else x), ilens
 
 
 def check_statistics(path: PathLike) -> None:

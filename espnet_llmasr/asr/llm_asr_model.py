@@ -6,14 +6,15 @@ S = P - 1 + L' + U tokens of the composed sequence.
 
 from typing import Dict, Optional, Tuple
 
+import numpy as np
 import torch
 from espnet2.torch_utils.device_funcs import force_gatherable
-from torch import nn
-from torch.nn.utils.rnn import pad_sequence
+from torch import Tensor, nn
 
-from espnet_llmasr.asr.modules import valid_frames
+from espnet_llmasr.asr.modules import Lengths, on_device, on_host
+from espnet_llmasr.asr.packing import Rows, spans
 from espnet_llmasr.asr.speech_model import SpeechModel
-from espnet_llmasr.text.prompt import IGNORE_ID, SPEECH_ID, expand_speech, labels_for
+from espnet_llmasr.text.prompt import SPEECH_ID, expand_speech
 
 
 class LLMASRModel(SpeechModel):
@@ -30,58 +31,62 @@ class LLMASRModel(SpeechModel):
 
     def forward(
         self,
-        speech: torch.Tensor,
-        speech_lengths: torch.Tensor,
-        prompt: torch.Tensor,
-        prompt_lengths: torch.Tensor,
-        text: torch.Tensor,
-        text_lengths: torch.Tensor,
+        speech: Tensor,
+        speech_lengths: Lengths,
+        prompt: Lengths,
+        prompt_lengths: Lengths,
+        text: Lengths,
+        text_lengths: Lengths,
         **kwargs,
-    ) -> Tuple[torch.Tensor, Dict[str, torch.Tensor], torch.Tensor]:
+    ) -> Tuple[Tensor, Dict[str, Tensor], Tensor]:
         """speech (B, N), prompt (B, P), text (B, U) with lengths (B,) -> mean loss per target token, stats, weight.
 
         The weight is the number of target tokens. The trainer needs it for the mean over the global batch.
         """
         speech_tokens, speech_token_lengths = self.embed_speech(speech, speech_lengths)
-        places = zip(prompt, prompt_lengths.tolist(), speech_token_lengths.tolist())
+        prompt, prompt_lengths, text, text_lengths = map(on_host, (prompt, prompt_lengths, text, text_lengths))
+        places = zip(prompt, prompt_lengths, speech_token_lengths)
         prompts = [expand_speech(row[:length], num_speech) for row, length, num_speech in places]
-        targets = [row[:n] for row, n in zip(text, text_lengths.tolist())]
-        # A row is [prompt with speech, transcript], padded on the right: positions do not depend on the batch.
-        rows = [torch.cat(pair) for pair in zip(prompts, targets)]
-        ids = pad_sequence(rows, batch_first=True)
-        mask = pad_sequence([torch.ones_like(row) for row in rows], batch_first=True)
-        labels = pad_sequence([labels_for(*pair) for pair in zip(prompts, targets)], True, IGNORE_ID)
+        targets = [row[:length] for row, length in zip(text, text_lengths)]
+        rows = Rows.padded([np.concatenate(pair) for pair in zip(prompts, targets)])
         logits = self.llm(
-            inputs_embeds=self.compose(ids, speech_tokens, speech_token_lengths), attention_mask=mask, use_cache=False
+            inputs_embeds=self.compose(rows, speech_tokens, speech_token_lengths),
+            attention_mask=on_device(rows.valid, speech.device),
+            use_cache=False,
         ).logits
-        return self._loss(logits, labels)
+        before = rows.starts + list(map(len, prompts)) - 1  # the place whose logits are of the first target token
+        predicting = on_device(spans(before, text_lengths), speech.device)
+        labels = on_device(np.concatenate(targets), speech.device)
+        return self._loss(logits.flatten(0, 1).index_select(0, predicting), labels)
 
-    def _loss(self, logits: torch.Tensor, labels: torch.Tensor):
-        """Next-token cross-entropy on target positions only; logits (B, S, V), labels (B, S)."""
-        keep = labels[:, 1:] != IGNORE_ID  # the softmax over V is computed for these positions only, to save memory
-        logits, labels = logits[:, :-1][keep].float(), labels[:, 1:][keep]
+    @staticmethod
+    def _loss(logits: Tensor, labels: Tensor):
+        """Next-token cross-entropy of logits (n, V) and token ids (n,)."""
+        logits = logits.float()
         loss = nn.functional.cross_entropy(logits, labels)
         accuracy = (logits.argmax(-1) == labels).float().mean()
-        weight = torch.tensor(float(labels.numel()), device=labels.device)
+        weight = loss.detach().new_full((), len(labels))
         return force_gatherable((loss, {"loss": loss.detach(), "acc": accuracy}, weight), loss.device)
 
-    def embed_speech(self, speech: torch.Tensor, speech_lengths: torch.Tensor) -> Tuple[torch.Tensor, torch.Tensor]:
+    def embed_speech(self, speech: Tensor, speech_lengths: Lengths) -> Tuple[Tensor, np.ndarray]:
         """speech (B, N) -> speech tokens (B, L', E) and their lengths (B,) (Eq. 2 and 3)."""
         frames, frame_lengths = self.encode(speech, speech_lengths)
         return self.adaptor(frames, frame_lengths)
 
-    def encode(self, speech: torch.Tensor, speech_lengths: torch.Tensor) -> Tuple[torch.Tensor, torch.Tensor]:
+    def encode(self, speech: Tensor, speech_lengths: Lengths) -> Tuple[Tensor, np.ndarray]:
         """speech (B, N) -> encoder frames (B, T, D) and their lengths (B,)."""
         feats, lengths = self.extract_features(speech, speech_lengths)
         if self.training and self.specaug is not None:
             feats = self.specaug(feats, lengths)
         return self.encode_features(feats, lengths)
 
-    def compose(
-        self, ids: torch.Tensor, speech_tokens: torch.Tensor, speech_token_lengths: torch.Tensor
-    ) -> torch.Tensor:
-        """Embeds ids (B, S) and fills the places of SPEECH_ID with the valid speech tokens: (B, S, E) (Eq. 4)."""
-        is_speech = ids == SPEECH_ID
-        embedded = self.llm.get_input_embeddings()(ids.masked_fill(is_speech, 0))  # any valid id: it is overwritten
-        valid = valid_frames(speech_token_lengths, speech_tokens.size(1))
-        return embedded.masked_scatter(is_speech[..., None], speech_tokens[valid].to(embedded.dtype))
+    def compose(self, rows: Rows, speech_tokens: Tensor, speech_token_lengths: np.ndarray) -> Tensor:
+        """Embeds rows (K, W) and puts the valid speech tokens (B, L', E) into their places: (K, W, E) (Eq. 4)."""
+        device = speech_tokens.device
+        ids = np.where(rows.ids == SPEECH_ID, 0, rows.ids)  # any valid id: it is overwritten
+        embedded = self.llm.get_input_embeddings()(on_device(ids, device))
+        begins = np.arange(len(speech_tokens)) * speech_tokens.size(1)
+        valid = on_device(spans(begins, speech_token_lengths), device)
+        speech = speech_tokens.flatten(0, 1).index_select(0, valid).to(embedded.dtype)
+        places = on_device(spans(rows.speech_starts, speech_token_lengths), device)
+        return embedded.flatten(0, 1).index_copy(0, places, speech).view_as(embedded)

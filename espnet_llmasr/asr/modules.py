@@ -5,24 +5,42 @@ Shapes: B batch, N samples, T feature frames, F feature bins, S encoder frames, 
 
 import inspect
 from contextlib import contextmanager
-from typing import Callable, Collection, Iterable, Iterator, List, Optional, Tuple
+from typing import Callable, Collection, Iterable, Iterator, List, Optional, Tuple, Union
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+Lengths = Union[np.ndarray, Tensor]  # of the utterances of a batch, (B,)
+
+
+def on_host(numbers: Lengths) -> np.ndarray:
+    """Lengths or token ids as an int64 array of the same shape, the form that our models keep them in.
+
+    Arithmetic with arrays never waits for an accelerator, and works under torch's fake tensors. Stock ESPnet gives
+    tensors on the accelerator: these cost one transfer.
+    """
+    return numbers.cpu().numpy() if isinstance(numbers, Tensor) else numbers
+
+
+def on_device(numbers: Lengths, device: torch.device) -> Tensor:
+    """Lengths or token ids as a tensor beside those that they are used with; nothing waits for the copy."""
+    return torch.as_tensor(numbers).to(device, non_blocking=True)
+
 
 def extract_features(
-    speech: Tensor, speech_lengths: Tensor, frontend: nn.Module, normalize: Optional[nn.Module]
-) -> Tuple[Tensor, Tensor]:
+    speech: Tensor, speech_lengths: Lengths, frontend: nn.Module, normalize: Optional[nn.Module]
+) -> Tuple[Tensor, np.ndarray]:
     """speech (B, N) in [-1, 1] -> normalised features (B, T, F) and lengths (B,), fp32 under autocast, no gradient."""
+    lengths = on_host(speech_lengths)
     with torch.no_grad(), torch.autocast(speech.device.type, enabled=False):
-        feats, lengths = frontend(speech[:, : int(speech_lengths.max())].float(), speech_lengths)
+        feats, lengths = frontend(speech[:, : lengths.max()].float(), lengths)
         return (feats, lengths) if normalize is None else normalize(feats, lengths)
 
 
-def valid_frames(lengths: Tensor, max_length: int) -> Tensor:
-    """(B,) -> (B, max_length), True on frames that exist."""
-    return torch.arange(max_length, device=lengths.device) < lengths[:, None]
+def valid_frames(lengths: Lengths, x: Tensor) -> Tensor:
+    """Lengths (B,) of the rows of x (B, T, ...) -> (B, T) on the device of x, True on frames that exist."""
+    return torch.arange(x.size(1), device=x.device) < on_device(lengths, x.device)[:, None]
 
 
 def is_frozen(module: nn.Module) -> bool:

@@ -5,12 +5,14 @@ B batch, N samples, T feature frames, F feature bins, S encoder frames, V tokens
 
 from typing import Dict, List, Optional, Tuple
 
+import numpy as np
 import torch
 from espnet2.torch_utils.device_funcs import force_gatherable
 from rapidfuzz.distance import Levenshtein
-from torch import nn
+from torch import Tensor, nn
 
 from espnet_llmasr.asr import cr_ctc
+from espnet_llmasr.asr.modules import Lengths, on_device, on_host
 from espnet_llmasr.asr.speech_model import SpeechModel
 
 
@@ -43,55 +45,56 @@ class PhonemeCTCModel(SpeechModel):
 
     def forward(
         self,
-        speech: torch.Tensor,
-        speech_lengths: torch.Tensor,
-        phones: torch.Tensor,
-        phones_lengths: torch.Tensor,
+        speech: Tensor,
+        speech_lengths: Lengths,
+        phones: Lengths,
+        phones_lengths: Lengths,
         **kwargs,
-    ) -> Tuple[torch.Tensor, Dict[str, torch.Tensor], torch.Tensor]:
+    ) -> Tuple[Tensor, Dict[str, Tensor], Tensor]:
         """speech (B, N), phones (B, U) with lengths (B,) -> mean loss per label, statistics, number of labels."""
         feats, lengths = self.extract_features(speech, speech_lengths)
-        weight = phones_lengths.sum().float()
+        phones, phones_lengths = on_host(phones), on_host(phones_lengths)
+        targets, weight = on_device(phones, feats.device), feats.new_full((), phones_lengths.sum())
         if self.training:
-            ctc, consistency = self._train_losses(feats, lengths, phones, phones_lengths)
+            ctc, consistency = self._train_losses(feats, lengths, targets, phones_lengths)
             loss = (ctc + consistency) / weight
             stats = {"loss": loss.detach(), "ctc": (ctc / weight).detach(), "cr": (consistency / weight).detach()}
         else:
             log_probs, frames = self.classify(feats, lengths)
-            loss = cr_ctc.ctc_sum(log_probs, frames, phones, phones_lengths) / weight
+            loss = cr_ctc.ctc_sum(log_probs, frames, targets, phones_lengths) / weight
             stats = {"loss": loss.detach(), **self._quality(log_probs, frames, phones, phones_lengths)}
         return force_gatherable((loss, stats, weight), loss.device)
 
-    def _train_losses(self, feats, lengths, phones, phones_lengths) -> Tuple[torch.Tensor, torch.Tensor]:
+    def _train_losses(self, feats, lengths, phones, phones_lengths) -> Tuple[Tensor, Tensor]:
         """Summed CTC and weighted consistency loss: one warp, two differently masked views."""
         if self.time_warp_factor:  # before the views are made: both must have the same time axis to be compared
             feats = cr_ctc.time_warp(feats, lengths, self.time_warp_factor)
-        feats, lengths = feats.repeat(self.num_views, 1, 1), lengths.repeat(self.num_views)
+        feats, lengths = feats.repeat(self.num_views, 1, 1), np.tile(lengths, self.num_views)
         if self.specaug is not None:
             feats = self.specaug(feats, lengths)
         log_probs, frames = self.classify(feats, lengths)
-        weight = cr_ctc.consistency_weight(int(self.num_batches), self.cr_warmup_batches, self.cr_scale)
+        weight = cr_ctc.consistency_weight(self.num_batches, self.cr_warmup_batches, self.cr_scale)
         self.num_batches += 1
         if self.num_views == 1:
             ctc = cr_ctc.ctc_sum(log_probs, frames, phones, phones_lengths)
             return ctc, torch.zeros_like(ctc)
         return cr_ctc.cr_ctc_loss(log_probs, frames, phones, phones_lengths, weight)
 
-    def classify(self, feats: torch.Tensor, lengths: torch.Tensor) -> Tuple[torch.Tensor, torch.Tensor]:
+    def classify(self, feats: Tensor, lengths: np.ndarray) -> Tuple[Tensor, np.ndarray]:
         """Normalised features (B, T, F) -> log-probabilities (B, S, V) in fp32 and frame lengths (B,)."""
         frames, lengths = self.encode_features(feats, lengths)
         return self.ctc_head(frames), lengths
 
     @torch.no_grad()
-    def transcribe(self, speech: torch.Tensor, speech_lengths: torch.Tensor) -> List[List[int]]:
+    def transcribe(self, speech: Tensor, speech_lengths: Lengths) -> List[List[int]]:
         """Greedy label ids of each utterance; speech (B, N)."""
         feats, lengths = self.extract_features(speech, speech_lengths)
         return cr_ctc.greedy(*self.classify(feats, lengths))
 
     @staticmethod
-    def _quality(log_probs, frames, phones, phones_lengths) -> Dict[str, torch.Tensor]:
+    def _quality(log_probs, frames, phones, phones_lengths) -> Dict[str, Tensor]:
         """Label error rate of the greedy path, blank share and mean peak probability."""
-        references = [row[:n].tolist() for row, n in zip(phones, phones_lengths.tolist())]
+        references = [row[:n].tolist() for row, n in zip(phones, phones_lengths)]
         errors = sum(map(Levenshtein.distance, references, cr_ctc.greedy(log_probs, frames)))
         return {
             "per": log_probs.new_tensor(errors / int(phones_lengths.sum())),

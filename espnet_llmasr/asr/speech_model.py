@@ -5,6 +5,7 @@ B batch, N samples, T feature frames, F feature bins, S encoder frames, D encode
 
 from typing import Dict, Optional, Tuple
 
+import numpy as np
 import torch
 from espnet2.asr.frontend.abs_frontend import AbsFrontend
 from espnet2.layers.abs_normalize import AbsNormalize
@@ -12,7 +13,7 @@ from espnet2.train.abs_espnet_model import AbsESPnetModel
 from torch import Tensor, nn
 
 from espnet_llmasr.asr.encoder import Encoder
-from espnet_llmasr.asr.modules import extract_features, is_frozen
+from espnet_llmasr.asr.modules import Lengths, extract_features, is_frozen, on_device
 
 
 class SpeechModel(AbsESPnetModel):
@@ -40,17 +41,17 @@ class SpeechModel(AbsESPnetModel):
                 part.eval()
         return self
 
-    def extract_features(self, speech: Tensor, speech_lengths: Tensor) -> Tuple[Tensor, Tensor]:
+    def extract_features(self, speech: Tensor, speech_lengths: Lengths) -> Tuple[Tensor, np.ndarray]:
         """speech (B, N) -> normalised features (B, T, F) and their lengths (B,)."""
         return extract_features(speech, speech_lengths, self.frontend, self.normalize)
 
-    def encode_features(self, feats: Tensor, lengths: Tensor) -> Tuple[Tensor, Tensor]:
+    def encode_features(self, feats: Tensor, lengths: np.ndarray) -> Tuple[Tensor, np.ndarray]:
         """(B, T, F) -> encoder frames (B, S, D) and their lengths (B,); without gradient if the encoder is frozen."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and not is_frozen(self.encoder)):
             frames, lengths, _ = self.encoder(feats, lengths)
         return frames, lengths
 
-    def collect_feats(self, speech: Tensor, speech_lengths: Tensor, **kwargs) -> Dict[str, Tensor]:
+    def collect_feats(self, speech: Tensor, speech_lengths: Lengths, **kwargs) -> Dict[str, Tensor]:
         """Unnormalised features, for ESPnet's collect_stats."""
         feats, lengths = extract_features(speech, speech_lengths, self.frontend, None)
-        return {"feats": feats, "feats_lengths": lengths}
+        return {"feats": feats, "feats_lengths": on_device(lengths, feats.device)}

@@ -44,7 +44,7 @@ def main(argv=None):
     budget = max([MAX_FRAMES, *speech_set.num_frames.values()])
     for _, speech, lengths in speech_set.batches(budget, args.fs):
         feats, feat_lengths = frontend(speech, lengths)
-        valid = feats[valid_frames(feat_lengths, feats.size(1))].double().numpy()
+        valid = feats[valid_frames(feat_lengths, feats)].double().numpy()
         total, first, second = total + len(valid), first + valid.sum(0), second + (valid**2).sum(0)
     buffer = io.BytesIO()
     np.savez(buffer, count=total, sum=first, sum_square=second)

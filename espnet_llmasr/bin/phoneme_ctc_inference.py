@@ -22,7 +22,7 @@ def main(argv=None):
     model, config = PhonemeCTCTask.load(args.ctc_train_config, args.ctc_model_file, args.device)
     phones = {}
     for uids, speech, lengths in SpeechSet(args.data_dir).batches(args.max_frames, model.frontend.fs):
-        for uid, labels in zip(uids, model.transcribe(speech.to(args.device), lengths.to(args.device))):
+        for uid, labels in zip(uids, model.transcribe(speech.to(args.device), lengths)):
             phones[uid] = " ".join(config.token_list[label] for label in labels)
     write_scp(args.output_dir / "phones", phones)
 

@@ -14,6 +14,7 @@ import torch
 from torchaudio.functional import forced_align
 
 from espnet_llmasr.asr.cr_ctc import BLANK, greedy
+from espnet_llmasr.asr.modules import Lengths, on_host
 from espnet_llmasr.files import PathLike, json_lines, read_scp, write_atomically, write_scp
 from espnet_llmasr.metrics.error_rate import check_ids
 from espnet_llmasr.tasks.phoneme_ctc import PhonemeCTCTask
@@ -114,13 +115,12 @@ class CTCVerifier:
         return all(_equal(getattr(model, name), getattr(self.model, name)) for name in ("normalize", "encoder"))
 
     @torch.no_grad()
-    def log_probs(self, speech: torch.Tensor, lengths: torch.Tensor) -> List[torch.Tensor]:
+    def log_probs(self, speech: torch.Tensor, lengths: Lengths) -> List[torch.Tensor]:
         """speech (B, N) with lengths (B,) -> log-probabilities (S, V) of each utterance, on the CPU."""
-        speech, lengths = speech.to(self.device), lengths.to(self.device)
-        return _rows(*self.model.classify(*self.model.extract_features(speech, lengths)))
+        return _rows(*self.model.classify(*self.model.extract_features(speech.to(self.device), lengths)))
 
     @torch.no_grad()
-    def log_probs_of_frames(self, frames: torch.Tensor, lengths: torch.Tensor) -> List[torch.Tensor]:
+    def log_probs_of_frames(self, frames: torch.Tensor, lengths: Lengths) -> List[torch.Tensor]:
         """The same from encoder frames (B, S, D) of a model that shares the encoder."""
         return _rows(self.model.ctc_head(frames), lengths)
 
@@ -199,10 +199,10 @@ def write_verified(output_dir: Path, verified: Mapping[str, Verified], threshold
     return flagged
 
 
-def _rows(log_probs: torch.Tensor, lengths: torch.Tensor) -> List[torch.Tensor]:
+def _rows(log_probs: torch.Tensor, lengths: Lengths) -> List[torch.Tensor]:
     """(B, S, V) -> the valid frames (S, V) of each utterance, on the CPU."""
     log_probs = log_probs.float().cpu()
-    return [row[:length] for row, length in zip(log_probs, lengths.tolist())]
+    return [row[:length] for row, length in zip(log_probs, on_host(lengths))]
 
 
 def _equal(first: Optional[torch.nn.Module], second: Optional[torch.nn.Module]) -> bool:

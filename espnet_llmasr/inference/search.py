@@ -7,11 +7,13 @@ far, V vocabulary.
 from dataclasses import dataclass
 from typing import List, NamedTuple, Sequence
 
+import numpy as np
 import torch
-from torch.nn.utils.rnn import pad_sequence
 from transformers import LogitsProcessor, LogitsProcessorList
 
 from espnet_llmasr.asr.llm_asr_model import LLMASRModel
+from espnet_llmasr.asr.modules import Lengths, on_device, on_host
+from espnet_llmasr.asr.packing import Rows
 from espnet_llmasr.inference.hypothesis import Candidate
 from espnet_llmasr.text.loops import MAX_UNIT
 from espnet_llmasr.text.prompt import Prompt, expand_speech
@@ -31,9 +33,9 @@ class DecodingOptions:
     stop_loops: bool = False
     candidates: int = 1
 
-    def limits(self, seconds: torch.Tensor) -> torch.Tensor:
+    def limits(self, seconds: np.ndarray) -> np.ndarray:
         """Maximal number of tokens, including the end token, for durations (B,)."""
-        return torch.ceil(seconds * self.tokens_per_second).long() + 16
+        return np.ceil(np.asarray(seconds, np.float32) * self.tokens_per_second).astype(int) + 16
 
 
 class TailLoop(NamedTuple):
@@ -58,12 +60,8 @@ class RepetitionStop(LogitsProcessor):
 
     def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
         """input_ids (R, L), scores (R, V)."""
-        looping = in_loop(input_ids)
-        if not looping.any():
-            return scores
-        only_end = torch.full_like(scores, float("-inf"))
-        only_end[:, self.end_id] = scores[:, self.end_id]
-        return torch.where(looping[:, None], only_end, scores)
+        goes_on = torch.arange(scores.size(1), device=scores.device) != self.end_id
+        return scores.masked_fill(in_loop(input_ids)[:, None] & goes_on, float("-inf"))
 
 
 class PerUtteranceLimit(LogitsProcessor):
@@ -72,28 +70,29 @@ class PerUtteranceLimit(LogitsProcessor):
     With one limit for the whole batch the longest utterance would change the transcripts of the others.
 
     Args:
-        limits: (B,) maximal number of new tokens per utterance; rows are utterance-major over beams.
+        limits: (B,) maximal number of new tokens per utterance, on the host; rows are utterance-major over beams.
         end_id: the end token.
     """
 
-    def __init__(self, limits: torch.Tensor, end_id: int):
+    def __init__(self, limits: np.ndarray, end_id: int):
         self.limits, self.end_id = limits, end_id
 
     def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
         """input_ids (R, L), scores (R, V)."""
-        beams = scores.size(0) // self.limits.numel()
-        full = (input_ids.size(1) >= self.limits - 1).repeat_interleave(beams)
+        full = (input_ids.size(1) >= self.limits - 1).repeat(scores.size(0) // len(self.limits))
+        if not full.any():
+            return scores
         forced = torch.full_like(scores, float("-inf"))
         forced[:, self.end_id] = 0.0
-        return torch.where(full[:, None], forced, scores)
+        return torch.where(on_device(full, scores.device)[:, None], forced, scores)
 
 
 @torch.no_grad()
 def beam_search(
     model: LLMASRModel,
     frames: torch.Tensor,
-    frame_lengths: torch.Tensor,
-    seconds: torch.Tensor,
+    frame_lengths: Lengths,
+    seconds: np.ndarray,
     prompt: Prompt,
     options: DecodingOptions,
 ) -> List[List[Candidate]]:
@@ -102,16 +101,13 @@ def beam_search(
     Rows are left-padded because generation goes on at the right end; padding does not change a result. The limit of an
     utterance is ceil(seconds * tokens_per_second) + 16 tokens. A beam size of 1 is greedy search.
     """
-    speech_tokens, speech_token_lengths = model.adaptor(frames, frame_lengths)
-    prompt_ids, end_id = torch.tensor(prompt.ids, device=frames.device), prompt.end_id
-    rows = [expand_speech(prompt_ids, length) for length in speech_token_lengths.tolist()]
-    ids = pad_sequence(rows, batch_first=True, padding_side="left")
-    mask = pad_sequence([torch.ones_like(row) for row in rows], batch_first=True, padding_side="left")
-    limits = options.limits(seconds)
+    speech_tokens, speech_token_lengths = model.adaptor(frames, on_host(frame_lengths))
+    end_id, limits = prompt.end_id, options.limits(seconds)
+    rows = Rows.padded([expand_speech(prompt.ids, length) for length in speech_token_lengths], left=True)
     stops = [RepetitionStop(end_id)] if options.stop_loops else []
     out = model.llm.generate(
-        inputs_embeds=model.compose(ids, speech_tokens, speech_token_lengths),
-        attention_mask=mask,
+        inputs_embeds=model.compose(rows, speech_tokens, speech_token_lengths),
+        attention_mask=on_device(rows.valid, frames.device),
         num_beams=options.beam_size,
         num_return_sequences=options.candidates,
         do_sample=False,
@@ -123,7 +119,7 @@ def beam_search(
         output_scores=True,
     )
     sequences = [before_end(row, end_id) for row in out.sequences.tolist()]
-    longest = (limits - 1).repeat_interleave(options.candidates).tolist()
+    longest = (limits - 1).repeat(options.candidates).tolist()
     triples = zip(sequences, _mean_log_probs(out, end_id).tolist(), longest)
     candidates = [Candidate(sequence, score, len(sequence) == limit) for sequence, score, limit in triples]
     return [candidates[start : start + options.candidates] for start in range(0, len(candidates), options.candidates)]
@@ -136,16 +132,16 @@ def before_end(ids: List[int], end_id: int) -> List[int]:
 
 def in_loop(ids: torch.Tensor) -> torch.Tensor:
     """ids (R, L) -> (R,): True for a row whose last tokens repeat a piece to the length in `NEEDED`."""
-    looping = torch.zeros(len(ids), dtype=torch.bool, device=ids.device)
     possible = sum(needed <= ids.size(1) for needed in NEEDED)
     if not possible:
-        return looping
-    # In a loop of `unit` tokens the last token also stands `unit` places earlier. Few units pass this cheap test.
-    recurs = (ids[:, -possible - 1 : -1] == ids[:, -1:]).any(0).flip(0)
-    for unit in (recurs.nonzero().flatten() + 1).tolist():
-        tail = ids[:, -NEEDED[unit - 1] :]
-        looping |= (tail[:, unit:] == tail[:, :-unit]).all(1)
-    return looping
+        return torch.zeros(len(ids), dtype=torch.bool, device=ids.device)
+    units = np.arange(1, possible + 1)[:, None]
+    # In a loop of `unit` tokens each of the last `needed - unit` tokens also stands `unit` places earlier.
+    compared = np.array(NEEDED[:possible])[:, None] - units
+    age = np.arange(compared.max())
+    earlier = on_device((ids.size(1) - 1 - age - units).clip(min=0), ids.device)
+    same = ids[:, earlier] == ids.flip(1)[:, None, : len(age)]
+    return (same | on_device(age >= compared, ids.device)).all(2).any(1)
 
 
 def find_tail_loop(ids: Sequence[int]) -> TailLoop:

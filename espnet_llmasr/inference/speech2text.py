@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from scipy.signal import resample_poly
 
+from espnet_llmasr.asr.modules import on_host
 from espnet_llmasr.files import PathLike
 from espnet_llmasr.guard.verifier import CTCVerifier
 from espnet_llmasr.inference.guard import Guard, check_guard
@@ -78,7 +79,7 @@ class Speech2Text:
         self, speech: torch.Tensor, lengths: torch.Tensor, langs: Optional[Sequence[str]] = None
     ) -> List[Hypothesis]:
         """speech (B, N) right-padded, lengths (B,), languages (B) -> the best hypothesis of each."""
-        speech, lengths = speech.to(self.device), lengths.to(self.device)
+        speech, lengths = speech.to(self.device), on_host(lengths)
         frames, frame_lengths = self.model.encode(speech, lengths)
         seconds = lengths / self.sample_rate
         search = beam_search(self.model, frames, frame_lengths, seconds, self.prompt, self.options)

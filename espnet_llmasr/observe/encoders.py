@@ -11,6 +11,7 @@ PATH[:WEIGHTS] may be
 from pathlib import Path
 from typing import Callable, NamedTuple, Optional, Tuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -60,8 +61,8 @@ class CheckpointEncoder:
 
     @torch.no_grad()
     def __call__(self, samples: Tensor) -> Frames:
-        speech, lengths = samples[None].to(self.device), torch.tensor([len(samples)], device=self.device)
-        feats, lengths = extract_features(speech, lengths, self.frontend, self.normalize)
+        speech = samples[None].to(self.device)
+        feats, lengths = extract_features(speech, np.array([len(samples)]), self.frontend, self.normalize)
         layers = self.encoder.forward_layers(feats, lengths)
         if self.adaptor is None:
             return Frames([layer[0] for layer in layers])

@@ -117,7 +117,7 @@ class TextEmbedder:
         for first in range(0, len(order), self.batch_size):
             numbers = order[first : first + self.batch_size]
             ids, lengths = _padded([rows[number] for number in numbers])
-            inputs = dict(input_ids=ids, attention_mask=valid_frames(lengths, ids.shape[1]).long())
+            inputs = dict(input_ids=ids, attention_mask=valid_frames(lengths, ids).long())
             inputs = {name: value.to(self.device) for name, value in inputs.items()}
             hidden = self.model(**inputs).last_hidden_state
             vectors.update(zip(numbers, hidden[torch.arange(len(numbers)), lengths - 1].float().cpu()))

@@ -7,9 +7,9 @@ import json
 import logging
 import re
 from pathlib import Path
-from typing import Dict, List, Optional
+from typing import Dict, List, Optional, Sequence
 
-import torch
+import numpy as np
 from jinja2 import TemplateError
 from tokenizers import AddedToken
 
@@ -171,12 +171,7 @@ def _make_special(tokenizer, token: str) -> None:
         tokenizer.add_tokens([AddedToken(token, special=True, normalized=False, **flags)], special_tokens=True)
 
 
-def expand_speech(prompt: torch.Tensor, num_speech: int) -> torch.Tensor:
+def expand_speech(prompt: Sequence[int], num_speech: int) -> np.ndarray:
     """Repeats the single placeholder of `prompt` (P,) `num_speech` times: (P - 1 + L',)."""
-    repeats = torch.where(prompt == SPEECH_ID, num_speech, 1)
-    return prompt.repeat_interleave(repeats)
-
-
-def labels_for(prompt: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """Labels of the sequence [prompt, target]: IGNORE_ID on the (expanded) prompt, the ids on the target."""
-    return torch.cat([torch.full_like(prompt, IGNORE_ID), target])
+    ids = np.asarray(prompt)
+    return np.repeat(ids, np.where(ids == SPEECH_ID, num_speech, 1))

@@ -152,7 +152,7 @@ class DriftChecks:
     def _measure(self, epoch: int) -> Drift:
         batches = list(self.speech_set.batches(MAX_FRAMES, self.model.frontend.fs))
         device = next(self.model.encoder.parameters()).device
-        speech = ((speech.to(device), lengths.to(device)) for _, speech, lengths in batches)
+        speech = ((speech.to(device), lengths) for _, speech, lengths in batches)
         fixed_set = FixedSet(speech, self.model.frontend, self.model.normalize)
         config, pooled = EstimatorConfig.for_utterances(len(self.speech_set.wavs)), []
         start = deepcopy(self.model.encoder).eval()

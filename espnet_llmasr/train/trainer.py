@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from itertools import islice
 from operator import length_hint
 from pathlib import Path
-from typing import Callable, Iterable, Iterator, List, Optional, TypeVar
+from typing import Callable, Dict, Iterable, Iterator, List, Optional, TypeVar
 
 import torch
 from espnet2.schedulers.abs_scheduler import AbsBatchStepScheduler
-from espnet2.torch_utils.device_funcs import to_device
 from espnet2.torch_utils.recursive_op import recursive_average
 from espnet2.utils.build_dataclass import build_dataclass
 
+from espnet_llmasr.asr.modules import on_host
 from espnet_llmasr.espnet_versions import load_checkpoint, quiet_imports
 from espnet_llmasr.train import checkpoints
 from espnet_llmasr.train.flops_log import EpochFlops
@@ -113,7 +113,7 @@ class ExactTrainer(espnet_trainer.Trainer):
         """Adds up gradients of the weighted loss *sums* of `group`; returns the total weight."""
         total = torch.zeros(())
         for number, (uids, batch) in enumerate(group, 1):
-            batch = to_device(dict(batch, utt_id=uids), "cuda" if options.ngpu > 0 else "cpu")
+            batch = placed(dict(batch, utt_id=uids), options)
             is_last = number == len(group)
             with nullcontext() if is_last or not distributed_option.distributed else model.no_sync():
                 with bfloat16(options):
@@ -126,6 +126,19 @@ class ExactTrainer(espnet_trainer.Trainer):
             total = total + weight.sum().cpu()
             progress.show(stats)
         return total
+
+    @classmethod
+    @torch.no_grad()
+    def validate_one_epoch(cls, model, iterator, reporter, options, distributed_option) -> None:
+        """As ESPnet's, with `placed` batches; each rank has as many as the others."""
+        model.eval()
+        for uids, batch in iterator:
+            with bfloat16(options):
+                _, stats, weight = model(**placed(dict(batch, utt_id=uids), options))
+            if distributed_option.distributed:
+                stats, weight = recursive_average(stats, weight, True)
+            reporter.register(stats, weight)
+            reporter.next()
 
     @classmethod
     def update(cls, optimizers, schedulers, grad_norm: torch.Tensor) -> bool:
@@ -174,6 +187,17 @@ def normalize_gradients(model, weight: torch.Tensor, distributed_option, options
     gradients = [p.grad for p in model.parameters() if p.grad is not None]
     torch._foreach_mul_(gradients, float(world_size / weight))
     return torch.nn.utils.clip_grad_norm_(model.parameters(), options.grad_clip, options.grad_clip_type)
+
+
+def placed(batch: Dict[str, object], options) -> Dict[str, object]:
+    """The audio of a batch on the accelerator; lengths and token ids as arrays on the host.
+
+    Arrays, since DistributedDataParallel would move every tensor.
+    """
+    device = "cuda" if options.ngpu > 0 else "cpu"
+    on_accelerator = lambda value: torch.is_tensor(value) and value.is_floating_point()
+    move = lambda value: value.to(device, non_blocking=True) if on_accelerator(value) else on_host(value)
+    return {name: move(value) for name, value in batch.items()}
 
 
 def bfloat16(options):

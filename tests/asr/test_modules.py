@@ -6,7 +6,7 @@ from espnet_llmasr.asr.modules import is_frozen, is_trained, valid_frames
 
 
 def test_valid_frames():
-    assert valid_frames(torch.tensor([0, 2, 3]), 3).int().tolist() == [[0, 0, 0], [1, 1, 0], [1, 1, 1]]
+    assert valid_frames(torch.tensor([0, 2, 3]), torch.ones(3, 3)).int().tolist() == [[0, 0, 0], [1, 1, 0], [1, 1, 1]]
 
 
 def test_frozen_and_trained():

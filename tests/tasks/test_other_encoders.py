@@ -43,7 +43,7 @@ class Toy(Encoder):
 
     def forward_layers(self, xs_pad, ilens):
         frames = xs_pad[:, : self.longest(ilens)].unfold(1, self.windows.size, self.windows.shift).flatten(2)
-        valid, outputs = valid_frames(self.output_lengths(ilens), frames.size(1)), []
+        valid, outputs = valid_frames(self.output_lengths(ilens), frames), []
         for layer in self.layers:
             frames = layer(frames).tanh()
             outputs.append(frames.masked_fill(~valid[..., None], 0.0))

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from espnet_llmasr.asr.llm import load_tokenizer
-from espnet_llmasr.text.prompt import IGNORE_ID, INSTRUCTION, SPEECH_ID, Prompt, expand_speech, labels_for
+from espnet_llmasr.text.prompt import INSTRUCTION, SPEECH_ID, Prompt, expand_speech
 
 
 @pytest.fixture()
@@ -55,8 +55,3 @@ def test_expand_speech():
     prompt = torch.tensor([5, 6, SPEECH_ID, 7])
     assert expand_speech(prompt, 3).tolist() == [5, 6, -1, -1, -1, 7]
     assert expand_speech(prompt, 1).tolist() == [5, 6, -1, 7]
-
-
-def test_labels_for():
-    labels = labels_for(torch.tensor([5, -1, -1, 7]), torch.tensor([8, 9, 2]))
-    assert labels.tolist() == [IGNORE_ID] * 4 + [8, 9, 2]
