@@ -15,7 +15,6 @@ from typing import Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 import torch
-from espnet2.torch_utils.device_funcs import to_device
 
 from espnet_llmasr.asr.blocks import PARTS, needs_gradients
 from espnet_llmasr.asr.flops import BatchShape
@@ -37,6 +36,7 @@ from espnet_llmasr.train.batches import read_num_frames
 from espnet_llmasr.train.flops_log import batch_flops
 from espnet_llmasr.train.memory import StepMemory, forward_backward, num_bytes, step_memory
 from espnet_llmasr.train.preprocessor import collate
+from espnet_llmasr.train.trainer import placed
 
 GB = 1e9
 PROMPT_TOKENS, LABELS_PER_S = 20, 5  # of an utterance of a given duration: a chat template, Mandarin characters
@@ -121,7 +121,7 @@ class Work:
         """The batches that may need most memory: of frames or LLM positions, and of scores of attention."""
         rows, frames, positions = np.array(self.shapes, dtype=np.int64).T
         sizes = (rows * frames, rows * frames**2, rows * positions, rows * positions**2)
-        return (self.batches[number] for number in sorted({int(size.argmax()) for size in sizes}))
+        return (self.batches[number] for number in sorted({int(size.argmax()) for size in sizes if size.any()}))
 
 
 def work_of(stage: Stage, num_ranks: int) -> Work:
@@ -133,7 +133,7 @@ def work_of(stage: Stage, num_ranks: int) -> Work:
     return Work(batches, shapes, frames, per_epoch, math.ceil(per_epoch / stage.args.accum_grad))
 
 
-def example(stage: Stage, work: Work, uids: List[str]) -> Dict[str, torch.Tensor]:
+def example(stage: Stage, work: Work, uids: List[str], device: str = "cpu") -> Dict[str, object]:
     """A batch of these utterances as a training sees it, of silence and arbitrary labels."""
     windows, rows = stage.model.frontend.windows, []
     for uid in uids:
@@ -143,7 +143,7 @@ def example(stage: Stage, work: Work, uids: List[str]) -> Dict[str, torch.Tensor
         if "prompt" in row:
             row["prompt"][0] = SPEECH_ID
         rows.append((uid, row))
-    return collate(rows)[1]
+    return placed(collate(rows)[1], Namespace(ngpu=int(device != "cpu")))
 
 
 def build_training(stage: Stage) -> Tuple[torch.nn.Module, torch.optim.Optimizer]:
@@ -288,7 +288,7 @@ def measured_flops_per_s(stage: Stage, work: Work, device: str) -> float:
         if number == 2:
             done, start = 0.0, time.monotonic()
         index = int(rng.integers(len(work.batches)))
-        batch = to_device(example(stage, work, work.batches[index]), device)
+        batch = example(stage, work, work.batches[index], device)
         forward_backward(model, batch, stage.args.use_amp, torch.device(device).type)
         if (number + 1) % stage.args.accum_grad == 0:
             optimizer.step()

@@ -28,7 +28,13 @@ def ctc_loss_backward(gradient: Tensor, log_probs: Tensor, *args) -> Tensor:
     return torch.empty_like(log_probs)
 
 
-STAND_INS = {  # for operators that torch has no fakes of, since their sizes depend on contents
+def number(tensor: Tensor) -> float:
+    """The contents of a tensor without contents; an optimizer asks for the number of its update."""
+    return 1.0
+
+
+STAND_INS = {  # for operators that torch has no fakes of, since they depend on contents
+    torch.ops.aten._local_scalar_dense: number,
     torch.ops.aten._ctc_loss: ctc_loss,
     torch.ops.aten._ctc_loss_backward: ctc_loss_backward,
 }
@@ -92,7 +98,7 @@ class MemoryMeter(TorchDispatchMode):
 
 def step_memory(
     build: Callable[[], Tuple[nn.Module, torch.optim.Optimizer]],
-    batch: Dict[str, Tensor],
+    batch: Dict[str, object],
     use_amp: bool,
     micro_batches: int,
     foreach: bool = True,
@@ -108,18 +114,20 @@ def step_memory(
     """
     with FakeTensorMode() as fake:
         model, optimizer = build()
-        batch = {name: fake.from_tensor(value) for name, value in batch.items()}
+        batch = {name: fake.from_tensor(value) if torch.is_tensor(value) else value for name, value in batch.items()}
         trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        meter = MemoryMeter([*model.parameters(), *model.buffers(), *batch.values()])
+        meter = MemoryMeter([*model.parameters(), *model.buffers(), *filter(torch.is_tensor, batch.values())])
         hooks = [parameter.register_post_accumulate_grad_hook(meter.is_gradient) for parameter in trained]
         with meter:
             for _ in range(min(micro_batches, 2)):
                 forward_backward(model, batch, use_amp, "cpu")
+        activations, with_gradients = meter.most_others, meter.most
         for hook in hooks:
             hook.remove()
         for group in optimizer.param_groups:
             group["foreach"] = foreach
-        optimizer.step()
+        with meter:  # for its stand-ins: makes the optimizer's state
+            optimizer.step()
         state = [value for values in optimizer.state.values() for value in values.values() if torch.is_tensor(value)]
         updating = MemoryMeter([*trained, *(parameter.grad for parameter in trained), *state])
         with updating:
@@ -128,13 +136,13 @@ def step_memory(
             weights=num_bytes([*model.parameters(), *model.buffers()]),
             trained=num_bytes(trained),
             optimizer=num_bytes(state),
-            activations=meter.most_others,
-            with_gradients=meter.most,
+            activations=activations,
+            with_gradients=with_gradients,
             update=updating.most,
         )
 
 
-def forward_backward(model: nn.Module, batch: Dict[str, Tensor], use_amp: bool, device: str) -> None:
+def forward_backward(model: nn.Module, batch: Dict[str, object], use_amp: bool, device: str) -> None:
     """What a training does with a batch; gradients are added up."""
     with torch.autocast(device, torch.bfloat16, enabled=use_amp):
         loss, _, weight = model(**batch)
