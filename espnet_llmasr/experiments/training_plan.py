@@ -34,13 +34,13 @@ from espnet_llmasr.text.inventories import read_tokens
 from espnet_llmasr.text.prompt import SPEECH_ID
 from espnet_llmasr.train.batches import read_num_frames
 from espnet_llmasr.train.flops_log import batch_flops
-from espnet_llmasr.train.memory import StepMemory, forward_backward, num_bytes, step_memory
+from espnet_llmasr.train.memory import StepMemory, forward_backward, step_memory
 from espnet_llmasr.train.preprocessor import collate
 from espnet_llmasr.train.trainer import placed
 
 GB = 1e9
 PROMPT_TOKENS, LABELS_PER_S = 20, 5  # of an utterance of a given duration: a chat template, Mandarin characters
-ZERO2_BUCKET = 5e8  # gradients that DeepSpeed reduces at once; its buffer has fp32 numbers
+ZERO2_BUCKET = 4e8  # bytes of gradients that DeepSpeed reduces at once, as in conf/ds_zero2.json
 MEASURED_S = 60.0
 
 
@@ -175,14 +175,14 @@ class PerGPU(NamedTuple):
 def per_gpu(memory: StepMemory, ranks: int, zero2: bool) -> PerGPU:
     """Memory of each GPU.
 
-    DDP keeps all gradients in its buckets (gradient_as_bucket_view). ZeRO-2 in fp32 divides optimizer and gradients
-    (kept twice: accumulated and flat), has masters of its share of the weights, and a bucket.
+    DDP keeps all gradients in its buckets (gradient_as_bucket_view). ZeRO-2 divides gradients, optimizer and a copy of
+    the weights that it updates among the ranks, has a bucket, and copies its gradients into one tensor for the update.
     """
     weights, gradients, optimizer = memory.weights, memory.trained, memory.optimizer
     rest = max(memory.activations, memory.update)
     if zero2:
-        gradients, optimizer = 2 * gradients / ranks + 4 * ZERO2_BUCKET, (optimizer + gradients) / ranks
-        rest = max(memory.activations, memory.update / ranks)
+        gradients, optimizer = gradients / ranks + ZERO2_BUCKET, (optimizer + gradients) / ranks
+        rest = max(memory.activations, (memory.trained + memory.update) / ranks)
     elif ranks == 1:  # gradients come while activations go
         rest = max(memory.with_gradients - gradients, memory.update)
     return PerGPU(weights, gradients, optimizer, rest, weights + gradients + optimizer + rest)
@@ -195,21 +195,18 @@ def report(args: Namespace) -> str:
     memory = memory_of(stage, works[args.num_ranks[0]])
     limit, rows = args.gpu_memory_gb * GB, [["GPUs", *PerGPU._fields, f"of {args.gpu_memory_gb} GB"]]
     for ranks in args.num_ranks:
-        for zero2 in (False, True):
+        for zero2 in (False, True)[:ranks]:  # one process runs without DeepSpeed
             parts = per_gpu(memory, ranks, zero2)
             name = f"{ranks}, ZeRO-2" if zero2 else f"{ranks}, DDP" if ranks > 1 else "1"
-            rows.append([name, *(f"{part / GB:.1f}" for part in parts), fits(parts.peak, limit)])
+            rows.append(
+                [name, *(f"{part / GB:.1f}" for part in parts), "fits" if parts.peak <= limit else "does not fit"]
+            )
     rate = None if args.measure is None else measured_flops_per_s(stage, works[args.num_ranks[0]], args.measure)
     notes = [note for ranks in args.num_ranks for note in notes_of(stage, works[ranks], ranks, rate)]
     for ranks in args.num_ranks:
         if per_gpu(memory, ranks, False).peak > limit:
             notes += proposals(stage, works[ranks], memory, ranks, limit)
-    return f"{head_of(stage, works[args.num_ranks[0]])}\n\n{markdown(rows)}\n{bullets([*notes, disk_of(stage)])}"
-
-
-def fits(peak: float, limit: float) -> str:
-    """Whether it fits, in words."""
-    return "fits" if peak <= limit else "does not fit"
+    return f"{head_of(stage, works[args.num_ranks[0]])}\n\n{markdown(rows)}\n{bullets([*notes, disk_of(memory)])}"
 
 
 def head_of(stage: Stage, work: Work) -> str:
@@ -228,41 +225,43 @@ def head_of(stage: Stage, work: Work) -> str:
 def notes_of(stage: Stage, work: Work, ranks: int, flops_per_s: Optional[float]) -> Iterator[str]:
     """Updates, passes over the data and hours of a training."""
     epochs, batches = stage.args.max_epoch, stage.args.max_epoch * work.per_epoch * ranks
-    note = f"{ranks} GPU{'s' * (ranks > 1)}: {work.updates:,} updates an epoch, {epochs * work.updates:,} in {epochs} epochs"
-    passes, hours = batches / len(work.batches), hours_of(stage.model, work.frames)
+    gpus, hours = gpus_of(ranks), batches / len(work.batches) * hours_of(stage.model, stage.frames)
+    passes = f"{hours:,.0f} h of speech in all"
     if stage.hours is not None:
-        yield f"{note}, {passes * hours / stage.hours:,.1f} passes over {stage.hours:,.1f} h of speech"
-    else:
-        yield f"{note}, {passes * hours:,.0f} h of speech in all"
+        passes = f"{hours / stage.hours:,.1f} passes over {stage.hours:,.1f} h of speech"
+    yield f"{gpus}: {work.updates:,} updates an epoch, {epochs * work.updates:,} in {epochs} epochs, {passes}"
     if flops_per_s is not None:
         cost = batch_flops(stage.model, work.shapes).astype(float).mean() * batches / ranks / flops_per_s / 3600
-        yield f"{ranks} GPU{'s' * (ranks > 1)}: {cost:,.1f} h, at {flops_per_s / 1e12:,.2f} TFLOP/s as measured on one"
+        yield f"{gpus}: {cost:,.1f} h, at {flops_per_s / 1e12:,.2f} TFLOP/s as measured on one"
 
 
-def disk_of(stage: Stage) -> str:
-    """The disk that checkpoints take."""
-    trained, weights = (
-        num_bytes(p for p in stage.model.parameters() if keep(p))
-        for keep in (lambda p: p.requires_grad, lambda p: True)
-    )
+def gpus_of(ranks: int) -> str:
+    """The number in words."""
+    return "1 GPU" if ranks == 1 else f"{ranks} GPUs"
+
+
+def disk_of(memory: StepMemory) -> str:
+    """The disk that checkpoints take, by file (docs/training_at_scale.md)."""
+    trained, frozen = memory.trained / GB, (memory.weights - memory.trained) / GB
     return (
-        f"disk: {trained / GB:.1f} GB for each epoch that is kept, {weights / GB:.1f} GB for latest.pth, "
-        f"{(trained * 3) / GB:.1f} GB for each checkpoint.pth"
+        f"disk: a save writes {trained + memory.optimizer / GB:.1f} GB, the weights of an epoch ({trained:.1f}) and "
+        f"checkpoint.pth ({memory.optimizer / GB:.1f}); frozen weights take {frozen:.1f} GB once, latest.pth at the end "
+        f"up to {memory.weights / GB:.1f}"
     )
 
 
 def proposals(stage: Stage, work: Work, memory: StepMemory, ranks: int, limit: float) -> Iterator[str]:
     """What to change so that a training that does not fit does, with the memory that it then needs."""
-    head = f"{ranks} GPU{'s' * (ranks > 1)}: does not fit into {limit / GB:g} GB"
-    found = []
-    if ranks > 1 and per_gpu(memory, ranks, True).peak <= limit:
-        found.append(("ZeRO-2", per_gpu(memory, ranks, True).peak))
     parts = [part for part in PARTS if hasattr(stage.model, part) and needs_gradients(stage.model, part)]
+    checkpointing, zero2 = f"gradient_checkpointing: [{', '.join(parts)}]", "deepspeed_config: conf/ds_zero2.json"
     less = memory_of(stage, work, gradient_checkpointing=parts)
-    found.append((f"gradient_checkpointing: [{', '.join(parts)}]", per_gpu(less, ranks, False).peak))
-    found += smaller_budget(stage, memory, ranks, limit)
+    found = [(checkpointing, per_gpu(less, ranks, False).peak), *smaller_budget(stage, memory, ranks, limit)]
+    if ranks > 1:
+        found.append((zero2, per_gpu(memory, ranks, True).peak))
+        found.append((f"{checkpointing}` with `{zero2}", per_gpu(less, ranks, True).peak))
     good = [f"`{change}` ({peak / GB:.1f} GB)" for change, peak in found if peak <= limit]
-    yield f"{head}: " + (f"give {', or '.join(good)}" if good else "take more GPUs with ZeRO-2, or larger ones")
+    advice = f"give {', or '.join(good)}" if good else "take more GPUs with ZeRO-2, or larger ones"
+    yield f"{gpus_of(ranks)}: does not fit into {limit / GB:g} GB: {advice}"
 
 
 def smaller_budget(stage: Stage, memory: StepMemory, ranks: int, limit: float) -> Iterator[Tuple[str, float]]:
