@@ -118,6 +118,7 @@ class FeatureMVN(GlobalMVN):
     def __init__(self, stats_file: PathLike, norm_means: bool = True, norm_vars: bool = True, eps: float = 1.0e-20):
         check_statistics(stats_file)
         super().__init__(stats_file, norm_means, norm_vars, eps)
+        self.mean, self.std = self.mean.float(), self.std.float()
 
     def forward(self, x: Tensor, ilens: Lengths) -> Tuple[Tensor, Lengths]:
         """As ESPnet's, whose mask is made of lengths that are read from the accelerator."""

@@ -3,7 +3,8 @@
 A multiply-add is 2 FLOPs, and padding costs what speech costs. A matrix of N weights costs 2 N for each vector that it
 is applied to, once more for its own gradient if it is trained, and once more for the gradient of its input if anything
 before it is trained. A frozen encoder therefore costs one forward pass, a frozen LLM behind a trained adaptor two, and
-a trained layer three. Attention counts all S x S scores. Norms, activations and the Fourier transform do not count.
+a trained layer three. Attention counts the scores that are computed: all of an LLM's row of W x W, without
+FlashAttention (asr/attention.py). Norms, activations and the Fourier transform do not count.
 tests/asr/test_flops.py holds the result within 3 % of torch's own counter.
 
 The numbers of a `BatchShape` may be numpy arrays: one walk over the weights then counts all batches.
@@ -11,30 +12,40 @@ The numbers of a `BatchShape` may be numpy arrays: one walk over the weights the
 
 from typing import Dict, Iterator, NamedTuple, Optional, Tuple
 
-from torch import Tensor, nn
+from torch import nn
 
+from espnet_llmasr.asr import attention
 from espnet_llmasr.asr.encoder import Encoder
-from espnet_llmasr.asr.modules import is_trained
+from espnet_llmasr.asr.modules import Lengths, is_trained, on_host
 
 
 class BatchShape(NamedTuple):
     """The padded sizes of a batch, which decide what it costs: whole numbers, or int64 arrays (N,) of N batches.
 
-    rows: utterances. frames: feature frames of the longest. positions: of the longest sequence of the LLM, if any.
+    Attributes:
+        rows: utterances. frames: feature frames of the longest.
+        places: of the LLM's rows. scores: of each head of its attention. labels: at which logits are computed.
     """
 
     rows: int
     frames: int
-    positions: int = 0
+    places: int = 0
+    scores: int = 0
+    labels: int = 0
 
 
-def shape_of(model: nn.Module, frame_lengths: Tensor, **batch: Tensor) -> BatchShape:
+def shape_of(model: nn.Module, frame_lengths: Lengths, **batch: Lengths) -> BatchShape:
     """The shape of a training batch with feature lengths (B,); for an LLM with prompt_lengths and text_lengths (B,)."""
-    positions = 0
-    if hasattr(model, "llm"):
-        speech_token_lengths = model.adaptor.output_lengths(model.encoder.output_lengths(frame_lengths))
-        positions = int((batch["prompt_lengths"] - 1 + speech_token_lengths + batch["text_lengths"]).max())
-    return BatchShape(len(frame_lengths), int(frame_lengths.max()), positions)
+    frame_lengths = on_host(frame_lengths)
+    utterances = len(frame_lengths), int(frame_lengths.max())
+    if not hasattr(model, "llm"):
+        return BatchShape(*utterances)
+    prompt_lengths, text_lengths = on_host(batch["prompt_lengths"]), on_host(batch["text_lengths"])
+    speech_token_lengths = model.adaptor.output_lengths(model.encoder.output_lengths(frame_lengths))
+    lengths = prompt_lengths - 1 + speech_token_lengths + text_lengths
+    rows, width = attention.layout_of(model.llm, lengths)[1]
+    scores = (lengths**2).sum() if attention.uses_flash(model.llm) else rows * width**2
+    return BatchShape(*utterances, int(rows * width), int(scores), int(text_lengths.sum()))
 
 
 def flops(model: nn.Module, shape: BatchShape) -> int:
@@ -53,7 +64,7 @@ def flops(model: nn.Module, shape: BatchShape) -> int:
     if not hasattr(model, "llm"):
         return total + matrix_flops(model.ctc_head, rows * frames, needs)
     total = total + matrix_flops(model.adaptor, rows * model.adaptor.output_lengths(frames), needs)
-    return total + llm_flops(model.llm, rows, shape.positions, needs or is_trained(model.adaptor))
+    return total + llm_flops(model.llm, shape, needs or is_trained(model.adaptor))
 
 
 def unknown_part(model: nn.Module) -> Optional[str]:
@@ -109,14 +120,14 @@ def subsampling(encoder: Encoder, frames: int, bins: int) -> Iterator[Tuple[str,
             yield name, frames, bins
 
 
-def llm_flops(llm: nn.Module, rows: int, positions: int, needs: bool) -> int:
-    """FLOPs of a decoder of the usual layers; the embedding is a look-up, the head a product at every position."""
-    config, vectors, total = llm.config.get_text_config(), rows * positions, 0
+def llm_flops(llm: nn.Module, shape: BatchShape, needs: bool) -> int:
+    """FLOPs of a decoder of the usual layers; the embedding is a look-up, the head a product at every label."""
+    config, total = llm.config.get_text_config(), 0
     heads = config.num_attention_heads
     width = heads * (getattr(config, "head_dim", None) or config.hidden_size // heads)
     needs = needs or is_trained(llm.get_input_embeddings())
     for layer in llm.get_decoder().layers:
-        total = total + matrix_flops(layer, vectors, needs)
+        total = total + matrix_flops(layer, shape.places, needs)
         needs = needs or is_trained(layer)
-        total = total + 2 * vectors * 2 * positions * width * (1 + 2 * needs)
-    return total + matrix_flops(llm.get_output_embeddings(), vectors, needs)
+        total = total + 2 * shape.scores * 2 * width * (1 + 2 * needs)
+    return total + matrix_flops(llm.get_output_embeddings(), shape.labels, needs)

@@ -1,7 +1,7 @@
 """Encoder, adaptor and LLM as one ESPnet model (paper section 3.1).
 
 B batch, N samples, T encoder frames, D encoder width, L' speech tokens, P prompt tokens, U target tokens, E LLM width,
-S = P - 1 + L' + U tokens of the composed sequence.
+S = P - 1 + L' + U tokens of a composed sequence; K rows of W places hold all sequences (asr/packing.py).
 """
 
 from typing import Dict, Optional, Tuple
@@ -11,6 +11,7 @@ import torch
 from espnet2.torch_utils.device_funcs import force_gatherable
 from torch import Tensor, nn
 
+from espnet_llmasr.asr import attention
 from espnet_llmasr.asr.modules import Lengths, on_device, on_host
 from espnet_llmasr.asr.packing import Rows, spans
 from espnet_llmasr.asr.speech_model import SpeechModel
@@ -48,16 +49,16 @@ class LLMASRModel(SpeechModel):
         places = zip(prompt, prompt_lengths, speech_token_lengths)
         prompts = [expand_speech(row[:length], num_speech) for row, length, num_speech in places]
         targets = [row[:length] for row, length in zip(text, text_lengths)]
-        rows = Rows.padded([np.concatenate(pair) for pair in zip(prompts, targets)])
-        logits = self.llm(
-            inputs_embeds=self.compose(rows, speech_tokens, speech_token_lengths),
-            attention_mask=on_device(rows.valid, speech.device),
-            use_cache=False,
-        ).logits
-        before = rows.starts + list(map(len, prompts)) - 1  # the place whose logits are of the first target token
-        predicting = on_device(spans(before, text_lengths), speech.device)
-        labels = on_device(np.concatenate(targets), speech.device)
-        return self._loss(logits.flatten(0, 1).index_select(0, predicting), labels)
+        attention.choose(self.llm, speech.device)
+        context_lengths = np.array(list(map(len, prompts)))
+        layout = attention.layout_of(self.llm, context_lengths + text_lengths)
+        rows = Rows.of([np.concatenate(pair) for pair in zip(prompts, targets)], *layout)
+        inputs = attention.inputs_of(self.llm, rows, speech.device)
+        embedded = self.compose(rows, speech_tokens, speech_token_lengths)
+        before = rows.starts + context_lengths - 1  # the place whose logits are those of the first target token
+        with attention.head_at(self.llm, on_device(spans(before, text_lengths), speech.device)):
+            logits = self.llm(inputs_embeds=embedded, use_cache=False, **inputs).logits[0]
+        return self._loss(logits, on_device(np.concatenate(targets), speech.device))
 
     @staticmethod
     def _loss(logits: Tensor, labels: Tensor):

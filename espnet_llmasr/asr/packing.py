@@ -3,11 +3,15 @@
 B sequences, K rows of W places, L' speech tokens.
 """
 
-from typing import NamedTuple, Sequence
+import math
+from heapq import heapreplace
+from typing import NamedTuple, Sequence, Tuple
 
 import numpy as np
 
 from espnet_llmasr.text.prompt import SPEECH_ID
+
+Layout = Tuple[np.ndarray, Tuple[int, int]]  # first place of each sequence (B,), shape of the rows (K, W)
 
 
 class Rows(NamedTuple):
@@ -15,31 +19,54 @@ class Rows(NamedTuple):
 
     Attributes:
         ids: (K, W), SPEECH_ID at speech tokens, 0 beyond the sequences.
-        valid: (K, W), True inside the sequences.
+        positions: (K, W), 0, 1, 2 ... in each sequence, -1 beyond the sequences.
         starts: (B,) the place of the first token of each sequence.
         speech_starts: (B,) the place of its first speech token.
     """
 
     ids: np.ndarray
-    valid: np.ndarray
+    positions: np.ndarray
     starts: np.ndarray
     speech_starts: np.ndarray
 
     @classmethod
-    def padded(cls, sequences: Sequence[np.ndarray], left: bool = False) -> "Rows":
-        """One row for each sequence, with padding on the right or on the left."""
-        lengths = np.array(list(map(len, sequences)))
-        padding = lengths.max() - lengths if left else 0
-        return cls._at(np.arange(len(lengths)) * lengths.max() + padding, sequences, (len(lengths), lengths.max()))
-
-    @classmethod
-    def _at(cls, starts: np.ndarray, sequences: Sequence[np.ndarray], shape) -> "Rows":
-        ids, valid = np.zeros(shape, np.int64), np.zeros(shape, bool)
+    def of(cls, sequences: Sequence[np.ndarray], starts: np.ndarray, shape: Tuple[int, int]) -> "Rows":
+        """The sequences at these places, in rows of this shape (K, W)."""
+        ids, positions = np.zeros(shape, np.int64), np.full(shape, -1)
         for start, sequence in zip(starts, sequences):
             ids.flat[start : start + len(sequence)] = sequence
-            valid.flat[start : start + len(sequence)] = True
+            positions.flat[start : start + len(sequence)] = np.arange(len(sequence))
         firsts = np.array([np.argmax(sequence == SPEECH_ID) for sequence in sequences])
-        return cls(ids, valid, starts, starts + firsts)
+        return cls(ids, positions, starts, starts + firsts)
+
+
+def pad(lengths: np.ndarray, left: bool = False) -> Layout:
+    """A row for each sequence, padded on the right or on the left."""
+    width = lengths.max()
+    return np.arange(len(lengths)) * width + (width - lengths) * left, (len(lengths), width)
+
+
+def pack(lengths: np.ndarray, balance: float) -> Layout:
+    """The cheapest of several numbers of rows, the number of padded rows among them.
+
+    Args:
+        balance: the width of a row of which attention costs as much as the LLM's matrices; infinite: one row.
+    """
+    fewest = math.ceil(lengths.sum() / lengths.max())
+    numbers = {len(lengths), *(math.ceil(fewest / 1.2**power) for power in range(40))}
+    layouts = (spread(lengths, number) for number in sorted(numbers))
+    return min(layouts, key=lambda layout: math.prod(layout[1]) * (1 + layout[1][1] / balance))
+
+
+def spread(lengths: np.ndarray, num_rows: int) -> Layout:
+    """Puts each sequence, the longest first, into the row that is the shortest so far."""
+    rows, places = [(0, row) for row in range(num_rows)], {}
+    for number in np.argsort(-lengths, kind="stable").tolist():
+        used, row = rows[0]
+        places[number] = row, used
+        heapreplace(rows, (used + int(lengths[number]), row))
+    width = max(rows)[0]
+    return np.array([row * width + used for _, (row, used) in sorted(places.items())]), (num_rows, width)
 
 
 def spans(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:

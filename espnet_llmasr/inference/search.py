@@ -13,7 +13,7 @@ from transformers import LogitsProcessor, LogitsProcessorList
 
 from espnet_llmasr.asr.llm_asr_model import LLMASRModel
 from espnet_llmasr.asr.modules import Lengths, on_device, on_host
-from espnet_llmasr.asr.packing import Rows
+from espnet_llmasr.asr.packing import Rows, pad
 from espnet_llmasr.inference.hypothesis import Candidate
 from espnet_llmasr.text.loops import MAX_UNIT
 from espnet_llmasr.text.prompt import Prompt, expand_speech
@@ -103,11 +103,12 @@ def beam_search(
     """
     speech_tokens, speech_token_lengths = model.adaptor(frames, on_host(frame_lengths))
     end_id, limits = prompt.end_id, options.limits(seconds)
-    rows = Rows.padded([expand_speech(prompt.ids, length) for length in speech_token_lengths], left=True)
+    prompts = [expand_speech(prompt.ids, length) for length in speech_token_lengths]
+    rows = Rows.of(prompts, *pad(np.array(list(map(len, prompts))), left=True))
     stops = [RepetitionStop(end_id)] if options.stop_loops else []
     out = model.llm.generate(
         inputs_embeds=model.compose(rows, speech_tokens, speech_token_lengths),
-        attention_mask=on_device(rows.valid, frames.device),
+        attention_mask=on_device(rows.positions >= 0, frames.device),
         num_beams=options.beam_size,
         num_return_sequences=options.candidates,
         do_sample=False,

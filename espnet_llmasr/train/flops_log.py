@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from espnet_llmasr.asr.flops import BatchShape, flops, shape_of, unknown_part
+from espnet_llmasr.asr.modules import on_host
 from espnet_llmasr.files import JsonLines, PathLike
 
 FILE = "flops.jsonl"
@@ -28,30 +29,34 @@ class FlopsLine:
 
 
 class EpochFlops:
-    """Collects the padded sizes of an epoch's batches and computes their FLOPs once, at the end of the epoch.
+    """Collects the lengths of an epoch's batches and computes their FLOPs once, at the end of the epoch.
+
+    By then the LLM has got its attention, on which its rows depend.
 
     Where the formula does not fit the model, a warning is logged and nothing is counted; the training runs as usual.
     """
 
     def __init__(self, model: nn.Module):
-        self.model, self.shapes, unknown = model, [], unknown_part(model)
+        self.model, self.lengths, unknown = model, [], unknown_part(model)
         self.counts = unknown is None
         if unknown:
             logging.warning("no FLOPs are counted: they are not known for %s", unknown)
 
     def watch(self, iterator: Iterable[Tuple[List[str], Dict]]) -> Iterator[Tuple[List[str], Dict]]:
-        """The same batches (ids, tensors in main memory), with a note of each batch's shape."""
+        """The same batches (ids, tensors in main memory), with a note of each batch's lengths."""
         for uids, batch in iterator:
             if self.counts:
-                frames = self.model.frontend.frame_lengths(batch["speech_lengths"])
-                self.shapes.append(shape_of(self.model, frames, **batch))
+                lengths = {name: on_host(value) for name, value in batch.items() if name.endswith("_lengths")}
+                self.lengths.append(lengths)
             yield uids, batch
 
     def write(self, output_dir: Path, epoch: int, distributed_option) -> None:
         """Adds the epoch's line to flops.jsonl; all ranks must call it, rank 0 writes."""
         if not self.counts:
             return
-        own = (sum(batch_flops(self.model, self.shapes).tolist()), len(self.shapes))  # beyond int64 at full size
+        frame_lengths = self.model.frontend.frame_lengths
+        shapes = [shape_of(self.model, frame_lengths(batch["speech_lengths"]), **batch) for batch in self.lengths]
+        own = (sum(batch_flops(self.model, shapes).tolist()), len(shapes))  # beyond int64 at full size
         ranks = [own]
         if distributed_option.distributed:
             ranks = [own] * torch.distributed.get_world_size()

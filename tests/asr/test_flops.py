@@ -114,22 +114,32 @@ def test_other_llms(config, freeze, joint):
 
 def test_one_walk_counts_many_batches(joint):
     model, _ = joint
-    shapes = [BatchShape(1, 200, 40), BatchShape(4, 1500, 130), BatchShape(9, 7, 12)]
+    shapes = [BatchShape(1, 200, 40, 1600, 9), BatchShape(4, 1500, 390, 50700, 77), BatchShape(9, 7, 12, 48, 10)]
     together = flops(model, BatchShape(*torch.tensor(shapes).T.numpy()))
     assert together.tolist() == [flops(model, shape) for shape in shapes]
 
 
 def test_the_shape_of_a_batch_is_what_the_modules_see(joint):
-    """The longest composed sequence need not be that of the longest speech."""
     model, batch = joint
-    batch["text_lengths"] = batch["text_lengths"].clone()
-    batch["text_lengths"][1] = 2  # of the longest utterance
     seen = {}
     model.encoder.register_forward_pre_hook(lambda module, inputs: seen.update(feats=inputs[0]))
     model.llm.register_forward_pre_hook(lambda module, inputs, named: seen.update(named), with_kwargs=True)
     model(**batch)
     found = shape_of(model, model.frontend.frame_lengths(batch["speech_lengths"]), **batch)
-    assert found == (*seen["feats"].shape[:2], seen["inputs_embeds"].size(1))
+    num_rows, width, _ = seen["inputs_embeds"].shape
+    assert 1 < num_rows < len(batch["speech"])  # packed
+    assert found == (*seen["feats"].shape[:2], num_rows * width, num_rows * width**2, batch["text_lengths"].sum())
+
+
+def test_flash_attention_has_no_scores_between_sequences(joint, monkeypatch):
+    model, batch = joint
+    frames = model.frontend.frame_lengths(batch["speech_lengths"])
+    masked = shape_of(model, frames, **batch)
+    monkeypatch.setattr(model.llm.config, "_attn_implementation", "flash_attention_2")
+    tokens = model.adaptor.output_lengths(model.encoder.output_lengths(frames))
+    lengths = batch["prompt_lengths"] - 1 + tokens + batch["text_lengths"]
+    found = shape_of(model, frames, **batch)
+    assert found.places == lengths.sum() <= masked.places and found.scores == lengths.square().sum() < masked.scores
 
 
 EXPERTS = Qwen3MoeConfig(**SMALL, num_experts=4, num_attention_heads=2, moe_intermediate_size=8)

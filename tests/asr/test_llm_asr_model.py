@@ -7,7 +7,6 @@ from torch.nn.utils.rnn import pad_sequence
 from espnet_llmasr.asr.adaptor import ConcatAdaptor
 from espnet_llmasr.asr.llm import build_llm, load_tokenizer
 from espnet_llmasr.tasks.llm_asr import LLMASRTask
-from espnet_llmasr.text.prompt import IGNORE_ID
 
 NAMES = ("speech", "prompt", "text")
 
@@ -31,7 +30,7 @@ def batch(model_args, load_batch):
 
 @pytest.fixture()
 def seen(model):
-    """The logits (B, S, V) of the LLM in every forward pass."""
+    """The logits (1, n, V) of the LLM in every forward pass: those from which the n target tokens are predicted."""
     calls = []
 
     def record(module, inputs, output):
@@ -46,11 +45,9 @@ def seen(model):
 
 
 def labels_of(logits):
-    """(B, S) the labels of a loss, from its gradient (softmax minus one-hot); IGNORE_ID where the gradient is 0."""
-    labels = torch.full(logits.shape[:2], IGNORE_ID)
-    counted = logits.grad[:, :-1].abs().sum(-1) > 0
-    labels[:, 1:][counted] = logits.grad[:, :-1].argmin(-1)[counted]
-    return labels
+    """(n,) the labels of a loss, from its gradient (softmax minus one-hot)."""
+    assert (logits.grad[0].abs().sum(-1) > 0).all()
+    return logits.grad[0].argmin(-1)
 
 
 def alone(batch, row):
@@ -80,12 +77,9 @@ def test_training_forward_of_a_batch_equals_one_by_one(model, batch, seen):
     loss, _, weight = model(**batch)
     singles = [model(**alone(batch, row)) for row in range(8)]
     sum([loss, *(single for single, *_ in singles)]).sum().backward()
-    logits, *rows = seen
-    labels = labels_of(logits)
-    for row, single in enumerate(rows):
-        n = single.size(1)
-        torch.testing.assert_close(logits[row, :n], single[0], atol=1e-5, rtol=0)
-        assert labels[row, :n].equal(labels_of(single)[0]) and (labels[row, n:] == IGNORE_ID).all()
+    together, *rows = seen
+    torch.testing.assert_close(together, torch.cat(rows, 1), atol=1e-5, rtol=0)
+    assert labels_of(together).equal(torch.cat([labels_of(single) for single in rows]))
     total = sum(float(single.detach() * tokens) for single, _, tokens in singles)
     assert float(weight) == sum(float(tokens) for *_, tokens in singles)
     assert total / float(weight) == pytest.approx(float(loss.detach()), abs=1e-5)
@@ -101,17 +95,12 @@ def test_what_fills_the_padding_does_not_matter(model, batch):
 
 
 def test_loss_only_on_transcript_and_end_token(model, batch, seen):
+    """Which places of the LLM they are predicted at is what `test_equation_5_by_hand` shows."""
     loss, stats, weight = model(**batch)
     loss.sum().backward()
-    targets, labels = batch["text_lengths"], labels_of(seen[0])
-    assert float(weight) == float(targets.sum()) == int((labels != IGNORE_ID).sum())
-    _, speech_token_lengths = model.embed_speech(batch["speech"], batch["speech_lengths"])
-    ends = batch["prompt_lengths"] - 1 + speech_token_lengths + targets
-    for row, (end, n) in enumerate(zip(ends.tolist(), targets.tolist())):
-        assert (labels[row] != IGNORE_ID).nonzero().flatten().tolist() == list(range(end - n, end))
-        assert labels[row, end - n : end].equal(batch["text"][row, :n])
-    end_id = batch["text"][0, targets[0] - 1]
-    assert (labels == end_id).any(1).all()
+    targets = [row[:n] for row, n in zip(batch["text"], batch["text_lengths"])]
+    assert labels_of(seen[0]).equal(torch.cat(targets)) and float(weight) == sum(map(len, targets))
+    assert len({int(target[-1]) for target in targets}) == 1  # the end token
 
 
 def test_equation_5_by_hand(model, batch):
@@ -136,9 +125,8 @@ def test_speech_matters_and_the_transcript_is_not_seen_ahead(model, batch, seen)
         for case in (single, later, dict(single, speech=single["speech"].flip(1))):
             model(**case)
     first, changed, other = seen
-    begin = first.size(1) - 2
-    assert first[0, :begin].equal(changed[0, :begin]) and not first[0, begin].equal(changed[0, begin])
-    assert not torch.allclose(first[0, begin - 1], other[0, begin - 1])
+    assert first[0, :-1].equal(changed[0, :-1]) and not first[0, -1].equal(changed[0, -1])
+    assert not torch.allclose(first[0, 0], other[0, 0])
 
 
 # ---- frozen modules ------------------------------------------------------------------------------------------------
