@@ -9,7 +9,7 @@ import shlex
 from argparse import ArgumentTypeError, Namespace
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, List, Tuple
+from typing import Dict, List, Mapping, Tuple
 
 import torch
 
@@ -18,7 +18,7 @@ from espnet_llmasr.files import read_scp
 from espnet_llmasr.scoring.markdown import markdown
 from espnet_llmasr.tasks.llm_asr import LLMASRTask
 from espnet_llmasr.tasks.phoneme_ctc import PhonemeCTCTask
-from espnet_llmasr.train.batches import frame_batches, read_num_frames
+from espnet_llmasr.train.batches import read_num_frames
 from espnet_llmasr.train.flops_log import batch_flops, read_flops
 
 TASKS = {"llm_asr": LLMASRTask, "phoneme_ctc": PhonemeCTCTask}
@@ -145,7 +145,7 @@ def epoch_cost(task_name: str, options: List[str], data_dir: Path, num_ranks: in
     args.normalize = None  # needs a file and is no matrix product
     frames = read_num_frames(data_dir / "utt2num_frames")
     model, lengths = unallocated(task, args), label_lengths(task, args, data_dir)
-    batches = batches_of(task, args, frames, num_ranks)
+    batches = batches_of(task, args, frames, lengths, num_ranks)
     costs = batch_flops(model, [padded_shape(model, batch, frames, lengths) for batch in batches]).astype(float)
     count = args.num_iters_per_epoch or len(batches) // num_ranks
     updates = math.ceil(count / args.accum_grad)
@@ -167,28 +167,26 @@ def freeze(model: torch.nn.Module, parts: List[str]) -> torch.nn.Module:
 
 
 def label_lengths(task, args: Namespace, data_dir: Path) -> Dict[str, Dict[str, int]]:
-    """{name of a length that `shape_of` asks for: {utterance: length}}."""
+    """{name of a length that `shape_of` asks for: {utterance: length}}. Raises ValueError if one has no text."""
     if task is not LLMASRTask:
         return {}
-    prompt, texts = task.build_prompt(args), read_scp(data_dir / "text")
-    lengths = {uid: len(prompt.target(text)) for uid, text in texts.items()}
-    return {"text_lengths": lengths, "prompt_lengths": dict.fromkeys(texts, len(prompt.ids))}
+    texts = read_scp(data_dir / "text")
+    for uid in read_num_frames(data_dir / "utt2num_frames"):
+        if uid not in texts:
+            raise ValueError(f"{uid} is in utt2num_frames but not in text: run the data stage (2)")
+    return task.label_lengths(args, texts)
 
 
-def batches_of(task, args: Namespace, frames: Dict[str, int], num_ranks: int) -> List[List[str]]:
-    """All batches of the training set, of all ranks; `frames` become those of augmentation at its longest."""
+def batches_of(task, args: Namespace, frames: Dict[str, int], lengths: Mapping, num_ranks: int) -> List[List[str]]:
+    """The batches of all ranks in a pass over the data; `frames` become those of augmentation at its longest."""
     augmentation = task.build_augmentation(args)
     if augmentation.is_on:
         logging.warning("augment_conf is on: utterances count at the longest it can make them, an upper bound")
         frames.update(augmentation.longest(frames))
-    shared = frame_batches(frames, args.max_frames, num_ranks)
-    return [batch[rank::num_ranks] for batch in shared for rank in range(num_ranks)]
+    return task.build_batches(args, frames, lengths, world_size=num_ranks).of_all_ranks(args.seed)
 
 
 def padded_shape(model, batch: List[str], frames: Dict[str, int], lengths: Dict[str, Dict[str, int]]) -> BatchShape:
-    """The padded sizes of a batch of utterances. Raises ValueError if one of them has no text."""
-    missing = [uid for table in lengths.values() for uid in batch if uid not in table]
-    if missing:
-        raise ValueError(f"{missing[0]} is in utt2num_frames but not in text: run the data stage (2)")
+    """The padded sizes of a batch of utterances."""
     numbers = {name: torch.tensor([table[uid] for uid in batch]) for name, table in lengths.items()}
     return shape_of(model, torch.tensor([frames[uid] for uid in batch]), **numbers)

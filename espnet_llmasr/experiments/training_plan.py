@@ -32,7 +32,7 @@ from espnet_llmasr.scoring.markdown import bullets, markdown
 from espnet_llmasr.tasks.speech_task import prepare_blocks
 from espnet_llmasr.text.inventories import read_tokens
 from espnet_llmasr.text.prompt import SPEECH_ID
-from espnet_llmasr.train.batches import read_num_frames
+from espnet_llmasr.train.batches import BATCHES_OF_BUCKET, read_num_frames
 from espnet_llmasr.train.flops_log import batch_flops
 from espnet_llmasr.train.memory import StepMemory, forward_backward, step_memory
 from espnet_llmasr.train.preprocessor import collate
@@ -84,11 +84,11 @@ def read_stage(args: Namespace) -> Stage:
 
 
 def given_utterances(model, options: Namespace, args: Namespace) -> Tuple[Dict[str, int], Dict[str, Dict[str, int]]]:
-    """Frames and lengths of utterances of the given durations: a full batch of each duration on every rank."""
+    """Frames and lengths of utterances of the given durations: on every rank a bucket of each duration."""
     frames, labels = {}, {}
     for duration in args.durations:
         count = int(model.frontend.frame_lengths(int(duration * model.frontend.fs)))
-        for number in range(max(1, options.max_frames // max(count, 1)) * max(args.num_ranks)):
+        for number in range(max(1, options.max_frames // max(count, 1)) * BATCHES_OF_BUCKET * max(args.num_ranks)):
             uid = f"{duration}s_{number}"
             frames[uid], labels[uid] = count, math.ceil(duration * LABELS_PER_S)
     if args.task == "phoneme_ctc":
@@ -118,16 +118,17 @@ class Work:
     updates: int
 
     def largest(self) -> Iterator[List[str]]:
-        """The batches that may need most memory: of frames or LLM positions, and of scores of attention."""
-        rows, frames, positions = np.array(self.shapes, dtype=np.int64).T
-        sizes = (rows * frames, rows * frames**2, rows * positions, rows * positions**2)
+        """The batches that may need most memory: of frames, LLM places or labels, and of scores of attention."""
+        shapes = BatchShape(*np.array(self.shapes, dtype=np.int64).T)
+        speech = shapes.rows * shapes.frames
+        sizes = (speech, speech * shapes.frames, shapes.places, shapes.scores, shapes.labels)
         return (self.batches[number] for number in sorted({int(size.argmax()) for size in sizes if size.any()}))
 
 
 def work_of(stage: Stage, num_ranks: int) -> Work:
     """The work of a stage on so many ranks."""
     frames = dict(stage.frames)
-    batches = batches_of(stage.task, stage.args, frames, num_ranks)
+    batches = batches_of(stage.task, stage.args, frames, stage.lengths, num_ranks)
     shapes = [padded_shape(stage.model, batch, frames, stage.lengths) for batch in batches]
     per_epoch = stage.args.num_iters_per_epoch or len(batches) // num_ranks
     return Work(batches, shapes, frames, per_epoch, math.ceil(per_epoch / stage.args.accum_grad))
@@ -213,12 +214,12 @@ def head_of(stage: Stage, work: Work) -> str:
     """The parameters of a stage, and its largest batch."""
     sizes = [parameter.numel() for parameter in stage.model.parameters()]
     trained = [parameter.numel() for parameter in stage.model.parameters() if parameter.requires_grad]
-    rows, frames, positions = max(work.shapes, key=lambda shape: shape.rows * max(shape.frames, shape.positions))
-    of_llm = f" ({positions} positions of the LLM)" if positions else ""
+    largest = max(work.shapes, key=lambda shape: shape.rows * shape.frames)
+    of_llm = f" ({largest.places} tokens of the LLM)" if largest.places else ""
     return (
         f"{Path(stage.args.config).stem}: {sum(sizes) / 1e6:,.1f} M parameters, {sum(trained) / 1e6:,.1f} M trained; "
         f"memory in GB (10^9 bytes) with the largest batches of at most {stage.args.max_frames} frames, such as "
-        f"{rows} utterances of up to {frames} frames{of_llm}"
+        f"{largest.rows} utterances of up to {largest.frames} frames{of_llm}"
     )
 
 
@@ -265,17 +266,16 @@ def proposals(stage: Stage, work: Work, memory: StepMemory, ranks: int, limit: f
 
 
 def smaller_budget(stage: Stage, memory: StepMemory, ranks: int, limit: float) -> Iterator[Tuple[str, float]]:
-    """The frames of a batch with which it fits, and the accumulation with which an update keeps its frames."""
+    """Budgets of a batch with which it fits, and the accumulation with which an update keeps its frames."""
     parts, args = per_gpu(memory, ranks, False), stage.args
     share = 0.95 * (limit - parts.peak + memory.activations) / memory.activations
-    max_frames = int(args.max_frames * share) // 100 * 100
-    if max_frames >= max(stage.frames.values()):
-        changes = dict(max_frames=max_frames, accum_grad=math.ceil(args.accum_grad * args.max_frames / max_frames))
-        smaller = replace(stage, args=Namespace(**{**vars(args), **changes}))
-        yield (
-            f"max_frames: {max_frames}, accum_grad: {changes['accum_grad']}",
-            per_gpu(memory_of(smaller, work_of(smaller, ranks)), ranks, False).peak,
-        )
+    budgets = {name: getattr(args, name, None) for name in ("max_frames", "max_llm_tokens")}
+    budgets = {name: int(share * budget) // 100 * 100 for name, budget in budgets.items() if budget is not None}
+    if budgets["max_frames"] >= max(stage.frames.values()):
+        budgets["accum_grad"] = math.ceil(args.accum_grad * args.max_frames / budgets["max_frames"])
+        smaller = replace(stage, args=Namespace(**{**vars(args), **budgets}))
+        memory = memory_of(smaller, work_of(smaller, ranks))
+        yield ", ".join(f"{name}: {value}" for name, value in budgets.items()), per_gpu(memory, ranks, False).peak
 
 
 def measured_flops_per_s(stage: Stage, work: Work, device: str) -> float:

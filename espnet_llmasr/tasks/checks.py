@@ -2,6 +2,7 @@
 
 import argparse
 import ast
+import logging
 import re
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +27,9 @@ OPTIONS_THAT_MAY_CHANGE = re.compile(  # those without an effect on the weights,
     "|use_matplotlib|wandb|num_att_plot|keep_nbest|token_list|version|required|print_config|dry_run|output_dir"
     "|gradient_checkpointing|compile_encoder"
 )
+OPTIONS_OF_BATCHES = (  # those may change from one start to the next, if an epoch keeps its number of updates
+    *("max_frames", "valid_max_frames", "max_llm_tokens", "accum_grad", "num_iters_per_epoch", "num_ranks"),
+)
 INPUT_OPTIONS = ("llm_config", "llm_tokenizer", "encoder_dir", "swap_schedule", "drift_data", "drift_targets")
 LLM_FILES = (".json", ".jinja", ".txt", ".model")  # suffixes of the files of a tokenizer and of a configuration
 
@@ -39,7 +43,8 @@ STOPS = {  # part of torch's message -> what to do about it
     "its message, then start again; the training goes on from its last complete epoch",
     r"C\+\+ compiler|working triton": "--compile_encoder needs a C++ compiler (on a GPU: triton): install it, or leave "
     "the option out",
-    r"out of memory|can't allocate memory|not enough memory": "no memory is left: lower max_frames",
+    r"out of memory|can't allocate memory|not enough memory": "no memory is left: lower max_frames or max_llm_tokens; "
+    "the training goes on from its last complete epoch",
 }
 
 
@@ -123,14 +128,50 @@ def check_same_training(config_of: Callable, args) -> None:
         saved = without_paths(vars(config_of(output_dir / "config.yaml")))
         given = without_paths(yaml.safe_load(yaml_no_alias_safe_dump(vars(args))))
         common = [name for name in saved if name in given and not OPTIONS_THAT_MAY_CHANGE.match(name)]
-        changed = [name for name in common if saved[name] != given[name]]
+        changed = [name for name in common if saved[name] != given[name] and name not in OPTIONS_OF_BATCHES]
         if changed:
             name = changed[0]
             raise ValueError(
                 f"{output_dir} was trained with {name}={saved[name]}, asked is {given[name]}: "
                 f"remove {output_dir} or choose another --output_dir (--expdir of a recipe)"
             )
+        check_updates(output_dir, saved, given)
     check_inputs(output_dir, inputs, ended=(output_dir / checkpoints.FINISHED).exists())
+
+
+def check_updates(output_dir: Path, saved: dict, given: dict) -> None:
+    """Raises ValueError if an epoch would have another number of updates.
+
+    Schedules, the watcher's steps and --pace count updates, and all of them take an epoch for a fixed number.
+    """
+    before, now = (
+        options["num_iters_per_epoch"] and -(-options["num_iters_per_epoch"] // options["accum_grad"])
+        for options in (saved, given)
+    )
+    if before != now:
+        advice = f"give --num_iters_per_epoch {before * given['accum_grad'] if before else 'null'}"
+        raise ValueError(
+            f"{output_dir} was trained with {before or 'all'} updates in an epoch, asked are {now or 'all'} "
+            f"(num_iters_per_epoch={given['num_iters_per_epoch']}, accum_grad={given['accum_grad']}): {advice}"
+        )
+
+
+def log_changed_batches(saved: dict, given: dict) -> None:
+    """Says which options of the batches are other ones than at the last start, and what follows."""
+    changed = [
+        f"{name}={given[name]} instead of {saved[name]}"
+        for name in OPTIONS_OF_BATCHES
+        if name in saved and saved[name] != given[name]
+    ]
+    if changed:
+        logging.warning(
+            "%s: the next epoch begins with new batches; of the pass over the data that was under way, some utterances "
+            "may come again and others be left out. %s",
+            ", ".join(changed),
+            "An epoch has as many updates as before"
+            if given["num_iters_per_epoch"]
+            else "An epoch is a pass over the data, so its number of updates changes with that of the batches",
+        )
 
 
 def without_paths(options: dict) -> dict:

@@ -1,10 +1,11 @@
 """The fine-tuning task: alignment, IA-SFT and joint SFT differ only in their configuration files."""
 
 from pathlib import Path
+from typing import Dict, Mapping
 
 import torch
 from espnet2.train.class_choices import ClassChoices
-from espnet2.utils.types import str_or_none
+from espnet2.utils.types import int_or_none, str_or_none
 
 from espnet_llmasr.asr.adaptor import ConcatAdaptor
 from espnet_llmasr.asr.llm import build_llm, load_tokenizer
@@ -12,6 +13,7 @@ from espnet_llmasr.asr.llm_asr_model import LLMASRModel
 from espnet_llmasr.tasks.checks import build
 from espnet_llmasr.tasks.speech_task import SpeechTask
 from espnet_llmasr.text.prompt import PROMPT_FILE, Prompt
+from espnet_llmasr.train.batches import BucketBatches
 from espnet_llmasr.train.preprocessor import PromptPreprocessor
 
 adaptor_choices = ClassChoices("adaptor", dict(concat=ConcatAdaptor), torch.nn.Module, default="concat")
@@ -44,6 +46,8 @@ class LLMASRTask(SpeechTask):
             "--llm_tokenizer", type=str_or_none, default=None, help="tokenizer.json, with prompt.json beside"
         )
         adaptor_choices.add_arguments(group)
+        help_text = "most tokens of prompts, speech and transcripts per training batch and rank; default: any number"
+        group.add_argument("--max_llm_tokens", type=int_or_none, default=None, help=help_text)
 
     @classmethod
     def build_prompt(cls, args) -> Prompt:
@@ -69,6 +73,32 @@ class LLMASRTask(SpeechTask):
     @classmethod
     def build_preprocess_fn(cls, args, train: bool):
         return PromptPreprocessor(cls.build_prompt(args))
+
+    @classmethod
+    def label_lengths(cls, args, texts: Mapping[str, str]) -> Dict[str, Dict[str, int]]:
+        """U and P of the utterances with these transcripts.
+
+        The tokenizer counts U at every start: a table of stage 4 would not know split lists and could be out of date;
+        the number of UTF-8 bytes as a bound is four times too high, so that a batch would be half empty.
+        """
+        prompt = cls.build_prompt(args)
+        lengths = dict(zip(texts, prompt.target_lengths([*texts.values()])))
+        return {"text_lengths": lengths, "prompt_lengths": dict.fromkeys(texts, len(prompt.ids))}
+
+    @classmethod
+    def llm_tokens(cls, args, frames: Mapping[str, int], lengths: Mapping[str, Mapping[str, int]]) -> Dict[str, int]:
+        """The tokens S = P - 1 + L' + U that the LLM reads for each utterance of `frames`; `lengths` are its labels'."""
+        texts, prompts = lengths["text_lengths"], lengths["prompt_lengths"]
+        encoder_frames = cls.encoder_windows(args).count
+        with torch.device("meta"):
+            speech_tokens = build_adaptor(args, 1, 1).output_lengths
+        return {uid: prompts[uid] - 1 + speech_tokens(encoder_frames(n)) + texts[uid] for uid, n in frames.items()}
+
+    @classmethod
+    def build_batches(cls, args, frames, lengths, **ranks: int) -> BucketBatches:
+        """As for every task, with at most --max_llm_tokens."""
+        tokens = None if args.max_llm_tokens is None else cls.llm_tokens(args, frames, lengths)
+        return BucketBatches(frames, args.max_frames, tokens, args.max_llm_tokens or 0, **ranks)
 
     @classmethod
     def required_data_names(cls, train: bool = True, inference: bool = False):

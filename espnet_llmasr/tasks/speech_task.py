@@ -6,7 +6,7 @@ from collections import deque
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, Collection, List, Optional, Sequence
+from typing import Callable, Collection, Dict, List, Mapping, Optional, Sequence
 
 import torch
 from espnet2.asr.encoder.abs_encoder import AbsEncoder
@@ -26,14 +26,22 @@ from espnet_llmasr.asr.blocks import PARTS, checkpoint_gradients, compile_blocks
 from espnet_llmasr.asr.cr_ctc import SpecAugment
 from espnet_llmasr.asr.fbank import FeatureMVN, KaldiFbank
 from espnet_llmasr.asr.weights import load_state, read_state
+from espnet_llmasr.audio import Windows
 from espnet_llmasr.encoder_swap.trainer import SwapMixin
 from espnet_llmasr.espnet_versions import quiet_imports
 from espnet_llmasr.files import PathLike, check_file, naming_full_disk, read_rows, read_tokens, read_yaml
 from espnet_llmasr.processes import only_one
-from espnet_llmasr.tasks.checks import build, check_options, check_same_training, explaining_stops, plain_values
+from espnet_llmasr.tasks.checks import (
+    build,
+    check_options,
+    check_same_training,
+    explaining_stops,
+    log_changed_batches,
+    plain_values,
+)
 from espnet_llmasr.train import checkpoints
 from espnet_llmasr.train.augment import Augmentation, AugmentedDataset, NumberedBatches
-from espnet_llmasr.train.batches import frame_batches, read_num_frames
+from espnet_llmasr.train.batches import BucketBatches, read_num_frames
 from espnet_llmasr.train.drift import DriftMixin
 from espnet_llmasr.train.preprocessor import Utterance, collate
 from espnet_llmasr.train.speech_batches import AudioTable
@@ -117,7 +125,10 @@ class Trainer(DriftMixin, SwapMixin, ExactTrainer):
         if Path(args.output_dir).name == STARTING:
             starting = Path(args.output_dir)
             options, args.output_dir = checkpoints.read_config(starting / "config.yaml"), str(starting.parent)
-            checkpoints.write_config(starting.parent / "config.yaml", {**options, "output_dir": args.output_dir})
+            config = starting.parent / "config.yaml"
+            if args.resume and checkpoints.begun(starting.parent) and config.exists():
+                log_changed_batches(checkpoints.read_config(config), options)
+            checkpoints.write_config(config, {**options, "output_dir": args.output_dir})
             (starting / "config.yaml").unlink()
             with suppress(OSError):  # wandb has its files there
                 starting.rmdir()
@@ -204,10 +215,18 @@ class SpeechTask(AbsTask):
     @classmethod
     def build_augmentation(cls, args) -> Augmentation:
         """The augmentation of --augment_conf (by default none). Raises ValueError for impossible options."""
-        frontend = build(frontend_choices.get_class(args.frontend), "frontend_conf", args.frontend_conf)
-        windows = encoders.windows_of(args.encoder, args.encoder_conf, frontend.output_size())
-        parts = dict(frontend=frontend, output_lengths=windows.count, seed=args.seed, frames_needed=cls.frames_needed)
+        frontend, lengths = cls.build_frontend(args), cls.encoder_windows(args).count
+        parts = dict(frontend=frontend, output_lengths=lengths, seed=args.seed, frames_needed=cls.frames_needed)
         return build(Augmentation, "augment_conf", args.augment_conf, **parts)
+
+    @classmethod
+    def build_frontend(cls, args) -> AbsFrontend:
+        return build(frontend_choices.get_class(args.frontend), "frontend_conf", args.frontend_conf)
+
+    @classmethod
+    def encoder_windows(cls, args) -> Windows:
+        """The windows of feature frames of which the encoder makes its frames."""
+        return encoders.windows_of(args.encoder, args.encoder_conf, cls.build_frontend(args).output_size())
 
     @classmethod
     def frames_needed(cls, utterance: Utterance) -> int:
@@ -220,23 +239,29 @@ class SpeechTask(AbsTask):
 
     @classmethod
     def build_sequence_iter_factory(cls, args, iter_options, mode: str) -> SequenceIterFactory:
-        """As ESPnet's, with batches of at most max_frames padded frames per rank."""
+        """As ESPnet's, with batches within the budgets; those of a training are drawn anew in each pass."""
         if not iter_options.shape_files:
             raise ValueError(f"no --{mode}_shape_file: give dump/{mode}/utt2num_frames (made by stage 2)")
         rank, world_size = 0, 1
         if iter_options.distributed:
             rank, world_size = torch.distributed.get_rank(), torch.distributed.get_world_size()
-        max_frames = args.max_frames if mode == "train" else args.valid_max_frames or args.max_frames
+        ranks = dict(rank=rank, world_size=world_size)
         frames, augmentation = read_num_frames(iter_options.shape_files[0]), cls.build_augmentation(args)
-        augmented = mode == "train" and augmentation.is_on
-        batches = frame_batches(augmentation.longest(frames) if augmented else frames, max_frames, world_size)
-        batches = [batch[rank::world_size] for batch in batches][: iter_options.num_batches]
-        dataset = cls.build_dataset(args, iter_options, {uid for batch in batches for uid in batch})
-        utterances = sum(map(len, batches))
-        logging.info("[%s] %d batches of at most %d frames, %d utterances", mode, len(batches), max_frames, utterances)
+        dataset = cls.build_dataset(args, iter_options, set(frames))
+        if mode == "train":
+            longest = augmentation.longest(frames) if augmentation.is_on else frames
+            counted = getattr(args, "max_llm_tokens", None) is not None
+            lengths = cls.label_lengths(args, dataset.loader_dict["text"]) if counted else {}
+            batches = cls.build_batches(args, longest, lengths, **ranks)
+            if augmentation.is_on:
+                dataset, batches = AugmentedDataset(dataset, augmentation), NumberedBatches(batches)
+        else:  # always the same batches; they keep no gradients, so LLM tokens are not counted
+            budget = args.valid_max_frames or args.max_frames
+            batches = BucketBatches(frames, budget, least=1, **ranks).generate(0)[: iter_options.num_batches]
+        logging.info("[%s] %d batches a rank for %d utterances", mode, len(batches), len(frames))
         return SequenceIterFactory(
-            dataset=AugmentedDataset(dataset, augmentation) if augmented else dataset,
-            batches=NumberedBatches(batches) if augmented else batches,
+            dataset=dataset,
+            batches=batches,
             seed=args.seed,
             num_iters_per_epoch=iter_options.num_iters_per_epoch,
             shuffle=iter_options.train,
@@ -244,6 +269,16 @@ class SpeechTask(AbsTask):
             collate_fn=iter_options.collate_fn,
             pin_memory=args.ngpu > 0,
         )
+
+    @classmethod
+    def label_lengths(cls, args, texts: Mapping[str, str]) -> Dict[str, Dict[str, int]]:
+        """{name of a length of the model's input: {utterance: length}} of what the LLM reads besides speech."""
+        return {}
+
+    @classmethod
+    def build_batches(cls, args, frames: Mapping[str, int], lengths: Mapping, **ranks: int) -> BucketBatches:
+        """The batches of a training; `frames` count augmentation at its longest, `lengths` are `label_lengths`."""
+        return BucketBatches(frames, args.max_frames, **ranks)
 
     @classmethod
     def build_dataset(cls, args, iter_options, keys_to_load=None):
@@ -275,6 +310,7 @@ class SpeechTask(AbsTask):
         cls.build_augmentation(args)
         ranks = build_dataclass(DistributedOption, args)
         ranks.init_options()
+        args.num_ranks = ranks.dist_world_size if ranks.distributed else 1  # for config.yaml
         output_dir = args.output_dir
         with ExitStack() as until_end:
             if is_first_rank(ranks):  # ESPnet stops the others with it

@@ -132,7 +132,7 @@ def mix(speech: np.ndarray, noise: np.ndarray, speech_power: float, snr_db: floa
 class NumberedBatches(AbsSampler):
     """Batches as (seed of the pass over the data, ids): ESPnet asks for each pass, in any epoch, after any restart."""
 
-    def __init__(self, batches: Sequence[List[str]]):
+    def __init__(self, batches: AbsSampler):
         self.batches = batches
 
     def __len__(self) -> int:
@@ -142,7 +142,7 @@ class NumberedBatches(AbsSampler):
         return iter(self.batches)
 
     def generate(self, seed: int) -> List[Tuple[int, List[str]]]:
-        return [(seed, batch) for batch in self.batches]
+        return [(seed, batch) for batch in self.batches.generate(seed)]
 
 
 class AugmentedDataset(Dataset):

@@ -1,6 +1,7 @@
 """Records the FLOPs of each epoch of a training in `flops.jsonl`, one line {"epoch", "flops", "batches"} for each.
 
-FLOPs of all training batches of all ranks (asr/flops.py says what counts); validation is not counted.
+FLOPs of all training batches of all ranks (asr/flops.py says what counts); validation is not counted. The log has the
+share of padding in the encoder's input on the first rank; the others have batches of nearly the same lengths.
 """
 
 import logging
@@ -38,6 +39,7 @@ class EpochFlops:
 
     def __init__(self, model: nn.Module):
         self.model, self.lengths, unknown = model, [], unknown_part(model)
+        self.speech = self.padded = 0  # feature frames, without and with padding
         self.counts = unknown is None
         if unknown:
             logging.warning("no FLOPs are counted: they are not known for %s", unknown)
@@ -45,13 +47,18 @@ class EpochFlops:
     def watch(self, iterator: Iterable[Tuple[List[str], Dict]]) -> Iterator[Tuple[List[str], Dict]]:
         """The same batches (ids, tensors in main memory), with a note of each batch's lengths."""
         for uids, batch in iterator:
+            frames = self.model.frontend.frame_lengths(batch["speech_lengths"])
+            self.speech += int(frames.sum())
+            self.padded += len(frames) * int(frames.max())
             if self.counts:
                 lengths = {name: on_host(value) for name, value in batch.items() if name.endswith("_lengths")}
                 self.lengths.append(lengths)
             yield uids, batch
 
     def write(self, output_dir: Path, epoch: int, distributed_option) -> None:
-        """Adds the epoch's line to flops.jsonl; all ranks must call it, rank 0 writes."""
+        """Adds the epoch's line to flops.jsonl; all ranks must call it, rank 0 writes. Logs the share of padding."""
+        share = 1 - self.speech / max(self.padded, 1)
+        logging.info("epoch %d: %.2f%% of the encoder's frames were padding", epoch, 100 * share)
         if not self.counts:
             return
         frame_lengths = self.model.frontend.frame_lengths

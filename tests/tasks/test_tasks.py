@@ -6,13 +6,16 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from espnet2.train.distributed_utils import DistributedOption
 
 from espnet_llmasr.bin import llm_asr_train, phoneme_ctc_train
 from espnet_llmasr.encoder_swap.store import EncoderStore
 from espnet_llmasr.encoder_swap.trainer import swap_log
+from espnet_llmasr.tasks import llm_asr
 from espnet_llmasr.tasks.llm_asr import LLMASRTask
 from espnet_llmasr.tasks.phoneme_ctc import PhonemeCTCTask
 from espnet_llmasr.tasks.speech_task import read_token_list
+from espnet_llmasr.train.batches import BucketBatches, read_num_frames
 
 
 def assert_one_line(done, *parts):
@@ -229,6 +232,41 @@ def test_a_finished_training_knows_the_encoders_it_had(command, llm_options, bui
     assert_one_line(command(llm_asr_train, *llm_options(out, **options)), "which is no longer there", "remove ")
 
 
+def test_budgets_accumulation_and_ranks_may_change(command, llm_options, caplog, tmp_path):
+    """The log says so, and an epoch keeps its number of updates, which the schedules and the watcher count."""
+    out = tmp_path / "out"
+    conf = dict(max_epoch=1, accum_grad=2, num_iters_per_epoch=4, resume=True)
+    LLMASRTask.main(cmd=llm_options(out, **conf))
+    config = (out / "config.yaml").read_text()
+    assert "num_ranks: 1\n" in config
+    done = command(llm_asr_train, *llm_options(out, **{**conf, "accum_grad": 1}))
+    assert_one_line(done, "was trained with 2 updates in an epoch, asked are 4", "give --num_iters_per_epoch 2")
+    assert (out / "config.yaml").read_text() == config
+    (out / "config.yaml").write_text(config.replace("num_ranks: 1\n", "num_ranks: 8\n"))
+    other = dict(max_epoch=2, accum_grad=1, num_iters_per_epoch=2, max_frames=300, max_llm_tokens=100)
+    LLMASRTask.main(cmd=llm_options(out, **{**conf, **other}))
+    (line,) = [text for text in caplog.messages if "the next epoch begins with new batches" in text]
+    changes = "max_frames=300 instead of 500, max_llm_tokens=100 instead of None, accum_grad=1 instead of 2, "
+    assert line.startswith(f"{changes}num_iters_per_epoch=2 instead of 4, num_ranks=1 instead of 8: ")
+    assert line.endswith("An epoch has as many updates as before")
+    assert (out / "2epoch.pth").exists()
+
+
+def test_llm_tokens_are_those_that_the_model_reads(llm_options, build_model, load_batch, tmp_path):
+    """P - 1 + L' + U of every utterance; a batch of the training keeps within the budget."""
+    model, args = build_model(LLMASRTask, llm_options(tmp_path / "x", max_llm_tokens=100, num_iters_per_epoch=None))
+    uids, batch = load_batch(LLMASRTask, args)
+    _, speech_tokens = model.embed_speech(batch["speech"], batch["speech_lengths"])
+    read = (batch["prompt_lengths"] - 1 + speech_tokens + batch["text_lengths"]).tolist()
+    factory = LLMASRTask.build_iter_factory(args, DistributedOption(), "train")
+    frames = read_num_frames(args.train_shape_file[0])
+    lengths = LLMASRTask.label_lengths(args, factory.dataset.loader_dict["text"])
+    assert LLMASRTask.llm_tokens(args, frames, lengths) == dict(zip(uids, read))
+    batches = [uids for uids, _ in factory.build_iter(1)]
+    assert sum(read) / 100 < len(batches) < 8 and sorted(sum(batches, [])) == sorted(uids)
+    assert all(sum(read[uids.index(uid)] for uid in batch) <= 100 for batch in batches)
+
+
 def test_loading_a_model_that_does_not_fit(pretrained, tmp_path):
     config = pretrained / "config.yaml"
     state = torch.load(pretrained / "latest.pth", weights_only=True)
@@ -269,18 +307,30 @@ def test_a_budget_and_swaps_that_cannot_be(command, phone_options, llm_options, 
 # ---- two ranks -----------------------------------------------------------------------------------------------------
 
 
+class JoinedBatches(BucketBatches):
+    """What two ranks train on in one step, as one batch."""
+
+    def __init__(self, *args, **ranks):
+        super().__init__(*args, rank=0, world_size=2)
+
+    def generate(self, seed):
+        batches = self.of_all_ranks(seed)
+        return [first + second for first, second in zip(batches[::2], batches[1::2])]
+
+
 @pytest.mark.slow
-def test_two_ranks_by_the_command(two_ranks, llm_options, build_model, encoder_conf, tmp_path):
+def test_two_ranks_by_the_command(two_ranks, llm_options, build_model, encoder_conf, monkeypatch, tmp_path):
     """The launcher of clusters: a swap on both ranks, one log, the weights of one process with the same batches."""
     store, sizes = EncoderStore(tmp_path / "store"), dict(encoder_conf=encoder_conf(dropout_rate=0.0))
     encoder = build_model(LLMASRTask, llm_options(tmp_path / "x", **sizes))[0].encoder.state_dict()
     store.publish(10, encoder)
     store.publish_final(10)
     swaps = dict(freeze_param=["encoder"], encoder_dir=str(store.directory), swap="every_epoch", final_epochs=2)
-    conf = dict(**sizes, **swaps, max_epoch=5, optim="sgd", optim_conf=dict(lr=0.1))
+    conf = dict(**sizes, **swaps, max_epoch=5, optim="sgd", optim_conf=dict(lr=0.1), max_llm_tokens=120)
     launch = ["--ngpu", "0", "--dist_backend", "gloo", "--multiprocessing_distributed", "false"]
     output = two_ranks("-m", "espnet_llmasr.bin.llm_asr_train", *llm_options(tmp_path / "two", **conf), *launch)
-    LLMASRTask.main(cmd=llm_options(tmp_path / "one", **conf, max_frames=1000))  # what two ranks of 500 hold
+    monkeypatch.setattr(llm_asr, "BucketBatches", JoinedBatches)
+    LLMASRTask.main(cmd=llm_options(tmp_path / "one", **conf))
     for name in ("one", "two"):
         swap = swap_log(tmp_path / name / "swaps.jsonl").read()
         assert [(s.epoch, s.encoder_step, s.final) for s in swap] == [(1, 10, True)]

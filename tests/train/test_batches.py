@@ -1,4 +1,6 @@
-"""Batches by a frame budget, and speech read outside a training."""
+"""Batches by budgets of frames and LLM tokens, and speech read outside a training."""
+
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -8,38 +10,104 @@ from espnet2.train.dataset import ESPnetDataset
 
 from espnet_llmasr.files import write_scp
 from espnet_llmasr.tasks import speech_task  # noqa: F401  # adds the data type
-from espnet_llmasr.train.batches import frame_batches, read_num_frames
+from espnet_llmasr.train.batches import BucketBatches, frame_batches, read_num_frames
 from espnet_llmasr.train.preprocessor import PhonePreprocessor, as_samples, collate
 from espnet_llmasr.train.speech_batches import SpeechSet, read_audio
 
 FRAMES = {f"u{number}": 20 + (number * 37) % 180 for number in range(50)}
 
 
-@pytest.mark.parametrize("world_size", [1, 2, 3])
 @pytest.mark.parametrize("max_frames", [200, 999, 20000])
-def test_budget_holds_on_every_rank(max_frames, world_size):
-    batches = frame_batches(FRAMES, max_frames, world_size)
-    assert sorted(set(sum(batches, []))) == sorted(FRAMES)
-    for batch in batches:
-        ranks = [batch[rank::world_size] for rank in range(world_size)]
-        assert all(rank and len(rank) * max(FRAMES[uid] for uid in rank) <= max_frames for rank in ranks)
-    if world_size == 1:
-        assert len(sum(batches, [])) == 50  # each utterance once
-        for first, second in zip(batches, batches[1:]):  # and no batch could have taken the next utterance
-            assert (len(first) + 1) * FRAMES[second[0]] > max_frames
+def test_sorted_batches_are_full(max_frames):
+    batches = frame_batches(FRAMES, max_frames)
+    assert sorted(sum(batches, [])) == sorted(FRAMES)
+    assert all(len(batch) * max(FRAMES[uid] for uid in batch) <= max_frames for batch in batches)
+    for first, second in zip(batches, batches[1:]):  # no batch could have taken the next utterance
+        assert (len(first) + 1) * FRAMES[second[0]] > max_frames
 
 
 def test_order_of_ids_and_small_sets():
-    assert frame_batches(dict(reversed(FRAMES.items())), 500) == frame_batches(FRAMES, 500)
-    assert frame_batches({"a": 5}, 10, world_size=3) == [["a", "a", "a"]]
-    assert frame_batches({"a": 0}, 5) == [["a"]]
+    backwards = dict(reversed(FRAMES.items()))
+    assert frame_batches(backwards, 500) == frame_batches(FRAMES, 500)
+    assert BucketBatches(backwards, 500).generate(3) == BucketBatches(FRAMES, 500).generate(3)
+    assert frame_batches({"a": 0}, 5) == BucketBatches({"a": 0}, 5).generate(0) == [["a"]]
+    assert BucketBatches({"a": 5}, 10, rank=2, world_size=3).generate(0) == [["a"]]
 
 
 def test_bad_budgets():
-    with pytest.raises(ValueError, match="u0 has 300 frames, the budget is max_frames=200"):
-        frame_batches({**FRAMES, "u0": 300}, 200)
-    with pytest.raises(ValueError, match="the shape file is empty"):
-        frame_batches({}, 200)
+    for form in (frame_batches, BucketBatches):
+        with pytest.raises(ValueError, match="u0 has 300 frames, the budget is max_frames=200"):
+            form({**FRAMES, "u0": 300}, 200)
+        with pytest.raises(ValueError, match="the shape file is empty"):
+            form({}, 200)
+    with pytest.raises(ValueError, match="u7 has 90 LLM tokens, the budget is max_llm_tokens=80: raise"):
+        BucketBatches(FRAMES, 200, {**dict.fromkeys(FRAMES, 30), "u7": 90}, 80)
+
+
+def random_set(draw):
+    """Lengths of any distribution, tokens with outliers, budgets that the largest just fits or that hold hundreds."""
+    size = int(draw.integers(1, 400))
+    frames = draw.choice([draw.integers(0, 3000, size), draw.lognormal(5, 1, size).astype(int), np.full(size, 77)])
+    tokens = 20 + frames // 16 + draw.poisson(draw.choice([3, 60]), size) + (draw.random(size) < 0.02) * 300
+    budgets = (int(max(1, values.max()) * draw.choice([1, 1.5, 30])) for values in (frames, tokens))
+    ids = [f"u{number}" for number in range(size)]
+    return dict(zip(ids, frames.tolist())), dict(zip(ids, tokens.tolist())), *budgets
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_any_set_is_drawn_within_both_budgets_on_every_rank(seed):
+    draw = np.random.default_rng(seed)
+    frames, tokens, max_frames, max_tokens = random_set(draw)
+    world_size, least = int(draw.choice([1, 2, 3, 8])), int(draw.choice([1, 4]))
+    if seed % 3 == 0:  # as in pretraining
+        tokens = None
+    sizes = dict(least=least, world_size=world_size)
+    ranks = [BucketBatches(frames, max_frames, tokens, max_tokens, rank=r, **sizes) for r in range(world_size)]
+    drawn = [rank.generate(seed) for rank in ranks]
+    assert {len(batches) for batches in drawn} == {len(rank) for rank in ranks} == {len(ranks[0].generate(seed + 1))}
+    for batch in sum(drawn, []):
+        assert 0 < len(batch) * max(frames[uid] for uid in batch) <= max_frames or max(map(frames.get, batch)) == 0
+        assert tokens is None or sum(map(tokens.get, batch)) <= max_tokens
+    everything = sum((sum(batches, []) for batches in drawn), [])
+    assert set(everything) == set(frames)
+    alone = {len(batch) for batches in drawn for batch in batches} == {1}
+    assert len(everything) == len(frames) or alone and len(everything) - len(frames) < world_size
+    assert ranks[0].of_all_ranks(seed) == [batch for step in zip(*drawn) for batch in step]
+    assert BucketBatches(frames, max_frames, tokens, max_tokens, **sizes).generate(seed) == drawn[0]  # after a restart
+
+
+def test_batches_are_as_few_as_the_budgets_allow():
+    """Tokens bound the batches of short utterances, frames those of long ones; both are nearly used up."""
+    draw = np.random.default_rng(0)
+    for frames_of, tokens_of, used in ((20, 25, "tokens"), (500, 60, "frames")):
+        frames = {f"u{number}": frames_of + int(draw.integers(5)) for number in range(5000)}
+        tokens = {uid: tokens_of + int(draw.integers(10)) for uid in frames}
+        batches = BucketBatches(frames, 7000, tokens, 2000).generate(0)
+        mean = {"frames": sum(frames.values()) / 7000, "tokens": sum(tokens.values()) / 2000}
+        assert mean[used] <= len(batches) <= 1.1 * mean[used] and mean[used] == max(mean.values())
+
+
+def librispeech_like(draw, size=28_000):
+    """Frames with LibriSpeech's peak at 12 to 16 s between 1 and 35 s."""
+    parts = [draw.normal(14.2, 1.3, size * 55 // 100), draw.uniform(1.2, 16.5, size * 40 // 100)]
+    parts.append(1 + draw.gamma(2, 4, size - sum(map(len, parts))))
+    seconds = np.concatenate(parts).clip(1, 35)
+    return {f"u{number:05}": int(100 * value) - 2 for number, value in enumerate(seconds)}
+
+
+@pytest.mark.parametrize("max_frames", [7000, 20000])
+def test_other_mates_in_the_next_pass_and_less_than_two_percent_padding(max_frames):
+    frames = librispeech_like(np.random.default_rng(0))
+    batches = BucketBatches(frames, max_frames, world_size=8)
+    first, second = batches.of_all_ranks(1), batches.of_all_ranks(2)
+    padded = sum(len(batch) * max(map(frames.get, batch)) for batch in first)
+    assert sum(frames.values()) > 0.98 * padded
+    assert padded / max_frames / len(first) > 0.85  # and batches are full
+    mates = [{frozenset(pair) for batch in part for pair in combinations(batch, 2)} for part in (first, second)]
+    assert len(mates[0] & mates[1]) < 0.2 * len(mates[0])
+    ranks = [frames[max(batch, key=frames.get)] for batch in first]
+    steps = [ranks[start : start + 8] for start in range(0, len(ranks), 8)]  # of all ranks
+    assert sum(max(step) - min(step) for step in steps) < 0.05 * sum(map(max, steps))
 
 
 def test_read_num_frames(tmp_path):

@@ -98,6 +98,21 @@ def test_ranks_are_summed_and_the_first_one_writes(alignment, monkeypatch, tmp_p
     assert read_flops(tmp_path) == [dict(epoch=1, flops=cost_of(model, batches[0][1]) + 1000, batches=3)]
 
 
+def test_the_share_of_padding_is_logged(caplog, tmp_path):
+    frontend = SimpleNamespace(frame_lengths=lambda lengths: lengths)
+    model = torch.nn.Module()
+    model.encoder, model.frontend = torch.nn.Identity(), frontend
+    costs = EpochFlops(model)
+    list(
+        costs.watch(
+            [("ab", {"speech_lengths": torch.tensor([60, 100])}), ("c", {"speech_lengths": torch.tensor([50])})]
+        )
+    )
+    with caplog.at_level(logging.INFO):
+        costs.write(tmp_path, 3, ALONE)
+    assert "epoch 3: 16.00% of the encoder's frames were padding" in caplog.text  # 40 of 250
+
+
 def test_an_epoch_at_full_size_does_not_overflow(alignment, monkeypatch, tmp_path):
     """2 ** 62 FLOPs four times are beyond int64."""
     monkeypatch.setattr(flops_log, "batch_flops", lambda model, shapes: torch.full((4,), 2**62))
@@ -111,7 +126,7 @@ def test_an_unknown_model_is_trained_without_a_count(alignment, caplog, tmp_path
     with caplog.at_level(logging.WARNING):
         costs = EpochFlops(model)
     assert "no FLOPs are counted: they are not known for the LLM Qwen3ForCausalLM" in caplog.text
-    assert list(costs.watch([("a", {})])) == [("a", {})]
+    assert list(costs.watch(alignment[1])) == alignment[1]
     costs.write(tmp_path, 1, ALONE)
     assert not list(tmp_path.iterdir())
 
