@@ -119,9 +119,10 @@ def step_memory(
         meter = MemoryMeter([*model.parameters(), *model.buffers(), *filter(torch.is_tensor, batch.values())])
         hooks = [parameter.register_post_accumulate_grad_hook(meter.is_gradient) for parameter in trained]
         with meter:
-            for _ in range(min(micro_batches, 2)):
-                forward_backward(model, batch, use_amp, "cpu")
+            forward_backward(model, batch, use_amp, "cpu")
         activations, with_gradients = meter.most_others, meter.most
+        if micro_batches > 1:  # the second one finds all gradients there
+            with_gradients = activations + num_bytes(trained)
         for hook in hooks:
             hook.remove()
         for group in optimizer.param_groups:

@@ -18,7 +18,7 @@ class Layers(nn.Module):
         super().__init__()
         self.first, self.second = (nn.Linear(WIDTH, WIDTH, bias=False) for _ in range(2))
 
-    def forward(self, speech):
+    def forward(self, speech, speech_lengths):
         loss = self.second(self.first(speech).tanh()).square().sum()
         return loss, {}, torch.ones(())
 
@@ -57,7 +57,7 @@ def test_gradients_of_the_first_batch_are_there_when_the_second_one_adds_its_own
 
 
 def test_autocast_keeps_copies_of_the_weights():
-    assert measure(use_amp=True).activations > measure().activations + 0.9 * MATRIX  # two of half the size
+    assert measure(use_amp=True).activations > measure().activations + 0.4 * MATRIX  # of half the size
 
 
 def test_an_optimizer_that_takes_one_parameter_after_the_other():
