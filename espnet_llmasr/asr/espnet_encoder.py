@@ -14,6 +14,7 @@ import torch
 from espnet2.asr.encoder.abs_encoder import AbsEncoder
 from torch import Tensor, nn
 
+from espnet_llmasr.asr.blocks import blocks_of
 from espnet_llmasr.asr.encoder import Encoder
 from espnet_llmasr.asr.modules import Lengths, frames_of, on_device, outputs_of, valid_frames
 from espnet_llmasr.audio import Windows
@@ -24,7 +25,6 @@ with quiet_imports():
 
 REFUSALS = (TooShortUttError, RuntimeError)  # what ESPnet's encoders raise for an utterance that is too short
 LONGEST_WINDOW = 1000  # feature frames; no encoder needs more for its first frame
-BLOCKS = ("encoders", "layer_stack")  # names of the list of blocks in ESPnet's encoders and in our Conformer
 
 
 def adapted(base: Type[AbsEncoder]) -> Type[Encoder]:
@@ -116,11 +116,3 @@ class _Adapter(Encoder):
     def _zero_padding(self, module: nn.Module, inputs: Tuple[Tensor]) -> Tuple[Tensor]:
         """Sets the input (B, D, S) of a convolution to zero beyond each utterance, as if the utterance were alone."""
         return inputs if self._valid is None else (inputs[0] * self._valid[:, None],)
-
-
-def blocks_of(encoder: nn.Module) -> List[nn.Module]:
-    """The blocks of an encoder in their order; none if it has no list of blocks, or is a streaming encoder."""
-    if hasattr(encoder, "block_size"):
-        return []
-    lists = (getattr(encoder, name, None) for name in BLOCKS)
-    return next((list(blocks) for blocks in lists if isinstance(blocks, (nn.ModuleList, nn.Sequential))), [])

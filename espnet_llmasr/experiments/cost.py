@@ -121,14 +121,17 @@ def plan(args: Namespace) -> Tuple[EpochCost, float]:
     if left <= 0:
         names = ", ".join(cost["stage"] for cost in spent)
         raise ValueError(f"the budget of {args.budget:.4e} FLOPs is spent, {-left:.2e} too much ({names}): raise it")
+    return epoch_cost(args.task, stage_options(args), args.data_dir, args.num_ranks), left
+
+
+def stage_options(args: Namespace) -> List[str]:
+    """The options of the training whose configurations are args.plan, for the options of bin/flops.py."""
     *shared, config = map(str, args.plan)
     options = [*(["--base_config", *shared] if shared else []), "--config", config]
     options += ["--frontend_conf", f"fs={args.fs}", *shlex.split(args.options)]
     if args.task == "llm_asr":
-        options += [f"--llm_{name}={args.llm_dir}/{name}.json" for name in ("config", "tokenizer")]
-    else:
-        options += ["--token_list", str(args.token_list)]
-    return epoch_cost(args.task, options, args.data_dir, args.num_ranks), left
+        return options + [f"--llm_{name}={args.llm_dir}/{name}.json" for name in ("config", "tokenizer")]
+    return options + ([] if args.token_list is None else ["--token_list", str(args.token_list)])
 
 
 def epoch_cost(task_name: str, options: List[str], data_dir: Path, num_ranks: int) -> EpochCost:
@@ -152,9 +155,13 @@ def epoch_cost(task_name: str, options: List[str], data_dir: Path, num_ranks: in
 def unallocated(task, args) -> torch.nn.Module:
     """The model with its parameters frozen as ESPnet does it, on the meta device: sizes without memory."""
     with torch.device("meta"):
-        model = task.build_model(args).to("meta")
+        return freeze(task.build_model(args).to("meta"), args.freeze_param)
+
+
+def freeze(model: torch.nn.Module, parts: List[str]) -> torch.nn.Module:
+    """The model with these parts, or single parameters, frozen as ESPnet does it."""
     for name, parameter in model.named_parameters():
-        if any(name == part or name.startswith(f"{part}.") for part in args.freeze_param):
+        if any(name == part or name.startswith(f"{part}.") for part in parts):
             parameter.requires_grad_(False)
     return model
 

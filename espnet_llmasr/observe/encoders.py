@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from espnet_llmasr.asr.espnet_encoder import REFUSALS, blocks_of
+from espnet_llmasr.asr.blocks import blocks_of
+from espnet_llmasr.asr.espnet_encoder import REFUSALS
 from espnet_llmasr.asr.fbank import parse_rate
 from espnet_llmasr.asr.modules import extract_features, frames_of, outputs_of
 from espnet_llmasr.asr.weights import load_state, part_of, read_state

@@ -31,6 +31,7 @@ case $1 in
     *.prepare_llm) make "$dir/llm.pth"; make "$dir"/{config,tokenizer,prompt}.json ;;
     *_train) make "$dir/latest.pth"; make "$dir"/{config.yaml,finished} ;;
     *.flops) echo "--max_epoch 7 --scheduler_conf total_steps=700" ;;
+    *.plan_training) echo "a plan" ;;
     *.make_swap_schedule) make "$(option --schedule "$@")" ;;
     *.watch) dir=$(option --encoder_dir "$@"); make "$dir/encoder.1.pth"; make "$dir"/{final,cka.jsonl} ;;
     *.llm_asr_inference) shard=$(option --shard "$@"); make "$dir/text.${shard%/*}" ;;

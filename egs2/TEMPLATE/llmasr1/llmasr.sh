@@ -11,6 +11,7 @@ given=("$@")
 stage=1                 # first stage
 stop_stage=14           # last stage
 skip_stages=            # stages to leave out, for example "1 12"
+dry_run=false           # true: print what each training takes (memory of a GPU, updates, disk) and run nothing
 # Machines
 ngpu=0                  # GPUs of each training; 0 trains on the CPU
 nj=4                    # processes of data preparation
@@ -18,6 +19,7 @@ nthreads=4              # threads of a stage that runs alone
 parallel_nthreads=1     # threads of each of the stages 5, 6 and 7-8 when they run side by side
 inference_nj=4          # parallel jobs of decoding
 gpu_inference=false     # decode on GPUs, one a job
+gpu_memory_gb=80        # memory of a GPU, in which --dry_run says whether each training fits
 python=python3          # the Python to run everything with
 # Data
 train_set=train         # names of data/<set>
@@ -127,6 +129,22 @@ train() {  # NAME COMMAND LABELS [OPTION]...: trains with <NAME>_conf and <NAME>
         "${options[@]}" "$@" ${seed:+--seed "$seed"} "${words[@]}" "${last_words[@]}"
 }
 
+plan() {  # STAGE NAME TASK: prints what a training takes, of utterances of some durations while there are no data
+    local conf=$2_conf args=$2_args data=$dumpdir/$train_set options=()
+    wanted "$1" || return 0
+    need_conf training_conf
+    need_conf encoder_conf
+    need_conf "$conf"
+    [ ! -e "$data/utt2num_frames" ] || options+=(--data_dir "$data")
+    if [ "$3" = llm_asr ]; then
+        need "$base_exp/llm/config.json" 4
+        options+=(--llm_dir "$base_exp/llm")
+    elif [ -e "$tokens" ]; then options+=(--token_list "$tokens"); fi
+    "$python" -m espnet_llmasr.bin.plan_training "$training_conf" "$encoder_conf" "${!conf}" "--options=${!args}" \
+        --task "$3" --fs "$fs" --num_ranks "$((ngpu > 1 ? ngpu : 1))" --gpu_memory_gb "$gpu_memory_gb" "${options[@]}"
+    echo
+}
+
 train_llm() {  # NAME [OPTION]...
     need "$base_exp/llm/llm.pth" 4
     need "$base_exp/llm/prompt.json" 4
@@ -169,7 +187,7 @@ add_job() {  # NAME FIRST LAST FOLDER: adds a job for those of these stages that
         --nthreads "$parallel_nthreads" --log_link "$link")")
 }
 
-for option in stage stop_stage ngpu nj nthreads parallel_nthreads inference_nj fs num_splits stats_utts \
+for option in stage stop_stage ngpu gpu_memory_gb nj nthreads parallel_nthreads inference_nj fs num_splits stats_utts \
     nonspeech_clips; do
     [[ ${!option} =~ ^(0|[1-9][0-9]{0,8})$ ]] ||  # bash takes 08 for a wrong octal number, and then exits with 0
         die "--$option is '${!option}', expected a whole number without leading zeros, below a billion"
@@ -177,6 +195,7 @@ done
 [[ $unit =~ ^(phone|char)$ ]] || die "--unit is '$unit', allowed are phone and char"
 [[ $guard =~ ^(off|flag|redecode)$ ]] || die "--guard is '$guard', allowed are off, flag and redecode"
 [[ $gpu_inference =~ ^(true|false)$ ]] || die "--gpu_inference is '$gpu_inference', allowed are true and false"
+[[ $dry_run =~ ^(true|false)$ ]] || die "--dry_run is '$dry_run', allowed are true and false"
 [[ " $skip_stages" =~ ^(\ +[1-9][0-9]?)*\ *$ ]] || die "--skip_stages is '$skip_stages', expected numbers such as \"1 12\""
 [ "$inference_nj" -ge 1 ] || die "--inference_nj is '$inference_nj', expected at least 1"
 [ "$stage" -ge 1 ] && [ "$stage" -le "$stop_stage" ] && [ "$stop_stage" -le 14 ] ||
@@ -203,6 +222,15 @@ if [ "$ngpu" -gt 1 ]; then  # one process a GPU; each sees one
 fi
 inference_cmd=$decode_cmd device=cpu
 if [ "$gpu_inference" = true ]; then inference_cmd="$cuda_cmd --gpu 1" device=cuda; fi
+
+if [ "$dry_run" = true ]; then
+    plan 5 pretrain phoneme_ctc
+    plan 7 align llm_asr
+    plan 8 ia_sft llm_asr
+    plan 9 joint_sft llm_asr
+    plan 10 ctc_head phoneme_ctc
+    exit
+fi
 
 if at_stage 1 "Data: make data/{$train_set,$valid_set,$cka_set} and the test sets ${test_sets:-of local/data.sh}"; then
     words_of local_data_opts

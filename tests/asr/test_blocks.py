@@ -1,0 +1,187 @@
+"""Gradient checkpointing and compiled blocks: the same loss, gradients, weights and statistics, with less memory."""
+
+import copy
+import shutil
+from functools import partialmethod
+
+import pytest
+import torch
+from torch import nn
+
+from espnet_llmasr.asr.blocks import checkpoint_gradients, compile_blocks
+from espnet_llmasr.asr.encoders import ENCODERS, encoder_class
+from espnet_llmasr.tasks.llm_asr import LLMASRTask
+from espnet_llmasr.tasks.phoneme_ctc import PhonemeCTCTask
+
+SIZES = dict(output_size=16, num_blocks=2, attention_heads=2, dropout_rate=0.3)
+NEEDS_COMPILER = pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
+CGMLP = dict(cgmlp_linear_units=32)
+CONFS = {
+    "firered_conformer": dict(kernel_size=5),
+    "conformer": dict(cnn_module_kernel=5, rel_pos_type="latest"),
+    "transformer": {},
+    "branchformer": dict(CGMLP, cgmlp_conv_kernel=5),
+    "e_branchformer": dict(CGMLP, cgmlp_conv_kernel=5),
+    "multiconv_conformer": dict(CGMLP, multicgmlp_kernel_sizes="3,5", rel_pos_type="latest"),
+}
+
+
+def build(name="firered_conformer", **changes):
+    torch.manual_seed(0)
+    return encoder_class(name)(input_size=20, **{**SIZES, **CONFS[name], **changes})
+
+
+class KeptBytes:
+    """Bytes that a graph keeps for its backward pass, without the weights of the model."""
+
+    def __init__(self, model):
+        self.weights = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
+
+    def __enter__(self):
+        self.sizes = {}
+        self.hooks = torch.autograd.graph.saved_tensors_hooks(self.keep, lambda tensor: tensor)
+        self.hooks.__enter__()
+        return self
+
+    def keep(self, tensor):
+        if tensor.untyped_storage().data_ptr() not in self.weights:
+            self.sizes[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    def __exit__(self, *error):
+        self.hooks.__exit__(*error)
+        self.total = sum(self.sizes.values())
+
+
+def step(model, batch):
+    """Loss, gradients and buffers of two training steps (the second sees what the first left), and kept bytes."""
+    torch.manual_seed(0)
+    for _ in range(2):
+        with KeptBytes(model) as kept:
+            output = model(**batch)
+            loss = output[0].square().mean() if output[0].dim() else output[0]
+        loss.backward()
+    gradients = {name: parameter.grad for name, parameter in model.named_parameters() if parameter.grad is not None}
+    return loss.detach(), gradients, dict(model.named_buffers()), kept.total
+
+
+def assert_same(plain, other, tolerance=1e-6):
+    for one, two in zip(plain[:3], other[:3]):
+        torch.testing.assert_close(two, one, atol=tolerance, rtol=tolerance)
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_a_checkpointed_encoder_learns_the_same(name):
+    torch.manual_seed(0)
+    model = SimpleModel(encoder_class(name)(input_size=20, **CONFS[name])).train()
+    batch = dict(xs_pad=torch.randn(3, 93, 20), ilens=torch.tensor([93, 61, 8]))
+    names = list(model.state_dict())
+    other = copy.deepcopy(model)
+    checkpoint_gradients(other, ["encoder"])
+    plain, less = step(model, batch), step(other, batch)
+    assert_same(plain, less)
+    assert any(gradient.any() for gradient in plain[1].values()) and less[3] < 0.5 * plain[3]
+    assert list(other.state_dict()) == names
+
+
+class SimpleModel(nn.Module):
+    def __init__(self, encoder):
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, **batch):
+        return self.encoder(**batch)
+
+
+FROZEN = {"align": ["encoder", "llm"], "ia_sft": ["encoder"], "joint_sft": []}
+
+
+@pytest.mark.parametrize("stage", FROZEN)
+def test_a_checkpointed_llm_learns_the_same_also_when_it_is_frozen(
+    stage, llm_options, build_model, load_batch, tmp_path
+):
+    conf = dict(encoder_conf=dict(SIZES, kernel_size=5))
+    model, args = build_model(LLMASRTask, llm_options(tmp_path / "exp", **conf))
+    model.float()  # as ESPnet does with statistics of features, too
+    for name in FROZEN[stage]:
+        getattr(model, name).requires_grad_(False)
+    batch, other = load_batch(LLMASRTask, args, range(3))[1], copy.deepcopy(model)
+    checkpoint_gradients(other, ["llm"] if FROZEN[stage] else ["encoder", "llm"])
+    plain, less = step(model.train(), batch), step(other.train(), batch)
+    assert_same(plain, less)
+    assert plain[1].keys() >= {"adaptor.linear1.weight"} and less[3] < 0.8 * plain[3]
+
+
+def test_an_encoder_that_is_copied_has_its_own_weights():
+    """The drift checks compare with a copy of the encoder at the start."""
+    encoder = build()
+    checkpoint_gradients(SimpleModel(encoder), ["encoder"])
+    copied, feats = copy.deepcopy(encoder).eval(), torch.randn(1, 60, 20)
+    with torch.no_grad():
+        expected = copied(feats, torch.tensor([60]))[0]
+        for parameter in encoder.parameters():
+            parameter.zero_()
+        torch.testing.assert_close(copied(feats, torch.tensor([60]))[0], expected)
+    assert encoder(feats, torch.tensor([60]))[0].abs().sum() == 0 < expected.abs().sum()
+
+
+@pytest.mark.parametrize(
+    "parts, frozen, message",
+    [
+        (["encoder"], ["encoder"], "'encoder', which needs no gradients here: remove it"),
+        (["llm"], ["encoder", "adaptor", "llm"], "'llm', which needs no gradients here: remove it"),
+        (["adaptor"], [], r"\['adaptor'\], expected a list of encoder, llm"),
+        ("encoder", [], "is encoder, expected a list of encoder, llm"),
+    ],
+)
+def test_checkpointing_that_changes_nothing_is_refused(parts, frozen, message):
+    model = nn.ModuleDict({name: nn.Linear(2, 2) for name in ("encoder", "adaptor", "llm")})
+    for name in frozen:
+        model[name].requires_grad_(False)
+    with pytest.raises(ValueError, match=message):
+        checkpoint_gradients(model, parts)
+
+
+def test_blocks_that_are_not_known_are_refused():
+    model = nn.ModuleDict({"encoder": nn.Linear(2, 2)})
+    with pytest.raises(ValueError, match="the blocks of a Linear are not known"):
+        checkpoint_gradients(model, ["encoder"])
+    with pytest.raises(ValueError, match="the blocks of a Linear are not known"):
+        compile_blocks(model["encoder"])
+    with pytest.raises(ValueError, match="has 'llm', this model has encoder: remove it"):
+        checkpoint_gradients(model, ["llm"])
+
+
+@pytest.mark.parametrize("task", [PhonemeCTCTask, LLMASRTask])
+def test_the_options_of_a_training_reach_its_blocks(task, phone_options, llm_options, monkeypatch, tmp_path):
+    """Also: the checkpoint that it leaves is that of a training without them, and a resume may leave them out."""
+    options, compiled = phone_options if task is PhonemeCTCTask else llm_options, []
+    monkeypatch.setattr(nn.Module, "compile", lambda block, **how: compiled.append(block))
+    parts = ["encoder"] if task is PhonemeCTCTask else ["encoder", "llm"]
+    task.main(cmd=options(tmp_path / "less", max_epoch=1, gradient_checkpointing=parts, compile_encoder=True))
+    task.main(cmd=options(tmp_path / "plain", max_epoch=1))
+    less, plain = (torch.load(tmp_path / name / "1epoch.pth", weights_only=True) for name in ("less", "plain"))
+    torch.testing.assert_close(less, plain, atol=1e-6, rtol=1e-6)
+    assert len(compiled) == 2
+    task.main(cmd=options(tmp_path / "less", max_epoch=2, resume=True))
+
+
+@pytest.mark.parametrize(
+    "backend", ["aot_eager", pytest.param("inductor", marks=[pytest.mark.slow, NEEDS_COMPILER])]
+)
+def test_a_compiled_encoder_gives_the_same_trained_frozen_and_after_a_swap(backend, monkeypatch):
+    monkeypatch.setattr(nn.Module, "compile", partialmethod(nn.Module.compile, backend=backend))
+    encoder, other = build(dropout_rate=0.0, num_blocks=1), build(dropout_rate=0.0, num_blocks=1)
+    weights = encoder.state_dict()
+    compile_blocks(other)
+    assert list(other.state_dict()) == list(weights)
+    models = SimpleModel(encoder).train(), SimpleModel(other).train()
+    for length in (93, 61):
+        batch = dict(xs_pad=torch.randn(3, length, 20), ilens=torch.tensor([length, 31, 8]))
+        assert_same(*(step(model, batch) for model in models), tolerance=1e-4)
+    swapped = {name: value + 0.01 for name, value in weights.items()}
+    for model in models:
+        model.encoder.load_state_dict(swapped)
+        model.requires_grad_(False).eval()
+    with torch.no_grad():
+        torch.testing.assert_close(models[1](**batch)[0], models[0](**batch)[0], atol=1e-4, rtol=1e-4)

@@ -1,0 +1,90 @@
+"""bin/plan_training.py: memory of each GPU, updates, passes and disk, before anything is trained."""
+
+import re
+
+import pytest
+
+from espnet_llmasr.bin import plan_training
+from espnet_llmasr.experiments import training_plan
+from espnet_llmasr.experiments.training_plan import per_gpu
+from espnet_llmasr.tasks.llm_asr import LLMASRTask
+from espnet_llmasr.tasks.phoneme_ctc import PhonemeCTCTask
+from espnet_llmasr.train.flops_log import read_flops
+from espnet_llmasr.train.memory import StepMemory
+
+
+@pytest.fixture()
+def plan(corpus, tiny_llm, monkeypatch, capsys):
+    """(configuration, options) -> the printed plan, in MB."""
+    monkeypatch.setattr(training_plan, "GB", 1e6)
+
+    def run(conf, *options, task="llm_asr", data=True):
+        given = ["--data_dir", corpus / "train"] if data else []
+        labels = ["--llm_dir", tiny_llm] if task == "llm_asr" else ["--token_list", corpus / "phones.txt"]
+        capsys.readouterr()
+        plan_training.main([*map(str, [f"{conf}.yaml", "--task", task, *labels, *given, *options])])
+        return capsys.readouterr().out
+
+    return run
+
+
+def cells(printed: str) -> dict:
+    """{GPUs: numbers} of the table."""
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in printed.splitlines() if line.startswith("| ")]
+    return {row[0]: [*map(float, row[1:6]), row[6]] for row in rows[2:]}
+
+
+@pytest.mark.parametrize("task", [PhonemeCTCTask, LLMASRTask])
+def test_a_plan_is_what_the_training_then_does(task, plan, phone_options, llm_options, tmp_path):
+    options = phone_options if task is PhonemeCTCTask else llm_options
+    conf = dict(num_iters_per_epoch=None, accum_grad=2, max_epoch=1)
+    task.main(cmd=options(tmp_path / "exp", **conf))
+    (line,) = read_flops(tmp_path / "exp")
+    name = "phoneme_ctc" if task is PhonemeCTCTask else "llm_asr"
+    printed = plan(tmp_path / "exp", "--num_ranks", 1, 2, task=name)
+    updates = -(-line["batches"] // 2)
+    assert f"- 1 GPU: {updates:,} updates an epoch, {updates:,} in 1 epochs, 1.0 passes over" in printed
+    weights, gradients, optimizer, _, peak, word = cells(printed)["1"]
+    assert optimizer == pytest.approx(2 * gradients, abs=0.2) and peak < 80 and word == "fits"
+    assert set(cells(printed)) == {"1", "2, DDP", "2, ZeRO-2"} and "does not fit" not in printed
+
+
+def test_frozen_parts_checkpointing_and_budgets_change_the_plan(plan, llm_options, tmp_path):
+    llm_options(tmp_path / "exp", num_iters_per_epoch=4)
+    options = ["--durations", 0.5, 4, "--hours", 2]
+    joint = cells(plan(tmp_path / "exp", *options, data=False))["1"]
+    align = plan(tmp_path / "exp", *options, "--options=--freeze_param encoder llm", data=False)
+    less = plan(tmp_path / "exp", *options, "--options=--gradient_checkpointing encoder llm", data=False)
+    assert joint[0] == cells(align)["1"][0] and cells(align)["1"][2] < 0.2 * joint[2]
+    assert cells(less)["1"][:3] == joint[:3] and cells(less)["1"][4] < joint[4]
+    assert "passes over 2.0 h of speech" in less
+
+
+def test_what_does_not_fit_gets_proposals_that_do(plan, llm_options, tmp_path):
+    llm_options(tmp_path / "exp", max_frames=2000, num_iters_per_epoch=4)
+    options = ["--durations", 4, "--num_ranks", 2]
+    peak = cells(plan(tmp_path / "exp", *options, data=False))["2, DDP"][4]
+    printed = plan(tmp_path / "exp", *options, "--gpu_memory_gb", int(0.8 * peak), data=False)
+    assert cells(printed)["2, DDP"][5] == "does not fit"
+    (line,) = [line for line in printed.splitlines() if line.startswith("- 2 GPUs: does not fit")]
+    budget = re.search(r"`max_frames: (\d+), accum_grad: (\d+)` \(([\d.]+) GB\)", line)
+    assert int(budget[1]) * int(budget[2]) >= 2000 and float(budget[3]) <= int(0.8 * peak)
+    smaller = plan(tmp_path / "exp", *options, f"--options=--max_frames {budget[1]}", data=False)
+    assert cells(smaller)["2, DDP"][4] == pytest.approx(float(budget[3]), abs=0.1)
+    printed = plan(tmp_path / "exp", *options, "--gpu_memory_gb", 1, data=False)
+    assert "does not fit into 1 GB: take more GPUs with ZeRO-2, or larger ones" in printed
+
+
+def test_shares_of_gpus():
+    memory = StepMemory(weights=100, trained=80, optimizer=160, activations=50, with_gradients=90, update=20)
+    assert per_gpu(memory, 1, False).peak == 100 + 160 + 100  # the optimizer needs most, with all gradients
+    assert per_gpu(memory, 8, False).peak == 100 + 80 + 160 + 50
+    assert per_gpu(memory, 8, True).peak == 100 + (80 + 160 + 80) / 8 + 50 + training_plan.ZERO2_BUCKET
+    assert per_gpu(memory, 2, True).peak == 100 + (80 + 160 + 80) / 2 + (80 + 20) / 2 + training_plan.ZERO2_BUCKET
+
+
+def test_hours_are_measured(plan, phone_options, monkeypatch, tmp_path):
+    monkeypatch.setattr(training_plan, "MEASURED_S", 0.2)
+    phone_options(tmp_path / "exp")
+    printed = plan(tmp_path / "exp", "--measure", "cpu", task="phoneme_ctc")
+    assert re.search(r"- 1 GPU: \d[\d,]*\.\d h, at \d+\.\d\d TFLOP/s as measured on one", printed)
