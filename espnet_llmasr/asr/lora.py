@@ -1,4 +1,4 @@
-"""LoRA for the LLM (Hu et al., arXiv 2106.09685): a layer computes W x + alpha / rank * B A x, only A and B are trained.
+"""LoRA for the LLM (arXiv 2106.09685): a layer computes W x + alpha / rank * B A x, of which A and B are trained.
 
 The layers are those of the library peft. The names for a layer X of an LLM with LoRA; without it there is X.weight:
 

@@ -1,7 +1,7 @@
 """Examines a training for faults that would cost days: a line for each check, exit code 1 if one has failed.
 
-python -m espnet_llmasr.bin.doctor exp/ia_sft/config.yaml     the options that a training has written; its weights, if any
-python -m espnet_llmasr.bin.doctor conf/ia_sft.yaml --base_config conf/training.yaml ...     with options of a training
+python -m espnet_llmasr.bin.doctor exp/ia_sft/config.yaml  # that a training has written, with its latest.pth if any
+python -m espnet_llmasr.bin.doctor conf/ia_sft.yaml --base_config conf/training.yaml ...  # with options of a training
 """
 
 import argparse

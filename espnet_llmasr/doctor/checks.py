@@ -73,11 +73,12 @@ def check_end_token(context: Context) -> Optional[Finding]:
     return Finding(ends == count, f"the end token is a label of {ends} of {count} transcripts", remedy)
 
 
+@torch.no_grad()
 def check_padding(context: Context) -> Finding:
     """The loss of utterances is the same one by one, in a batch, and with a batch whose padding holds noise."""
     alone = [context.loss(context.batch([row])) for row in context.rows]
     labels = sum(weight for _, weight in alone)
-    expected = sum(float(loss.detach()) * weight for loss, weight in alone) / labels
+    expected = sum(float(loss) * weight for loss, weight in alone) / labels
     together, noisy = (context.value(batch) for batch in (context.batch(), with_noise(context.batch())))
     differences = [abs(loss - expected) / max(abs(expected), 1e-6) for loss in (together, noisy)]
     measured = "the loss changes by {:.0e} in a batch, by {:.0e} with noise in its padding".format(*differences)

@@ -89,14 +89,13 @@ class Context:
     @contextmanager
     def changing(self, weights: Optional[Weights] = None) -> Iterator[Weights]:
         """Yields copies of the trained parameters, to which the model returns at the end; `weights` are put in."""
-        kept = {name: value.clone() for name, value in self.model.state_dict().items()}
+        changed = {**self.trained, **dict(self.model.named_buffers())}
+        kept = {name: value.detach().clone() for name, value in changed.items()}
         try:
-            with torch.no_grad():
-                for name, value in (weights or {}).items():
-                    self.trained[name].copy_(value)
+            copy(weights or {}, changed)
             yield {name: kept[name] for name in self.trained}
         finally:
-            self.model.load_state_dict(kept)
+            copy(kept, changed)
             self.model.zero_grad()
             self.model.eval()
 
@@ -120,6 +119,13 @@ class Context:
     def is_fit(self) -> bool:
         """True if the loss has become `ENOUGH`."""
         return self.fit.losses[-1] <= ENOUGH[self.task]
+
+
+@torch.no_grad()
+def copy(values: Weights, into: Weights) -> None:
+    """Copies tensors into those of the same names."""
+    for name, value in values.items():
+        into[name].copy_(value)
 
 
 @dataclass
@@ -177,7 +183,7 @@ def examine(config: Path, options: Sequence[str] = ()) -> Context:
     task = LLMASRTask if is_llm else PhonemeCTCTask
     parser = task.get_parser()
     if LAST_OPTION in saved:
-        saved.pop("config")
+        saved.pop("config", None)
         parser.set_defaults(**saved)
         args, checkpoint = parser.parse_args(options), config.with_name("latest.pth")
     else:

@@ -28,9 +28,7 @@ def build_adaptor(args, input_size: int, output_size: int) -> torch.nn.Module:
 def check_lora(args) -> None:
     """Raises ValueError for LoRA that would not be trained, or be averaged."""
     if args.lora and "llm" in args.freeze_param:
-        raise ValueError(
-            "--lora would not be trained: leave llm out of --freeze_param, its own weights are frozen anyway"
-        )
+        raise ValueError("--lora would not be trained: leave llm out of --freeze_param, LoRA freezes its weights")
     if args.lora and args.keep_nbest_models != 1:
         raise ValueError(
             f"--keep_nbest_models is {args.keep_nbest_models}, expected 1 with --lora: the products of averaged matrices "
