@@ -2,6 +2,7 @@
 
 import errno
 import fcntl
+import hashlib
 import io
 import json
 import logging
@@ -200,6 +201,12 @@ def check_file(path: PathLike) -> None:
     if not Path(path).is_file():
         kind = "is a folder, a pipe or a device, expected a file" if os.path.lexists(path) else "does not exist"
         raise ValueError(f"{path} {kind}")
+
+
+def digest(file: PathLike) -> str:
+    """SHA-256 of a file."""
+    with open(file, "rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def read_text(path: PathLike, encoding: str = "utf-8") -> str:

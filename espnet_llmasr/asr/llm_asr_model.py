@@ -56,6 +56,10 @@ class LLMASRModel(SpeechModel):
         ).logits
         return self._loss(logits, labels)
 
+    def num_targets(self, text_lengths: torch.Tensor, **batch) -> int:
+        """The weight of a batch, before its forward pass: its target tokens; text_lengths (B,) on the host."""
+        return int(text_lengths.sum())
+
     def _loss(self, logits: torch.Tensor, labels: torch.Tensor):
         """Next-token cross-entropy on target positions only; logits (B, S, V), labels (B, S)."""
         keep = labels[:, 1:] != IGNORE_ID  # the softmax over V is computed for these positions only, to save memory

@@ -62,6 +62,10 @@ class PhonemeCTCModel(SpeechModel):
             stats = {"loss": loss.detach(), **self._quality(log_probs, frames, phones, phones_lengths)}
         return force_gatherable((loss, stats, weight), loss.device)
 
+    def num_targets(self, phones_lengths: torch.Tensor, **batch) -> int:
+        """The weight of a batch, before its forward pass: its labels; phones_lengths (B,) on the host."""
+        return int(phones_lengths.sum())
+
     def _train_losses(self, feats, lengths, phones, phones_lengths) -> Tuple[torch.Tensor, torch.Tensor]:
         """Summed CTC and weighted consistency loss: one warp, two differently masked views."""
         if self.time_warp_factor:  # before the views are made: both must have the same time axis to be compared

@@ -1,16 +1,13 @@
 """Reads the files of a pretraining while it runs, and afterwards."""
 
 import os
-import re
 import time
 from pathlib import Path
 from typing import List, Optional, Tuple
 
 from espnet_llmasr.asr.weights import part_of, read_state
 from espnet_llmasr.encoder_swap.store import EncoderStore, State, is_whole
-from espnet_llmasr.train.checkpoints import FINISHED, UNCHECKED, read_config
-
-_EPOCH = re.compile(r"(\d+)epoch\.pth")
+from espnet_llmasr.train.checkpoints import FINISHED, UNCHECKED, epoch_of, epochs_in, read_config
 
 
 class PretrainingDir:
@@ -65,12 +62,11 @@ class PretrainingDir:
     def newest(self) -> Optional[Tuple[int, State, State]]:
         """The epoch that latest.pth points to, its encoder and CTC head; None while it is not whole."""
         try:
-            name = _EPOCH.fullmatch(os.readlink(self.directory / "latest.pth"))
-            if name is None or not is_whole(self.directory / name.group()):
-                return None
-            return int(name.group(1)), *encoder_and_head(self.directory / name.group())
+            path = self.directory / os.readlink(self.directory / "latest.pth")
+            epoch = epoch_of(path)
+            return (epoch, *encoder_and_head(path)) if epoch is not None and is_whole(path) else None
         except (OSError, ValueError):
-            return None  # ESPnet replaces the link, removes older files, and writes in place
+            return None  # the training has removed the file meanwhile
 
     def waiting(self) -> Optional[Tuple[int, State, State]]:
         """The oldest epoch that is not checked yet, its encoder and CTC head."""
@@ -91,12 +87,6 @@ class PretrainingDir:
         if not is_whole(path):
             raise ValueError(f"{path} is missing or broken: remove it, or wait until the training has written it")
         return encoder_and_head(path)
-
-
-def epochs_in(directory: Path) -> List[int]:
-    """The epochs whose weights are in a folder, ascending (whole or not)."""
-    names = (_EPOCH.fullmatch(path.name) for path in directory.glob("*epoch.pth"))
-    return sorted(int(name.group(1)) for name in names if name)
 
 
 def encoder_and_head(path: Path) -> Tuple[State, State]:

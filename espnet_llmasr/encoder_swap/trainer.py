@@ -119,7 +119,7 @@ class SwapMixin:
     def train_one_epoch(cls, model, reporter, options, schedulers, **kwargs) -> bool:
         epoch = reporter.epoch
         if options.encoder_dir is not None:
-            swaps = cls.swap_encoder(getattr(model, "module", model), epoch, options)
+            swaps = cls.swap_encoder(model.module, epoch, options)
             if options.pace is not None:
                 schedulers = hold_until_final(schedulers, swaps, options)
             if is_last_epoch(epoch, swaps, options.final_epochs):

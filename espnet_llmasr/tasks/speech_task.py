@@ -34,6 +34,7 @@ from espnet_llmasr.train import checkpoints
 from espnet_llmasr.train.augment import Augmentation, AugmentedDataset, NumberedBatches
 from espnet_llmasr.train.batches import frame_batches, read_num_frames
 from espnet_llmasr.train.drift import DriftMixin
+from espnet_llmasr.train.engine import set_factors
 from espnet_llmasr.train.preprocessor import Utterance, collate
 from espnet_llmasr.train.speech_batches import AudioTable
 from espnet_llmasr.train.trainer import ExactTrainer, ExactTrainerOptions, is_first_rank
@@ -110,10 +111,15 @@ class Trainer(DriftMixin, SwapMixin, ExactTrainer):
 
     @classmethod
     def build_options(cls, args) -> TrainerOptions:
-        """The options; ESPnet calls this after it has written config.yaml, on the first rank into `STARTING`."""
+        """The options; ESPnet calls this after it has written config.yaml, on the first rank into `STARTING`.
+
+        main_worker has hidden init_param from ESPnet, whose loader does not know that files refer to others.
+        """
+        args.init_param = args.__dict__.pop("hidden_init_param")
         if Path(args.output_dir).name == STARTING:
             starting = Path(args.output_dir)
             options, args.output_dir = checkpoints.read_config(starting / "config.yaml"), str(starting.parent)
+            options["init_param"] = options.pop("hidden_init_param")
             checkpoints.write_config(starting.parent / "config.yaml", {**options, "output_dir": args.output_dir})
             (starting / "config.yaml").unlink()
             with suppress(OSError):  # wandb has its files there
@@ -170,6 +176,13 @@ class SpeechTask(AbsTask):
         model = cls.build_model(args)
         load_state(model, read_state(model_file), model_file, config_file)
         return model.to(device).eval(), args
+
+    @classmethod
+    def build_optimizers(cls, args, model) -> List[torch.optim.Optimizer]:
+        """ESPnet's optimizer, over the trained parameters and with the factors of --lr_factor."""
+        optimizers = super().build_optimizers(args, model)
+        set_factors(optimizers[0], model, args.lr_factor)
+        return optimizers
 
     @classmethod
     def build_components(cls, args) -> dict:
@@ -263,8 +276,10 @@ class SpeechTask(AbsTask):
                 until_end.enter_context(only_one(Path(output_dir), "training"))
                 check_same_training(cls.config_of, args)
             cls.check_checkpoints(args)
-            if is_first_rank(ranks) and not (args.collect_stats or args.dry_run):
-                args.output_dir = str(Path(output_dir, STARTING))  # until build_options
+            if not (args.collect_stats or args.dry_run):  # until build_options
+                args.hidden_init_param, args.init_param = args.init_param, []
+                if is_first_rank(ranks):
+                    args.output_dir = str(Path(output_dir, STARTING))
             with naming_full_disk(output_dir), explaining_stops():
                 super().main_worker(args)
             if torch.distributed.is_initialized():

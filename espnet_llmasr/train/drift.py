@@ -93,7 +93,7 @@ class DriftMixin:
         model, options, epoch = parts["model"], parts["options"], parts["reporter"].epoch
         if options.drift_data is None:
             return super().train_one_epoch(**parts)
-        checks = DriftChecks(getattr(model, "module", model), options, parts["summary_writer"])
+        checks = DriftChecks(model.module, options, parts["summary_writer"])
         agree(lambda: checks.begin(epoch))
         all_invalid = super().train_one_epoch(**parts)
         agree(lambda: checks.check(epoch))

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Dict, Mapping, Optional
 
-from espnet_llmasr.files import JsonLines, PathLike
+from espnet_llmasr.files import JsonLines, PathLike, digest
 
 ENCODERS = "encoder_dir/"
 """How the names of encoders that were swapped in begin."""
@@ -76,12 +76,6 @@ def describe(output_dir: PathLike, name: str, file: Path, before: Optional[Input
     if before and replace(before, sha256="") == found:
         return before
     return replace(found, sha256=audio_digest(file) if name.endswith(AUDIO) else digest(file))
-
-
-def digest(file: Path) -> str:
-    """SHA-256 of a file."""
-    with open(file, "rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def audio_digest(table: Path) -> str:

@@ -2,7 +2,6 @@
 
 import logging
 import time
-from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import islice
 from operator import length_hint
@@ -14,10 +13,15 @@ from espnet2.schedulers.abs_scheduler import AbsBatchStepScheduler
 from espnet2.torch_utils.device_funcs import to_device
 from espnet2.torch_utils.recursive_op import recursive_average
 from espnet2.utils.build_dataclass import build_dataclass
+from espnet2.utils.nested_dict_action import NestedDictAction
+from espnet2.utils.types import int_or_none
 
-from espnet_llmasr.espnet_versions import load_checkpoint, quiet_imports
+from espnet_llmasr.asr.weights import initialize
+from espnet_llmasr.espnet_versions import quiet_imports
 from espnet_llmasr.train import checkpoints
+from espnet_llmasr.train.engine import Engine, build_engine
 from espnet_llmasr.train.flops_log import EpochFlops
+from espnet_llmasr.train.loop import EpochLoop
 
 with quiet_imports():
     from espnet2.train import trainer as espnet_trainer
@@ -28,29 +32,61 @@ T = TypeVar("T")
 
 @dataclass
 class ExactTrainerOptions(espnet_trainer.TrainerOptions):
-    """ESPnet's options and the length of an epoch."""
+    """ESPnet's options, and ours."""
 
     num_iters_per_epoch: Optional[int]
+    init_param: List[str]
+    ignore_init_mismatch: bool
+    save_interval: Optional[int]
+    keep_last: int
+    deepspeed_config: Optional[str]
 
 
 class ExactTrainer(espnet_trainer.Trainer):
     """ESPnet's trainer with an exact step and safe checkpoints.
 
-    The loss is the mean over all weights (target tokens) of the global batch: all ranks, all accumulated micro-batches.
-    ESPnet would take a mean of means. Gradients are averaged among ranks once per update. With --use_amp the forward
-    pass runs in bfloat16 (fp32 masters, no loss scaling).
+    The loss is the mean over all targets of the global batch: all ranks, all accumulated micro-batches. ESPnet would take
+    a mean of means. The targets are counted before the first forward pass of an update, so each micro-batch adds its
+    part of the final gradient, and every engine (train/engine.py) makes the same update.
     """
+
+    @classmethod
+    def add_arguments(cls, parser) -> None:
+        super().add_arguments(parser)
+        help_text = "{adaptor: 10.0}: factors on the schedule's learning rate, for the parameters of modules"
+        parser.add_argument("--lr_factor", action=NestedDictAction, default={}, help=help_text)
+        add = parser.add_argument_group("Checkpoints").add_argument
+        help_text = "updates between two saved states, rounded up to whole epochs; by default every epoch is saved"
+        add("--save_interval", type=int_or_none, help=help_text)
+        help_text = "saved epochs whose weights stay, the last ones, besides the best ones of --keep_nbest_models"
+        add("--keep_last", type=int, default=1, help=help_text)
+
+    @classmethod
+    def build_engine(cls, model, optimizers, schedulers, options, distributed_option) -> Engine:
+        """The engine of the options, see train/engine.py."""
+        return build_engine(model, optimizers[0], options, distributed_option)
 
     @classmethod
     def build_options(cls, args) -> ExactTrainerOptions:
         return build_dataclass(ExactTrainerOptions, args)
 
     @classmethod
-    def run(cls, trainer_options, distributed_option, **kwargs) -> None:
-        """Trains from the last complete epoch to max_epoch; does nothing if that has been done.
+    def run(
+        cls,
+        model,
+        optimizers,
+        schedulers,
+        train_iter_factory,
+        valid_iter_factory,
+        trainer_options,
+        distributed_option,
+        **_,
+    ) -> None:
+        """Trains from the last saved epoch to max_epoch; does nothing if that has been done.
 
         Raises ValueError if a longer training has been done.
         """
+        checkpoints.check_options(trainer_options)
         output_dir = Path(trainer_options.output_dir)
         finished = checkpoints.finished_epochs(output_dir) if trainer_options.resume else None
         if finished is not None and finished > trainer_options.max_epoch:
@@ -61,46 +97,30 @@ class ExactTrainer(espnet_trainer.Trainer):
         if finished == trainer_options.max_epoch:
             logging.info("the training in %s is finished; raise --max_epoch to go on", output_dir)
             return
-        first = is_first_rank(distributed_option)
-        if first:
-            checkpoints.roll_back(output_dir) if trainer_options.resume else checkpoints.forget(output_dir)
-        synchronize(distributed_option)
-        super().run(trainer_options=trainer_options, distributed_option=distributed_option, **kwargs)
-        if first:
-            checkpoints.finish(output_dir, trainer_options.max_epoch)
-        synchronize(distributed_option)
-
-    @staticmethod
-    def resume(checkpoint, model, reporter, optimizers, schedulers, scaler, ngpu=0, strict=True) -> None:
-        """As ESPnet's, from a checkpoint.pth of any supported ESPnet. Raises ValueError for one that is broken."""
-        device = f"cuda:{torch.cuda.current_device()}" if ngpu > 0 else "cpu"
-        try:
-            states = load_checkpoint(checkpoint, map_location=device)
-        except ValueError as error:
-            raise ValueError(f"{error}: remove it to train from the first epoch again") from error
-        model.load_state_dict(states["model"], strict=strict)
-        reporter.load_state_dict(states["reporter"])
-        parts = [*zip(optimizers, states["optimizers"]), *zip(schedulers, states["schedulers"])]
-        for part, state in [*parts, (scaler, states["scaler"])]:
-            if part is not None and state is not None:
-                part.load_state_dict(state)
-        logging.info("going on with epoch %d from %s", reporter.get_epoch() + 1, checkpoint)
+        if not (trainer_options.resume and checkpoints.begun(output_dir)):
+            for spec in trainer_options.init_param:
+                logging.info("taking weights from %s", spec)
+                initialize(model, spec, trainer_options.ignore_init_mismatch)
+        engine = cls.build_engine(model, optimizers, schedulers, trainer_options, distributed_option)
+        data = train_iter_factory, valid_iter_factory
+        EpochLoop(cls, engine, optimizers, schedulers, *data, trainer_options, distributed_option).run()
 
     @classmethod
     def train_one_epoch(
         cls, model, iterator, optimizers, schedulers, scaler, reporter, summary_writer, options, distributed_option
     ) -> bool:
-        """One epoch. Raises ValueError if no gradient was finite, where ESPnet would end as if all were well."""
-        if is_first_rank(distributed_option):
-            checkpoints.begin_epoch(Path(options.output_dir), reporter.epoch)
-        model.train()
+        """One epoch; `model` is the engine.
+
+        Raises ValueError if no gradient was finite, where ESPnet would end as if all were well.
+        """
+        model.module.train()
         num_batches = length_hint(iterator, options.num_iters_per_epoch or 0)  # split lists have no length
         progress = Progress(reporter.epoch, options.max_epoch, num_batches)
-        all_invalid, costs = True, EpochFlops(getattr(model, "module", model))
+        all_invalid, costs = True, EpochFlops(model.module)
         for group in reporter.measure_iter_time(groups_of(costs.watch(iterator), options.accum_grad), "iter_time"):
-            weight = cls.accumulate(model, group, reporter, options, distributed_option, progress)
-            grad_norm = normalize_gradients(model, weight, distributed_option, options)
-            all_invalid &= not cls.update(optimizers, schedulers, grad_norm)
+            cls.accumulate(model, group, reporter, options, distributed_option, progress)
+            grad_norm = cls.update(model, schedulers)
+            all_invalid &= not bool(torch.isfinite(grad_norm))
             reporter.register({"grad_norm": grad_norm, "lr": optimizers[0].param_groups[0]["lr"]})
             reporter.next()
         if all_invalid:
@@ -109,37 +129,31 @@ class ExactTrainer(espnet_trainer.Trainer):
         return False
 
     @classmethod
-    def accumulate(cls, model, group, reporter, options, distributed_option, progress) -> torch.Tensor:
-        """Adds up gradients of the weighted loss *sums* of `group`; returns the total weight."""
-        total = torch.zeros(())
+    def accumulate(cls, engine: Engine, group, reporter, options, distributed_option, progress) -> None:
+        """Adds up the gradients of the mean loss over all targets of the update, of which `group` is this rank's part."""
+        device = "cuda" if options.ngpu > 0 else "cpu"
+        shares = shares_of([engine.module.num_targets(**batch) for _, batch in group], device, distributed_option)
         for number, (uids, batch) in enumerate(group, 1):
-            batch = to_device(dict(batch, utt_id=uids), "cuda" if options.ngpu > 0 else "cpu")
+            batch = to_device(dict(batch, utt_id=uids), device)
             is_last = number == len(group)
-            with nullcontext() if is_last or not distributed_option.distributed else model.no_sync():
-                with bfloat16(options):
-                    loss, stats, weight = model(**batch)
-                (loss * weight).sum().backward()
+            stats, weight = engine.accumulate(batch, shares[number - 1], is_last)
             stats, weight = recursive_average(stats, weight, distributed_option.distributed)
             reporter.register(stats, weight)
             if not is_last:
                 reporter.next()
-            total = total + weight.sum().cpu()
             progress.show(stats)
-        return total
 
     @classmethod
-    def update(cls, optimizers, schedulers, grad_norm: torch.Tensor) -> bool:
-        """Steps optimizers and schedulers unless the gradient is not finite; returns whether it did."""
-        valid = bool(torch.isfinite(grad_norm))
-        if not valid:
+    def update(cls, engine: Engine, schedulers) -> torch.Tensor:
+        """Steps optimizer and schedulers unless the gradient is not finite; returns its norm before clipping."""
+        grad_norm = engine.step()
+        if not torch.isfinite(grad_norm):
             logging.warning("the gradient norm is %s: this update is skipped", grad_norm)
-        for optimizer, scheduler in zip(optimizers, schedulers):
-            if valid:
-                optimizer.step()
-                if isinstance(scheduler, AbsBatchStepScheduler):
-                    scheduler.step()
-            optimizer.zero_grad()
-        return valid
+            return grad_norm
+        for scheduler in schedulers:
+            if isinstance(scheduler, AbsBatchStepScheduler):
+                scheduler.step()
+        return grad_norm
 
 
 class Progress:
@@ -165,31 +179,25 @@ def groups_of(iterator: Iterable, size: int) -> Iterator[List]:
     return iter(lambda: list(islice(iterator, size)), [])
 
 
-def normalize_gradients(model, weight: torch.Tensor, distributed_option, options) -> torch.Tensor:
-    """Divides the summed gradients by the global weight, clips them, and returns their norm.
+def shares_of(targets: List[int], device: str, distributed_option) -> torch.Tensor:
+    """What the mean losses of this rank's micro-batches count in an update, (len(targets),) on the device.
 
-    DistributedDataParallel has divided by the number of ranks, hence the factor.
+    Engines average gradients among ranks, hence the number of ranks as a factor.
+
+    Args:
+        targets: the numbers of targets of the micro-batches.
     """
-    world_size = torch.distributed.get_world_size() if distributed_option.distributed else 1
-    gradients = [p.grad for p in model.parameters() if p.grad is not None]
-    torch._foreach_mul_(gradients, float(world_size / weight))
-    return torch.nn.utils.clip_grad_norm_(model.parameters(), options.grad_clip, options.grad_clip_type)
-
-
-def bfloat16(options):
-    """The autocast context of a forward pass: bfloat16 with --use_amp, fp32 otherwise."""
-    return torch.autocast("cuda" if options.ngpu > 0 else "cpu", torch.bfloat16, enabled=options.use_amp)
+    own = torch.tensor(targets, dtype=torch.float64, device=device)
+    total = own.sum()
+    if not distributed_option.distributed:
+        return (own / total).float()
+    torch.distributed.all_reduce(total)
+    return (own * torch.distributed.get_world_size() / total).float()
 
 
 def is_first_rank(distributed_option) -> bool:
     """True on rank 0 and without ranks."""
     return not distributed_option.distributed or distributed_option.dist_rank == 0
-
-
-def synchronize(distributed_option) -> None:
-    """Waits for all ranks."""
-    if distributed_option.distributed:
-        torch.distributed.barrier()
 
 
 def agree(decide: Callable[[], T]) -> T:

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from espnet_llmasr.asr.weights import read_state
 from espnet_llmasr.encoder_swap.store import EncoderStore
 from espnet_llmasr.encoder_swap.trainer import swap_log
 from espnet_llmasr.tasks.llm_asr import LLMASRTask
@@ -26,7 +27,7 @@ def train(options):
 
 
 def weights(directory, epoch):
-    return torch.load(directory / f"{epoch}epoch.pth", weights_only=True)
+    return read_state(directory / f"{epoch}epoch.pth")
 
 
 def assert_equal(first, second):

@@ -7,6 +7,7 @@ import pytest
 import soundfile
 import torch
 
+from espnet_llmasr.asr.weights import read_state
 from espnet_llmasr.bin import llm_asr_train, phoneme_ctc_train
 from espnet_llmasr.encoder_swap.store import EncoderStore
 from espnet_llmasr.encoder_swap.trainer import swap_log
@@ -285,7 +286,7 @@ def test_two_ranks_by_the_command(two_ranks, llm_options, build_model, encoder_c
         swap = swap_log(tmp_path / name / "swaps.jsonl").read()
         assert [(s.epoch, s.encoder_step, s.final) for s in swap] == [(1, 10, True)]
         assert (tmp_path / name / "finished").exists() and not (tmp_path / name / "3epoch.pth").exists()
-    one, two = (torch.load(tmp_path / name / "2epoch.pth", weights_only=True) for name in ("one", "two"))
+    one, two = (read_state(tmp_path / name / "2epoch.pth") for name in ("one", "two"))
     assert all(two[f"encoder.{name}"].equal(value) for name, value in encoder.items())
     for name in one:
         torch.testing.assert_close(one[name], two[name], atol=1e-6, rtol=1e-5)

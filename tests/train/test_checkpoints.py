@@ -2,56 +2,64 @@
 
 import io
 import os
+import shutil
 import signal
 
 import pytest
 import torch
 
+from espnet_llmasr.asr import weights
+from espnet_llmasr.asr.weights import read_state
+from espnet_llmasr.bin import llm_asr_train, whole_weights
+from espnet_llmasr.tasks.llm_asr import LLMASRTask
 from espnet_llmasr.tasks.phoneme_ctc import PhonemeCTCTask
 from espnet_llmasr.train import checkpoints
+from espnet_llmasr.train.checkpoints import Checkpoints
 from espnet_llmasr.train.trainer import ExactTrainer
 
 EPOCHS = 3
 
 
-def die_while_saving(name: str, call: int, written: float):
-    """In this process, the `call`-th torch.save of a file called `name` stops after this share of its bytes."""
+def die_while_saving(call: int, written: float):
+    """In this process, the `call`-th torch.save stops after this share of its bytes."""
     save, calls = torch.save, []
 
-    def torn(content, path, *args, **kwargs):
-        calls.append(os.path.basename(path))
-        if calls.count(name) != call or calls[-1] != name:
-            return save(content, path, *args, **kwargs)
-        if written:
-            buffer = io.BytesIO()
-            save(content, buffer)
-            with open(path, "wb") as f:
-                f.write(buffer.getvalue()[: int(written * buffer.tell())])
+    def torn(content, sink):
+        calls.append(sink)
+        if len(calls) < call:
+            return save(content, sink)
+        buffer = io.BytesIO()
+        save(content, buffer)
+        sink.write(buffer.getvalue()[: int(written * buffer.tell())])
+        sink.flush()
         os.kill(os.getpid(), signal.SIGKILL)
 
     torch.save = torn
 
 
-KILLS = {  # a method and its call, or a file, the number of its save, and the share of bytes that are written
+KILLS = {  # a method and its call, or the number of a torch.save and the share of bytes that are written
     "in the first epoch": (ExactTrainer, "update", 2),
     "in the second epoch": (ExactTrainer, "update", 4),
-    "in checkpoint.pth of the first epoch": ("checkpoint.pth", 1, 0.5),
-    "at the first byte of checkpoint.pth": ("checkpoint.pth", 2, 1e-9),
-    "in checkpoint.pth": ("checkpoint.pth", 2, 0.9),
-    "between checkpoint.pth and 1epoch.pth": ("1epoch.pth", 1, 0),
-    "between checkpoint.pth and 2epoch.pth": ("2epoch.pth", 1, 0),
-    "in 2epoch.pth": ("2epoch.pth", 1, 0.5),
-    "after the latest link": (checkpoints, "begin_epoch", 3),
-    "after the checkpoint was put by": (checkpoints, "begin_epoch", 3, True),
-    "in the last checkpoint.pth": ("checkpoint.pth", 3, 0.5),
-    "in 3epoch.pth": ("3epoch.pth", 1, 0.5),
-    "before the end mark": (checkpoints, "finish", 1),
+    "in 1epoch.pth": (1, 0.5),
+    "between 1epoch.pth and checkpoint.pth": (weights, "write_state", 1, True),
+    "in the first checkpoint.pth": (2, 0.5),
+    "in 2epoch.pth": (3, 0.5),
+    "between 2epoch.pth and checkpoint.pth": (weights, "write_state", 2, True),
+    "at the first byte of checkpoint.pth": (4, 1e-9),
+    "in checkpoint.pth": (4, 0.9),
+    "between checkpoint.pth and the latest link": (checkpoints, "link", 3),  # two links in an epoch
+    "after the latest link": (checkpoints, "link", 3, True),
+    "before older epochs are removed": (checkpoints, "remove_epochs", 3),  # the first call is at the start
+    "after older epochs are removed": (checkpoints, "remove_epochs", 3, True),
+    "in the last checkpoint.pth": (6, 0.5),
+    "before the end mark": (Checkpoints, "finish", 1),
     "after the end mark": (checkpoints, "write_atomically", 2, True),  # the first is config.yaml
 }
 FROM_SCRATCH = (  # no epoch was complete yet
     "in the first epoch",
-    "in checkpoint.pth of the first epoch",
-    "between checkpoint.pth and 1epoch.pth",
+    "in 1epoch.pth",
+    "between 1epoch.pth and checkpoint.pth",
+    "in the first checkpoint.pth",
 )
 
 
@@ -73,7 +81,7 @@ def assert_same_training(uninterrupted, assert_same_weights):
         latest = [torch.load(path / "latest.pth", weights_only=True) for path in (uninterrupted, out)]
         assert all(value.equal(latest[1][name]) for name, value in latest[0].items())
         names = [{path.name for path in folder.glob("*.pth")} for folder in (uninterrupted, out)]
-        assert names[0] - {"checkpoint.prev.pth"} == names[1] - {"checkpoint.prev.pth"} and (out / "finished").exists()
+        assert names[0] == names[1] and (out / "finished").exists()
 
     return check
 
@@ -83,7 +91,7 @@ def killed(forked, die_in):
     """(kill, train) -> runs the training in a process that ends there."""
 
     def run(kill, train):
-        arm = die_while_saving if isinstance(kill[0], str) else die_in
+        arm = die_while_saving if isinstance(kill[0], int) else die_in
         assert forked(lambda: (arm(*kill), train())) == signal.SIGKILL
 
     return run
@@ -93,14 +101,14 @@ def killed(forked, die_in):
 def test_killed_and_resumed(assert_same_training, phone_options, killed, forked, moment, tmp_path):
     options, out = phone_options(tmp_path / "out", max_epoch=EPOCHS), tmp_path / "out"
     killed(KILLS[moment], lambda: train(options))
-    assert (out / "checkpoint.prev.pth").exists() == (moment not in FROM_SCRATCH)
+    assert (out / "checkpoint.pth").exists() == (moment not in FROM_SCRATCH)
     assert forked(lambda: train(options)) == 0
     assert_same_training(out)
 
 
-def test_killed_twice_and_once_while_rolling_back(assert_same_training, phone_options, killed, forked, tmp_path):
+def test_killed_twice_and_once_at_the_start(assert_same_training, phone_options, killed, forked, tmp_path):
     options = phone_options(tmp_path / "out", max_epoch=EPOCHS)
-    for kill in (KILLS["in checkpoint.pth"], KILLS["in 2epoch.pth"], (os, "link", 1)):
+    for kill in (KILLS["in checkpoint.pth"], (1, 0.5), (checkpoints, "link", 1)):
         killed(kill, lambda: train(options))
     assert forked(lambda: train(options)) == 0
     assert_same_training(tmp_path / "out")
@@ -118,7 +126,7 @@ def test_a_finished_training_is_left_alone_and_can_be_made_longer(
     longer = phone_options(out, max_epoch=EPOCHS)
     killed((ExactTrainer, "update", 1), lambda: train(longer))
     assert checkpoints.finished_epochs(out) is None  # a watcher must not take it for ended
-    killed((checkpoints, "begin_epoch", 1), lambda: train(longer))
+    killed((Checkpoints, "restore", 1), lambda: train(longer))
     assert forked(lambda: train(longer)) == 0
     assert_same_training(out)
 
@@ -131,3 +139,147 @@ def test_starting_anew_forgets_the_earlier_training(assert_same_training, phone_
     assert checkpoints.finished_epochs(out) is None
     train(options)
     assert_same_training(out)
+
+
+# ---- a save interval, and what is kept -----------------------------------------------------------------------------
+
+
+BY_LOSS = dict(best_model_criterion=[["valid", "loss", "min"]])
+STILL = dict(BY_LOSS, optim="sgd", optim_conf=dict(lr=0.0), specaug=None)  # all epochs are equal: the first is the best
+
+
+def epochs_after(phone_options, out, **conf):
+    train(phone_options(out, **conf))
+    return checkpoints.epochs_in(out)
+
+
+def test_the_interval_counts_updates_and_does_not_change_the_weights(
+    phone_options, uninterrupted, killed, forked, assert_same_weights, tmp_path
+):
+    """Two updates an epoch; a kill in the third epoch, whose state before was saved after the second."""
+    out = tmp_path / "out"
+    options = phone_options(out, max_epoch=EPOCHS, save_interval=3)
+    killed((ExactTrainer, "update", 4), lambda: train(options))
+    assert not (out / "checkpoint.pth").exists()  # the state after the first epoch was not saved
+    killed((ExactTrainer, "update", 6), lambda: train(options))
+    assert checkpoints.epochs_in(out) == [2] and os.readlink(out / "latest.pth") == "2epoch.pth"
+    assert forked(lambda: train(options)) == 0
+    assert_same_weights(uninterrupted, out, EPOCHS, EPOCHS)
+
+
+def test_the_watcher_gets_every_epoch_also_those_that_are_not_saved(phone_options, tmp_path):
+    every, some = tmp_path / "every", tmp_path / "some"
+    for out, conf in ((every, {}), (some, dict(save_interval=100))):
+        (out / "unchecked").mkdir(parents=True)
+        train(phone_options(out, max_epoch=EPOCHS, **conf))
+        assert checkpoints.epochs_in(out / "unchecked") == [1, 2]
+    for epoch in (1, 2):
+        first, second = (read_state(out / f"unchecked/{epoch}epoch.pth") for out in (every, some))
+        assert all(value.equal(second[name]) for name, value in first.items())
+    assert checkpoints.epochs_in(some) == [3]
+
+
+def test_the_last_and_the_best_epochs_are_kept(phone_options, tmp_path):
+    still = dict(STILL, max_epoch=5)
+    assert epochs_after(phone_options, tmp_path / "a", **still) == [1, 5]
+    assert epochs_after(phone_options, tmp_path / "b", **still, keep_last=3) == [1, 3, 4, 5]
+    assert epochs_after(phone_options, tmp_path / "c", **still, save_interval=4, keep_nbest_models=2) == [2, 4, 5]
+    assert os.readlink(tmp_path / "c/valid.loss.best.pth") == "2epoch.pth"  # of those that are saved
+    assert epochs_after(phone_options, tmp_path / "a", **{**still, "max_epoch": 2}, resume=False) == [1, 2]
+
+
+def test_a_training_that_was_killed_after_it_stopped_early_trains_no_more(phone_options, killed, forked, tmp_path):
+    options = phone_options(tmp_path / "out", **STILL, max_epoch=9, patience=1)
+    killed((Checkpoints, "finish", 1), lambda: train(options))
+    assert forked(lambda: train(options)) == 0
+    assert checkpoints.epochs_in(tmp_path / "out") == [1, 3] and (tmp_path / "out/finished").exists()
+
+
+def test_averages_are_means_of_the_best_epochs(phone_options, tmp_path):
+    out = tmp_path / "out"
+    assert epochs_after(phone_options, out, **BY_LOSS, max_epoch=3, keep_nbest_models=[1, 3]) == [1, 2, 3]
+    (mean,) = (path for path in out.glob("*.ave_3best.pth"))
+    states = [read_state(out / f"{epoch}epoch.pth") for epoch in (1, 2, 3)]
+    for name, value in read_state(mean).items():
+        if value.is_floating_point():
+            torch.testing.assert_close(value, torch.stack([state[name] for state in states]).mean(0))
+    assert os.readlink(out / mean.name.replace("_3best", "")) == mean.name
+
+
+@pytest.mark.parametrize(
+    "conf", [dict(save_interval=0), dict(keep_last=0), dict(save_interval=5, num_iters_per_epoch=None)]
+)
+def test_impossible_options_of_checkpoints(command, phone_options, conf, tmp_path):
+    from espnet_llmasr.bin import phoneme_ctc_train
+
+    done = command(phoneme_ctc_train, *phone_options(tmp_path / "out", **conf))
+    assert done.code == 1 and f"--{list(conf)[0]} " in done.err.strip().splitlines()[-1]
+
+
+# ---- weights that are not trained ----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def align(llm_options, tmp_path_factory):
+    """An alignment of two epochs: encoder and LLM are frozen; `half` is it after one epoch, as a kill leaves it."""
+    root = tmp_path_factory.mktemp("align")
+    conf = dict(freeze_param=["encoder", "llm"], keep_nbest_models=2, resume=True)
+    LLMASRTask.main(cmd=llm_options(root / "half", **conf, max_epoch=1))
+    (root / "half/finished").unlink()
+    shutil.copytree(root / "half", root / "out", symlinks=True)
+    LLMASRTask.main(cmd=llm_options(root / "out", **conf, max_epoch=2))
+    return root, conf
+
+
+def test_frozen_weights_are_not_written_again(align):
+    out = align[0] / "out"
+    (frozen,) = (out / "frozen").iterdir()
+    sizes = {path.name: path.stat().st_size for path in (*out.glob("*epoch.pth"), out / "checkpoint.pth", frozen)}
+    assert sizes["1epoch.pth"] + sizes["2epoch.pth"] + sizes["checkpoint.pth"] < sizes[frozen.name]
+    trained = torch.load(out / "2epoch.pth", weights_only=True)
+    assert {name.split(".")[0] for name in trained} & {"encoder", "llm", "adaptor"} == {"adaptor"}
+
+
+def test_latest_and_best_of_a_finished_training_are_whole(align, tmp_path):
+    """What users load with torch.load and what ESPnet packs: a copy of the two files is enough."""
+    out = align[0] / "out"
+    for name in ("latest.pth", "valid.loss.best.pth"):
+        state = torch.load(out / name, weights_only=True)
+        epoch = os.readlink(out / name).removeprefix("whole/")
+        expected = read_state(out / epoch)
+        assert set(state) == set(expected) and all(value.equal(expected[name]) for name, value in state.items())
+    for name in ("config.yaml", "latest.pth"):
+        shutil.copy(out / name, tmp_path)
+    LLMASRTask.load(tmp_path / "config.yaml", tmp_path / "latest.pth")
+
+
+def test_a_whole_file_of_any_epoch(align, command, tmp_path):
+    out = align[0] / "out"
+    assert command(whole_weights, out / "1epoch.pth", tmp_path / "whole.pth").code == 0
+    state, expected = torch.load(tmp_path / "whole.pth", weights_only=True), read_state(out / "1epoch.pth")
+    assert set(state) == set(expected) and all(value.equal(expected[name]) for name, value in state.items())
+    LLMASRTask.load(out / "config.yaml", out / "1epoch.pth")
+
+
+def test_a_training_goes_on_and_starts_from_files_that_refer_to_others(align, command, forked, llm_options, tmp_path):
+    """Also where those are gone or changed: one line with their name."""
+    root, conf = align
+    shutil.copytree(root / "half", tmp_path / "half", symlinks=True)
+    options = llm_options(tmp_path / "half", **conf, max_epoch=2)
+    start = llm_options(tmp_path / "new", init_param=[f"{root}/out/1epoch.pth"], freeze_param=["llm"], max_epoch=1)
+    assert forked(lambda: LLMASRTask.main(cmd=start)) == 0
+    new, old = read_state(tmp_path / "new/latest.pth"), read_state(root / "out/1epoch.pth")
+    assert all(new[name].equal(value) for name, value in old.items() if name.startswith("llm."))
+    (frozen,) = (tmp_path / "half/frozen").iterdir()
+    content = frozen.read_bytes()
+    frozen.write_bytes(content[:-1] + b"x")
+    done = command(llm_asr_train, *options)
+    assert done.code == 1 and f"{frozen}, which has another content" in done.err.strip().splitlines()[-1]
+    frozen.unlink()
+    for words in (options, llm_options(tmp_path / "x", init_param=[f"{tmp_path}/half/1epoch.pth"])):
+        done = command(llm_asr_train, *words)
+        assert done.code == 1 and f"{frozen}, which is missing" in done.err.strip().splitlines()[-1]
+    frozen.write_bytes(content)
+    assert forked(lambda: LLMASRTask.main(cmd=options)) == 0
+    first, second = (read_state(path / "2epoch.pth") for path in (root / "out", tmp_path / "half"))
+    assert all(value.equal(second[name]) for name, value in first.items())

@@ -76,7 +76,7 @@ def half(own_corpus, options, forked_module):
         PhonemeCTCTask.main(cmd=options(root))
 
     assert forked_module(killed) == signal.SIGKILL
-    assert not (root / "pretrain" / "checkpoint.pth").exists()  # only that of the epoch before
+    assert (root / "pretrain" / "checkpoint.pth").exists() and not (root / "pretrain" / "2epoch.pth").exists()
     return root
 
 
@@ -185,7 +185,6 @@ def test_an_encoder_that_was_swapped_in_is_an_input(command, forked, llm_options
     conf = dict(freeze_param=["encoder"], encoder_dir=str(store.directory), resume=True)
     assert forked(lambda: LLMASRTask.main(cmd=llm_options(tmp_path / "out", **conf, max_epoch=1))) == 0
     (tmp_path / "out/finished").unlink()  # as after a kill before it
-    os.link(tmp_path / "out/checkpoint.pth", tmp_path / "out/checkpoint.prev.pth")
     assert "encoder_dir/encoder.000000010.pth" in [row.name for row in inputs.input_log(tmp_path / "out").read()]
     state = store.load(10)
     store.path(10).unlink()
@@ -347,13 +346,13 @@ class Evil:
 def test_a_foreign_checkpoint_runs_no_code(command, half, options, tmp_path):
     root = tmp_path / "exp"
     shutil.copytree(half, root, symlinks=True)
-    for name in ("checkpoint.pth", "checkpoint.prev.pth"):
-        states = torch.load(half / "pretrain/checkpoint.prev.pth", weights_only=False)
-        torch.save({**states, "reporter": Evil(tmp_path / "ran")}, root / "pretrain" / name)
+    states = torch.load(half / "pretrain/checkpoint.pth", weights_only=False)
+    torch.save({**states, "reporter": Evil(tmp_path / "ran")}, root / "pretrain/checkpoint.pth")
     assert_refused(command(phoneme_ctc_train, *options(root)), "checkpoint.pth is broken or is no training's")
     (root / "pretrain/checkpoint.pth").write_bytes(pickle.dumps(Evil(tmp_path / "ran")))
-    (root / "pretrain/checkpoint.prev.pth").unlink()
-    assert command(phoneme_ctc_train, *options(root)).code == 0  # as after a kill in the first epoch: not even read
+    assert_refused(command(phoneme_ctc_train, *options(root)), "checkpoint.pth is broken", "remove it to train from")
+    (root / "pretrain/checkpoint.pth").unlink()
+    assert command(phoneme_ctc_train, *options(root)).code == 0
     assert not (tmp_path / "ran").exists()
 
 

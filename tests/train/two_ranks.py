@@ -4,6 +4,7 @@ Arguments: a directory with models.pt = {name: (model, batches, options)}. Write
 """
 
 import sys
+import time
 from copy import deepcopy
 from datetime import timedelta
 from pathlib import Path
@@ -11,12 +12,14 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from espnet2.train.reporter import Reporter
 from one_epoch import train_one_epoch
-from torch.nn.parallel import DistributedDataParallel
+from torch.distributed.distributed_c10d import _set_pg_timeout as set_timeout
 
 from espnet_llmasr.encoder_swap import trainer as swap
 from espnet_llmasr.encoder_swap.store import EncoderStore
 from espnet_llmasr.tasks.speech_task import Trainer
+from espnet_llmasr.train import checkpoints
 
 
 def exact_steps(jobs, rank: int) -> dict:
@@ -24,7 +27,7 @@ def exact_steps(jobs, rank: int) -> dict:
     distributed = SimpleNamespace(distributed=True, dist_rank=rank)
     results = {}
     for name, (model, batches, options) in jobs.items():
-        results[name] = train_one_epoch(DistributedDataParallel(deepcopy(model)), batches[rank], options, distributed)
+        results[name] = train_one_epoch(deepcopy(model), batches[rank], options, distributed)
     return results
 
 
@@ -69,6 +72,29 @@ def publish_late(store: EncoderStore, encoders: dict, seen: list) -> None:
     swap.is_ready, swap.due_swap = looked, decided
 
 
+def saves(directory: Path, rank: int) -> None:
+    """Each rank writes its part of the optimizer. Who waits for a slow disk is not in a collective of the training."""
+    options = SimpleNamespace(output_dir=directory / "saved", keep_last=1, keep_nbest_models=1, resume=True)
+    options.best_model_criterion, options.max_epoch = [], 2
+    reporter, parts, write = Reporter(), [], checkpoints.write_weights
+    state = lambda: {"rank": rank, "epoch": reporter.get_epoch()}
+    engine = SimpleNamespace(module=torch.nn.Linear(2, 2), is_sharded=True, optimizer_state=state)
+    engine.load_optimizer_state = parts.extend
+    saved = checkpoints.Checkpoints(options, SimpleNamespace(distributed=True, dist_rank=rank))
+    checkpoints.write_weights = lambda *args: (time.sleep(3), write(*args))[1]
+    set_timeout(timedelta(seconds=1))
+    for epoch in (1, 2):
+        reporter.set_epoch(epoch)
+        reporter.stats[epoch] = {}
+        saved.save(engine, [], reporter, ends=epoch == 2)
+    reporter.set_epoch(9)
+    assert saved.restore(engine, [], reporter)
+    set_timeout(timedelta(seconds=120))
+    assert parts == [{"rank": 0, "epoch": 2}, {"rank": 1, "epoch": 2}] and reporter.get_epoch() == 2
+    names = sorted(path.name for path in options.output_dir.glob("checkpoint.*"))
+    assert names == ["checkpoint.2.rank1of2.pth", "checkpoint.pth"]
+
+
 def main() -> None:
     directory = Path(sys.argv[1])
     torch.set_num_threads(1)
@@ -77,6 +103,7 @@ def main() -> None:
     jobs = torch.load(directory / "models.pt", weights_only=False)
     results = exact_steps(jobs, rank)
     results["swap"] = swaps(jobs["llm"][0], directory, rank)
+    saves(directory, rank)
     torch.save(results, directory / f"rank{rank}.pt")
     torch.distributed.barrier()
     torch.distributed.destroy_process_group()
