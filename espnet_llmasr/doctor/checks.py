@@ -15,6 +15,7 @@ from espnet_llmasr.doctor.options import without_effect
 from espnet_llmasr.tasks.llm_asr import LLMASRTask
 from espnet_llmasr.tasks.phoneme_ctc import PhonemeCTCTask
 from espnet_llmasr.text.phonemes import min_frames
+from espnet_llmasr.train.engine import scaled_rates
 
 SAME = 1e-3  # largest difference of two losses, as a share, that is rounding
 WORSE = 1.1  # the loss with other audio must be this many times the one with the right audio
@@ -108,7 +109,8 @@ def check_learning_rate(context: Context) -> Finding:
         for _ in range(UPDATES):
             context.loss(batch)[0].backward()
             nn.utils.clip_grad_norm_(parameters, context.args.grad_clip)
-            optimizer.step()
+            with scaled_rates(optimizer):
+                optimizer.step()
             optimizer.zero_grad()
         sizes = {name: relative_change(context, before, name) for name in {key.split(".")[0]: 0 for key in before}}
     wrong = [size for size in sizes.values() if not LEAST <= size <= MOST]

@@ -14,12 +14,11 @@ from typing import Collection, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import torch
 from espnet2.torch_utils.device_funcs import to_device
-from espnet2.torch_utils.load_pretrained_model import load_pretrained_model
 from espnet2.train.distributed_utils import DistributedOption
 from torch import Tensor, nn
 
 from espnet_llmasr.asr.encoder import Encoder
-from espnet_llmasr.asr.weights import load_state, read_state
+from espnet_llmasr.asr.weights import initialize, load_state, read_state
 from espnet_llmasr.encoder_swap.store import EncoderStore
 from espnet_llmasr.encoder_swap.trainer import load_encoder
 from espnet_llmasr.espnet_versions import quiet_imports
@@ -211,7 +210,7 @@ def build_model(task, args: Namespace, checkpoint: Optional[Path]) -> nn.Module:
         return model
     task.check_checkpoints(args)
     for spec in args.init_param:
-        load_pretrained_model(spec, model, args.ignore_init_mismatch)
+        initialize(model, spec, args.ignore_init_mismatch)
     store = EncoderStore(args.encoder_dir) if args.encoder_dir else None
     if store and (step := store.oldest()):
         load_encoder(model, store, step)

@@ -8,6 +8,7 @@ import torch
 
 from espnet_llmasr.asr.llm import build_llm
 from espnet_llmasr.asr.lora import add_lora
+from espnet_llmasr.asr.weights import initialize, read_state
 from espnet_llmasr.bin import llm_asr_train
 from espnet_llmasr.inference.speech2text import Speech2Text
 from espnet_llmasr.tasks.llm_asr import LLMASRTask
@@ -16,7 +17,7 @@ CONF = dict(rank=4, alpha=12, target_modules=["q_proj", "down_proj"])
 
 
 def read(out):
-    return torch.load(out / "latest.pth", weights_only=True)
+    return read_state(out / "latest.pth")
 
 
 @pytest.fixture(scope="module")
@@ -99,11 +100,9 @@ def test_a_resumed_training_ends_with_the_same_weights(trained, llm_options, tmp
 @pytest.mark.parametrize("lora", [{}, CONF, dict(CONF, rank=2), dict(CONF, alpha=4), dict(rank=4, alpha=12)])
 def test_the_next_stage_starts_where_lora_ended(trained, llm_options, lora, tmp_path):
     """Without LoRA, with the same one (which goes on), and with others (which begin at zero)."""
-    from espnet2.torch_utils.load_pretrained_model import load_pretrained_model
-
     args = LLMASRTask.get_parser().parse_args(llm_options(tmp_path / "out", lora=lora))
     model = LLMASRTask.build_model(args)
-    load_pretrained_model(str(trained / "latest.pth"), model, False)
+    initialize(model, str(trained / "latest.pth"))
     ids = torch.arange(20)[None]
     with torch.no_grad():
         logits = [one.eval().llm(input_ids=ids).logits for one in (model, with_lora(trained)[0])]
