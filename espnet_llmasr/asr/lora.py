@@ -19,7 +19,9 @@ from transformers import PreTrainedModel
 LORA = re.compile(r"\.lora_[AB]\.default\.weight$|(^|\.)lora_scaling$")
 
 
-def add_lora(llm: PreTrainedModel, rank: int, alpha: float, target_modules: Optional[Sequence[str]] = None) -> None:
+def add_lora(
+    llm: PreTrainedModel, rank: int = 8, alpha: float = 16, target_modules: Optional[Sequence[str]] = None
+) -> None:
     """Puts LoRA into linear layers of an LLM and freezes everything else in it; its logits stay as they are.
 
     Args:

@@ -73,7 +73,7 @@ class Context:
 
     def table(self, name: str, ids: Optional[Collection[str]] = None) -> Dict[str, str]:
         """A list of the training data, such as "text": the entries of some utterances, or of all."""
-        paths = {name: first_list(path) for path, name, _ in self.args.train_data_path_and_name_and_type}
+        paths = {key: first_list(path) for path, key, _ in self.args.train_data_path_and_name_and_type}
         return read_scp(paths[name], ids)
 
     def num_frames(self) -> Dict[str, int]:

@@ -119,7 +119,6 @@ def test_the_next_stage_starts_where_lora_ended(trained, llm_options, lora, tmp_
         (dict(rank=4, alpha=16, target_modules=["lm_head"]), "--lora has 'lm_head' in target_modules"),
         (dict(rank=4, alpha=16, target_modules=[]), "--lora has no layer in target_modules"),
         (dict(rank=4, alpha=16, dropout=0.1), "--lora has 'dropout', allowed are rank, alpha, target_modules"),
-        (dict(rank=4), "--lora has no 'alpha'"),
     ],
 )
 def test_lora_that_cannot_be(command, llm_options, lora, message, tmp_path):
