@@ -136,7 +136,7 @@ class Fit:
 
 
 MAX_UPDATES = 150
-RATE = 0.01  # of the size of a parameter, in each update
+RATE, FLOOR = 0.05, 0.1  # share of the size of a parameter that an update changes; the least such size
 ENOUGH = {LLMASRTask: 1.0, PhonemeCTCTask: 1.5}  # loss per label; without the audio it cannot be reached
 
 
@@ -147,7 +147,7 @@ def overfit(context: Context) -> Fit:
     """
     with context.changing():
         groups = [
-            dict(params=[p], lr=RATE * max(float(p.detach().square().mean().sqrt()), 0.01))
+            dict(params=[p], lr=RATE * max(float(p.detach().square().mean().sqrt()), FLOOR))
             for p in context.trained.values()
         ]
         optimizer, batch, losses = torch.optim.Adam(groups), context.batch(), []
