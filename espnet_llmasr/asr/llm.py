@@ -11,6 +11,7 @@ from typing import Iterator, Tuple, Union
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
+from espnet_llmasr.asr.lora import fit_state
 from espnet_llmasr.asr.pretrained import check_weights, load_model
 from espnet_llmasr.asr.weights import load_state
 from espnet_llmasr.files import read_json, read_text
@@ -24,13 +25,16 @@ def build_llm(config_file: Union[str, Path]) -> PreTrainedModel:
     """An LLM with random weights from a Hugging Face config.json; weights come by checkpoint or `--init_param`.
 
     Weights are fp32. For bf16 use autocast; a cast of the whole module would also round the rotary frequencies.
-    transformers chooses the attention, since some LLMs (Gemma-2) have only its plain form.
+    transformers chooses the attention, since some LLMs (Gemma-2) have only its plain form. Weights of an LLM with LoRA
+    are merged when they are loaded.
     """
     path = _local(config_file, "config.json")
     read_json(path)
     with naming_damage(path):
         config = AutoConfig.from_pretrained(path.parent)
-        return AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+        llm = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    llm.register_load_state_dict_pre_hook(fit_state)
+    return llm
 
 
 def load_tokenizer(tokenizer_file: Union[str, Path]):

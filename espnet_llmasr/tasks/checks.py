@@ -92,8 +92,8 @@ def check_options(args) -> None:
     for name, default in (("use_adapter", False), ("save_strategy", "all")):  # ESPnet's options of LoRA
         if getattr(args, name) != default:
             raise ValueError(
-                f"--{name} is {getattr(args, name)}, expected {default}: LoRA would train all parameters and leave "
-                "weights that cannot be loaded; choose what is trained by --freeze_param"
+                f"--{name} is {getattr(args, name)}, expected {default}: ESPnet's LoRA would train all parameters and "
+                "leave weights that cannot be loaded; give --lora rank=8 --lora alpha=16"
             )
     engine.check_options(args)
     for name, classes, given in (("optim", optim_classes, "params"), ("scheduler", scheduler_classes, "optimizer")):

@@ -5,11 +5,13 @@ from typing import Dict, Mapping
 
 import torch
 from espnet2.train.class_choices import ClassChoices
+from espnet2.utils.nested_dict_action import NestedDictAction
 from espnet2.utils.types import int_or_none, str_or_none
 
 from espnet_llmasr.asr.adaptor import ConcatAdaptor
 from espnet_llmasr.asr.llm import build_llm, load_tokenizer
 from espnet_llmasr.asr.llm_asr_model import LLMASRModel
+from espnet_llmasr.asr.lora import add_lora
 from espnet_llmasr.tasks.checks import build
 from espnet_llmasr.tasks.speech_task import SpeechTask
 from espnet_llmasr.text.prompt import PROMPT_FILE, Prompt
@@ -23,6 +25,17 @@ def build_adaptor(args, input_size: int, output_size: int) -> torch.nn.Module:
     """The adaptor of a configuration, from D wide frames to E wide speech tokens; older ones do not name it."""
     adaptor = adaptor_choices.get_class(getattr(args, "adaptor", adaptor_choices.default))
     return build(adaptor, "adaptor_conf", args.adaptor_conf, input_size=input_size, output_size=output_size)
+
+
+def check_lora(args) -> None:
+    """Raises ValueError for LoRA that would not be trained, or be averaged."""
+    if args.lora and "llm" in args.freeze_param:
+        raise ValueError("--lora would not be trained: leave llm out of --freeze_param, LoRA freezes its weights")
+    if args.lora and args.keep_nbest_models != 1:
+        raise ValueError(
+            f"--keep_nbest_models is {args.keep_nbest_models}, expected 1 with --lora: the products of averaged matrices "
+            "are no average"
+        )
 
 
 class LLMASRTask(SpeechTask):
@@ -45,6 +58,10 @@ class LLMASRTask(SpeechTask):
         group.add_argument(
             "--llm_tokenizer", type=str_or_none, default=None, help="tokenizer.json, with prompt.json beside"
         )
+        help_text = (
+            "trains LoRA instead of the LLM's own weights: rank, alpha, target_modules (default: all but the head)"
+        )
+        group.add_argument("--lora", action=NestedDictAction, default={}, help=help_text)
         adaptor_choices.add_arguments(group)
         help_text = "most tokens of prompts, speech and transcripts per training batch and rank; default: any number"
         group.add_argument("--max_llm_tokens", type=int_or_none, default=None, help=help_text)
@@ -67,6 +84,7 @@ class LLMASRTask(SpeechTask):
     @classmethod
     def main_worker(cls, args) -> None:
         """Trains; config.yaml keeps the prompt, so that a resume and a decoding can have no other one."""
+        check_lora(args)
         args.prompt = cls.build_prompt(args).saved
         super().main_worker(args)
 
@@ -108,5 +126,7 @@ class LLMASRTask(SpeechTask):
     def build_model(cls, args) -> LLMASRModel:
         components = cls.build_components(args)
         llm = build_llm(args.llm_config)
+        if getattr(args, "lora", None):  # older configurations do not have it
+            build(add_lora, "lora", args.lora, llm=llm)
         adaptor = build_adaptor(args, components["encoder"].output_size(), llm.get_input_embeddings().embedding_dim)
         return build(LLMASRModel, "model_conf", args.model_conf, components=components, adaptor=adaptor, llm=llm)

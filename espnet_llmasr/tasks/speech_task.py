@@ -196,12 +196,13 @@ class SpeechTask(AbsTask):
 
     @classmethod
     def load(cls, config_file: PathLike, model_file: PathLike, device: str = "cpu"):
-        """The trained model in eval mode and its configuration.
+        """The trained model in eval mode and its configuration; LoRA is merged into the LLM.
 
         Raises:
             ValueError: weights are missing or left over (ESPnet's own loader would be silent).
         """
         args = cls.config_of(config_file)
+        args.lora = {}
         model = cls.build_model(args)
         load_state(model, read_state(model_file), model_file, config_file)
         return model.to(device).eval(), args

@@ -32,8 +32,8 @@ from espnet_llmasr.tasks.checks import explaining_stops
             "--scheduler_conf has total_steps=5, expected more than warmup_steps=9",
         ),
         (dict(accum_grad=0), "--accum_grad is 0, expected at least 1"),
-        (dict(use_adapter=True), "--use_adapter is True, expected False: LoRA would train all parameters"),
-        (dict(save_strategy="adapter_only"), "--save_strategy is adapter_only, expected all: LoRA would"),
+        (dict(use_adapter=True), "--use_adapter is True, expected False: ESPnet's LoRA would train all parameters"),
+        (dict(save_strategy="adapter_only"), "--save_strategy is adapter_only, expected all: ESPnet's LoRA would"),
         (dict(ngpu=1), "--ngpu is 1, but no GPU can be used here: give --ngpu 0"),
     ],
 )

@@ -30,6 +30,7 @@ case $1 in
     *.compute_stats) make "$(option --output "$@")" ;;
     *.prepare_llm) make "$dir/llm.pth"; make "$dir"/{config,tokenizer,prompt}.json ;;
     *_train) make "$dir/latest.pth"; make "$dir"/{config.yaml,finished} ;;
+    *.doctor) ;;
     *.flops) echo "--max_epoch 7 --scheduler_conf total_steps=700" ;;
     *.plan_training) echo "a plan" ;;
     *.make_swap_schedule) make "$(option --schedule "$@")" ;;

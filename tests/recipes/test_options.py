@@ -146,3 +146,15 @@ def test_the_command_in_the_results_makes_them_again(fsdd):
     done = subprocess.run(["bash", "-c", command], cwd=fsdd.dir, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert len(before) == 5 and fsdd.calls("_train ") == [] and fsdd.names() == ["score", "score", "swap_table"]
+
+
+def test_the_doctor_gets_the_options_of_the_training_and_nothing_is_trained(fsdd):
+    fsdd.succeed(*stage(5, "--doctor", "true"))
+    (doctor,) = fsdd.calls("bin.doctor")
+    assert not fsdd.calls("_train") and not (fsdd.dir / "exp/pretrain").exists()
+    fsdd.succeed(*stage(5))
+    (training,) = fsdd.calls("exp/pretrain ")
+    words = training.split("phoneme_ctc_train ")[1].replace(" --config conf/pretrain.yaml", "")
+    assert doctor.endswith(f"espnet_llmasr.bin.doctor conf/pretrain.yaml {words}")
+    code, output = fsdd.run("--stage", 5, "--stop_stage", 8, "--doctor", "true")
+    assert code == 1 and "--doctor true examines one training, not stages 5 to 8: give 5, 7," in output

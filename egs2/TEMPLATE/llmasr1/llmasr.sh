@@ -12,6 +12,7 @@ stage=1                 # first stage
 stop_stage=14           # last stage
 skip_stages=            # stages to leave out, for example "1 12"
 dry_run=false           # true: print what each training takes (memory of a GPU, updates, disk) and run nothing
+doctor=false            # true: examine the training of the one stage (5, 7, 8, 9, 10) instead of running it
 # Machines
 ngpu=0                  # GPUs of each training; 0 trains on the CPU
 nj=4                    # processes of data preparation
@@ -122,11 +123,16 @@ train() {  # NAME COMMAND LABELS [OPTION]...: trains with <NAME>_conf and <NAME>
     need "$base_exp/stats/feats_stats.npz" 3
     words_of "$args"
     read -ra last_words <<<"$length"
+    options=(--output_dir "$dir" --resume true "${device_options[@]}" --frontend_conf "fs=$fs"
+        --normalize_conf "stats_file=$base_exp/stats/feats_stats.npz" "${options[@]}" "$@" ${seed:+--seed "$seed"}
+        "${words[@]}" "${last_words[@]}")
+    if [ "$doctor" = true ]; then
+        "$python" -m espnet_llmasr.bin.doctor "${!conf}" --base_config "$training_conf" "$encoder_conf" "${options[@]}"
+        exit
+    fi
     launch "$cuda_cmd --gpu $ngpu" "$dir/finished" "$dir/train.log" \
         "${train_python[@]}" -m "espnet_llmasr.bin.$command" --base_config "$training_conf" "$encoder_conf" \
-        --config "${!conf}" --output_dir "$dir" --resume true \
-        "${device_options[@]}" --frontend_conf "fs=$fs" --normalize_conf "stats_file=$base_exp/stats/feats_stats.npz" \
-        "${options[@]}" "$@" ${seed:+--seed "$seed"} "${words[@]}" "${last_words[@]}"
+        --config "${!conf}" "${options[@]}"
 }
 
 plan() {  # STAGE NAME TASK: prints what a training takes, of utterances of some durations while there are no data
@@ -196,10 +202,13 @@ done
 [[ $guard =~ ^(off|flag|redecode)$ ]] || die "--guard is '$guard', allowed are off, flag and redecode"
 [[ $gpu_inference =~ ^(true|false)$ ]] || die "--gpu_inference is '$gpu_inference', allowed are true and false"
 [[ $dry_run =~ ^(true|false)$ ]] || die "--dry_run is '$dry_run', allowed are true and false"
+[[ $doctor =~ ^(true|false)$ ]] || die "--doctor is '$doctor', allowed are true and false"
 [[ " $skip_stages" =~ ^(\ +[1-9][0-9]?)*\ *$ ]] || die "--skip_stages is '$skip_stages', expected numbers such as \"1 12\""
 [ "$inference_nj" -ge 1 ] || die "--inference_nj is '$inference_nj', expected at least 1"
 [ "$stage" -ge 1 ] && [ "$stage" -le "$stop_stage" ] && [ "$stop_stage" -le 14 ] ||
     die "--stage $stage --stop_stage $stop_stage is no range, allowed is 1 <= stage <= stop_stage <= 14"
+[ "$doctor" = false ] || [[ $stage-$stop_stage =~ ^(5-5|7-7|8-8|9-9|10-10)$ ]] ||
+    die "--doctor true examines one training, not stages $stage to $stop_stage: give 5, 7, 8, 9 or 10 as both"
 
 for option in local_data_opts llm_args pretrain_args watch_args align_args ia_sft_args joint_sft_args ctc_head_args \
     decode_args benchmark_args; do
