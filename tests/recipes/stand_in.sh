@@ -4,6 +4,7 @@
 set -e
 [[ "$*" != "-m espnet_llmasr.bin.strategy "* ]] || exec "$TEST_PYTHON" "$@"  # the real one; not noted
 echo "$OMP_NUM_THREADS $*" >>"$RECORD"
+echo "${CUDA_VISIBLE_DEVICES:-all} $*" >>"$RECORD.gpus"
 option() {  # NAME ARGUMENTS...: the value of an option
     local name=$1
     while shift; [ $# -gt 0 ]; do [ "$1" != "$name" ] || { echo "$2"; return; }; done

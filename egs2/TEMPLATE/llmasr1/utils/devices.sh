@@ -105,11 +105,10 @@ warn_of_threads() {  # OpenMP's threads spin while they wait: more threads than 
     local cores many=() ranks=$(($(ranks_of "$gpus_pretrain") + $(ranks_of "$gpus_finetune")))
     [ "$cmd_backend" = local ] && [ -z "$log_link" ] || return 0
     cores=$(env -u OMP_NUM_THREADS nproc)
-    count() { [ "$1" -le "$cores" ] || many+=("${*:2} ($1)"); }
-    if wanted 1 || wanted 2; then count "$nj" --nj "$nj"; fi
-    if trains_beside; then count $((parallel_nthreads * ranks)) --parallel_nthreads "$parallel_nthreads in $ranks processes"; fi
-    if wanted 9; then count $((nthreads * num_ranks)) --nthreads "$nthreads in $num_ranks processes"; fi
+    count() { [ "$1" -le "$cores" ] || many+=("${*:2},"); }
+    [ "$stage" -gt 2 ] || count "$nj" --nj "$nj"
+    [ "$stop_stage" -lt 4 ] || count $((nthreads * num_ranks)) --nthreads "$nthreads" x "$num_ranks"
+    ! trains_beside || count $((parallel_nthreads * ranks)) --parallel_nthreads "$parallel_nthreads" x "$ranks"
     if wanted 11 || wanted 13; then count "$inference_nj" --inference_nj "$inference_nj"; fi
-    [ ${#many[@]} = 0 ] || log "WARNING: more threads than the $cores cores here, which slows all of them down:" \
-        "$(sed 's/  */ /g; s/^ //' <<<"${many[*]/#/ }")"
+    [ ${#many[@]} = 0 ] || log "WARNING: ${many[*]} but only $cores cores here: threads above that slow all down"
 }
