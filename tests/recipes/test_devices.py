@@ -44,7 +44,17 @@ def gpus_of(recipe, command):
 
 
 def test_the_trainings_side_by_side_the_watcher_and_all_other_stages(recipe):
-    words = [*GPUS, "--watch_device", "cuda:5", "--gpu_inference", "true", "--inference_nj", 10, "--test_sets", "test_zh"]
+    words = [
+        *GPUS,
+        "--watch_device",
+        "cuda:5",
+        "--gpu_inference",
+        "true",
+        "--inference_nj",
+        10,
+        "--test_sets",
+        "test_zh",
+    ]
     recipe.succeed("--nonspeech_clips", 0, *words)
     (pretrain,), (align,) = recipe.calls("exp/pretrain --resume"), recipe.calls("exp/align --resume")
     assert gpus_of(recipe, "exp/pretrain --resume") == ["0,1,2,3"] and value_of(pretrain, "--nproc_per_node") == "4"
@@ -83,7 +93,7 @@ def test_what_is_refused_before_anything_starts(recipe):
         ([*GPUS, "--gpus_finetune", "2-5"], {}, "GPU 2 is in --gpus_pretrain 0-3 and in --gpus_finetune 2-5: give"),
         (["--gpus_pretrain", "0-3"], {}, "--gpus_pretrain needs --ngpu, too: the GPUs of all other stages"),
         ([*GPUS, "--gpus_pretrain", "3-0"], {}, "--gpus_pretrain is '3-0', expected GPUs such as 0-3 or 0,2,5"),
-        (["--ngpu", 2, *GPUS[2:]], two, "--gpus_pretrain is '0-3', but CUDA_VISIBLE_DEVICES is '0,1', in which GPU 0"),
+        (["--ngpu", 2, *GPUS[2:]], two, "--gpus_pretrain is '0-3', but CUDA_VISIBLE_DEVICES='0,1' has GPUs 0 to 1"),
         (["--ngpu", 3], two, "--ngpu 3 or --watch_device cpu is more than CUDA_VISIBLE_DEVICES='0,1' has"),
         (["--watch_device", "cuda:2"], two, "--ngpu 0 or --watch_device cuda:2 is more than CUDA_VISIBLE_DEVICES"),
         (["--watch_device", "gpu"], {}, "--watch_device is 'gpu', allowed are cpu, cuda and cuda:N"),
@@ -122,7 +132,9 @@ def test_several_nodes_through_the_launchers_of_a_cluster(recipe, launcher, back
     launched = (recipe.record.with_name("launched")).read_text()
     assert f"/{name} --gpu 8 JOB=1:2 exp/pretrain/train.JOB.log " in launched
     first, second = recipe.calls("exp/pretrain --resume")
-    meet = "--nnodes 2 --rdzv_backend c10d --rdzv_endpoint login:29400 --rdzv_id pretrain --rdzv_conf join_timeout=86400"
+    meet = (
+        "--nnodes 2 --rdzv_backend c10d --rdzv_endpoint login:29400 --rdzv_id pretrain --rdzv_conf join_timeout=86400"
+    )
     assert first == second and f"-m torch.distributed.run {meet} --nproc_per_node 8 -m espnet_llmasr.bin." in first
     assert "--ngpu 1 --multiprocessing_distributed false" in first and set(gpus_of(recipe, "_train ")) == {"all"}
     (holder,) = [line for line in recipe.record.read_text().splitlines() if ".run_parallel" in line]

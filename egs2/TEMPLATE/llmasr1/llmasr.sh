@@ -197,6 +197,7 @@ for option in local_data_opts llm_args pretrain_args watch_args align_args ia_sf
 done
 rdzv_endpoint=${rdzv_endpoint:-$HOSTNAME:29400}
 [[ $rdzv_endpoint =~ ^[^:]+:[1-9][0-9]{1,4}$ ]] || die "--rdzv_endpoint is '$rdzv_endpoint', expected HOST:PORT"
+[ "$num_nodes" = 1 ] || rendezvous=(--rendezvous_port "${rdzv_endpoint#*:}")
 check_devices
 place ''
 warn_of_threads

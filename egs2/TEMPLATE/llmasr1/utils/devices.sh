@@ -75,15 +75,19 @@ check_devices() {  # ends the run, before anything has started, where two traini
         die "--watch_device is '$watch_device', allowed are cpu, cuda and cuda:N"
     for option in gpus_pretrain gpus_finetune; do
         [ -n "${!option}" ] || continue
-        gpu=$(gpus_of "${!option}") || die "--$option is '${!option}', expected GPUs such as 0-3 or 0,2,5 or node1:0-7"
-        [ "$cmd_backend" = local ] || die "--$option needs cmd_backend local (cmd.sh): $cuda_cmd places --ngpu GPUs itself"
+        gpu=$(gpus_of "${!option}") ||
+            die "--$option is '${!option}', expected GPUs such as 0-3 or 0,2,5 or node1:0-7"
+        [ "$cmd_backend" = local ] ||
+            die "--$option needs cmd_backend local (cmd.sh): $cuda_cmd places --ngpu GPUs itself"
         [ "$ngpu" -gt 0 ] || die "--$option needs --ngpu, too: the GPUs of all other stages"
         [ -n "$(host_of "${!option}")" ] || visible "$gpu" >/dev/null ||
-            die "--$option is '${!option}', but CUDA_VISIBLE_DEVICES is '$CUDA_VISIBLE_DEVICES', in which GPU 0 is the first"
+            die "--$option is '${!option}', but CUDA_VISIBLE_DEVICES='$CUDA_VISIBLE_DEVICES' has GPUs 0 to" \
+                "$(tr -cd , <<<"$CUDA_VISIBLE_DEVICES" | wc -c)"
     done
     for gpu in "$((ngpu > 0 ? ngpu - 1 : 0))" "$(cut -d : -f 2 -s <<<"$watch_device")"; do
         [ "$cmd_backend" != local ] || visible "$gpu" >/dev/null ||
-            die "--ngpu $ngpu or --watch_device $watch_device is more than CUDA_VISIBLE_DEVICES='$CUDA_VISIBLE_DEVICES' has"
+            die "--ngpu $ngpu or --watch_device $watch_device is more than" \
+                "CUDA_VISIBLE_DEVICES='$CUDA_VISIBLE_DEVICES' has"
     done
     if [ "$num_nodes" -gt 1 ]; then
         [ "$cmd_backend" != local ] || die "--num_nodes $num_nodes needs cmd_backend slurm, sge or ssh (cmd.sh)"
@@ -96,8 +100,9 @@ check_devices() {  # ends the run, before anything has started, where two traini
                 die "stages 5 and 7-8 run side by side, both on the GPUs of --ngpu $ngpu: $advice"
             ! gpu=$(shared_gpu "$gpus_pretrain" "$gpus_finetune") ||
                 die "GPU $gpu is in --gpus_pretrain $gpus_pretrain and in --gpus_finetune $gpus_finetune: $advice" ;;
-        ssh) die "stages 5 and 7-8 run side by side, and ssh.pl starts both on the same machines: take cmd_backend local" \
-            "(cmd.sh) and give, for example, --gpus_pretrain node1:0-7 --gpus_finetune node2:0-7" ;;
+        ssh)
+            die "stages 5 and 7-8 run side by side, and ssh.pl starts both on the same machines: take cmd_backend local" \
+                "(cmd.sh) and give, for example, --gpus_pretrain node1:0-7 --gpus_finetune node2:0-7" ;;
     esac
 }
 

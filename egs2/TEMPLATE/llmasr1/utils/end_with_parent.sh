@@ -1,16 +1,12 @@
 #!/usr/bin/env bash
-# end_with_parent.sh PARENT: waits until the process PARENT, which has started this script, has ended for whatever
-# reason (a SIGKILL, too), then kills all processes with the same value of the environment variable LLMASR_RUN.
-# The Python of `espnet_llmasr.processes.end_with`, which scripts would have to start for half a second each time.
-set -u
-mark=LLMASR_RUN=$LLMASR_RUN
-export -n LLMASR_RUN  # grep shall not find itself
+# end_with_parent.sh PARENT RUN: waits until the process PARENT, which has started this script, has ended for whatever
+# reason (a SIGKILL, too), then kills all processes that have LLMASR_RUN=RUN in their environment, as this script has not.
+# It does what `espnet_llmasr.processes.end_with` does; a Python for each script would take half a second of a core.
 exec {silence}<> <(:)  # nothing ever comes out of it: a pause that starts no process
 pause() { read -rt 0.2 -u "$silence"; }
 
-while read -ra words <"/proc/$$/stat" && [ "${words[3]}" = "$1" ]; do pause; done  # its fourth word: our parent
-while found=$(grep -lsxzF -e "$mark" /proc/[0-9]*/environ | cut -d / -f 3 | grep -vx $$); do
-    # shellcheck disable=SC2086  # one id a line
-    kill -KILL $found 2>/dev/null
+while read -ra words <"/proc/$$/stat" && [ "${words[3]}" = "$1" ]; do pause; done  # the fourth word: our parent
+while found=$(grep -lsxzF -e "LLMASR_RUN=$2" /proc/[0-9]*/environ); [ -n "$found" ]; do
+    for environ in $found; do kill -KILL "$(cut -d / -f 3 <<<"$environ")" 2>/dev/null; done
     pause
 done

@@ -3,6 +3,7 @@
 # log_link (empty, or a file that shall be a link to the log of the running command).
 
 child='' inputs=() job='' words=()
+rendezvous=()  # options of run_parallel where the jobs are nodes of one training
 declare -A held=()  # folders, see hold
 trap '[ -z "$child" ] || { kill -TERM "$child" 2>/dev/null; wait "$child" || true; }; exit 143' TERM INT HUP
 
@@ -38,8 +39,8 @@ supervise() {  # COMMAND...: runs it so that a signal to this script stops it, t
 end_together() {  # whatever ends this script, a process beside then ends all that it has started
     [ -z "${LLMASR_RUN:-}" ] || return 0  # the script that has started this one does so
     LLMASR_RUN=$$.$(date +%s%N)
+    setsid utils/end_with_parent.sh $$ "$LLMASR_RUN" </dev/null >/dev/null 2>&1 &  # no signal to our group reaches it
     export LLMASR_RUN
-    setsid utils/end_with_parent.sh $$ </dev/null >/dev/null 2>&1 &  # out of reach of a signal to our group
 }
 
 content() {  # INPUT [LINE]: its SHA-256, size, time of change and name; LINE, an earlier answer, saves reading it
@@ -136,8 +137,6 @@ show() {  # LAUNCHER LOG COMMAND...: runs a logged command and shows its progres
     fi
 }
 
-in_parallel() {  # --job NAME LOG COMMAND...: side by side; it also is where the nodes of a training find each other
-    local rendezvous=()
-    [ "${num_nodes:-1}" = 1 ] || rendezvous=(--rendezvous_port "${rdzv_endpoint##*:}")
+in_parallel() {  # --job NAME LOG COMMAND...: runs the jobs side by side
     supervise "$python" -m espnet_llmasr.bin.run_parallel "${rendezvous[@]}" "$@"
 }

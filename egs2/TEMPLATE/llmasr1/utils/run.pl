@@ -2,8 +2,8 @@
 # Runs a command on this machine, once or for each JOB of a range. A bash script in spite of its name: cmd.sh names the
 # launchers of Kaldi (run.pl, queue.pl, slurm.pl, ssh.pl), which are called in the same way.
 #   run.pl [--max-jobs-run n] [--gpu n] [--host name] [--mem size] [--num-threads n] [JOB=1:n] LOG COMMAND...
-# With --gpu n each job sees n of the GPUs in CUDA_VISIBLE_DEVICES, in turn; all of them if it is not set. With --host it
-# runs through ssh on a machine that has the same folders.
+# With --gpu n each job sees n of the GPUs in CUDA_VISIBLE_DEVICES, in turn; all of the machine if that is not set. With
+# --host it runs through ssh on a machine that has the same folders.
 set -u
 max_jobs=1000 name='' first=1 last=1 gpus=0 host='' gpu_list=()
 
