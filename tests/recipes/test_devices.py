@@ -44,18 +44,8 @@ def gpus_of(recipe, command):
 
 
 def test_the_trainings_side_by_side_the_watcher_and_all_other_stages(recipe):
-    words = [
-        *GPUS,
-        "--watch_device",
-        "cuda:5",
-        "--gpu_inference",
-        "true",
-        "--inference_nj",
-        10,
-        "--test_sets",
-        "test_zh",
-    ]
-    recipe.succeed("--nonspeech_clips", 0, *words)
+    decoding = ["--gpu_inference", "true", "--inference_nj", 10, "--test_sets", "test_zh", "--nonspeech_clips", 0]
+    recipe.succeed(*GPUS, "--watch_device", "cuda:5", *decoding)
     (pretrain,), (align,) = recipe.calls("exp/pretrain --resume"), recipe.calls("exp/align --resume")
     assert gpus_of(recipe, "exp/pretrain --resume") == ["0,1,2,3"] and value_of(pretrain, "--nproc_per_node") == "4"
     assert gpus_of(recipe, "exp/align --resume") == gpus_of(recipe, "exp/ia_sft --resume") == ["4,6,7"]
@@ -67,7 +57,9 @@ def test_the_trainings_side_by_side_the_watcher_and_all_other_stages(recipe):
     for command in ("calibrate_guard", "make_targets", "measure_encoders", "measure_guard", "phoneme_ctc_inference"):
         assert set(gpus_of(recipe, command)) == {"0"}
         assert {value_of(line, "--device") for line in recipe.calls(command)} == {"cuda"}
-    assert sorted(gpus_of(recipe, "decode/test_zh/10.shards")) == sorted("0123456701")  # job n on GPU (n - 1) modulo 8
+    assert sorted(gpus_of(recipe, "/joint_sft/decode/test_zh/10.shards")) == sorted(
+        "0123456701"
+    )  # job n on GPU (n - 1) modulo 8
     assert set(gpus_of(recipe, "format_data")) == {"all"}
 
 
@@ -123,25 +115,27 @@ def launcher(tmp_path):
     return make
 
 
-@pytest.mark.parametrize("backend, name", [("slurm", "slurm.pl"), ("sge", "queue.pl"), ("ssh", "ssh.pl")])
-def test_several_nodes_through_the_launchers_of_a_cluster(recipe, launcher, backend, name):
+def test_several_nodes_through_the_launchers_of_a_cluster(made, launcher):
     """A job for each node; they meet at a store that run_parallel holds on this machine for as long as they run."""
-    recipe.succeed("--stop_stage", 4)
-    stages = ["--stage", 5, "--stop_stage", 5 if backend == "ssh" else 8]
-    recipe.succeed(*stages, "--ngpu", 8, "--num_nodes", 2, cmd_backend=backend, **launcher(name))
-    launched = (recipe.record.with_name("launched")).read_text()
-    assert f"/{name} --gpu 8 JOB=1:2 exp/pretrain/train.JOB.log " in launched
-    first, second = recipe.calls("exp/pretrain --resume")
-    meet = (
-        "--nnodes 2 --rdzv_backend c10d --rdzv_endpoint login:29400 --rdzv_id pretrain --rdzv_conf join_timeout=86400"
-    )
-    assert first == second and f"-m torch.distributed.run {meet} --nproc_per_node 8 -m espnet_llmasr.bin." in first
-    assert "--ngpu 1 --multiprocessing_distributed false" in first and set(gpus_of(recipe, "_train ")) == {"all"}
-    (holder,) = [line for line in recipe.record.read_text().splitlines() if ".run_parallel" in line]
-    assert value_of(holder, "--rendezvous_port") == "29400"
-    assert (recipe.dir / "exp/pretrain/train.log").resolve().name == "train.1.log"
-    if backend != "ssh":
-        assert [value_of(line, "--rdzv_id") for line in recipe.calls("llm_asr_train")] == ["align"] * 2 + ["ia_sft"] * 2
+    for number, (backend, name) in enumerate([("sge", "queue.pl"), ("ssh", "ssh.pl"), ("slurm", "slurm.pl")]):
+        stages = [5, "--stop_stage", 5, "--seed", number]
+        if backend == "slurm":  # both trainings beside each other
+            shutil.rmtree(made.dir / "exp/pretrain")
+            shutil.rmtree(made.dir / "exp/encoders")
+            stages = [5, "--stop_stage", 8]
+        made.succeed("--stage", *stages, "--ngpu", 8, "--num_nodes", 2, cmd_backend=backend, **launcher(name))
+        launched = (made.record.with_name("launched")).read_text()
+        assert f"/{name} --gpu 8 JOB=1:2 exp/pretrain/train.JOB.log " in launched
+        first, second = made.calls("exp/pretrain --resume")
+        meet = "--nnodes 2 --rdzv_backend c10d --rdzv_endpoint login:29400 --rdzv_id pretrain --rdzv_conf"
+        more = "join_timeout=86400 --nproc_per_node 8 -m espnet_llmasr.bin.phoneme_ctc_train"
+        assert first == second and f"-m torch.distributed.run {meet} {more} " in first
+        assert "--ngpu 1 --multiprocessing_distributed false" in first
+        assert set(gpus_of(made, "torch.distributed.run")) == {"all"}
+        (holder,) = [line for line in made.record.read_text().splitlines() if ".run_parallel" in line]
+        assert value_of(holder, "--rendezvous_port") == "29400"
+        assert (made.dir / "exp/pretrain/train.log").resolve().name == "train.1.log"
+    assert [value_of(line, "--rdzv_id") for line in made.calls("llm_asr_train")] == ["align"] * 2 + ["ia_sft"] * 2
 
 
 def test_a_cluster_places_the_watcher_and_decoding(made, launcher):
@@ -158,8 +152,10 @@ def test_a_cluster_places_the_watcher_and_decoding(made, launcher):
 def test_threads_above_the_cores_are_one_line_of_warning(made):
     cores, many = os.cpu_count(), 10 * os.cpu_count()
     warned = lambda *words: [line for line in made.succeed(*words).splitlines() if "WARNING" in line]
-    assert warned("--stage", 12, "--stop_stage", 12, "--nthreads", 1) == []
-    (line,) = warned("--stage", 9, "--stop_stage", 12, "--nthreads", many, "--inference_nj", 5 * cores)
+    assert warned("--stage", 3, "--stop_stage", 3, "--nthreads", 1) == []
+    (line,) = warned(
+        "--stage", 10, "--stop_stage", 11, "--test_sets", "test_zh", "--nthreads", many, "--inference_nj", 5 * cores
+    )
     assert f"WARNING: --nthreads {many} x 1, --inference_nj {5 * cores}, but only " in line
     (made.dir / "exp/pretrain/finished").unlink()
     (line,) = warned(*BESIDE, "--parallel_nthreads", many)
