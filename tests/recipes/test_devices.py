@@ -70,6 +70,19 @@ def test_gpus_of_the_user_and_a_training_alone(made):
     assert gpus_of(made, "exp/joint_sft --resume")[-1] == "3" and "torch.distributed" not in made.calls()[-1]
 
 
+def test_a_training_on_another_host(made, tmp_path):
+    """Its GPUs are those of the host, whatever is visible here."""
+    ssh = tmp_path / "ssh"
+    ssh.write_text(f'#!/bin/bash\necho "$4" >>{tmp_path}/hosts\nexec bash -c "$5"\n')
+    ssh.chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "CUDA_VISIBLE_DEVICES": "7,8"}
+    words = ["--ngpu", 2, "--gpus_finetune", "node2:1-2", "--align_args", "--system 'a b'"]
+    made.succeed("--stage", 7, "--stop_stage", 7, *words, **environment)
+    assert gpus_of(made, "exp/align --resume")[-1] == "1,2" and (tmp_path / "hosts").read_text() == "node2\n"
+    (call,) = made.calls()
+    assert value_of(call, "--nproc_per_node") == "2" and call.endswith("--system a b")
+
+
 def test_the_number_of_gpus_trains_nothing_again(made):
     made.succeed("--stage", 9, "--stop_stage", 9, "--ngpu", 2)
     assert made.names() == ["make_targets", "joint_sft"]  # on another device than before
