@@ -6,9 +6,8 @@ import os
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Callable, Dict, Optional, Sequence
+from typing import Callable, Dict, Optional, Sequence, Tuple, Type
 
-import soundfile
 import yaml
 
 from espnet_llmasr.files import naming_full_disk, printable, read_yaml
@@ -124,10 +123,15 @@ def run(main: Callable[[], Optional[int]]) -> None:
             code = main() or 0
             sys.stdout.flush()  # here, where a full disk still is an error; Python's own flush comes after the exit code
         sys.exit(code)
-    except (ValueError, OSError, soundfile.LibsndfileError, yaml.YAMLError) as error:
+    except _errors_of_users() as error:
         print(f"{name}: {one_line(error)}", file=sys.stderr)
         _give_up_output()
         sys.exit(1)
+
+
+def _errors_of_users() -> Tuple[Type[Exception], ...]:
+    soundfile = sys.modules.get("soundfile")  # loads numpy, half of the start of a command that reads no audio
+    return (ValueError, OSError, yaml.YAMLError, *((soundfile.LibsndfileError,) if soundfile else ()))
 
 
 def _give_up_output() -> None:

@@ -143,6 +143,26 @@ def ending_together() -> Iterator[Dict[str, str]]:
         guard.wait()
 
 
+@contextmanager
+def meeting_point(port: Optional[int]) -> Iterator[None]:
+    """Holds the store by which the nodes of torchrun find each other (--rdzv_backend c10d); none if `port` is None.
+
+    Raises ValueError if the port is taken.
+    """
+    store = None
+    if port is not None:
+        from torch.distributed import DistNetworkError, TCPStore  # slow, and most runs have one node
+
+        try:
+            store = TCPStore("localhost", port, is_master=True, wait_for_workers=False)
+        except DistNetworkError as error:
+            raise ValueError(f"port {port} of this machine is taken: give another --rdzv_endpoint HOST:PORT") from error
+    try:
+        yield
+    finally:
+        del store
+
+
 def end_with(parent: int) -> None:
     """Waits until our parent has ended, whatever its cause, and kills all processes with our value of $LLMASR_RUN.
 

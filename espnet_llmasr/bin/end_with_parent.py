@@ -1,7 +1,8 @@
-"""Ends what a script has started: python -m espnet_llmasr.bin.end_with_parent --parent $$ &
+"""Ends what a command has started that `run_jobs` serves without a recipe's script; that has utils/end_with_parent.sh.
 
-When the process PARENT, which has started this command, has ended for whatever reason (a SIGKILL, too), all processes
-with the same value of the environment variable LLMASR_RUN are killed. Needs /proc, as Linux has it.
+python -m espnet_llmasr.bin.end_with_parent --parent PARENT &      When the process PARENT, which has started this
+command, has ended for whatever reason (a SIGKILL, too), all processes with the same value of the environment variable
+LLMASR_RUN are killed. Needs /proc, as Linux has it.
 """
 
 from typing import List, Optional

@@ -8,14 +8,15 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
-from espnet_llmasr.cli import Parser, run
+from espnet_llmasr.cli import Parser, at_least, run
 from espnet_llmasr.files import note_of_full_disk
-from espnet_llmasr.processes import INTERRUPTED, Job, interruptible, run_jobs
+from espnet_llmasr.processes import INTERRUPTED, Job, interruptible, meeting_point, run_jobs
 
 
 def get_parser() -> Parser:
     parser = Parser(description=__doc__)
     parser.add_argument("--job", nargs=3, action="append", required=True, metavar=("NAME", "LOG", "COMMAND"))
+    parser.add_argument("--rendezvous_port", type=at_least(1), help="here the nodes of torchrun in the jobs meet")
     return parser
 
 
@@ -24,7 +25,11 @@ def main(argv=None) -> int:
     args = get_parser().parse_args(argv)
     jobs = [Job(name, Path(log), command) for name, log, command in args.job]
     try:
-        with interruptible(), closing(run_jobs(jobs, limit=len(jobs), show=True)) as ended:
+        with (
+            interruptible(),
+            meeting_point(args.rendezvous_port),
+            closing(run_jobs(jobs, limit=len(jobs), show=True)) as ended,
+        ):
             failed = next((job for job in ended if job.returncode()), None)
     except KeyboardInterrupt:
         return INTERRUPTED

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from espnet2.utils.types import str2bool
 
-from espnet_llmasr.cli import Parser, at_least, run
+from espnet_llmasr.cli import Parser, at_least, device, run
 from espnet_llmasr.encoder_swap.probe import build_probe
 from espnet_llmasr.encoder_swap.rule import SwapRule
 from espnet_llmasr.encoder_swap.run_dir import PretrainingDir
@@ -25,6 +25,7 @@ def get_parser() -> Parser:
     parser.add_argument("--start_step", type=at_least(0), default=500000, help="the first reference is taken from here")
     parser.add_argument("--poll_s", type=float, default=1.0, help="seconds between looks at the pretraining")
     parser.add_argument("--replay", type=str2bool, default=False, help="look at every stored epoch of an ended one")
+    parser.add_argument("--device", type=device, default="cpu", help="cpu or cuda")
     parser.add_argument("--use_tensorboard", type=str2bool, default=False, help="curves in <encoder_dir>/tensorboard")
     return parser
 
@@ -46,7 +47,7 @@ def follow(args, rule: SwapRule, show: list) -> None:
     if not args.replay:
         pretraining.wait_until_begun(args.poll_s)
     model = PhonemeCTCTask.build_model(PhonemeCTCTask.config_of(args.pretrain_dir / "config.yaml"))
-    probe = build_probe(model, args.data_dir, args.max_frames)
+    probe = build_probe(model, args.data_dir, args.max_frames, args.device)
     watcher = Watcher(probe, EncoderStore(args.encoder_dir), rule, *show)
     if args.replay:
         watch_stored(pretraining, watcher)

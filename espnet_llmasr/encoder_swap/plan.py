@@ -37,8 +37,7 @@ class StoredEncoders:
             return self.held[step]
         encoder = self.probe.encoder_of(self.pretraining.load(step // self.updates)[0])
         outputs = self.probe.utterances(encoder)
-        float32 = 4 * self.probe.num_frames(encoder) * encoder.num_layers * encoder.output_size()
-        room = MEMORY // float32  # encoders whose outputs fit
+        room = MEMORY // self.probe.num_bytes(encoder)  # encoders whose outputs fit
         if room < 2:
             return outputs
         if len(self.held) >= room:

@@ -11,7 +11,7 @@ import yaml
 
 from espnet_llmasr.asr.weights import read_state, write_state
 from espnet_llmasr.encoder_swap.plan import steps_to_replay
-from espnet_llmasr.encoder_swap.probe import EncoderProbe
+from espnet_llmasr.encoder_swap.probe import EncoderProbe, Reference
 from espnet_llmasr.encoder_swap.rule import CKACheck, SwapRule, action_for, cka_log
 from espnet_llmasr.encoder_swap.run_dir import PretrainingDir
 from espnet_llmasr.encoder_swap.store import EncoderStore, State, is_whole
@@ -53,9 +53,7 @@ class Watcher:
         return self.store.directory / "reference.pth" if check.action == "reference" else self.store.path(check.step)
 
     def _set_reference(self, step: int, state: State) -> None:
-        self.reference = self.reference or self.probe.encoder_of(state)
-        self.reference.load_state_dict(state)
-        self.reference_step = step
+        self.reference, self.reference_step = Reference(self.probe, state), step
 
     def last_step(self) -> int:
         """The step of the last check in the log, 0 if there is none."""

@@ -159,7 +159,7 @@ class DriftChecks:
         start.load_state_dict(read_state(self.reference))
         with evaluating(self.model.encoder) as encoder:
             each = lambda output: pooled.append(pool(output, config.pooling).cpu())
-            result = fixed_set.compare(encoder, start, each)
+            result = fixed_set.compare(encoder, fixed_set.utterances(start), each)
         if self.targets is not None:
             ids = [uid for uids, _, _ in batches for uid in uids]
             result.values |= set_metrics(torch.stack(pooled), *self.targets.rows(ids), config)

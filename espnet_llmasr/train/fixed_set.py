@@ -46,12 +46,18 @@ class FixedSet:
 
     @torch.no_grad()
     def compare(
-        self, encoder: nn.Module, reference: Optional[nn.Module], each: Callable[[Tensor], None] = lambda output: None
+        self,
+        encoder: nn.Module,
+        reference: Optional[Iterable[Layers]],
+        each: Callable[[Tensor], None] = lambda output: None,
     ) -> ProbeResult:
-        """One forward pass of both encoders; `each` is called with the output (L, D) of every utterance."""
+        """One forward pass of the encoder; `each` is called with the output (L, D) of every utterance.
+
+        Args:
+            reference: the layers of another encoder for every utterance, read to their end.
+        """
         scores, rows = [], []
-        others = self.utterances(reference) if reference is not None else repeat(None)
-        for layers, references in zip(self.utterances(encoder), others):
+        for references, layers in zip(repeat(None) if reference is None else reference, self.utterances(encoder)):
             if references is not None:
                 scores.append(layer_cka(layers, references).tolist())
             rows.append(utterance_metrics(layers[-1]))
@@ -62,6 +68,10 @@ class FixedSet:
     def num_frames(self, encoder: nn.Module) -> int:
         """Encoder frames in the whole set."""
         return sum(int(encoder.output_lengths(lengths).sum()) for _, lengths in self.feats)
+
+    def num_bytes(self, encoder: nn.Module) -> int:
+        """The memory that the layers of all utterances take in float32."""
+        return 4 * self.num_frames(encoder) * encoder.num_layers * encoder.output_size()
 
 
 def mean_layers(scores: List[List[float]]) -> List[float]:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -11,6 +12,7 @@ import pytest
 RUN = [sys.executable, "-m", "espnet_llmasr.bin.run_parallel"]
 # Under nohup and in the background of a shell the tests themselves ignore some signals, and children inherit that.
 DEFAULT_SIGNALS = ["env", "--default-signal=HUP,INT"]
+TEXT = {"capture_output": True, "text": True}
 
 
 def job(name, log, command):
@@ -82,3 +84,20 @@ def test_a_kill_ends_all_jobs_with_all_that_they_have_started(tmp_path, marker):
     process.wait()
     time.sleep(5)
     assert not alive(f"^sleep {marker}")
+
+
+def test_nodes_of_torchrun_meet_at_its_port_whenever_they_start(tmp_path):
+    """Two agents as on two machines, with the options that llmasr.sh gives them; a port that is taken is one line."""
+    with socket.socket() as taken:
+        taken.bind(("", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = subprocess.run([*RUN, *job("a", tmp_path / "a", "true"), "--rendezvous_port", str(port)], **TEXT)
+        assert done.returncode == 1 and f"port {port} of this machine is taken" in done.stderr.splitlines()[-1]
+    rdzv = f"--rdzv_backend c10d --rdzv_endpoint localhost:{port} --rdzv_id align --rdzv_conf join_timeout=86400"
+    agent = f"{sys.executable} -m torch.distributed.run --nnodes 2 {rdzv} --nproc_per_node 1 --no-python"
+    ask = f"{agent} bash -c 'echo $RANK of $WORLD_SIZE, device $LOCAL_RANK' > {tmp_path}"
+    jobs = job("one", tmp_path / "1", f"{ask}/1") + job("two", tmp_path / "2", f"sleep 3; {ask}/2")
+    subprocess.run([*RUN, *jobs, "--rendezvous_port", str(port)], check=True)
+    said = {(tmp_path / name).read_text() for name in "12"}
+    assert said == {"0 of 2, device 0\n", "1 of 2, device 0\n"}

@@ -11,7 +11,9 @@ import torch
 import yaml
 
 from espnet_llmasr.asr.cr_ctc import CTCHead
+from espnet_llmasr.encoder_swap import probe as probe_module
 from espnet_llmasr.encoder_swap import run_dir as pretraining_module
+from espnet_llmasr.encoder_swap.probe import EncoderProbe
 from espnet_llmasr.encoder_swap.rule import SwapRule
 from espnet_llmasr.encoder_swap.run_dir import PretrainingDir, encoder_and_head
 from espnet_llmasr.encoder_swap.store import EncoderStore
@@ -304,12 +306,37 @@ def test_one_forward_pass_of_each_encoder_gives_all(new_watcher, weights):
     watcher = new_watcher()
     (first, head), (second, _) = weights(5), weights(6)
     watcher.check(100, first.state_dict(), head, False)
-    encoders = watcher.probe.encoder, watcher.reference
+    encoders = watcher.probe.encoder, watcher.reference.encoder
     for encoder in encoders:
         encoder.forward_layers = Mock(wraps=encoder.forward_layers)
     check = watcher.check(200, second.state_dict(), head, False)
     assert set(check.values) == {"nse", "blank", "peak"} and check.cka is not None
     assert [encoder.forward_layers.call_count for encoder in encoders] == [2, 2]  # two batches
+
+
+def test_layers_of_the_reference_are_kept_if_they_fit_and_nothing_changes(new_watcher, start, monkeypatch):
+    """The same cka.jsonl, to the last bit, from a watcher that runs the reference encoder at every check."""
+    states = [(100, start), *((step, moved(start, 0.002, step)) for step in (200, 300, 400)), (500, moved(start, 0.5))]
+    logs, passes, run = {}, {}, EncoderProbe.utterances
+    for kept, limit in (("kept", probe_module.REFERENCE_BYTES), ("computed", 0)):
+        monkeypatch.setattr(probe_module, "REFERENCE_BYTES", limit)
+        passes[kept] = Mock(side_effect=run)
+        monkeypatch.setattr(EncoderProbe, "utterances", lambda *args, count=passes[kept]: count(*args))
+        watcher = new_watcher()
+        checks = [watcher.check(*state, None, False) for state in states] + [
+            watcher.check(500, states[-1][1], None, True)
+        ]
+        logs[kept] = [{**vars(check), "time": "", "seconds": None} for check in checks]
+        watcher.log.path.unlink()
+    assert logs["kept"] == logs["computed"] and [log["action"] for log in logs["kept"]].count("keep") == 3
+    assert passes["kept"].call_count == 6 + 2 and passes["computed"].call_count == 6 + 5  # two references
+
+
+def test_an_interrupted_check_keeps_no_half_of_the_reference(new_watcher, start):
+    watcher, near = new_watcher(), moved(start, 0.002)
+    watcher.check(100, start, None, False)
+    next(watcher.reference.utterances())
+    assert watcher.check(200, near, None, False).cka == new_watcher().check(300, near, None, False).cka
 
 
 # ---- TensorBoard ---------------------------------------------------------------------------------------------------

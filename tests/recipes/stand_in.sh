@@ -3,8 +3,8 @@
 # $FAIL names a command that fails, $HANG one that never ends; $REAL_PYTHON runs run_parallel for real.
 set -e
 [[ "$*" != "-m espnet_llmasr.bin.strategy "* ]] || exec "$TEST_PYTHON" "$@"  # the real one; not noted
-[[ "$*" != "-m espnet_llmasr.bin.end_with_parent "* ]] || exec "$TEST_PYTHON" "$@"
 echo "$OMP_NUM_THREADS $*" >>"$RECORD"
+echo "${CUDA_VISIBLE_DEVICES:-all} $*" >>"$RECORD.gpus"
 option() {  # NAME ARGUMENTS...: the value of an option
     local name=$1
     while shift; [ $# -gt 0 ]; do [ "$1" != "$name" ] || { echo "$2"; return; }; done
@@ -19,6 +19,7 @@ dir=$(option --output_dir "$@")
 case $1 in
     *.run_parallel)
         [ -z "${REAL_PYTHON:-}" ] || exec "$REAL_PYTHON" -m "$@"
+        [ "$2" != --rendezvous_port ] || shift 2
         while shift; [ $# -gt 0 ]; do bash -c "$4" || exit 1; shift 3; done ;;
     *.py) [ ! -e data ] || exit 0
         for set in train valid cka test test_zh test_en test_cs; do make "data/$set/wav.scp"; make "data/$set/text"; done ;;

@@ -69,3 +69,39 @@ def test_a_signal_kills_the_commands(tmp_path, number):
     assert process.wait(timeout=10) == 143
     for path in tmp_path.glob("pid.*"):
         assert not os.path.exists(f"/proc/{path.read_text().strip()}")
+
+
+def test_each_job_sees_its_share_of_the_assigned_gpus(tmp_path, monkeypatch):
+    show = ["bash", "-c", "echo JOB ${CUDA_VISIBLE_DEVICES-unset}"]
+    for assigned, gpus, jobs, expected in (
+        ("4,6,9", 1, 4, ["4", "6", "9", "4"]),
+        ("4,6,9,a", 2, 3, ["4,6", "9,a", "4,6"]),
+        ("4,6", 0, 2, ["4,6", "4,6"]),
+        (None, 1, 2, ["unset", "unset"]),
+    ):
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+        if assigned:
+            monkeypatch.setenv("CUDA_VISIBLE_DEVICES", assigned)
+        assert run("--gpu", gpus, f"JOB=1:{jobs}", tmp_path / "JOB.log", *show).returncode == 0
+        seen = [(tmp_path / f"{job}.log").read_text().splitlines()[2] for job in range(1, jobs + 1)]
+        assert seen == [f"{job} {gpu}" for job, gpu in enumerate(expected, 1)]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,6")
+    result = run("--gpu", 3, tmp_path / "l", "true")
+    assert result.returncode == 1 and result.stderr == "run.pl: --gpu is 3, but CUDA_VISIBLE_DEVICES is 4,6\n"
+
+
+def test_another_host_through_ssh(tmp_path, monkeypatch):
+    """A stand-in for ssh runs the words of the shell there, where path.sh of the same folder is read."""
+    ssh = tmp_path / "ssh"
+    ssh.write_text(f'#!/bin/bash\necho "${{@:1:4}}" >{tmp_path}/called\nexec env -i PATH="$PATH" bash -c "$5"\n')
+    ssh.chmod(0o755)
+    (tmp_path / "path.sh").write_text("there=yes\n")
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5")
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    monkeypatch.chdir(tmp_path)
+    show = ["bash", "-c", 'echo "$0|$OMP_NUM_THREADS|$CUDA_VISIBLE_DEVICES"; exit 4', "two words"]
+    assert run("--host", "node1", "--gpu", 2, tmp_path / "a log", *show).returncode == 1
+    assert (tmp_path / "called").read_text() == "-tt -o BatchMode=yes node1\n"
+    text = (tmp_path / "a log").read_text()
+    assert "two words|3|4,5\n" in text and "# ended with code 4" in text

@@ -15,11 +15,16 @@ dry_run=false           # true: print what each training takes (memory of a GPU,
 doctor=false            # true: examine the training of the one stage (5, 7, 8, 9, 10) instead of running it
 # Machines
 ngpu=0                  # GPUs of each training; 0 trains on the CPU
+gpus_pretrain=          # GPUs of stage 5 instead, such as 0-3 or 0,2,5 or node1:0-7 (through ssh); needed beside 7-8
+gpus_finetune=          # GPUs of stages 7 and 8 instead: others than those of stage 5 beside
+watch_device=cpu        # device of the watcher (stage 6): cpu, cuda, or cuda:N; it may share a GPU with a training
+num_nodes=1             # machines of each training, with --ngpu GPUs each; through slurm, sge or ssh (cmd.sh)
+rdzv_endpoint=          # where these find each other: this machine's name and a port (empty: <its name>:29400)
 nj=4                    # processes of data preparation
 nthreads=4              # threads of a stage that runs alone
 parallel_nthreads=1     # threads of each of the stages 5, 6 and 7-8 when they run side by side
 inference_nj=4          # parallel jobs of decoding
-gpu_inference=false     # decode on GPUs, one a job
+gpu_inference=false     # decode on GPUs: job n on GPU (n - 1) modulo --ngpu
 gpu_memory_gb=80        # memory of a GPU, in which --dry_run says whether each training fits
 python=python3          # the Python to run everything with
 # Data
@@ -87,6 +92,7 @@ log_link=               # for internal use: makes this a link to the log of the 
 . ./db.sh
 . utils/launch.sh
 . utils/strategy.sh
+. utils/devices.sh
 . utils/evaluate.sh
 set -u
 
@@ -130,7 +136,8 @@ train() {  # NAME COMMAND LABELS [OPTION]...: trains with <NAME>_conf and <NAME>
         "$python" -m espnet_llmasr.bin.doctor "${!conf}" --base_config "$training_conf" "$encoder_conf" "${options[@]}"
         exit
     fi
-    launch "$cuda_cmd --gpu $ngpu" "$dir/finished" "$dir/train.log" \
+    if [ "$train_log" != train.log ]; then mkdir -p "$dir" && ln -sf train.1.log "$dir/train.log"; fi
+    launch "$trainer" "$dir/finished" "$dir/$train_log" \
         "${train_python[@]}" -m "espnet_llmasr.bin.$command" --base_config "$training_conf" "$encoder_conf" \
         --config "${!conf}" "${options[@]}"
 }
@@ -193,7 +200,7 @@ add_job() {  # NAME FIRST LAST FOLDER: adds a job for those of these stages that
         --nthreads "$parallel_nthreads" --log_link "$link")")
 }
 
-for option in stage stop_stage ngpu gpu_memory_gb nj nthreads parallel_nthreads inference_nj fs num_splits stats_utts \
+for option in stage stop_stage ngpu num_nodes gpu_memory_gb nj nthreads parallel_nthreads inference_nj fs num_splits stats_utts \
     nonspeech_clips; do
     [[ ${!option} =~ ^(0|[1-9][0-9]{0,8})$ ]] ||  # bash takes 08 for a wrong octal number, and then exits with 0
         die "--$option is '${!option}', expected a whole number without leading zeros, below a billion"
@@ -204,7 +211,9 @@ done
 [[ $dry_run =~ ^(true|false)$ ]] || die "--dry_run is '$dry_run', allowed are true and false"
 [[ $doctor =~ ^(true|false)$ ]] || die "--doctor is '$doctor', allowed are true and false"
 [[ " $skip_stages" =~ ^(\ +[1-9][0-9]?)*\ *$ ]] || die "--skip_stages is '$skip_stages', expected numbers such as \"1 12\""
-[ "$inference_nj" -ge 1 ] || die "--inference_nj is '$inference_nj', expected at least 1"
+for option in inference_nj num_nodes; do
+    [ "${!option}" -ge 1 ] || die "--$option is '${!option}', expected at least 1"
+done
 [ "$stage" -ge 1 ] && [ "$stage" -le "$stop_stage" ] && [ "$stop_stage" -le 14 ] ||
     die "--stage $stage --stop_stage $stop_stage is no range, allowed is 1 <= stage <= stop_stage <= 14"
 [ "$doctor" = false ] || [[ $stage-$stop_stage =~ ^(5-5|7-7|8-8|9-9|10-10)$ ]] ||
@@ -214,6 +223,12 @@ for option in local_data_opts llm_args pretrain_args watch_args align_args ia_sf
     decode_args benchmark_args; do
     words_of "$option"  # a quote that is not closed ends the run here
 done
+rdzv_endpoint=${rdzv_endpoint:-$HOSTNAME:29400}
+[[ $rdzv_endpoint =~ ^[^:]+:[1-9][0-9]{1,4}$ ]] || die "--rdzv_endpoint is '$rdzv_endpoint', expected HOST:PORT"
+[ "$num_nodes" = 1 ] || rendezvous=(--rendezvous_port "${rdzv_endpoint#*:}")
+check_devices
+place ''
+warn_of_threads
 
 end_together
 jobs=() length=''  # length: options that replace a training's number of epochs
@@ -223,14 +238,10 @@ encoder_dir=${encoder_dir:-$expdir/encoders}
 decode_dir=$expdir/$inference_exp/decode phone_dir=$base_exp/pretrain/decode
 verifier=(--ctc_train_config "$expdir/ctc_head/config.yaml" --ctc_model_file "$expdir/ctc_head/latest.pth")
 robust_dir=$expdir/$inference_exp/robustness
-train_python=("$python") device_options=(--ngpu "$ngpu") train_device=cpu
-[ "$ngpu" = 0 ] || train_device=cuda
-if [ "$ngpu" -gt 1 ]; then  # one process a GPU; each sees one
-    train_python+=(-m torch.distributed.run --standalone --nproc_per_node "$ngpu")
-    device_options=(--ngpu 1 --multiprocessing_distributed false)
-fi
+one_gpu_cmd=$(gpu_cmd $((ngpu > 0))) one_device=cpu
+[ "$ngpu" = 0 ] || one_device=cuda
 inference_cmd=$decode_cmd device=cpu
-if [ "$gpu_inference" = true ]; then inference_cmd="$cuda_cmd --gpu 1" device=cuda; fi
+if [ "$gpu_inference" = true ]; then inference_cmd=$(gpu_cmd 1) device=cuda; fi
 
 if [ "$dry_run" = true ]; then
     plan 5 pretrain phoneme_ctc
@@ -302,13 +313,14 @@ if [ -z "$log_link" ] && [ "$beside" = true ]; then  # this script again for eac
         log "Stages 5, 6 and 7-8 run side by side, as far as they are wanted; their logs: $expdir/*.log"
         mkdir -p "$expdir"
         ! wanted 5 || ! wanted 6 || mkdir -p "$base_exp/pretrain/unchecked"  # for every epoch that the watcher has to see
-        supervise "$python" -m espnet_llmasr.bin.run_parallel "${jobs[@]}"
+        in_parallel "${jobs[@]}"
         skip_stages+=" 5 6 7 8"
     fi
 fi
 
 if at_stage 5 "Pretrain the encoder with CR-CTC on ${unit}s"; then
     need "$tokens" 2
+    place pretrain "$gpus_pretrain"
     train pretrain phoneme_ctc_train phones --token_list "$tokens"
 fi
 
@@ -319,20 +331,24 @@ if at_stage 6 "Watch the pretraining: publish an encoder when its CKA to the las
     if [ "$beside" = true ]; then inputs+=("$base_exp/pretrain/finished"); else need "$base_exp/pretrain/finished" 5; fi
     inputs+=("$base_exp/pretrain/latest.pth")
     words_of watch_args
-    launch "$train_cmd" "$encoder_dir/final" "$encoder_dir/watch.log" \
+    watch_cmd=$train_cmd
+    [ "$watch_device" = cpu ] || watch_cmd=$(gpu_cmd 1 "$(cut -d : -f 2 -s <<<"$watch_device")")
+    launch "$watch_cmd" "$encoder_dir/final" "$encoder_dir/watch.log" \
         "$python" -m espnet_llmasr.bin.watch --config "$watch_conf" --pretrain_dir "$base_exp/pretrain" \
         --data_dir "$dumpdir/$cka_set" --encoder_dir "$encoder_dir" ${replay:+--replay true} \
-        "${words[@]}"
+        --device "${watch_device%:*}" "${words[@]}"
 fi
 
 if at_stage 7 "Align: train the adaptor on the first published encoder"; then
     repeat_swaps "$(dirname "$(dirname "$swap_schedule")")/align/swaps.jsonl"
     inputs+=("$encoder_dir/encoder.*.pth")  # the first one
+    place align "$gpus_finetune"
     train_llm align --init_param "$base_exp/llm/llm.pth::llm" --encoder_dir "$encoder_dir" "${repeated[@]}"
 fi
 
 if at_stage 8 "IA-SFT: train adaptor and LLM while newer encoders are swapped in"; then
     need "$expdir/align/latest.pth" 7
+    place ia_sft "$gpus_finetune"
     length=$(length_of ia_sft)
     plan_ia_sft "$length"
     repeat_swaps "$swap_schedule"
@@ -343,6 +359,7 @@ fi
 if at_stage 9 "Joint SFT: train encoder, adaptor and LLM, starting from $joint_from"; then
     need "${joint_from%%::*}" "$joint_stage"
     make_targets "$cka_set"
+    place joint_sft
     length=$(length_of joint_sft)
     train_llm joint_sft --init_param "$joint_from" --drift_data "$dumpdir/$cka_set" --drift_targets "$targets"
 fi
@@ -355,12 +372,13 @@ if at_stage 10 "Fit the CTC head to the encoder of $last, calibrate the guard"; 
         need "$base_exp/pretrain/latest.pth" 5
         heads=("$base_exp/pretrain/latest.pth:ctc_head:ctc_head")
     fi
+    place ctc_head
     train ctc_head phoneme_ctc_train phones --token_list "$tokens" --freeze_param encoder --init_param \
         "$expdir/$last/latest.pth:encoder:encoder" "${heads[@]}"
     need "$expdir/ctc_head/latest.pth" 10
-    launch "$cuda_cmd --gpu $((ngpu > 0))" "$expdir/ctc_head/guard.json" "$expdir/ctc_head/guard.log" \
+    launch "$one_gpu_cmd" "$expdir/ctc_head/guard.json" "$expdir/ctc_head/guard.log" \
         "$python" -m espnet_llmasr.bin.calibrate_guard "${verifier[@]}" --data_dir "$dumpdir/$valid_set" \
-        --device "$train_device"
+        --device "$one_device"
     grep -h flagged "$expdir/ctc_head/guard.log" | cut -d ' ' -f 4- || true
 fi
 
@@ -418,8 +436,9 @@ if at_stage 14 "Observe: NSE, PAI, CSAI and CKA of all stored encoders, figures,
     if [ "$base_exp" != "$expdir" ] && [ "$pretrains" = true ]; then
         ln -sfnr "$base_exp/pretrain" "$expdir/pretrain"  # its page shows the pretraining that it shares
     fi
-    "$python" -m espnet_llmasr.bin.measure_encoders --exp "$expdir" --data_dir "$dumpdir/$valid_set" \
-        --targets "$targets" --num_utterances 1000 --out "$expdir/observe" --label "$strategy"
+    show "$one_gpu_cmd" "$expdir/observe/measure.log" \
+        "$python" -m espnet_llmasr.bin.measure_encoders --exp "$expdir" --data_dir "$dumpdir/$valid_set" \
+        --targets "$targets" --num_utterances 1000 --out "$expdir/observe" --label "$strategy" --device "$one_device"
     "$python" -m espnet_llmasr.bin.report --expdir "$expdir" --out "$expdir/report.html"
     printf '\nFigures: %s\nReport: %s\n' "$(realpath -m "$expdir/observe")" "$(realpath -m "$expdir/report.html")"
 fi

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# AISHELL-1, 150 h: AISHELL1=<dir> ./run.sh --ngpu 8 --llm Qwen/Qwen3-1.7B. More options: ./run.sh --help
+# AISHELL-1, 150 h: AISHELL1=<dir> ./run.sh --ngpu 8 --gpus_pretrain 0-3 --gpus_finetune 4-7 --llm Qwen/Qwen3-1.7B
 # Every training is a fiftieth of the paper's: epochs, and with them the CKA interval, of 200 instead of 10k updates.
 set -euo pipefail
 cd "$(dirname "$0")"

@@ -142,9 +142,9 @@ make_targets() {  # SET: sets `targets` to the phones and sentence embeddings th
     targets=$base_exp/targets/$1.npz inputs=()
     need "$base_exp/llm/llm.pth" 4
     need "$dumpdir/$1/text" 2
-    once "$targets" launch "$cuda_cmd --gpu $((ngpu > 0))" "$targets" "${targets%.npz}.log" \
+    once "$targets" launch "$one_gpu_cmd" "$targets" "${targets%.npz}.log" \
         "$python" -m espnet_llmasr.bin.make_targets --data_dir "$dumpdir/$1" --out "$targets" \
         --embedder "${embedder:-$base_exp/llm}" --text_embeddings "$base_exp/llm" --inventory "$inventory" \
-        --device "$train_device"
+        --device "$one_device"
     inputs=("${others[@]}" "$targets")
 }

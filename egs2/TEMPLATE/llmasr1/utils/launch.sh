@@ -3,6 +3,7 @@
 # log_link (empty, or a file that shall be a link to the log of the running command).
 
 child='' inputs=() job='' words=()
+rendezvous=()  # options of run_parallel where the jobs are nodes of one training
 declare -A held=()  # folders, see hold
 trap '[ -z "$child" ] || { kill -TERM "$child" 2>/dev/null; wait "$child" || true; }; exit 143' TERM INT HUP
 
@@ -38,8 +39,8 @@ supervise() {  # COMMAND...: runs it so that a signal to this script stops it, t
 end_together() {  # whatever ends this script, a process beside then ends all that it has started
     [ -z "${LLMASR_RUN:-}" ] || return 0  # the script that has started this one does so
     LLMASR_RUN=$$.$(date +%s%N)
+    setsid utils/end_with_parent.sh $$ "$LLMASR_RUN" </dev/null >/dev/null 2>&1 &  # no signal to our group reaches it
     export LLMASR_RUN
-    "$python" -m espnet_llmasr.bin.end_with_parent --parent $$ </dev/null >/dev/null 2>&1 &
 }
 
 content() {  # INPUT [LINE]: its SHA-256, size, time of change and name; LINE, an earlier answer, saves reading it
@@ -75,11 +76,12 @@ write_lines() {  # FILE LINE...
     printf '%s\n' "${@:2}" >"$1.new" && mv "$1.new" "$1"
 }
 
-mark_of() {  # COMMAND...: itself without the number of processes, this machine's Python, and the folders' names
+mark_of() {  # COMMAND...: itself without the numbers of processes, this machine's Python, and the folders' names
     local mark folder
     mark=$(printf '%q ' "$@")
     mark=${mark% --nj *}
     mark=${mark#"$(printf '%q ' "$python")"}
+    [[ $mark != "-m torch.distributed.run "* ]] || mark="-m ${mark#* -m }"  # nor with the number of GPUs and nodes
     for folder in "${expdir:-}" "${base_exp:-}" "${dumpdir:-}"; do
         [ -z "$folder" ] || mark=${mark//"$(printf '%q/' "$folder")"/"<folder>/"}
     done
@@ -105,10 +107,8 @@ in_use() {  # FOLDER LOCK
 }
 
 launch() {  # LAUNCHER OUTPUT LOG COMMAND...: runs a logged command and shows its progress, unless it has been done
-    local launcher output=$2 log_file=$3 first_log=${3/JOB/1} command mark
-    read -ra launcher <<<"$1"
+    local launcher=$1 output=$2 log_file=$3 first_log=${3/JOB/1} mark
     shift 3
-    command=$(printf '%q ' "$@")
     mark=$(mark_of "$@")
     if is_done "$output" "$first_log.done" "$mark"; then
         log "$output is up to date (made by the same command from the same inputs)"
@@ -118,15 +118,25 @@ launch() {  # LAUNCHER OUTPUT LOG COMMAND...: runs a logged command and shows it
         die "${output%/*} has ended, and the stages beside would take that for its end: run $job alone to go on with it"
     fi
     [[ $output != */finished && $output != */final ]] || hold "${output%/*}"
-    mkdir -p "$(dirname "$log_file")"
     rm -f "$first_log.done"
+    [ -n "$log_link" ] || log "$output, log in $first_log"
+    show "$launcher" "$log_file" "$@"
+    write_mark "$first_log.done" "$mark"
+}
+
+show() {  # LAUNCHER LOG COMMAND...: runs a logged command and shows its progress
+    local launcher log_file=$2 first_log=${2/JOB/1}
+    read -ra launcher <<<"$1"
+    shift 2
+    mkdir -p "$(dirname "$log_file")"
     if [ -n "$log_link" ]; then
         ln -sfnr "$first_log" "$log_link"
         supervise "${launcher[@]}" "$log_file" "$@"
     else
-        log "$output, log in $first_log"
-        command="${launcher[*]} $(printf '%q' "$log_file") $command"
-        supervise "$python" -m espnet_llmasr.bin.run_parallel --job "$job" "$first_log" "$command"
+        in_parallel --job "$job" "$first_log" "$(printf '%q ' "${launcher[@]}" "$log_file" "$@")"
     fi
-    write_mark "$first_log.done" "$mark"
+}
+
+in_parallel() {  # --job NAME LOG COMMAND...: runs the jobs side by side
+    supervise "$python" -m espnet_llmasr.bin.run_parallel "${rendezvous[@]}" "$@"
 }

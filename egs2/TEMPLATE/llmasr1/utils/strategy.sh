@@ -37,7 +37,7 @@ length_of() {  # NAME: the options that set the number of epochs of ia_sft or jo
         length=$("$python" -m espnet_llmasr.bin.flops --plan "$training_conf" "$encoder_conf" "${!conf}" \
             "--options=${!args}" --shell \
             --data_dir "$dumpdir/$train_set" --llm_dir "$base_exp/llm" --fs "$fs" --budget "$flops_budget" \
-            --num_ranks "$((ngpu > 1 ? ngpu : 1))" ${spent:+--spent "${spent[@]}"} |
+            --num_ranks "$num_ranks" ${spent:+--spent "${spent[@]}"} |
             tail -n 1) || return 1  # imports of ESPnet print, too; `set -e` does not reach into $(length_of ...)
     elif [ "$1" = ia_sft ] && [ -n "$ia_sft_epochs" ]; then
         length="--max_epoch $ia_sft_epochs"
