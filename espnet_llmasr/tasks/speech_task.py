@@ -19,7 +19,7 @@ from espnet2.train.distributed_utils import DistributedOption
 from espnet2.utils.build_dataclass import build_dataclass
 from espnet2.utils.get_default_kwargs import get_default_kwargs
 from espnet2.utils.nested_dict_action import NestedDictAction
-from espnet2.utils.types import int_or_none
+from espnet2.utils.types import int_or_none, str2bool
 
 from espnet_llmasr.asr import encoders
 from espnet_llmasr.asr.cr_ctc import SpecAugment
@@ -29,7 +29,14 @@ from espnet_llmasr.encoder_swap.trainer import SwapMixin
 from espnet_llmasr.espnet_versions import quiet_imports
 from espnet_llmasr.files import PathLike, check_file, naming_full_disk, read_rows, read_tokens, read_yaml
 from espnet_llmasr.processes import only_one
-from espnet_llmasr.tasks.checks import build, check_options, check_same_training, explaining_stops, plain_values
+from espnet_llmasr.tasks.checks import (
+    build,
+    check_options,
+    check_same_training,
+    explaining_stops,
+    plain_values,
+    share_batches,
+)
 from espnet_llmasr.train import checkpoints
 from espnet_llmasr.train.augment import Augmentation, AugmentedDataset, NumberedBatches
 from espnet_llmasr.train.batches import frame_batches, read_num_frames
@@ -136,6 +143,8 @@ class SpeechTask(AbsTask):
         help_text = "YAML files with options that --config may replace"
         add("--base_config", action=BaseConfig, nargs="+", metavar="FILE", help=help_text, **hidden)
         add("--max_frames", type=int, default=20000, help="most padded feature frames per batch and rank")
+        help_text = "accum_grad, num_iters_per_epoch and cr_warmup_batches count the batches of all ranks together"
+        add("--shared_batches", type=str2bool, default=False, help=help_text)
         add("--valid_max_frames", type=int_or_none, default=None, help="the same in validation")
         help_text = "speed, noise_prob, noise, snr_db, max_pad_s"
         add("--augment_conf", action=NestedDictAction, default={}, help=help_text)
@@ -256,6 +265,7 @@ class SpeechTask(AbsTask):
         cls.build_augmentation(args)
         ranks = build_dataclass(DistributedOption, args)
         ranks.init_options()
+        share_batches(args, ranks.dist_world_size or 1)
         output_dir = args.output_dir
         with ExitStack() as until_end:
             if is_first_rank(ranks):  # ESPnet stops the others with it

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The paper: all corpora of Table 4 that db.sh names, the ten benchmarks of Table 1, the paper's sizes and steps.
-#   ./run.sh --ngpu 8 --llm Qwen/Qwen3-1.7B          more options: ./run.sh --help, local/data.sh --help
+#   ./run.sh --ngpu 8 --llm Qwen/Qwen3-1.7B --init_encoder FireRedASR-AED-L     more options: ./run.sh --help
 set -euo pipefail
 cd "$(dirname "$0")"
 exec ./llmasr.sh \
