@@ -129,7 +129,7 @@ class SwapMixin:
             check_schedulers(schedulers)
         if trainer_options.final_epochs is not None:  # ESPnet's loop must not end before the last encoder has come
             log = swap_log(Path(trainer_options.output_dir) / "swaps.jsonl")
-            past = log.read() if trainer_options.resume else []
+            past = agree(log.read) if trainer_options.resume else []
             trainer_options.max_epoch = last_epoch(past, trainer_options.final_epochs) or ENDLESS
         super().run(trainer_options=trainer_options, schedulers=schedulers, **kwargs)
 
