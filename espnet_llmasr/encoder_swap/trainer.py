@@ -77,6 +77,8 @@ def check_options(options) -> None:
         raise ValueError(
             "--swap_schedule, --final_epochs and --pace need --encoder_dir: give the encoder store, or omit them"
         )
+    if options.final_epochs is not None and options.final_epochs < 1:
+        raise ValueError(f"--final_epochs is {options.final_epochs}, expected at least 1")
     if pace is not None and (pace < 1 or options.swap != "every_epoch"):
         raise ValueError(f"--pace {pace} with --swap {options.swap}: allowed is 1 or more with --swap every_epoch")
     if pace is not None and not options.num_iters_per_epoch:

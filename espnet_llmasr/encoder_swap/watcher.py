@@ -169,8 +169,8 @@ def log_skipped(watcher: Watcher, step: int, updates: int) -> None:
     due = max(watcher.last_step() + updates, -(-watcher.rule.start_step // updates) * updates, updates)
     if due < step:
         logging.warning(
-            "no check at steps %d to %d (every %d): their weights were gone before this watcher began, so a swap may "
-            "be missing; start stage 6 together with stage 5",
+            "no check at steps %d to %d (every %d): their weights were gone before this watcher began; one that runs "
+            "beside the pretraining checks every epoch",
             due,
             step - updates,
             updates,

@@ -52,6 +52,8 @@ def test_options_without_effect_are_refused(tmp_path):
     for wrong in (dict(final_epochs=2), dict(swap_schedule="x"), absent):
         with pytest.raises(ValueError, match="--swap_schedule"):
             swap.check_options(options(**wrong))
+    with pytest.raises(ValueError, match="--final_epochs is 0, expected at least 1"):
+        swap.check_options(options(encoder_dir="e", final_epochs=0, swap="every_epoch"))
     with pytest.raises(ValueError, match="--final_epochs with --swap first would not end: give --swap every_epoch"):
         swap.check_options(options(encoder_dir="e", final_epochs=2, swap="first"))
     swap_log(tmp_path / "part.jsonl").write([Swap(1, 10, 0, False)])
