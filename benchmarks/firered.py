@@ -70,7 +70,7 @@ def training_step(encoder, optimizer, feats, lengths) -> None:
 
 def stock(blocks, width, heads):
     """ESPnet's Conformer with as many weights in a block: its convolution is half as wide, its feed-forward is wider."""
-    common = dict(macaron_style=True, use_cnn_module=True, cnn_module_kernel=33)
+    common = dict(macaron_style=True, use_cnn_module=True, cnn_module_kernel=33, rel_pos_type="latest")
     return ConformerEncoder(80, width, heads, 19 * width // 4, blocks, input_layer="conv2d", **common)
 
 
