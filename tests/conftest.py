@@ -337,3 +337,43 @@ def two_ranks():
         return done.stdout + done.stderr
 
     return run
+
+
+@pytest.fixture(scope="session")
+def published():
+    """(folder, llm=False) -> (encoder, adaptor or None, sums (2, 81)) of a tiny FireRedASR-AED, or -LLM, put there."""
+    import argparse
+
+    import kaldiio
+
+    from espnet_llmasr.asr.adaptor import ConcatAdaptor
+    from espnet_llmasr.asr.conformer import FireRedConformerEncoder
+
+    def publish(folder, llm=False):
+        torch.manual_seed(5)
+        encoder = FireRedConformerEncoder(**ENCODER).eval()
+        adaptor = ConcatAdaptor(64, 48, downsample=2) if llm else None
+        aed = {f"encoder.{name}": value for name, value in encoder.state_dict().items()}
+        aed |= {"decoder.tgt_word_emb.weight": torch.ones(9, 64), "decoder.tgt_word_prj.weight": torch.ones(9, 64)}
+        options = argparse.Namespace(
+            idim=80, odim=9, d_model=64, n_head=2, n_layers_enc=2, n_layers_dec=1, kernel_size=9, pe_maxlen=200
+        )
+        folder.mkdir()
+        if llm:  # whose encoder has been trained on, in part
+            old = {name: value + 1 if ".ffn2." in name else value for name, value in aed.items()}
+            torch.save({"args": options, "model_state_dict": old}, folder / "asr_encoder.pth.tar")
+            own = {name: value for name, value in aed.items() if ".ffn2." in name} | {"llm.lora_A": torch.ones(3)}
+            own |= {f"encoder_projector.{name}": value for name, value in adaptor.state_dict().items()}
+            aed, options = own, argparse.Namespace(encoder_downsample_rate=2)
+        else:
+            (folder / "dict.txt").write_text("".join(f"{token} {number}\n" for number, token in enumerate("abcdefghi")))
+        torch.save({"args": options, "model_state_dict": aed}, folder / "model.pth.tar")
+        rng = np.random.default_rng(3)
+        count, mean, deviation = 1000.0, rng.uniform(5, 15, 80), rng.uniform(1, 4, 80)
+        deviation[7] = 0.0  # a bin without variance: their floor of 1e-20
+        sums = np.zeros((2, 81))
+        sums[:, :80], sums[0, 80] = [count * mean, count * (deviation**2 + mean**2)], count
+        kaldiio.save_mat(str(folder / "cmvn.ark"), sums)
+        return encoder, adaptor, sums
+
+    return publish

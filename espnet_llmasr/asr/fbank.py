@@ -6,6 +6,7 @@ equally spaced in mel from 20 Hz to Nyquist, samples on the int16 scale as FireR
 Shapes: B batch, N samples, T windows, W samples per window, M mel bins.
 """
 
+import io
 import math
 from typing import Tuple, Union
 
@@ -19,7 +20,7 @@ from torch import Tensor
 
 from espnet_llmasr.asr.modules import Lengths, on_host, valid_frames
 from espnet_llmasr.audio import Windows
-from espnet_llmasr.files import DAMAGED_NPZ, PathLike, check_file
+from espnet_llmasr.files import DAMAGED_NPZ, PathLike, check_file, write_atomically
 
 INT16_SCALE = 32768.0
 PREEMPHASIS = 0.97
@@ -125,6 +126,13 @@ class FeatureMVN(GlobalMVN):
         x = x - self.mean if self.norm_means else x
         x = x.masked_fill(~valid_frames(ilens, x)[..., None], 0.0)
         return (x / self.std if self.norm_vars else x), ilens
+
+
+def write_statistics(path: PathLike, count: float, first: np.ndarray, second: np.ndarray) -> None:
+    """Writes feats_stats.npz in ESPnet's form: frames, sums (n_mels,) and sums of squares (n_mels,) of the features."""
+    buffer = io.BytesIO()
+    np.savez(buffer, count=count, sum=first, sum_square=second)
+    write_atomically(path, buffer.getvalue())
 
 
 def check_statistics(path: PathLike) -> None:

@@ -143,14 +143,18 @@ def part_of(state: Dict[str, Tensor], prefix: str) -> Dict[str, Tensor]:
     return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
 
 
-def load_state(module: nn.Module, state: Dict[str, Tensor], path: PathLike, config: PathLike) -> None:
+def load_state(
+    module: nn.Module, state: Dict[str, Tensor], path: PathLike, config: PathLike, assign: bool = False
+) -> None:
     """Puts weights from `path` into a module that was built from `config`.
 
+    Args:
+        assign: the tensors themselves become the parameters, so the module may be on the device meta.
     Raises:
         ValueError: weights are missing, left over, or of another shape.
     """
     try:
-        module.load_state_dict(state)
+        module.load_state_dict(state, assign=assign)
     except RuntimeError as error:
         raise ValueError(f"{path} does not fit {config}: {error}") from error
 

@@ -3,7 +3,6 @@
 python -m espnet_llmasr.bin.compute_stats --data_dir dump/train --output exp/stats/feats_stats.npz
 """
 
-import io
 import logging
 from itertools import islice
 from pathlib import Path
@@ -11,10 +10,10 @@ from typing import Dict
 
 import numpy as np
 
-from espnet_llmasr.asr.fbank import KaldiFbank
+from espnet_llmasr.asr.fbank import KaldiFbank, write_statistics
 from espnet_llmasr.asr.modules import valid_frames
 from espnet_llmasr.cli import MIN_FS, Parser, at_least, run
-from espnet_llmasr.files import count_rows, read_rows, write_atomically
+from espnet_llmasr.files import count_rows, read_rows
 from espnet_llmasr.train.speech_batches import SpeechSet
 
 MAX_FRAMES = 20000  # padded frames per batch
@@ -46,9 +45,7 @@ def main(argv=None):
         feats, feat_lengths = frontend(speech, lengths)
         valid = feats[valid_frames(feat_lengths, feats)].double().numpy()
         total, first, second = total + len(valid), first + valid.sum(0), second + (valid**2).sum(0)
-    buffer = io.BytesIO()
-    np.savez(buffer, count=total, sum=first, sum_square=second)
-    write_atomically(args.output, buffer.getvalue())
+    write_statistics(args.output, total, first, second)
     logging.info("statistics of %d frames from %d utterances", total, len(speech_set.wavs))
 
 

@@ -26,6 +26,7 @@ from espnet_llmasr.train.inputs import ENCODERS, files_of, record_inputs
 from espnet_llmasr.train.trainer import agree
 
 SWAP_CHOICES = ("first", "every_epoch")
+ENDLESS = 1_000_000  # epochs; no training has so many
 WAIT_S = 10  # seconds of waiting for the watcher between two messages
 
 
@@ -63,10 +64,10 @@ def next_swap(epoch: int, current: int, newer: Optional[int], final: Optional[in
     return Swap(epoch, step, current, is_final)
 
 
-def is_last_epoch(epoch: int, past: List[Swap], final_epochs: Optional[int]) -> bool:
-    """True once `final_epochs` epochs, this one included, have run on the final encoder."""
-    finals = [swap.epoch for swap in past if swap.final]
-    return final_epochs is not None and bool(finals) and epoch >= finals[0] + final_epochs - 1
+def last_epoch(swaps: List[Swap], final_epochs: Optional[int]) -> Optional[int]:
+    """The last of `final_epochs` epochs on the final encoder; None without a number, or while that encoder is to come."""
+    finals = [swap.epoch for swap in swaps if swap.final]
+    return finals[0] + final_epochs - 1 if finals and final_epochs is not None else None
 
 
 def check_options(options) -> None:
@@ -76,20 +77,39 @@ def check_options(options) -> None:
         raise ValueError(
             "--swap_schedule, --final_epochs and --pace need --encoder_dir: give the encoder store, or omit them"
         )
+    if options.final_epochs is not None and options.final_epochs < 1:
+        raise ValueError(f"--final_epochs is {options.final_epochs}, expected at least 1")
     if pace is not None and (pace < 1 or options.swap != "every_epoch"):
         raise ValueError(f"--pace {pace} with --swap {options.swap}: allowed is 1 or more with --swap every_epoch")
     if pace is not None and not options.num_iters_per_epoch:
         raise ValueError("--pace without --num_iters_per_epoch: give the length of an epoch, or omit --pace")
     if schedule is None:
+        if options.final_epochs is not None and options.swap != "every_epoch":
+            raise ValueError(f"--final_epochs with --swap {options.swap} would not end: give --swap every_epoch")
         return
     if not Path(schedule).is_file():
         raise ValueError(f"--swap_schedule {schedule} does not exist: give the swaps.jsonl of an earlier run")
+    if options.final_epochs is not None:
+        check_final(schedule)
     if Path(schedule).resolve().parent == Path(options.output_dir).resolve():
         raise ValueError(f"--swap_schedule {schedule} would be overwritten: give another --output_dir")
 
 
+def check_final(log: PathLike) -> None:
+    """Raises ValueError for a swaps.jsonl, or a schedule, in which the last encoder of the pretraining does not come."""
+    if not any(swap.final for swap in swap_log(log).read()):
+        raise ValueError(
+            f'{log} has no swap with "final": true, so the model never saw the last encoder of the pretraining: let '
+            "stages 5, 6 and 8 run to their end"
+        )
+
+
 class SwapMixin:
-    """Adds encoder swaps to `train_one_epoch` of any ESPnet-style trainer."""
+    """Adds encoder swaps to `train_one_epoch` of any ESPnet-style trainer.
+
+    With --final_epochs the training ends so many epochs after the final swap, whatever --max_epoch says. A swap changes
+    the encoder's weights only: the optimizer's moments (of adaptor and LLM) and the learning rate go on.
+    """
 
     @classmethod
     def add_arguments(cls, parser):
@@ -97,7 +117,8 @@ class SwapMixin:
         add = parser.add_argument_group("Encoder swaps").add_argument
         add("--encoder_dir", type=str_or_none, help="encoder store written by the watcher")
         add("--swap", choices=SWAP_CHOICES, default="first", help="load the first published encoder, or every new one")
-        add("--final_epochs", type=int_or_none, help="stop after so many epochs on the last encoder")
+        help_text = "end after so many epochs on the last encoder, instead of after max_epoch"
+        add("--final_epochs", type=int_or_none, help=help_text)
         help_text = "updates of pretraining for each epoch: epoch k waits for the check of update k * pace"
         add("--pace", type=int_or_none, help=f"{help_text}; the learning rate falls in the final epochs only")
         add("--swap_schedule", type=str_or_none, help="swaps.jsonl of an earlier run, to repeat it exactly")
@@ -108,12 +129,11 @@ class SwapMixin:
         check_options(trainer_options)
         if trainer_options.pace is not None:
             check_schedulers(schedulers)
+        if trainer_options.final_epochs is not None:  # ESPnet's loop must not end before the last encoder has come
+            log = swap_log(Path(trainer_options.output_dir) / "swaps.jsonl")
+            past = agree(log.read) if trainer_options.resume else []
+            trainer_options.max_epoch = last_epoch(past, trainer_options.final_epochs) or ENDLESS
         super().run(trainer_options=trainer_options, schedulers=schedulers, **kwargs)
-        swaps = swap_log(Path(trainer_options.output_dir) / "swaps.jsonl").read()
-        if trainer_options.final_epochs is not None and not any(swap.final for swap in swaps):
-            logging.warning(
-                "max_epoch was reached before pretraining ended: the last encoder is missing, raise max_epoch"
-            )
 
     @classmethod
     def train_one_epoch(cls, model, reporter, options, schedulers, **kwargs) -> bool:
@@ -122,9 +142,12 @@ class SwapMixin:
             swaps = cls.swap_encoder(model.module, epoch, options)
             if options.pace is not None:
                 schedulers = hold_until_final(schedulers, swaps, options)
-            if is_last_epoch(epoch, swaps, options.final_epochs):
-                logging.info("epoch %d is the last: %d epochs on the final encoder", epoch, options.final_epochs)
-                options.patience = -1  # the one way to make ESPnet's loop stop after this epoch
+            if options.final_epochs is not None:
+                last = last_epoch(swaps, options.final_epochs)
+                options.max_epoch = last or epoch + options.final_epochs  # for the log, and the mark of the end
+                if epoch == last:
+                    logging.info("epoch %d is the last: %d epochs on the final encoder", epoch, options.final_epochs)
+                    options.patience = -1  # the one way to make ESPnet's loop stop after this epoch
         return super().train_one_epoch(model=model, reporter=reporter, options=options, schedulers=schedulers, **kwargs)
 
     @classmethod

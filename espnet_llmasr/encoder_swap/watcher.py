@@ -145,6 +145,7 @@ def watch(pretraining: PretrainingDir, watcher: Watcher, poll_s: float = 1.0) ->
         waiting = pretraining.waiting()
         if waiting is not None:
             epoch, encoder, head = waiting
+            log_skipped(watcher, epoch * updates, updates)
             if epoch * updates > watcher.last_step():
                 watcher.check(epoch * updates, encoder, head, ended=False)
             pretraining.checked(epoch)
@@ -153,11 +154,25 @@ def watch(pretraining: PretrainingDir, watcher: Watcher, poll_s: float = 1.0) ->
             if last is None:
                 missing = f"{pretraining.directory} has ended but latest.pth is missing or broken"
                 raise ValueError(f"{missing}: train it again")
+            log_skipped(watcher, last[0] * updates, updates)
             watcher.check(last[0] * updates, *last[1:], ended=True)
         else:
             time.sleep(poll_s)
     if not any(pretraining.unchecked.iterdir()):
         pretraining.unchecked.rmdir()
+
+
+def log_skipped(watcher: Watcher, step: int, updates: int) -> None:
+    """Warns of the checks before `step` that cannot be made, since the weights of these epochs are gone."""
+    due = max(watcher.last_step() + updates, -(-watcher.rule.start_step // updates) * updates, updates)
+    if due < step:
+        logging.warning(
+            "no check at steps %d to %d (every %d): their weights were gone before this watcher began; one that runs "
+            "beside the pretraining checks every epoch",
+            due,
+            step - updates,
+            updates,
+        )
 
 
 def watch_stored(pretraining: PretrainingDir, watcher: Watcher) -> None:

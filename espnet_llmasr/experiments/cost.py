@@ -16,6 +16,7 @@ import torch
 from espnet_llmasr.asr.flops import BatchShape, shape_of
 from espnet_llmasr.files import read_scp
 from espnet_llmasr.scoring.markdown import markdown
+from espnet_llmasr.tasks.checks import share_batches
 from espnet_llmasr.tasks.llm_asr import LLMASRTask
 from espnet_llmasr.tasks.phoneme_ctc import PhonemeCTCTask
 from espnet_llmasr.train.batches import read_num_frames
@@ -142,6 +143,7 @@ def epoch_cost(task_name: str, options: List[str], data_dir: Path, num_ranks: in
     """
     task = TASKS[task_name]
     args = task.get_parser().parse_args(options)
+    share_batches(args, num_ranks)
     args.normalize = None  # needs a file and is no matrix product
     frames = read_num_frames(data_dir / "utt2num_frames")
     model, lengths = unallocated(task, args), label_lengths(task, args, data_dir)

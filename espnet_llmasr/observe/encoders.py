@@ -5,19 +5,23 @@ PATH[:WEIGHTS] may be
     exp/joint_sft:3epoch.pth       another checkpoint of it, also written exp/joint_sft/3epoch.pth
     exp/encoders:reference.pth     an encoder store; the configuration is that of the pretraining beside it
     exp/asr_train_x:valid.acc.ave.pth      an ESPnet ASR model (asr_train)
+    FireRedASR-AED-L               the published directory of FireRedASR-AED or FireRedASR-LLM (asr/firered.py)
     whisper-large-v3               a directory of Hugging Face (config.json, preprocessor_config.json, weights)
 """
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Callable, NamedTuple, Optional, Tuple
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from espnet_llmasr.asr.blocks import blocks_of
+from espnet_llmasr.asr.encoder import Encoder
 from espnet_llmasr.asr.espnet_encoder import REFUSALS
-from espnet_llmasr.asr.fbank import parse_rate
+from espnet_llmasr.asr.fbank import FeatureMVN, KaldiFbank, parse_rate, write_statistics
+from espnet_llmasr.asr.firered import MODEL, read_release
 from espnet_llmasr.asr.modules import extract_features, frames_of, outputs_of
 from espnet_llmasr.asr.weights import load_state, part_of, read_state
 from espnet_llmasr.encoder_swap.store import EncoderStore
@@ -32,30 +36,15 @@ STOCK_KEYS = {"encoder", "ctc_conf", "token_list"}
 TASKS = "phoneme_ctc_train, llm_asr_train or ESPnet's asr_train"
 
 
-class CheckpointEncoder:
-    """The encoder, and the adaptor if there is one, of phoneme_ctc_train, llm_asr_train or an encoder store.
+class OwnEncoder:
+    """An encoder of our classes with its frontend and normalisation, and with its adaptor if it has one."""
 
-    The LLM is not built, and other weights are not read.
-
-    Args:
-        config: config.yaml of the training (of the pretraining, for a published encoder).
-        weights: <n>epoch.pth, or encoder.<step>.pth.
-
-    Raises ValueError if the weights are broken, or not of this encoder.
-    """
-
-    def __init__(self, config: Path, weights: Path, device: str = "cpu"):
-        args = SpeechTask.config_of(config)
-        parts = SpeechTask.build_components(args)
-        state = read_state(weights, lazy=True)
-        self.frontend, self.normalize, self.encoder = parts["frontend"], parts["normalize"], parts["encoder"]
-        self.adaptor, self.device, self.rate = None, device, self.frontend.fs
-        load_state(self.encoder, part_of(state, "encoder.") or state, weights, config)
-        if adaptor := part_of(state, "adaptor."):
-            *_, last = adaptor.values()  # as long as the LLM is wide
-            self.adaptor = build_adaptor(args, self.encoder.output_size(), len(last))
-            load_state(self.adaptor, adaptor, weights, config)
-        for module in (self.frontend, self.normalize, self.encoder, self.adaptor):
+    def __init__(
+        self, frontend: KaldiFbank, normalize, encoder: Encoder, adaptor: Optional[nn.Module], device: str = "cpu"
+    ):
+        self.frontend, self.normalize, self.encoder, self.adaptor = frontend, normalize, encoder, adaptor
+        self.device, self.rate = device, frontend.fs
+        for module in (frontend, normalize, encoder, adaptor):
             if module is not None:
                 module.to(device).eval()
 
@@ -68,6 +57,36 @@ class CheckpointEncoder:
             return Frames([layer[0] for layer in layers])
         tokens, _ = self.adaptor(layers[-1], self.encoder.output_lengths(lengths))
         return Frames([layer[0] for layer in layers], tokens[0])
+
+
+def open_checkpoint(config: Path, weights: Path, device: str = "cpu") -> OwnEncoder:
+    """The encoder, and the adaptor if there is one, of phoneme_ctc_train, llm_asr_train or an encoder store.
+
+    The LLM is not built, and other weights are not read.
+
+    Args:
+        config: config.yaml of the training (of the pretraining, for a published encoder).
+        weights: <n>epoch.pth, or encoder.<step>.pth.
+
+    Raises ValueError if the weights are broken, or not of this encoder.
+    """
+    args = SpeechTask.config_of(config)
+    parts, state, adaptor = SpeechTask.build_components(args), read_state(weights, lazy=True), None
+    load_state(parts["encoder"], part_of(state, "encoder.") or state, weights, config)
+    if adaptor_state := part_of(state, "adaptor."):
+        *_, last = adaptor_state.values()  # as long as the LLM is wide
+        adaptor = build_adaptor(args, parts["encoder"].output_size(), len(last))
+        load_state(adaptor, adaptor_state, weights, config)
+    return OwnEncoder(parts["frontend"], parts["normalize"], parts["encoder"], adaptor, device)
+
+
+def open_firered(folder: Path, device: str = "cpu") -> OwnEncoder:
+    """The encoder, and the adaptor if there is one, of a published FireRedASR. Raises ValueError as `read_release`."""
+    release = read_release(folder)
+    with TemporaryDirectory() as scratch:  # ESPnet's normalisation takes a file
+        statistics = Path(scratch, "feats_stats.npz")
+        write_statistics(statistics, *release.sums)
+        return OwnEncoder(KaldiFbank(), FeatureMVN(statistics), release.encoder, release.adaptor, device)
 
 
 class ESPnetEncoder:
@@ -123,6 +142,8 @@ def find_encoder(spec: str) -> Source:
     """
     folder, weights = _split(spec)
     config = folder / "config.yaml"
+    if weights in (None, MODEL) and (folder / MODEL).is_file():  # which has a config.yaml of its own form
+        return Source(open_firered, (folder,))
     if config.is_file():
         return Source(_opener_for(config), (config, _weights_in(folder, weights)))
     if weights is None and (folder / "config.json").is_file():
@@ -131,10 +152,10 @@ def find_encoder(spec: str) -> Source:
         config = folder.resolve().parent / "pretrain" / "config.yaml"
         if not config.is_file():
             raise ValueError(f"{folder} is an encoder store, but there is no {config}: put it beside its pretraining")
-        return Source(CheckpointEncoder, (config, _published(folder, weights)))
+        return Source(open_checkpoint, (config, _published(folder, weights)))
     raise ValueError(
         f"{folder} holds no encoder: expected config.yaml ({TASKS}), "
-        "encoder.<step>.pth of an encoder store, or config.json of a Hugging Face speech model"
+        f"encoder.<step>.pth of an encoder store, {MODEL} of FireRedASR, or config.json of a Hugging Face speech model"
     )
 
 
@@ -156,7 +177,7 @@ def _opener_for(config: Path) -> Callable[..., SpeechEncoder]:
     options = read_yaml(config, kind=object)
     keys = set(options) if isinstance(options, dict) else set()
     if keys & OWN_KEYS:
-        return CheckpointEncoder
+        return open_checkpoint
     if STOCK_KEYS <= keys:
         return ESPnetEncoder
     raise ValueError(f"{config} is of another task: expected that of {TASKS}")

@@ -101,6 +101,27 @@ def check_options(args) -> None:
             check_keys(classes[getattr(args, name)], f"{name}_conf", getattr(args, f"{name}_conf"), [given])
 
 
+def share_batches(args, num_ranks: int) -> None:
+    """With --shared_batches, turns the numbers that count batches of all ranks into those of one rank.
+
+    The updates, the frames of an update and the passes over the data are then the same for any number of ranks.
+
+    Raises ValueError if a number cannot be divided.
+    """
+    if not args.shared_batches:
+        return
+    counts = ((vars(args), "accum_grad"), (vars(args), "num_iters_per_epoch"), (args.model_conf, "cr_warmup_batches"))
+    for options, name in counts:
+        number = options.get(name) or 0
+        if number % num_ranks:
+            raise ValueError(
+                f"{name} is {number} batches of all GPUs (--shared_batches), which {num_ranks} GPUs cannot share "
+                "evenly: give a multiple, or another number of GPUs"
+            )
+        if number:
+            options[name] = number // num_ranks
+
+
 @contextmanager
 def explaining_stops() -> Iterator[None]:
     """Turns torch's RuntimeErrors that a user can mend, by their messages in `STOPS`, into ValueErrors."""

@@ -38,6 +38,7 @@ from espnet_llmasr.tasks.checks import (
     explaining_stops,
     log_changed_batches,
     plain_values,
+    share_batches,
 )
 from espnet_llmasr.train import checkpoints
 from espnet_llmasr.train.augment import Augmentation, AugmentedDataset, NumberedBatches
@@ -169,6 +170,8 @@ class SpeechTask(AbsTask):
         help_text = "YAML files with options that --config may replace"
         add("--base_config", action=BaseConfig, nargs="+", metavar="FILE", help=help_text, **hidden)
         add("--max_frames", type=int, default=20000, help="most padded feature frames per batch and rank")
+        help_text = "accum_grad, num_iters_per_epoch and cr_warmup_batches count the batches of all ranks together"
+        add("--shared_batches", type=str2bool, default=False, help=help_text)
         add("--valid_max_frames", type=int_or_none, default=None, help="the same in validation")
         help_text = f"{', '.join(PARTS)}: their blocks are computed again in the backward pass, which saves memory"
         add("--gradient_checkpointing", nargs="*", default=[], metavar="PART", help=help_text)
@@ -325,6 +328,7 @@ class SpeechTask(AbsTask):
         ranks = build_dataclass(DistributedOption, args)
         ranks.init_options()
         args.num_ranks = ranks.dist_world_size if ranks.distributed else 1  # for config.yaml
+        share_batches(args, ranks.dist_world_size or 1)
         output_dir = args.output_dir
         with ExitStack() as until_end:
             if is_first_rank(ranks):  # ESPnet stops the others with it

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from espnet_llmasr.encoder_swap import trainer as swap
-from espnet_llmasr.encoder_swap.trainer import Swap, is_last_epoch, load_encoder, next_swap, swap_log
+from espnet_llmasr.encoder_swap.trainer import Swap, last_epoch, load_encoder, next_swap, swap_log
 from espnet_llmasr.tasks.speech_task import Trainer
 from espnet_llmasr.train import checkpoints
 
@@ -36,11 +36,10 @@ def test_next_swap(current, newest, final, past, expected):
     assert next_swap(3, current, newest, final, past) == expected
 
 
-def test_is_last_epoch():
+def test_last_epoch():
     past = [Swap(2, 20, 10, False), Swap(5, 30, 20, True)]
-    assert [is_last_epoch(epoch, past, 3) for epoch in (5, 6, 7, 8)] == [False, False, True, True]
-    assert is_last_epoch(5, past, 1)
-    assert not is_last_epoch(9, past, None) and not is_last_epoch(9, past[:1], 3)
+    assert (last_epoch(past, 3), last_epoch(past, 1)) == (7, 5)
+    assert last_epoch(past, None) is None and last_epoch(past[:1], 3) is None
 
 
 def test_options_without_effect_are_refused(tmp_path):
@@ -53,6 +52,13 @@ def test_options_without_effect_are_refused(tmp_path):
     for wrong in (dict(final_epochs=2), dict(swap_schedule="x"), absent):
         with pytest.raises(ValueError, match="--swap_schedule"):
             swap.check_options(options(**wrong))
+    with pytest.raises(ValueError, match="--final_epochs is 0, expected at least 1"):
+        swap.check_options(options(encoder_dir="e", final_epochs=0, swap="every_epoch"))
+    with pytest.raises(ValueError, match="--final_epochs with --swap first would not end: give --swap every_epoch"):
+        swap.check_options(options(encoder_dir="e", final_epochs=2, swap="first"))
+    swap_log(tmp_path / "part.jsonl").write([Swap(1, 10, 0, False)])
+    with pytest.raises(ValueError, match='part.jsonl has no swap with "final": true'):
+        swap.check_options(options(encoder_dir="e", final_epochs=2, swap_schedule=str(tmp_path / "part.jsonl")))
     (tmp_path / "out").mkdir()
     own = tmp_path / "out" / "swaps.jsonl"
     own.write_text("")

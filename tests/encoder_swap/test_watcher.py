@@ -240,6 +240,18 @@ def test_what_a_killed_watcher_did_not_log_is_checked_again(training, new_watche
     assert "peak" in log[1].values
 
 
+def test_checks_that_cannot_be_made_are_logged(training, new_watcher, start, caplog):
+    """The watcher began after the pretraining, which kept its last epoch only."""
+    for epoch in (1, 2, 3, 4):
+        training.epoch(epoch, start)
+    training.end()
+    watch(PretrainingDir(training.directory), new_watcher(start_step=40))
+    assert "no check at steps 50 to 75 (every 25): their weights were gone" in caplog.text
+    caplog.clear()
+    watch(PretrainingDir(training.directory), new_watcher(start_step=40))
+    assert "no check" not in caplog.text
+
+
 def test_watch_ends_if_the_last_epoch_was_checked_before(training, new_watcher, start):
     watcher = new_watcher(start_step=25)
     training.epoch(1, start)

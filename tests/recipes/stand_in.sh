@@ -29,6 +29,7 @@ case $1 in
             "INFO: $dir: kept 7 of 9 utterances; dropped 2: no_text 2 (a, b)" ;;
     *.split_data) make "$(option --data_dir "$@")/splits$(option --num_splits "$@")/stats.json" ;;
     *.compute_stats) make "$(option --output "$@")" ;;
+    *.import_firered) make "$3/encoder.pth" "$3/feats_stats.npz"; echo "taken: encoder" ;;
     *.prepare_llm) make "$dir/llm.pth"; make "$dir"/{config,tokenizer,prompt}.json ;;
     *_train) make "$dir/latest.pth"; make "$dir"/{config.yaml,finished} ;;
     *.doctor) ;;
@@ -44,7 +45,7 @@ case $1 in
     *.score) unit=$(option --unit "$@"); make "$(option --hyp_dir "$@")/${unit:+${unit}_}scores.md" ;;
     *.benchmark) make "$(option --hyp_dir "$@")/benchmark.md" ;;
     *.compare) echo u1 x ;;
-    *.measure_encoders) ;;
+    *.measure_encoders | *.check_swaps) ;;
     *.swap_table | *.nonspeech_table | *.make_targets | *.report) make "$(option --out "$@")" ;;
     *) echo "stand_in.sh: what is $*?" >&2; exit 1 ;;
 esac

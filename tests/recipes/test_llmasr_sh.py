@@ -23,7 +23,7 @@ COMMANDS = {  # of each stage; train, valid, cka and three test sets are 6 sets
     6: ["watch"],
     7: ["align"],
     8: ["ia_sft"],
-    9: ["make_targets", "joint_sft"],
+    9: ["make_targets", "check_swaps", "joint_sft"],
     10: ["ctc_head", "calibrate_guard"],
     11: ["llm_asr_inference", "llm_asr_inference", "phoneme_ctc_inference"] * 3,
     12: ["score", "score", "swap_table"],
@@ -87,7 +87,7 @@ def test_an_example_gives_no_orders_to_a_terminal(made, text, shown):
     ],
 )
 def test_ranges(made, options, expected):
-    for done in [*made.dir.glob("**/*.done"), made.dir / "exp/pretrain/finished"]:
+    for done in [*made.dir.glob("**/*.done"), *made.dir.glob("exp/*/finished")]:
         done.unlink()
     made.succeed(*options)
     assert made.names() == expected
@@ -117,6 +117,44 @@ def test_options_of_the_trainings(made):
         assert "dump/train/wav.scp,speech,audio_16000" in line and "--multiple_iterator" not in line
         assert value_of(line, "--frontend_conf") == "fs=16000" and value_of(line, "--ngpu") == "0"
         assert value_of(line, "--normalize_conf") == "stats_file=exp/stats/feats_stats.npz"
+
+
+def test_a_released_encoder_starts_the_pretraining_and_its_statistics_count(recipe):
+    """Whichever stage comes first; they stand where stage 3 puts its own, so later runs need not know."""
+    released = recipe.dir / "FireRedASR-AED-L"
+    recipe.succeed("--stop_stage", 4)
+    assert "compute_stats" in recipe.names()
+    absent = recipe.fail("--stage", 5, "--stop_stage", 9, "--init_encoder", released)
+    assert f"no file {released}/model.pth.tar: --init_encoder takes the published directory" in absent
+    released.mkdir()
+    for name in ("model.pth.tar", "cmvn.ark"):
+        (released / name).touch()
+    output = recipe.succeed("--stage", 3, "--stop_stage", 9, "--init_encoder", released)
+    assert "Stage 5: import the encoder of" in output and "\ntaken: encoder\n" in output
+    assert recipe.names()[:3] == ["import_firered", "pretrain", "watch"]
+    assert recipe.calls("import_firered")[0].endswith(f"{released} exp/stats")
+    assert value_of(recipe.calls("exp/pretrain ")[0], "--init_param") == "exp/stats/encoder.pth:encoder:encoder"
+    assert value_of(recipe.calls("exp/align ")[0], "--init_param") == "exp/llm/llm.pth::llm"
+    assert {value_of(line, "--normalize_conf") for line in recipe.calls("_train ")} == {
+        "stats_file=exp/stats/feats_stats.npz"
+    }
+    recipe.succeed("--stage", 5, "--stop_stage", 9, "--init_encoder", released)
+    assert recipe.names() == []
+    for number in (3, 5):
+        message = recipe.fail("--stage", number, "--stop_stage", number)
+        assert "exp/stats is that of an imported encoder: give --init_encoder as before" in message
+    recipe.succeed("--stage", 9, "--stop_stage", 9, "--strategy", "joint_only", "--init_encoder", released)
+    (training,) = recipe.calls("exp_joint_only/joint_sft ")
+    assert " --init_param exp/llm/llm.pth::llm exp/stats/encoder.pth:encoder:encoder --" in training
+
+
+def test_joint_sft_waits_for_the_last_encoder(made):
+    """bin.check_swaps has its own tests; a strategy without swaps is not asked."""
+    (made.dir / "exp/joint_sft/finished").unlink()
+    code, output = made.run("--stage", 9, "--stop_stage", 9, FAIL="bin.check_swaps ")
+    assert code == 3 and "no luck today" in output and not made.calls("joint_sft ")
+    made.succeed("--stage", 5, "--stop_stage", 9, "--strategy", "no_swap")
+    assert "check_swaps" not in made.names() and made.calls("exp_no_swap/joint_sft ")
 
 
 def test_split_lists_for_trainings_only(recipe):

@@ -21,7 +21,7 @@ from espnet_llmasr.encoder_swap.store import EncoderStore
 from espnet_llmasr.encoder_swap.trainer import swap_log
 from espnet_llmasr.files import read_scp
 from espnet_llmasr.guard.verifier import CTCVerifier
-from espnet_llmasr.observe.encoders import CheckpointEncoder
+from espnet_llmasr.observe.encoders import open_checkpoint
 from espnet_llmasr.tasks.llm_asr import LLMASRTask
 from espnet_llmasr.tasks.phoneme_ctc import PhonemeCTCTask
 from espnet_llmasr.text.inventories import read_tokens
@@ -145,7 +145,7 @@ def test_swaps_and_observation_of_an_alignment(case, head, valid, llm_options, t
     assert [swap.encoder_step for swap in swap_log(out / "swaps.jsonl").read()] == [10, 20]
     trained = torch.load(out / "latest.pth", weights_only=True)
     assert all(trained[f"encoder.{name}"].equal(value) for name, value in states[20].items())
-    look = CheckpointEncoder(out / "config.yaml", out / "latest.pth")
+    look = open_checkpoint(out / "config.yaml", out / "latest.pth")
     for samples, count in zip(*valid):
         seen = look(samples)
         assert [len(layer) for layer in seen.layers] == [case.frames(count)] * case.layers

@@ -1,6 +1,8 @@
 """The two tasks through their commands: trainings in this process, and mistakes that end in one clear line."""
 
 import shutil
+from copy import deepcopy
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,10 +15,23 @@ from espnet_llmasr.bin import llm_asr_train, phoneme_ctc_train
 from espnet_llmasr.encoder_swap.store import EncoderStore
 from espnet_llmasr.encoder_swap.trainer import swap_log
 from espnet_llmasr.tasks import llm_asr
+from espnet_llmasr.tasks.checks import share_batches
 from espnet_llmasr.tasks.llm_asr import LLMASRTask
 from espnet_llmasr.tasks.phoneme_ctc import PhonemeCTCTask
 from espnet_llmasr.tasks.speech_task import read_token_list
 from espnet_llmasr.train.batches import BucketBatches, read_num_frames
+
+
+def test_shared_batches_are_divided_among_the_ranks():
+    conf = dict(accum_grad=8, num_iters_per_epoch=2720, model_conf=dict(cr_warmup_batches=4000, cr_scale=0.2))
+    alone, shared, odd = (SimpleNamespace(**deepcopy(conf), shared_batches=value) for value in (False, True, True))
+    share_batches(alone, 4)
+    assert (alone.accum_grad, alone.num_iters_per_epoch, alone.model_conf) == (8, 2720, conf["model_conf"])
+    share_batches(shared, 4)
+    assert (shared.accum_grad, shared.num_iters_per_epoch) == (2, 680)
+    assert shared.model_conf == dict(cr_warmup_batches=1000, cr_scale=0.2)
+    with pytest.raises(ValueError, match="accum_grad is 8 batches of all GPUs .* which 3 GPUs cannot share evenly"):
+        share_batches(odd, 3)
 
 
 def assert_one_line(done, *parts):
@@ -332,7 +347,8 @@ def test_two_ranks_by_the_command(two_ranks, llm_options, build_model, encoder_c
     swaps = dict(freeze_param=["encoder"], encoder_dir=str(store.directory), swap="every_epoch", final_epochs=2)
     conf = dict(**sizes, **swaps, max_epoch=5, optim="sgd", optim_conf=dict(lr=0.1), max_llm_tokens=120)
     launch = ["--ngpu", "0", "--dist_backend", "gloo", "--multiprocessing_distributed", "false"]
-    output = two_ranks("-m", "espnet_llmasr.bin.llm_asr_train", *llm_options(tmp_path / "two", **conf), *launch)
+    shared = {**conf, "shared_batches": True, "accum_grad": 2, "num_iters_per_epoch": 4}  # of both ranks: 1 and 2 each
+    output = two_ranks("-m", "espnet_llmasr.bin.llm_asr_train", *llm_options(tmp_path / "two", **shared), *launch)
     monkeypatch.setattr(llm_asr, "BucketBatches", JoinedBatches)
     LLMASRTask.main(cmd=llm_options(tmp_path / "one", **conf))
     for name in ("one", "two"):

@@ -57,6 +57,7 @@ encoder_conf=conf/encoder.yaml    # the encoder of all trainings
 llm=                    # hub name or directory of a chat LLM; empty: as llm_conf says
 llm_conf=conf/llm.yaml
 llm_args=               # --instruction and --system: the prompt of all trainings and decodings
+init_encoder=           # published FireRedASR-AED (or -LLM) whose encoder and feature statistics pretraining starts from
 pretrain_conf=conf/pretrain.yaml
 pretrain_args=
 watch_conf=conf/watch.yaml
@@ -126,7 +127,7 @@ train() {  # NAME COMMAND LABELS [OPTION]...: trains with <NAME>_conf and <NAME>
         options+=("--${split}_data_path_and_name_and_type" "$data/$labels,$labels,text")
         options+=("--${split}_shape_file" "$data/utt2num_frames")
     done
-    need "$base_exp/stats/feats_stats.npz" 3
+    need "$base_exp/stats/feats_stats.npz" "$stats_stage"
     words_of "$args"
     read -ra last_words <<<"$length"
     options=(--output_dir "$dir" --resume true "${device_options[@]}" --frontend_conf "fs=$fs"
@@ -188,6 +189,23 @@ need_pretraining_to_come() {  # a watcher that begins after it sees the last enc
             "--ia_sft_epochs N if its epochs are stored (keep_nbest_models), another --base_exp, or --strategy no_swap"
 }
 
+need_no_import() {  # its statistics belong to its encoder
+    [ ! -e "$base_exp/stats/encoder.pth" ] ||
+        die "$base_exp/stats is that of an imported encoder: give --init_encoder as before, or remove $base_exp/stats"
+}
+
+import_encoder() {  # before the stages side by side, which all take its statistics in the place of those of stage 3
+    if [ -z "$init_encoder" ]; then need_no_import; return; fi
+    log "Stage $encoder_stage: import the encoder of $init_encoder"
+    inputs=() job="stage $encoder_stage"
+    need_file "$init_encoder/model.pth.tar" "--init_encoder takes the published directory of FireRedASR-AED"
+    inputs+=("$init_encoder/cmvn.ark")
+    [ ! -e "$init_encoder/asr_encoder.pth.tar" ] || inputs+=("$init_encoder/asr_encoder.pth.tar")  # of FireRedASR-LLM
+    launch "$train_cmd" "$base_exp/stats/encoder.pth" "$base_exp/stats/import.log" \
+        "$python" -m espnet_llmasr.bin.import_firered "$init_encoder" "$base_exp/stats"
+    grep -hE '^(taken|left):' "$base_exp/stats/import.log" || true
+}
+
 add_job() {  # NAME FIRST LAST FOLDER: adds a job for those of these stages that are wanted, which work in FOLDER
     local number first='' last='' link=$expdir/$1.log
     for ((number = $2; number <= $3; number++)); do
@@ -240,6 +258,9 @@ verifier=(--ctc_train_config "$expdir/ctc_head/config.yaml" --ctc_model_file "$e
 robust_dir=$expdir/$inference_exp/robustness
 one_gpu_cmd=$(gpu_cmd $((ngpu > 0))) one_device=cpu
 [ "$ngpu" = 0 ] || one_device=cuda
+encoder_stage=5 stats_stage=3 initial=$base_exp/stats/encoder.pth:encoder:encoder
+[ "$pretrains" = true ] || encoder_stage=9  # of --init_encoder
+[ -z "$init_encoder" ] || stats_stage=$encoder_stage
 inference_cmd=$decode_cmd device=cpu
 if [ "$gpu_inference" = true ]; then inference_cmd=$(gpu_cmd 1) device=cuda; fi
 
@@ -285,7 +306,8 @@ if at_stage 2 "Check the audio ($audio_check), make the labels (unit: $unit)"; t
     fi
 fi
 
-if at_stage 3 "Statistics of the features of $train_set"; then
+if [ -z "$init_encoder" ] && at_stage 3 "Statistics of the features of $train_set"; then
+    need_no_import
     need "$dumpdir/$train_set/wav.scp" 2
     launch "$train_cmd" "$base_exp/stats/feats_stats.npz" "$base_exp/stats/stats.log" \
         "$python" -m espnet_llmasr.bin.compute_stats --data_dir "$dumpdir/$train_set" \
@@ -305,6 +327,7 @@ if [ -z "$log_link" ] && wanted 5 && [ ! -e "$base_exp/pretrain/latest.pth" ] &&
     die "$encoder_dir is from another pretraining: remove it, or choose another --encoder_dir"
 fi
 if [ -z "$log_link" ] && { wanted 7 || wanted 8; }; then need_encoder; fi
+if [ -z "$log_link" ] && wanted "$encoder_stage"; then import_encoder; fi
 if [ -z "$log_link" ] && [ "$beside" = true ]; then  # this script again for each of three jobs
     add_job pretraining 5 5 "$base_exp/pretrain"
     add_job watcher 6 6 "$encoder_dir"
@@ -320,8 +343,9 @@ fi
 
 if at_stage 5 "Pretrain the encoder with CR-CTC on ${unit}s"; then
     need "$tokens" 2
+    [ -z "$init_encoder" ] || need "$base_exp/stats/encoder.pth" 5
     place pretrain "$gpus_pretrain"
-    train pretrain phoneme_ctc_train phones --token_list "$tokens"
+    train pretrain phoneme_ctc_train phones --token_list "$tokens" ${init_encoder:+--init_param "$initial"}
 fi
 
 if at_stage 6 "Watch the pretraining: publish an encoder when its CKA to the last one falls below the threshold"; then
@@ -361,7 +385,15 @@ if at_stage 9 "Joint SFT: train encoder, adaptor and LLM, starting from $joint_f
     make_targets "$cka_set"
     place joint_sft
     length=$(length_of joint_sft)
-    train_llm joint_sft --init_param "$joint_from" --drift_data "$dumpdir/$cka_set" --drift_targets "$targets"
+    starts=("$joint_from")
+    if [ -n "$init_encoder" ] && [ "$pretrains" = false ]; then
+        need "$base_exp/stats/encoder.pth" 9
+        starts+=("$initial")
+    fi
+    if { [ "$beside" = true ] || [ -n "$replay" ]; } && [ ! -e "$expdir/joint_sft/finished" ]; then
+        "$python" -m espnet_llmasr.bin.check_swaps "$expdir/ia_sft"
+    fi
+    train_llm joint_sft --init_param "${starts[@]}" --drift_data "$dumpdir/$cka_set" --drift_targets "$targets"
 fi
 
 if at_stage 10 "Fit the CTC head to the encoder of $last, calibrate the guard"; then
