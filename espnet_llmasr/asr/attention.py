@@ -71,8 +71,8 @@ def choose(llm: PreTrainedModel, device: torch.device) -> None:
 
 def flash_runs(device: torch.device) -> bool:
     """True on a GPU that FlashAttention-2 supports, in half precision, with the package flash-attn."""
-    half = device.type == "cuda" and torch.is_autocast_enabled("cuda") and torch.cuda.is_available()
-    return half and torch.cuda.get_device_capability(device) >= (8, 0) and flash_loads()
+    half = device.type == "cuda" and torch.is_autocast_enabled("cuda")
+    return half and flash_loads() and torch.cuda.get_device_capability(device) >= (8, 0)
 
 
 @contextmanager
