@@ -4,6 +4,8 @@ No number is computed. Training (bf16 autocast) and decoding run as they would o
 fake kernel, and the loop of transformers' `generate`, which reads values by design: both have stand-ins.
 """
 
+from contextlib import contextmanager
+
 import numpy as np
 import pytest
 import torch
@@ -26,8 +28,6 @@ def on_fake_gpu(load_batch, monkeypatch):
     """(task, options) -> a model in training mode and a batch as the trainer places it, in a mode that stays open."""
     monkeypatch.setattr(torch.nn.functional, "ctc_loss", fake_ctc_loss)
     monkeypatch.setattr(attention, "flash_loads", lambda: False)
-    for name in ("is_available", "is_bf16_supported"):  # else torch.autocast does nothing
-        monkeypatch.setattr(torch.cuda, name, lambda *_: True)
     mode = FakeTensorMode()
 
     def build(task, options):
@@ -56,8 +56,20 @@ def fine_tuning(on_fake_gpu, llm_options, tmp_path):
     return on_fake_gpu(LLMASRTask, llm_options(tmp_path / "x", specaug="masks"))
 
 
+@contextmanager
+def bfloat16():
+    """As torch.autocast("cuda", torch.bfloat16), which does nothing without a GPU."""
+    torch.set_autocast_dtype("cuda", torch.bfloat16)
+    torch.set_autocast_enabled("cuda", True)
+    try:
+        yield
+    finally:
+        torch.set_autocast_enabled("cuda", False)
+        torch.clear_autocast_cache()
+
+
 def forward(model, batch):
-    with torch.autocast("cuda", torch.bfloat16):
+    with bfloat16():
         linear = model.llm.lm_head if hasattr(model, "llm") else model.ctc_head.net[0]
         with outputs_of([linear]) as outputs:
             loss, stats, weight = model(**batch)
