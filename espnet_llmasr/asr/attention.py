@@ -60,19 +60,17 @@ def inputs_of(llm: PreTrainedModel, rows: Rows, device: torch.device) -> Dict[st
 def choose(llm: PreTrainedModel, device: torch.device) -> None:
     """Gives the LLM FlashAttention-2 where it runs, otherwise the attention that transformers takes by itself."""
     packs = llm.config.model_type in PACKED
-    flash = packs and flash_runs(device) and llm._supports_flash_attn
+    flash = packs and llm._supports_flash_attn and flash_runs(device)
     if flash != uses_flash(llm):
         llm.set_attn_implementation(FLASH if flash else "sdpa" if llm._supports_sdpa else "eager")
-    form = (
-        "packed in one row" if flash else "packed in a few rows" if packs else "in padded rows: it is not known to pack"
-    )
+    form = "packed in one row" if flash else "packed in a few rows" if packs else "in padded rows, not known to pack"
     _tell("%s: sequences %s, by %s", type(llm).__name__, form, FLASH if flash else llm.config._attn_implementation)
 
 
 def flash_runs(device: torch.device) -> bool:
     """True on a GPU that FlashAttention-2 supports, in half precision, with the package flash-attn."""
-    half = device.type == "cuda" and torch.is_autocast_enabled("cuda") and torch.cuda.is_available()
-    return half and torch.cuda.get_device_capability(device) >= (8, 0) and flash_loads()
+    half = device.type == "cuda" and torch.is_autocast_enabled("cuda")
+    return half and flash_loads() and torch.cuda.get_device_capability(device) >= (8, 0)
 
 
 @contextmanager

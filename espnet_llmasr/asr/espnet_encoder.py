@@ -104,8 +104,9 @@ class _Adapter(Encoder):
         return frames.masked_fill(~self._valid[..., None], 0.0), olens, None
 
     def forward_layers(self, xs_pad: Tensor, ilens: Lengths) -> List[Tensor]:
+        olens = self.output_lengths(ilens)  # before the hooks are there, since it may measure `windows`
         with outputs_of(blocks_of(self)[:-1]) as layers:
-            frames, olens, _ = self(xs_pad, ilens)
+            frames, _, _ = self(xs_pad, ilens)
         valid = valid_frames(olens, frames)
         return [layer.masked_fill(~valid[..., None], 0.0) for layer in layers] + [frames]
 

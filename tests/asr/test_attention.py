@@ -133,12 +133,11 @@ def gpu(monkeypatch):
     """A GPU of this compute capability in half precision; returns the attention that an LLM is given there."""
 
     def chosen(capability, model_type="qwen3"):
-        monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+        monkeypatch.setattr(torch, "is_autocast_enabled", lambda device_type: True)
         monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
         llm, given = build(model_type), []
         monkeypatch.setattr(llm, "set_attn_implementation", given.append)
-        with torch.autocast("cuda", torch.bfloat16):
-            attention.choose(llm, torch.device("cuda"))
+        attention.choose(llm, torch.device("cuda"))
         return given
 
     attention.flash_loads.cache_clear()
