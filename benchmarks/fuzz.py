@@ -130,6 +130,7 @@ def commands() -> List[Command]:
         of("calibrate_guard", *HEAD, *shared),
         of("make_swap_schedule", *store, "--epochs", "3", "--schedule", "my exp/swaps.jsonl"),
         align,
+        of("whole_weights", "my exp/align/1epoch.pth", "my exp/whole.pth"),
         of("swap_table", *store, "--ia_sft_dir", "my exp/align", "--out", "my exp/swaps.md"),
         of("llm_asr_inference", *MODEL, *HEAD, "--guard", "redecode", *shared, "--output_dir", "my exp/decode/valid",
            "--tokens_per_second", "2"),

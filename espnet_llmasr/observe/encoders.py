@@ -162,7 +162,7 @@ def _opener_for(config: Path) -> Callable[..., SpeechEncoder]:
 
 def _weights_in(folder: Path, weights: Optional[str]) -> Path:
     """The weights of this name; without a name latest.pth, or the only ones in the folder."""
-    names = sorted(path.name for path in folder.glob("*.pth") if path.name != "checkpoint.pth")
+    names = sorted(path.name for path in folder.glob("*.pth") if not path.name.startswith("checkpoint."))
     if weights is None and ("latest.pth" in names or len(names) != 1):
         weights = "latest.pth"
     weights = weights or names[0]

@@ -151,13 +151,9 @@ class Checkpoints:
         return states.get("ended") == self.options.max_epoch
 
     def hand_over(self, epoch: int, model: torch.nn.Module) -> None:
-        """Gives the weights of an epoch to the watcher, which removes them when it has checked them."""
-        weights, unchecked = self.folder / f"{epoch}epoch.pth", self.folder / UNCHECKED / f"{epoch}epoch.pth"
-        if self.rank == 0 and unchecked.parent.is_dir() and not unchecked.exists():
-            if weights.exists() and reference_in(weights) is None:
-                os.link(weights, unchecked)
-            else:
-                write_state(unchecked, model.state_dict())
+        """Gives the weights of an epoch, saved or not, to the watcher."""
+        if self.rank == 0:
+            hand_over(self.folder, epoch, model)
         self.wait()
 
     def average(self, reporter: Reporter, suffix: str = "") -> None:
@@ -227,6 +223,17 @@ def link(path: Path, target: str) -> None:
     new.unlink(missing_ok=True)
     new.symlink_to(target)
     os.replace(new, path)
+
+
+def hand_over(output_dir: Path, epoch: int, model: torch.nn.Module) -> None:
+    """Puts the weights of an epoch into `unchecked`; the watcher removes them there when it has checked them."""
+    weights, unchecked = output_dir / f"{epoch}epoch.pth", output_dir / UNCHECKED / f"{epoch}epoch.pth"
+    if not unchecked.parent.is_dir() or unchecked.exists():
+        return
+    if weights.exists() and reference_in(weights) is None:
+        os.link(weights, unchecked)
+    else:
+        write_state(unchecked, model.state_dict())
 
 
 def epochs_in(directory: Path) -> List[int]:

@@ -48,7 +48,8 @@ def watched(pretrained, corpus, tmp_path, monkeypatch):
         shutil.copy(pretrained / "config.yaml", copy)
 
         def epoch(number):
-            hand_over(copy, number - 1)
+            if number > 1:
+                hand_over(copy, number - 1, None)
             shutil.copy(pretrained / f"{number}epoch.pth", copy)
             (copy / "latest.pth").unlink(missing_ok=True)
             (copy / "latest.pth").symlink_to(f"{number}epoch.pth")

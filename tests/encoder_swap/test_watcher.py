@@ -142,7 +142,8 @@ class Training:
         (self.directory / "config.yaml").write_text(yaml.safe_dump(config))
 
     def epoch(self, number, state):
-        hand_over(self.directory, number - 1)
+        if number > 1:
+            hand_over(self.directory, number - 1, None)
         parts = {"encoder": state, "ctc_head": CTCHead(16, 5).state_dict(), "other": {"x": torch.ones(1)}}
         weights = {f"{part}.{name}": value for part in parts for name, value in parts[part].items()}
         torch.save(weights, self.directory / f"{number}epoch.pth")
