@@ -180,12 +180,12 @@ def label_lengths(task, args: Namespace, data_dir: Path) -> Dict[str, Dict[str, 
 
 
 def batches_of(task, args: Namespace, frames: Dict[str, int], lengths: Mapping, num_ranks: int) -> List[List[str]]:
-    """The batches of all ranks in a pass over the data; `frames` become those of augmentation at its longest."""
+    """The batches of all ranks in the first pass; `frames` become those of augmentation at its longest."""
     augmentation = task.build_augmentation(args)
     if augmentation.is_on:
         logging.warning("augment_conf is on: utterances count at the longest it can make them, an upper bound")
         frames.update(augmentation.longest(frames))
-    return task.build_batches(args, frames, lengths, world_size=num_ranks).of_all_ranks(args.seed)
+    return task.build_batches(args, frames, lengths, world_size=num_ranks).of_all_ranks(args.seed + 1)
 
 
 def padded_shape(model, batch: List[str], frames: Dict[str, int], lengths: Dict[str, Dict[str, int]]) -> BatchShape:

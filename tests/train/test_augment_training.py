@@ -40,7 +40,7 @@ def rows(epoch_batches):
 
 @pytest.fixture(scope="module")
 def epochs(phone_options, tmp_path_factory):
-    """Epochs 1 to 3 of a loader in this process. Five batches an epoch of a corpus of three."""
+    """Epochs 1 to 3 of a loader in this process. Five batches an epoch, other than a pass over the corpus."""
     out = tmp_path_factory.mktemp("epochs") / "out"
     options = phone_options(out, augment_conf=AUGMENT, num_iters_per_epoch=5)
     return [batches(PhonemeCTCTask, options, epoch) for epoch in (1, 2, 3)]
@@ -55,7 +55,7 @@ def test_the_number_of_processes_changes_nothing(epochs, phone_options, num_work
 
 def test_every_pass_is_drawn_anew(phone_options, tmp_path):
     """Also a second pass within an epoch: no utterance comes twice the same."""
-    conf = dict(augment_conf=dict(AUGMENT, noise_prob=1.0), num_iters_per_epoch=7)
+    conf = dict(augment_conf=dict(AUGMENT, noise_prob=1.0), num_iters_per_epoch=12)
     options = phone_options(tmp_path / "x", **conf)
     first, second = (rows(batches(PhonemeCTCTask, options, epoch)) for epoch in (1, 2))
     assert len(first) > 8 and len(first + second) > 3 * 8  # of 8 utterances

@@ -98,19 +98,15 @@ def test_ranks_are_summed_and_the_first_one_writes(alignment, monkeypatch, tmp_p
     assert read_flops(tmp_path) == [dict(epoch=1, flops=cost_of(model, batches[0][1]) + 1000, batches=3)]
 
 
-def test_the_share_of_padding_is_logged(caplog, tmp_path):
-    frontend = SimpleNamespace(frame_lengths=lambda lengths: lengths)
-    model = torch.nn.Module()
-    model.encoder, model.frontend = torch.nn.Identity(), frontend
+def test_the_share_of_padding_is_logged(alignment, caplog, tmp_path):
+    model, batches = alignment
     costs = EpochFlops(model)
-    list(
-        costs.watch(
-            [("ab", {"speech_lengths": torch.tensor([60, 100])}), ("c", {"speech_lengths": torch.tensor([50])})]
-        )
-    )
+    list(costs.watch(batches))
     with caplog.at_level(logging.INFO):
         costs.write(tmp_path, 3, ALONE)
-    assert "epoch 3: 16.00% of the encoder's frames were padding" in caplog.text  # 40 of 250
+    frames = [[1 + (n - 400) // 160 for n in batch["speech_lengths"].tolist()] for _, batch in batches]
+    share = 1 - sum(map(sum, frames)) / sum(len(rows) * max(rows) for rows in frames)
+    assert 0.1 < share < 0.9 and f"epoch 3: {100 * share:.2f}% of the encoder's frames were padding" in caplog.text
 
 
 def test_an_epoch_at_full_size_does_not_overflow(alignment, monkeypatch, tmp_path):
