@@ -4,6 +4,7 @@ B utterances of a batch, U tokens.
 """
 
 import logging
+import math
 import warnings
 from argparse import Namespace
 from contextlib import contextmanager
@@ -36,7 +37,7 @@ with quiet_imports():
 NUM_UTTERANCES = 20
 MAX_UPDATES = 150
 RATE, FLOOR = 0.02, 0.1  # share of the size of a parameter that an update changes; the least such size
-ENOUGH = {LLMASRTask: 1.0, PhonemeCTCTask: 2.0}  # loss per label; what is reached without the audio is more
+ENOUGH = {LLMASRTask: 1.0, PhonemeCTCTask: 2.0}  # loss per label
 Rows = List[Tuple[str, Utterance]]
 Weights = Dict[str, Tensor]
 
@@ -139,20 +140,24 @@ class Fit:
 
 
 def overfit(context: Context) -> Fit:
-    """Trains on all utterances at once, without augmentation and dropout, until the loss is `ENOUGH`.
+    """Trains on all utterances at once, without augmentation and dropout, until they are known by heart.
 
-    The rate is not the training's, but one at which each weight moves by about `RATE` of the size of its tensor.
+    The rate is not the training's, but one at which each weight moves by about `RATE` of the size of its tensor. An LLM
+    must know which of the n utterances it hears, or its loss is log(n) for each: it ends at half of that, if `ENOUGH`
+    is more.
     """
     with context.changing():
         groups = [
             dict(params=[p], lr=RATE * max(float(p.detach().square().mean().sqrt()), FLOOR))
             for p in context.trained.values()
         ]
-        optimizer, batch, losses = torch.optim.Adam(groups), context.batch(), []
+        optimizer, batch, losses, by_heart = torch.optim.Adam(groups), context.batch(), [], ENOUGH[context.task]
         for _ in range(MAX_UPDATES):
-            loss, _ = context.loss(batch)
+            loss, labels = context.loss(batch)
             losses.append(float(loss.detach()))
-            if not losses[-1] > ENOUGH[context.task]:
+            if context.task is LLMASRTask:
+                by_heart = min(by_heart, math.log(len(context.rows)) * len(context.rows) / labels / 2)
+            if not losses[-1] > by_heart:
                 break
             loss.backward()
             nn.utils.clip_grad_norm_(context.trained.values(), 1.0)

@@ -137,7 +137,8 @@ def test_options_are_found_by_their_check_alone(ctc):
     assert failed(ctc(model_conf=dict(cr_scale=0.0, cr_warmup_batches=5))) == ["options"]
 
 
-def test_a_training_that_cannot_learn(llm):
+def test_a_training_that_cannot_learn(llm, monkeypatch):
+    monkeypatch.setattr("espnet_llmasr.doctor.context.MAX_UPDATES", 20)
     context = llm()
     for parameter in context.trained.values():
         parameter.register_hook(torch.randn_like)

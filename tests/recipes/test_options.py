@@ -151,7 +151,7 @@ def test_the_command_in_the_results_makes_them_again(fsdd):
 def test_the_doctor_gets_the_options_of_the_training_and_nothing_is_trained(fsdd):
     fsdd.succeed(*stage(5, "--doctor", "true"))
     (doctor,) = fsdd.calls("bin.doctor")
-    assert not fsdd.calls("_train") and not (fsdd.dir / "exp/pretrain").exists()
+    assert not fsdd.calls("_train") and not (fsdd.dir / "exp/pretrain/finished").exists()
     fsdd.succeed(*stage(5))
     (training,) = fsdd.calls("exp/pretrain ")
     words = training.split("phoneme_ctc_train ")[1].replace(" --config conf/pretrain.yaml", "")
