@@ -33,6 +33,7 @@ setup(
         "soundfile<1",
         "pyyaml<7",
         "rapidfuzz<4",
+        "ftfy>=6.1,<7",  # letters decoded by a wrong table, in transcripts
         "jinja2<4",  # the pages of bin.score and bin.report
     ],
     extras_require={

@@ -17,11 +17,15 @@ CLEANED = {
     "<c.yellow>so</c> <00:00:01.000>on <v Bob>he said": "so on he said",
     "Don\xe2\x80\x99t": "Don’t",
     "Donâ€™t, itâ€¦": "Don’t, it…",
-    "cafÃ© CAFÃ‰ £Â£5": "café CAFÉ ££5",
+    "cafÃ© CAFÃ‰ Â£5": "café CAFÉ £5",
     "ä½\xa0å¥½": "你好",
     "æ\x88\x91ä»¬": "我们",
     "ðŸ˜€": "😀",
     "Ã\x83Â©": "é",
+    "\x92s": "’s",
+    "voilÃ  tout": "voilà tout",
+    "Ð¿Ñ€Ð¸Ð²ÐµÑ‚ Ð¼Ð¸Ñ€": "привет мир",
+    "浣犲ソ涓栫晫, ok": "你好世界, ok",
 }
 KEPT = [
     "AT&T, R&D; Q&A",
@@ -31,6 +35,8 @@ KEPT = [
     "“my fiancé”—he said, ‘the café’…",
     "它······然后××××，2×½",
     "用C++写，a&b",
+    "联通，浣熊，鎏金",
+    "İstanbul'da 50°C – 60°C, ¿qué? Žižek",
     "“Well,” said he — “don’t.”",
 ]
 REFUSED = {
@@ -39,12 +45,13 @@ REFUSED = {
     "one<!-- two -->": "markup",
     "&lt;noise&gt;": "markup",
     "a <b and c> d": "markup",
-    "\x92s": "mojibake",
     "left â\x80": "mojibake",
     "na\ufffdve": "mojibake",
     "锟斤拷锟斤拷": "mojibake",
     "ÄãºÃÊÀ½ç": "mojibake",
-    "voilÃ  tout": "mojibake",
+    "ÖÐÎÄ ok": "mojibake",
+    "鎴戜滑浠婂ぉ鍘�": "mojibake",
+    "鎴戜滑浠婂ぉ鍘?": "mojibake",
 }
 
 

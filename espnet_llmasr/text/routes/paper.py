@@ -64,7 +64,7 @@ def make() -> Route:
     """Raises ValueError if WeTextProcessing is not installed."""
     version = installed("WeTextProcessing", "paper")
     short_cuts = version in wetext.VERIFIED_VERSIONS
-    name = f"{OUR_VERSION}, WeTextProcessing {version} zh_tn/en_tn as shipped"
+    name = f"{OUR_VERSION}, WeTextProcessing {version} zh_tn/en_tn"
     return Route("paper", name, partial(normalize, short_cuts=short_cuts), has_too_many_digits)
 
 

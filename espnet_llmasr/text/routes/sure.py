@@ -38,7 +38,7 @@ _SIGN = re.compile(r"(?<=\d)%|[$¥\uffe5€£\uffe1](?=\d)|(?<![a-z\d])[+-](?=\d
 def make() -> Route:
     """Raises ValueError if WeTextProcessing is not installed."""
     version = installed("WeTextProcessing", "sure")
-    name = f"{OUR_VERSION}, WeTextProcessing {version} zh_itn as shipped"
+    name = f"{OUR_VERSION}, WeTextProcessing {version} zh_itn"
     return Route("sure", name, partial(normalize, short_cuts=version in wetext.VERIFIED_VERSIONS))
 
 
