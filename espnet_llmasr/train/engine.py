@@ -17,6 +17,7 @@ import logging
 import os
 import sys
 from contextlib import contextmanager, nullcontext
+from copy import deepcopy
 from typing import Any, Dict, Iterator, List, Tuple
 
 import torch
@@ -163,7 +164,8 @@ def check_options(args) -> None:
         read_config(args.deepspeed_config)
         if args.grad_clip_type != 2:
             raise ValueError(f"--grad_clip_type is {args.grad_clip_type}, expected 2 with --deepspeed_config")
-        import_deepspeed(args.ngpu > 0)
+        if args.distributed:
+            import_deepspeed(args.ngpu > 0)
 
 
 def import_deepspeed(gpu: bool):
@@ -275,8 +277,8 @@ def whole_state(parts: List[State], shapes: List[List[torch.Size]]) -> State:
                 value = joined[: sum(sizes)].split(sizes)
             flats[name] = value
         for place, shape in enumerate(group_shapes):
-            one = {name: v[place].view(shape) if isinstance(v, tuple) else v for name, v in flats.items()}
-            state.update({number + place: one} if one else {})
+            own = lambda v: v[place].view(shape) if isinstance(v, tuple) else deepcopy(v)  # steps are counted in place
+            state.update({number + place: {name: own(value) for name, value in flats.items()}} if flats else {})
         groups.append({**parts[0]["param_groups"][index], "params": list(range(number, number + len(sizes)))})
         number += len(sizes)
     return {"state": state, "param_groups": groups}

@@ -34,6 +34,9 @@ from espnet_llmasr.tasks.checks import explaining_stops
         (dict(accum_grad=0), "--accum_grad is 0, expected at least 1"),
         (dict(use_adapter=True), "--use_adapter is True, expected False: LoRA would train all parameters"),
         (dict(save_strategy="adapter_only"), "--save_strategy is adapter_only, expected all: LoRA would"),
+        (dict(use_deepspeed=True), "--use_deepspeed is True, expected False: --deepspeed_config conf/ds_zero2.json"),
+        (dict(deepspeed_config="none.json"), "none.json does not exist"),
+        (dict(lr_factor=dict(adaptor=10.0)), "--lr_factor has 'adaptor', which is no module of the model: it has"),
         (dict(ngpu=1), "--ngpu is 1, but no GPU can be used here: give --ngpu 0"),
     ],
 )

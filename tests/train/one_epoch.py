@@ -62,8 +62,11 @@ def run_epoch(engine, epoch: int, batches, options, distributed, scheduler=None)
 
 
 def adam_engine(model, options, distributed):
-    """A model with a frozen encoder, Adam, and ten times the rate for the adaptor."""
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+    """A model with a frozen encoder, Adam, and ten times the rate for the adaptor.
+
+    Adam's eps is large: with the usual 1e-8 it moves a weight whose gradient is zero but for rounding by its whole rate.
+    """
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, eps=1e-3)
     set_factors(optimizer, model, {"adaptor": 10.0})
     return build_engine(model, optimizer, options, distributed)
 

@@ -90,6 +90,9 @@ def test_a_state_is_dealt_out_to_ranks_and_joined_again(model, number):
     assert joined["param_groups"] == whole["param_groups"] and list(joined["state"]) == list(whole["state"])
     for index, state in whole["state"].items():
         assert all(joined["state"][index][name].equal(value) for name, value in state.items())
+    optimizer.load_state_dict(joined)
+    step(model, optimizer)
+    assert {float(state["step"]) for state in optimizer.state.values()} == {4.0}  # each counts for itself
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from espnet_llmasr.asr.flops import flops, shape_of
 from espnet_llmasr.encoder_swap import trainer as swap
+from espnet_llmasr.espnet_versions import load_checkpoint
 from espnet_llmasr.tasks.llm_asr import LLMASRTask
 from espnet_llmasr.tasks.phoneme_ctc import PhonemeCTCTask
 from espnet_llmasr.train.flops_log import read_flops
@@ -206,9 +207,9 @@ def largest_difference(first, second):
 
 
 def test_one_process_moves_frozen_parts_by_the_swap_only(no_dropout, one_process, encoders):
-    start = no_dropout["llm"][0].state_dict()
+    start = dict(no_dropout["llm"][0].named_parameters())
     assert all(one_process[f"encoder.{name}"].equal(value) for name, value in encoders[30].items())
-    moved = {name.split(".")[0] for name, value in one_process.items() if not value.equal(start[name])}
+    moved = {name.split(".")[0] for name, value in start.items() if not value.equal(one_process[name])}
     assert moved == {"encoder", "adaptor", "llm"}
 
 
@@ -244,7 +245,7 @@ def test_a_training_under_zero2_is_read_and_resumed_by_one_process(zero2, llm_op
     assert (tmp_path / "exp" / "checkpoint.1.rank1of2.pth").is_file()
     start = LLMASRTask.load(tmp_path / "exp" / "config.yaml", tmp_path / "exp" / "1epoch.pth")[0]
     LLMASRTask.main(cmd=[*options, "--max_epoch=2", "--resume=true"])
-    state = torch.load(tmp_path / "exp" / "checkpoint.pth", weights_only=True)["optimizers"][0]
+    state = load_checkpoint(tmp_path / "exp" / "checkpoint.pth")["optimizers"][0]
     assert {float(values["step"]) for values in state["state"].values()} == {4.0}  # two updates in each epoch
     assert {group["lr_factor"] for group in state["param_groups"]} == {1.0, 10.0}
     end = LLMASRTask.load(tmp_path / "exp" / "config.yaml", tmp_path / "exp" / "2epoch.pth")[0]
