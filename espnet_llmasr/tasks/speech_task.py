@@ -291,7 +291,11 @@ class SpeechTask(AbsTask):
         cls.build_augmentation(args)
         ranks = build_dataclass(DistributedOption, args)
         ranks.init_options()
-        args.num_ranks = ranks.dist_world_size if ranks.distributed else 1  # for config.yaml
+        # For config.yaml, whose last option stays `distributed`: a file that is cut off lacks it.
+        args.num_ranks, args.distributed = (
+            ranks.dist_world_size if ranks.distributed else 1,
+            vars(args).pop("distributed"),
+        )
         output_dir = args.output_dir
         with ExitStack() as until_end:
             if is_first_rank(ranks):  # ESPnet stops the others with it
