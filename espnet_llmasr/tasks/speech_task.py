@@ -292,10 +292,8 @@ class SpeechTask(AbsTask):
         ranks = build_dataclass(DistributedOption, args)
         ranks.init_options()
         # For config.yaml, whose last option stays `distributed`: a file that is cut off lacks it.
-        args.num_ranks, args.distributed = (
-            ranks.dist_world_size if ranks.distributed else 1,
-            vars(args).pop("distributed"),
-        )
+        num_ranks = ranks.dist_world_size if ranks.distributed else 1
+        args.num_ranks, args.distributed = num_ranks, vars(args).pop("distributed")
         output_dir = args.output_dir
         with ExitStack() as until_end:
             if is_first_rank(ranks):  # ESPnet stops the others with it
