@@ -327,8 +327,10 @@ class SpeechTask(AbsTask):
         cls.build_augmentation(args)
         ranks = build_dataclass(DistributedOption, args)
         ranks.init_options()
-        args.num_ranks = ranks.dist_world_size if ranks.distributed else 1  # for config.yaml
-        share_batches(args, ranks.dist_world_size or 1)
+        # For config.yaml, whose last option stays `distributed`: a file that is cut off lacks it.
+        num_ranks = ranks.dist_world_size if ranks.distributed else 1
+        args.num_ranks, args.distributed = num_ranks, vars(args).pop("distributed")
+        share_batches(args, num_ranks)
         output_dir = args.output_dir
         with ExitStack() as until_end:
             if is_first_rank(ranks):  # ESPnet stops the others with it
