@@ -1,6 +1,6 @@
-"""The blocks of encoder and LLM: gradient checkpointing, and compilation.
+"""The blocks of encoder and LLM, and gradient checkpointing.
 
-Both change how a block is called and add no module, so the names of the weights stay as they are, and weights may be
+It changes how a block is called and adds no module, so the names of the weights stay as they are, and weights may be
 loaded, frozen and swapped as before.
 """
 
@@ -85,16 +85,3 @@ def keep_statistics(norms: List[_BatchNorm]) -> Iterator[None]:
     finally:
         for norm, (momentum, num_batches) in zip(norms, saved):
             norm.momentum, norm.num_batches_tracked = momentum, num_batches
-
-
-def compile_blocks(encoder: nn.Module) -> None:
-    """Compiles each block by torch.compile, for any batch size and length, at its first call.
-
-    Raises:
-        ValueError: the encoder has no list of blocks.
-    """
-    blocks = blocks_of(encoder)
-    if not blocks:
-        raise ValueError(f"compile_encoder: the blocks of a {type(encoder).__name__} are not known: leave it out")
-    for block in blocks:
-        block.compile(dynamic=True)

@@ -16,7 +16,7 @@ from typing import Dict, Iterator, List, NamedTuple, Optional, Tuple
 import numpy as np
 import torch
 
-from espnet_llmasr.asr.blocks import PARTS, needs_gradients
+from espnet_llmasr.asr.blocks import PARTS, checkpoint_gradients, needs_gradients
 from espnet_llmasr.asr.flops import BatchShape
 from espnet_llmasr.experiments.cost import (
     TASKS,
@@ -29,7 +29,6 @@ from espnet_llmasr.experiments.cost import (
 )
 from espnet_llmasr.files import read_scp
 from espnet_llmasr.scoring.markdown import bullets, markdown
-from espnet_llmasr.tasks.speech_task import prepare_blocks
 from espnet_llmasr.text.inventories import read_tokens
 from espnet_llmasr.text.prompt import SPEECH_ID
 from espnet_llmasr.train.batches import BATCHES_OF_BUCKET, read_num_frames
@@ -150,14 +149,14 @@ def example(stage: Stage, work: Work, uids: List[str], device: str = "cpu") -> D
 def build_training(stage: Stage) -> Tuple[torch.nn.Module, torch.optim.Optimizer]:
     """The model and its optimizer as a training of this stage has them, with random weights."""
     model = freeze(stage.task.build_model(stage.args), stage.args.freeze_param).train()
-    prepare_blocks(model, stage.args)
+    checkpoint_gradients(model, stage.args.gradient_checkpointing)
     (optimizer,) = stage.task.build_optimizers(stage.args, model)
     return model, optimizer
 
 
 def memory_of(stage: Stage, work: Work, foreach: bool = True, **changes) -> StepMemory:
     """The memory of the update that needs most (foreach: see `step_memory`), with some options changed."""
-    stage = replace(stage, args=Namespace(**{**vars(stage.args), **changes, "compile_encoder": False}))
+    stage = replace(stage, args=Namespace(**{**vars(stage.args), **changes}))
     build, how = partial(build_training, stage), (stage.args.use_amp, stage.args.accum_grad, foreach)
     steps = [step_memory(build, example(stage, work, uids), *how) for uids in work.largest()]
     return max(steps, key=lambda step: step.with_gradients)

@@ -25,7 +25,7 @@ with quiet_imports():
 OPTIONS_THAT_MAY_CHANGE = re.compile(  # those without an effect on the weights, and those that ESPnet adds itself
     "config|resume|max_epoch|patience|ngpu|num_workers|dist_|distributed|multiprocessing|log_|use_(tensorboard|wandb)"
     "|use_matplotlib|wandb|num_att_plot|keep_(nbest|last)|save_interval|token_list|version|required|print_config|dry_run"
-    "|output_dir|deepspeed_config|gradient_as_bucket_view|gradient_checkpointing|compile_encoder"
+    "|output_dir|deepspeed_config|gradient_as_bucket_view|gradient_checkpointing"
 )
 OPTIONS_OF_BATCHES = (  # those may change from one start to the next, if an epoch keeps its number of updates
     *("max_frames", "valid_max_frames", "max_llm_tokens", "accum_grad", "num_iters_per_epoch", "num_ranks"),
@@ -41,8 +41,6 @@ STOPS = {  # part of torch's message -> what to do about it
     r"is not a directory": "--multiple_iterator needs the lists that bin.split_data makes",
     r"\bgloo/|NCCL|ProcessGroup|Connection closed by peer": "another rank of this training has ended: read "
     "its message, then start again; the training goes on from its last complete epoch",
-    r"C\+\+ compiler|working triton": "--compile_encoder needs a C++ compiler (on a GPU: triton): install it, or leave "
-    "the option out",
     r"out of memory|can't allocate memory|not enough memory": "no memory is left: lower max_frames or max_llm_tokens; "
     "the training goes on from its last complete epoch",
 }

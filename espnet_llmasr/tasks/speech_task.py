@@ -19,10 +19,10 @@ from espnet2.train.distributed_utils import DistributedOption
 from espnet2.utils.build_dataclass import build_dataclass
 from espnet2.utils.get_default_kwargs import get_default_kwargs
 from espnet2.utils.nested_dict_action import NestedDictAction
-from espnet2.utils.types import int_or_none, str2bool
+from espnet2.utils.types import int_or_none
 
 from espnet_llmasr.asr import encoders
-from espnet_llmasr.asr.blocks import PARTS, checkpoint_gradients, compile_blocks
+from espnet_llmasr.asr.blocks import PARTS, checkpoint_gradients
 from espnet_llmasr.asr.cr_ctc import SpecAugment
 from espnet_llmasr.asr.fbank import FeatureMVN, KaldiFbank
 from espnet_llmasr.asr.weights import load_state, read_state
@@ -105,10 +105,9 @@ class BaseConfig(argparse.Action):
 
 @dataclass
 class TrainerOptions(ExactTrainerOptions):
-    """The options of the exact trainer, of the blocks, of the encoder swaps and of the drift checks."""
+    """The options of the exact trainer, of checkpointing, of the encoder swaps and of the drift checks."""
 
     gradient_checkpointing: Sequence[str]
-    compile_encoder: bool
     encoder_dir: Optional[str]
     swap: str
     final_epochs: Optional[int]
@@ -143,16 +142,9 @@ class Trainer(DriftMixin, SwapMixin, ExactTrainer):
 
     @classmethod
     def run(cls, model, trainer_options, **kwargs) -> None:
-        """As the base classes, with gradient checkpointing and a compiled encoder where the options ask for them."""
-        prepare_blocks(model, trainer_options)
+        """As the base classes, with --gradient_checkpointing; parameters are frozen by now."""
+        checkpoint_gradients(model, trainer_options.gradient_checkpointing)
         super().run(model=model, trainer_options=trainer_options, **kwargs)
-
-
-def prepare_blocks(model: torch.nn.Module, options) -> None:
-    """Does what --gradient_checkpointing and --compile_encoder say; parameters must be frozen by now."""
-    checkpoint_gradients(model, options.gradient_checkpointing)
-    if options.compile_encoder:
-        compile_blocks(model.encoder)
 
 
 class SpeechTask(AbsTask):
@@ -175,7 +167,6 @@ class SpeechTask(AbsTask):
         add("--valid_max_frames", type=int_or_none, default=None, help="the same in validation")
         help_text = f"{', '.join(PARTS)}: their blocks are computed again in the backward pass, which saves memory"
         add("--gradient_checkpointing", nargs="*", default=[], metavar="PART", help=help_text)
-        add("--compile_encoder", type=str2bool, default=False, help="compile the blocks of the encoder (torch.compile)")
         help_text = "speed, noise_prob, noise, snr_db, max_pad_s"
         add("--augment_conf", action=NestedDictAction, default={}, help=help_text)
         add("--model_conf", action=NestedDictAction, default=get_default_kwargs(cls.model_class))

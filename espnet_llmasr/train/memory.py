@@ -1,8 +1,8 @@
 """The memory of a training step, known without having it: a step on torch's fake tensors, every byte of which is counted.
 
 Fake tensors have sizes and no contents, so a model of any size is walked through in seconds (forward pass, backward
-pass, optimizer). They lie on the CPU, hence attention is what torch computes there by plain products: on a GPU its
-kernels need less.
+pass, optimizer). They lie on the CPU, hence attention is what torch computes there, by plain products where scores are
+added to: fused kernels of a GPU keep less.
 """
 
 import weakref

@@ -1,20 +1,17 @@
-"""Gradient checkpointing and compiled blocks: the same loss, gradients, weights and statistics, with less memory."""
+"""Gradient checkpointing: the same loss, gradients, weights and statistics, with less memory."""
 
 import copy
-import shutil
-from functools import partialmethod
 
 import pytest
 import torch
 from torch import nn
 
-from espnet_llmasr.asr.blocks import checkpoint_gradients, compile_blocks
+from espnet_llmasr.asr.blocks import checkpoint_gradients
 from espnet_llmasr.asr.encoders import ENCODERS, encoder_class
 from espnet_llmasr.tasks.llm_asr import LLMASRTask
 from espnet_llmasr.tasks.phoneme_ctc import PhonemeCTCTask
 
 SIZES = dict(output_size=16, num_blocks=2, attention_heads=2, dropout_rate=0.3)
-NEEDS_COMPILER = pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
 CGMLP = dict(cgmlp_linear_units=32)
 CONFS = {
     "firered_conformer": dict(kernel_size=5),
@@ -146,42 +143,17 @@ def test_blocks_that_are_not_known_are_refused():
     model = nn.ModuleDict({"encoder": nn.Linear(2, 2)})
     with pytest.raises(ValueError, match="the blocks of a Linear are not known"):
         checkpoint_gradients(model, ["encoder"])
-    with pytest.raises(ValueError, match="the blocks of a Linear are not known"):
-        compile_blocks(model["encoder"])
     with pytest.raises(ValueError, match="has 'llm', this model has encoder: remove it"):
         checkpoint_gradients(model, ["llm"])
 
 
 @pytest.mark.parametrize("task", [PhonemeCTCTask, LLMASRTask])
-def test_the_options_of_a_training_reach_its_blocks(task, phone_options, llm_options, monkeypatch, tmp_path):
+def test_the_options_of_a_training_reach_its_blocks(task, phone_options, llm_options, tmp_path):
     """Also: the checkpoint that it leaves is that of a training without them, and a resume may leave them out."""
-    options, compiled = phone_options if task is PhonemeCTCTask else llm_options, []
-    monkeypatch.setattr(nn.Module, "compile", lambda block, **how: compiled.append(block))
+    options = phone_options if task is PhonemeCTCTask else llm_options
     parts = ["encoder"] if task is PhonemeCTCTask else ["encoder", "llm"]
-    task.main(cmd=options(tmp_path / "less", max_epoch=1, gradient_checkpointing=parts, compile_encoder=True))
+    task.main(cmd=options(tmp_path / "less", max_epoch=1, gradient_checkpointing=parts))
     task.main(cmd=options(tmp_path / "plain", max_epoch=1))
     less, plain = (torch.load(tmp_path / name / "1epoch.pth", weights_only=True) for name in ("less", "plain"))
     torch.testing.assert_close(less, plain, atol=1e-6, rtol=1e-6)
-    assert len(compiled) == 2
     task.main(cmd=options(tmp_path / "less", max_epoch=2, resume=True))
-
-
-@pytest.mark.parametrize(
-    "backend", ["aot_eager", pytest.param("inductor", marks=[pytest.mark.slow, NEEDS_COMPILER])]
-)
-def test_a_compiled_encoder_gives_the_same_trained_frozen_and_after_a_swap(backend, monkeypatch):
-    monkeypatch.setattr(nn.Module, "compile", partialmethod(nn.Module.compile, backend=backend))
-    encoder, other = build(dropout_rate=0.0, num_blocks=1), build(dropout_rate=0.0, num_blocks=1)
-    weights = encoder.state_dict()
-    compile_blocks(other)
-    assert list(other.state_dict()) == list(weights)
-    models = SimpleModel(encoder).train(), SimpleModel(other).train()
-    for length in (93, 61):
-        batch = dict(xs_pad=torch.randn(3, length, 20), ilens=torch.tensor([length, 31, 8]))
-        assert_same(*(step(model, batch) for model in models), tolerance=1e-4)
-    swapped = {name: value + 0.01 for name, value in weights.items()}
-    for model in models:
-        model.encoder.load_state_dict(swapped)
-        model.requires_grad_(False).eval()
-    with torch.no_grad():
-        torch.testing.assert_close(models[1](**batch)[0], models[0](**batch)[0], atol=1e-4, rtol=1e-4)
