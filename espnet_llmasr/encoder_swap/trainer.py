@@ -147,7 +147,6 @@ class SwapMixin:
                 options.max_epoch = last or epoch + options.final_epochs  # for the log, and the mark of the end
                 if epoch == last:
                     logging.info("epoch %d is the last: %d epochs on the final encoder", epoch, options.final_epochs)
-                    options.patience = -1  # the one way to make ESPnet's loop stop after this epoch
         return super().train_one_epoch(model=model, reporter=reporter, options=options, schedulers=schedulers, **kwargs)
 
     @classmethod

@@ -8,6 +8,7 @@ import itertools
 import math
 import time
 from argparse import Namespace
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -29,6 +30,7 @@ from espnet_llmasr.experiments.cost import (
 )
 from espnet_llmasr.files import read_scp
 from espnet_llmasr.scoring.markdown import bullets, markdown
+from espnet_llmasr.tasks.checks import share_batches
 from espnet_llmasr.text.inventories import read_tokens
 from espnet_llmasr.text.prompt import SPEECH_ID
 from espnet_llmasr.train.batches import BATCHES_OF_BUCKET, read_num_frames
@@ -126,11 +128,12 @@ class Work:
 
 def work_of(stage: Stage, num_ranks: int) -> Work:
     """The work of a stage on so many ranks."""
-    frames = dict(stage.frames)
-    batches = batches_of(stage.task, stage.args, frames, stage.lengths, num_ranks)
+    frames, args = dict(stage.frames), deepcopy(stage.args)
+    share_batches(args, num_ranks)
+    batches = batches_of(stage.task, args, frames, stage.lengths, num_ranks)
     shapes = [padded_shape(stage.model, batch, frames, stage.lengths) for batch in batches]
-    per_epoch = stage.args.num_iters_per_epoch or len(batches) // num_ranks
-    return Work(batches, shapes, frames, per_epoch, math.ceil(per_epoch / stage.args.accum_grad))
+    per_epoch = args.num_iters_per_epoch or len(batches) // num_ranks
+    return Work(batches, shapes, frames, per_epoch, math.ceil(per_epoch / args.accum_grad))
 
 
 def example(stage: Stage, work: Work, uids: List[str], device: str = "cpu") -> Dict[str, object]:
