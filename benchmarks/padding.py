@@ -85,7 +85,14 @@ def million():
 def main() -> None:
     print(f"{machine('numpy')}.")
     costs = list(million())  # first: its peak of memory counts
-    columns = ["max_frames", "max_llm_tokens", "batches", "batches a pass", "padded frames", "padded tokens, if not packed"]
+    columns = [
+        "max_frames",
+        "max_llm_tokens",
+        "batches",
+        "batches a pass",
+        "padded frames",
+        "padded tokens, if not packed",
+    ]
     table([*columns, "most tokens in a batch", "mates met again"], rows())
     print("\nA million utterances, one of 8 ranks (max_frames 7,000, max_llm_tokens 2,000):")
     table(["batches", "once at the start, s", "each pass, s", "memory, MB"], costs)

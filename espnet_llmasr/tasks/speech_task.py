@@ -19,7 +19,7 @@ from espnet2.train.distributed_utils import DistributedOption
 from espnet2.utils.build_dataclass import build_dataclass
 from espnet2.utils.get_default_kwargs import get_default_kwargs
 from espnet2.utils.nested_dict_action import NestedDictAction
-from espnet2.utils.types import int_or_none
+from espnet2.utils.types import int_or_none, str2bool
 
 from espnet_llmasr.asr import encoders
 from espnet_llmasr.asr.blocks import PARTS, checkpoint_gradients

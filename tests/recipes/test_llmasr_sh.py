@@ -356,8 +356,7 @@ def test_a_new_recipe(tmp_path):
     assert result.returncode == 1 and "data/train/text is missing: run stage 1 first" in result.stderr
 
 
-def test_a_dry_run_prints_the_plan_of_each_training_and_runs_nothing(tmp_path):
-    recipe = Recipe(tmp_path)
+def test_a_dry_run_prints_the_plan_of_each_training_and_runs_nothing(recipe):
     recipe.succeed("--stop_stage", 4)
     options = ["--dry_run", "true", "--ngpu", 8, "--gpu_memory_gb", 40, "--joint_sft_args", "--accum_grad 8"]
     assert recipe.succeed(*options, "--skip_stages", 10).count("a plan") == 4

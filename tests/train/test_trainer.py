@@ -247,6 +247,8 @@ def test_lengths_and_ids_stay_on_the_host():
     assert found["utt_id"] == ["a"] and found["speech"].equal(batch["speech"])
     assert all(isinstance(found[name], np.ndarray) for name in ("speech_lengths", "text"))
     assert found["speech_lengths"].tolist() == [3] and found["text"].tolist() == [[5, 6]]
+
+
 @pytest.mark.slow
 def test_a_training_under_zero2_is_read_and_resumed_by_one_process(zero2, llm_options, two_ranks, tmp_path):
     options = llm_options(tmp_path / "exp", max_epoch=1, freeze_param=["encoder"], lr_factor={"adaptor": 10.0})
