@@ -49,8 +49,9 @@ def test_a_plan_is_what_the_training_then_does(task, plan, phone_options, llm_op
     assert set(cells(printed)) == {"1", "2, DDP", "2, ZeRO-2"} and cells(printed)["2, DDP"][5] == "fits"
 
 
-def test_frozen_parts_checkpointing_and_budgets_change_the_plan(plan, llm_options, tmp_path):
-    llm_options(tmp_path / "exp", num_iters_per_epoch=4)
+def test_frozen_parts_checkpointing_and_budgets_change_the_plan(plan, llm_options, encoder_conf, tmp_path):
+    deep = encoder_conf(num_blocks=12)  # blocks need more memory than features and optimizer
+    llm_options(tmp_path / "exp", num_iters_per_epoch=4, max_frames=2000, encoder_conf=deep)
     options = ["--durations", 4, "--hours", 2]
     joint = cells(plan(tmp_path / "exp", *options, data=False))["1"]
     align = plan(tmp_path / "exp", *options, "--options=--freeze_param encoder llm", data=False)
