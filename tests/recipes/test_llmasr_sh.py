@@ -358,11 +358,13 @@ def test_a_new_recipe(tmp_path):
 
 def test_a_dry_run_prints_the_plan_of_each_training_and_runs_nothing(recipe):
     recipe.succeed("--stop_stage", 4)
-    options = ["--dry_run", "true", "--ngpu", 8, "--gpu_memory_gb", 40, "--joint_sft_args", "--accum_grad 8"]
+    halves = ["--ngpu", 8, "--gpus_pretrain", "0-5", "--gpus_finetune", "6,7"]
+    options = ["--dry_run", "true", *halves, "--gpu_memory_gb", 40, "--joint_sft_args", "--accum_grad 8"]
     assert recipe.succeed(*options, "--skip_stages", 10).count("a plan") == 4
     assert recipe.names() == ["plan_training"] * 4 and not (recipe.dir / "exp/pretrain").exists()
+    assert [value_of(call, "--num_ranks") for call in recipe.calls()] == ["6", "2", "2", "8"]
     last = recipe.calls()[-1]
-    assert "conf/joint_sft.yaml --options=--accum_grad 8 --task llm_asr" in last and "--num_ranks 8" in last
+    assert "conf/joint_sft.yaml --options=--accum_grad 8 --task llm_asr" in last
     assert value_of(last, "--data_dir") == "dump/train" and value_of(last, "--gpu_memory_gb") == "40"
     assert "--token_list dump/phones.txt" in recipe.calls()[0]
     assert "--dry_run is 'yes', allowed are true and false" in recipe.fail("--dry_run", "yes")

@@ -143,7 +143,7 @@ train() {  # NAME COMMAND LABELS [OPTION]...: trains with <NAME>_conf and <NAME>
         --config "${!conf}" "${options[@]}"
 }
 
-plan() {  # STAGE NAME TASK: prints what a training takes, of utterances of some durations while there are no data
+plan() {  # STAGE NAME TASK [GPUS]: prints what a training takes, of utterances of some durations while there are no data
     local conf=$2_conf args=$2_args data=$dumpdir/$train_set options=()
     wanted "$1" || return 0
     need_conf training_conf
@@ -155,7 +155,7 @@ plan() {  # STAGE NAME TASK: prints what a training takes, of utterances of some
         options+=(--llm_dir "$base_exp/llm")
     elif [ -e "$tokens" ]; then options+=(--token_list "$tokens"); fi
     "$python" -m espnet_llmasr.bin.plan_training "$training_conf" "$encoder_conf" "${!conf}" "--options=${!args}" \
-        --task "$3" --fs "$fs" --num_ranks "$((ngpu > 1 ? ngpu : 1))" --gpu_memory_gb "$gpu_memory_gb" "${options[@]}"
+        --task "$3" --fs "$fs" --num_ranks "$(ranks_of "${4:-}")" --gpu_memory_gb "$gpu_memory_gb" "${options[@]}"
     echo
 }
 
@@ -265,9 +265,9 @@ inference_cmd=$decode_cmd device=cpu
 if [ "$gpu_inference" = true ]; then inference_cmd=$(gpu_cmd 1) device=cuda; fi
 
 if [ "$dry_run" = true ]; then
-    plan 5 pretrain phoneme_ctc
-    plan 7 align llm_asr
-    plan 8 ia_sft llm_asr
+    plan 5 pretrain phoneme_ctc "$gpus_pretrain"
+    plan 7 align llm_asr "$gpus_finetune"
+    plan 8 ia_sft llm_asr "$gpus_finetune"
     plan 9 joint_sft llm_asr
     plan 10 ctc_head phoneme_ctc
     exit
