@@ -6,9 +6,8 @@ Stages 5 to 10 (pretraining, watcher and fine-tuning side by side, joint SFT, CT
 Kills are SIGKILLs at random moments, in turn of run.sh while a training writes its config.yaml, of run.sh, and of any
 one process of the run (a rank, the watcher, a process that loads data, a shell). After a kill of run.sh no process may be
 left 5 s later. The same command, until it ends well, then has to leave the SHA-256 of an uninterrupted run: of the last
-weights of all trainings and of all published encoders. The state is saved every 20 updates, which is not
-every epoch. Two ranks share a
-CPU through gloo. The results are in benchmarks/kills.md.
+weights of all trainings and of all published encoders. The state is saved every 20 updates, which is not every epoch. Two
+ranks share a CPU through gloo. The results are in benchmarks/kills.md.
 """
 
 import argparse

@@ -12,7 +12,8 @@ def files(head):
     return ["--ctc_train_config", f"{head}/config.yaml", "--ctc_model_file", f"{head}/latest.pth"]
 
 
-def decode(model, data, out, *more):  # few tokens: longer transcripts of the untrained LLM are loops, which the guard ends
+def decode(model, data, out, *more):
+    """Arguments; with few tokens, since longer transcripts of the untrained LLM are loops, which the guard ends."""
     options = ["--llm_asr_train_config", f"{model}/config.yaml", "--llm_asr_model_file", f"{model}/latest.pth"]
     return [*options, "--data_dir", str(data), "--output_dir", str(out), "--tokens_per_second", "1", *map(str, more)]
 
