@@ -155,7 +155,11 @@ def commands() -> List[Command]:
         of("fit_scaling", "--runs", "conf/budgets.jsonl", "--value", "MER %", "--out", "my exp/scaling"),
         of("run_strategies", "--recipe", ".", "--out", "my runs", "--strategies", "efin", "--seeds", "1"),
         of("run_parallel", "--job", "one", "one.log", "true"),
+        of("import_firered", "FireRedASR", "my exp/firered"),
+        of("plan_training", "conf/phones.yaml", "--task", "phoneme_ctc", *shared, "--token_list", "my dump/phones.txt"),
+        of("doctor", "--help", bad=("my exp/pretrain/config.yaml",)),  # fails by right for a training of two updates
         paced,
+        of("check_swaps", "my exp/paced"),
         longer(pretrain),
         longer(align),
     ]  # fmt: skip
@@ -225,6 +229,22 @@ def write_inputs() -> None:
         "my other/valid/text", "".join(f"valid_{number} {WORDS[number]} cat\n" for number in range(UTTERANCES["valid"]))
     )
     write("run.sh", "exit 1\n")
+    write_release("FireRedASR")
+
+
+def write_release(folder: str) -> None:
+    """A tiny FireRedASR-AED as it is published."""
+    import kaldiio
+    import torch
+
+    from espnet_llmasr.asr.conformer import FireRedConformerEncoder
+
+    encoder = {f"encoder.{name}": value for name, value in FireRedConformerEncoder(**ENCODER).state_dict().items()}
+    options = dict(idim=80, odim=9, d_model=64, n_head=2, n_layers_enc=2, n_layers_dec=1, kernel_size=9, pe_maxlen=200)
+    write(f"{folder}/dict.txt", "a 0\n")
+    torch.save(dict(args=argparse.Namespace(**options), model_state_dict=encoder), f"{folder}/model.pth.tar")
+    sums = np.ones((2, 81)) * [[1000.0], [9000.0]]
+    kaldiio.save_mat(f"{folder}/cmvn.ark", sums)
 
 
 # ---- a call in a process of its own ----------------------------------------------------------------------------------

@@ -45,7 +45,7 @@ def test_one_update_of_every_stage(conf, train, corpus, tiny_llm, tmp_path):
     watch.main([str(word) for word in [*options, "--encoder_dir", store]])
     swaps = ["--encoder_dir", store, "--init_param"]
     align = train(conf, "align", LLMASRTask, *swaps, f"{tiny_llm}/llm.pth::llm")
-    ia_sft = train(conf, "ia_sft", LLMASRTask, *swaps, align / "latest.pth")
+    ia_sft = train(conf, "ia_sft", LLMASRTask, *swaps, align / "latest.pth", "--final_epochs", 1)
     joint_sft = train(conf, "joint_sft", LLMASRTask, "--init_param", ia_sft / "latest.pth")
     train(conf, "ctc_head", PhonemeCTCTask, "--init_param", f"{joint_sft}/latest.pth:encoder:encoder")
     options = ["--config", conf / "decode.yaml", "--data_dir", cka, "--output_dir", tmp_path / "decode"]
