@@ -234,7 +234,6 @@ def write_inputs() -> None:
 
 def write_release(folder: str) -> None:
     """A tiny FireRedASR-AED as it is published."""
-    import kaldiio
     import torch
 
     from espnet_llmasr.asr.conformer import FireRedConformerEncoder
@@ -243,8 +242,9 @@ def write_release(folder: str) -> None:
     options = dict(idim=80, odim=9, d_model=64, n_head=2, n_layers_enc=2, n_layers_dec=1, kernel_size=9, pe_maxlen=200)
     write(f"{folder}/dict.txt", "a 0\n")
     torch.save(dict(args=argparse.Namespace(**options), model_state_dict=encoder), f"{folder}/model.pth.tar")
+    sizes = b"".join(b"\4" + size.to_bytes(4, "little") for size in (2, 81))
     sums = np.ones((2, 81)) * [[1000.0], [9000.0]]
-    kaldiio.save_mat(f"{folder}/cmvn.ark", sums)
+    Path(folder, "cmvn.ark").write_bytes(b"\0BDM " + sizes + sums.tobytes())
 
 
 # ---- a call in a process of its own ----------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from espnet_llmasr.asr.modules import check_keys
 from espnet_llmasr.encoder_swap.store import EncoderStore
 from espnet_llmasr.encoder_swap.trainer import encoder_inputs, swap_log
 from espnet_llmasr.espnet_versions import quiet_imports
+from espnet_llmasr.files import check_file
 from espnet_llmasr.train import checkpoints, engine
 from espnet_llmasr.train.inputs import AUDIO, check_inputs, files_of, record_inputs
 
@@ -41,6 +42,7 @@ STOPS = {  # part of torch's message -> what to do about it
     r"is not a directory": "--multiple_iterator needs the lists that bin.split_data makes",
     r"\bgloo/|NCCL|ProcessGroup|Connection closed by peer": "another rank of this training has ended: read "
     "its message, then start again; the training goes on from its last complete epoch",
+    r"--pretrain_path is deprecated": "give --init_param <n>epoch.pth in the place of --pretrain_path",
     r"out of memory|can't allocate memory|not enough memory": "no memory is left: lower max_frames or max_llm_tokens; "
     "the training goes on from its last complete epoch",
 }
@@ -68,6 +70,15 @@ def plain_values(text: str) -> str:
         reason = " ".join(str(error).split())
         raise argparse.ArgumentTypeError(f"'{text}' has other than plain values ({reason})") from error
     raise argparse.ArgumentTypeError(f"'{text}' is no dictionary of plain values, expected key=value")
+
+
+def readable_file(path: str) -> str:
+    """An argument type: a file that ESPnet can open. Raises ArgumentTypeError for a folder, a pipe, or none."""
+    try:
+        check_file(path)
+    except (OSError, ValueError) as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return path
 
 
 def literal(text: str) -> Any:

@@ -38,6 +38,7 @@ from espnet_llmasr.tasks.checks import (
     explaining_stops,
     log_changed_batches,
     plain_values,
+    readable_file,
     share_batches,
 )
 from espnet_llmasr.train import checkpoints
@@ -181,6 +182,8 @@ class SpeechTask(AbsTask):
         for action in parser._actions:
             if isinstance(action, NestedDictAction):
                 action.type = plain_values
+            elif action.dest == "config":
+                action.type = readable_file
         return parser
 
     @classmethod

@@ -123,11 +123,11 @@ class Checkpoints:
         if self.rank == 0:
             if not self.options.resume:
                 forget(self.folder)
-            (self.folder / FINISHED).unlink(missing_ok=True)  # of a shorter training
             if before.exists():
                 os.replace(before, path)
                 before.unlink(missing_ok=True)  # where both were links to one file, which a renaming leaves
             if not path.exists():
+                (self.folder / FINISHED).unlink(missing_ok=True)
                 remove_epochs(self.folder)
         self.wait()
         if not path.exists():
@@ -146,6 +146,9 @@ class Checkpoints:
                 scheduler.load_state_dict(state)
         self.wait()
         if self.rank == 0:
+            for stored in epochs_in(self.folder):  # a broken one is found now, and not when the training has ended
+                read_state(self.folder / f"{stored}epoch.pth", lazy=True)
+            (self.folder / FINISHED).unlink(missing_ok=True)  # of a shorter training
             self._settle(reporter)
             logging.info("going on after epoch %d from %s", epoch, path)
         return states.get("ended") == self.options.max_epoch

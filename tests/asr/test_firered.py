@@ -3,7 +3,6 @@
 import argparse
 import math
 
-import kaldiio
 import numpy as np
 import pytest
 import torch
@@ -93,7 +92,7 @@ def test_weights_that_do_not_fit_are_named(published, change, message, tmp_path)
         read_release(tmp_path / "aed")
 
 
-def test_other_files_that_are_missing_or_damaged(published, tmp_path):
+def test_other_files_that_are_missing_or_damaged(published, kaldi_matrix, tmp_path):
     folder = tmp_path / "aed"
     published(folder)
     for content, message in ((b"\0BDM \4", "no whole binary matrix"), (b" [ 1 2 ]", "no whole binary matrix")):
@@ -101,7 +100,7 @@ def test_other_files_that_are_missing_or_damaged(published, tmp_path):
         with pytest.raises(ValueError, match=f"cmvn.ark holds {message}"):
             read_release(folder)
     for matrix in (np.zeros((2, 81)), np.ones((2, 41))):
-        kaldiio.save_mat(str(folder / "cmvn.ark"), matrix)
+        kaldi_matrix(folder / "cmvn.ark", matrix)
         with pytest.raises(ValueError, match=r"expected finite \(2, 81\), the sums of at least one frame"):
             read_release(folder)
     (folder / "cmvn.ark").unlink()
