@@ -53,6 +53,14 @@ def is_trained(module: nn.Module) -> bool:
     return any(parameter.requires_grad for parameter in module.parameters())
 
 
+def freeze(model: nn.Module, parts: Iterable[str]) -> nn.Module:
+    """The model with these parts, or single parameters, frozen as ESPnet does it."""
+    for name, parameter in model.named_parameters():
+        if any(name == part or name.startswith(f"{part}.") for part in parts):
+            parameter.requires_grad_(False)
+    return model
+
+
 @contextmanager
 def outputs_of(blocks: Iterable[nn.Module]) -> Iterator[List[Tensor]]:
     """Collects the frames (B, S, D) that the blocks return while the context is open."""

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Collection, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import torch
-from espnet2.torch_utils.device_funcs import to_device
 from espnet2.train.distributed_utils import DistributedOption
 from torch import Tensor, nn
 
 from espnet_llmasr.asr.encoder import Encoder
+from espnet_llmasr.asr.modules import freeze
 from espnet_llmasr.asr.weights import initialize, load_state, read_state
 from espnet_llmasr.encoder_swap.store import EncoderStore
 from espnet_llmasr.encoder_swap.trainer import load_encoder
@@ -30,6 +30,7 @@ from espnet_llmasr.tasks.phoneme_ctc import PhonemeCTCTask
 from espnet_llmasr.train.batches import read_num_frames
 from espnet_llmasr.train.checkpoints import LAST_OPTION
 from espnet_llmasr.train.preprocessor import Utterance
+from espnet_llmasr.train.trainer import device_of, placed
 
 with quiet_imports():
     from espnet2.tasks.abs_task import scheduler_classes
@@ -63,7 +64,7 @@ class Context:
     def batch(self, rows: Optional[Rows] = None) -> Dict[str, Tensor]:
         """Some utterances (all by default) as the model gets them."""
         _, batch = self.task.build_collate_fn(self.args, train=False)(rows or self.rows)
-        return to_device(batch, str(next(self.model.parameters()).device))
+        return placed(batch, device_of(self.args))
 
     def loss(self, batch: Optional[Dict[str, Tensor]] = None) -> Tuple[Tensor, float]:
         """The mean loss of a batch per label, (), and the number of labels."""
@@ -193,18 +194,14 @@ def examine(config: Path, options: Sequence[str] = ()) -> Context:
     check_options(args)
     model = build_model(task, args, checkpoint if checkpoint and checkpoint.exists() else None)
     dtypes = sorted({p.dtype for p in model.parameters() if p.requires_grad}, key=str)
-    device = "cuda" if args.ngpu > 0 else "cpu"
-    defaults = task.get_parser().parse_args([])
-    return Context(task, args, defaults, model.float().to(device).eval(), dtypes, read_rows(task, args, model.encoder))
+    defaults, model = task.get_parser().parse_args([]), model.float().to(device_of(args)).eval()
+    return Context(task, args, defaults, model, dtypes, read_rows(task, args, model.encoder))
 
 
 def build_model(task, args: Namespace, checkpoint: Optional[Path]) -> nn.Module:
     """The model as a training begins with it, or with the weights of `checkpoint`; logs which weights it has."""
     torch.manual_seed(args.seed)
-    model = task.build_model(args).to(getattr(torch, args.train_dtype))
-    for name, parameter in model.named_parameters():
-        if any(f"{name}.".startswith(f"{part}.") for part in args.freeze_param):
-            parameter.requires_grad = False
+    model = freeze(task.build_model(args).to(getattr(torch, args.train_dtype)), args.freeze_param)
     if not any(p.requires_grad for p in model.parameters()):
         raise ValueError(f"--freeze_param {' '.join(args.freeze_param)} leaves nothing to be trained")
     if checkpoint is not None:

@@ -105,7 +105,7 @@ def check_final(log: PathLike) -> None:
 
 
 class SwapMixin:
-    """Adds encoder swaps to `train_one_epoch` of any ESPnet-style trainer.
+    """Adds encoder swaps to a trainer's `train_one_epoch`.
 
     With --final_epochs the training ends so many epochs after the final swap, whatever --max_epoch says. A swap changes
     the encoder's weights only: the optimizer's moments (of adaptor and LLM) and the learning rate go on.
@@ -129,17 +129,17 @@ class SwapMixin:
         check_options(trainer_options)
         if trainer_options.pace is not None:
             check_schedulers(schedulers)
-        if trainer_options.final_epochs is not None:  # ESPnet's loop must not end before the last encoder has come
+        if trainer_options.final_epochs is not None:  # the loop must not end before the last encoder has come
             log = swap_log(Path(trainer_options.output_dir) / "swaps.jsonl")
             past = agree(log.read) if trainer_options.resume else []
             trainer_options.max_epoch = last_epoch(past, trainer_options.final_epochs) or ENDLESS
         super().run(trainer_options=trainer_options, schedulers=schedulers, **kwargs)
 
     @classmethod
-    def train_one_epoch(cls, model, reporter, options, schedulers, **kwargs) -> bool:
+    def train_one_epoch(cls, engine, reporter, options, schedulers, **kwargs) -> None:
         epoch = reporter.epoch
         if options.encoder_dir is not None:
-            swaps = cls.swap_encoder(model.module, epoch, options)
+            swaps = cls.swap_encoder(engine.module, epoch, options)
             if options.pace is not None:
                 schedulers = hold_until_final(schedulers, swaps, options)
             if options.final_epochs is not None:
@@ -147,7 +147,7 @@ class SwapMixin:
                 options.max_epoch = last or epoch + options.final_epochs  # for the log, and the mark of the end
                 if epoch == last:
                     logging.info("epoch %d is the last: %d epochs on the final encoder", epoch, options.final_epochs)
-        return super().train_one_epoch(model=model, reporter=reporter, options=options, schedulers=schedulers, **kwargs)
+        super().train_one_epoch(engine=engine, reporter=reporter, options=options, schedulers=schedulers, **kwargs)
 
     @classmethod
     def swap_encoder(cls, model, epoch: int, options) -> List[Swap]:

@@ -14,6 +14,7 @@ from typing import Dict, List, Mapping, Tuple
 import torch
 
 from espnet_llmasr.asr.flops import BatchShape, shape_of
+from espnet_llmasr.asr.modules import freeze
 from espnet_llmasr.files import read_scp
 from espnet_llmasr.scoring.markdown import markdown
 from espnet_llmasr.tasks.checks import share_batches
@@ -158,14 +159,6 @@ def unallocated(task, args) -> torch.nn.Module:
     """The model with its parameters frozen as ESPnet does it, on the meta device: sizes without memory."""
     with torch.device("meta"):
         return freeze(task.build_model(args).to("meta"), args.freeze_param)
-
-
-def freeze(model: torch.nn.Module, parts: List[str]) -> torch.nn.Module:
-    """The model with these parts, or single parameters, frozen as ESPnet does it."""
-    for name, parameter in model.named_parameters():
-        if any(name == part or name.startswith(f"{part}.") for part in parts):
-            parameter.requires_grad_(False)
-    return model
 
 
 def label_lengths(task, args: Namespace, data_dir: Path) -> Dict[str, Dict[str, int]]:

@@ -19,10 +19,10 @@ import torch
 
 from espnet_llmasr.asr.blocks import PARTS, checkpoint_gradients, needs_gradients
 from espnet_llmasr.asr.flops import BatchShape
+from espnet_llmasr.asr.modules import freeze
 from espnet_llmasr.experiments.cost import (
     TASKS,
     batches_of,
-    freeze,
     label_lengths,
     padded_shape,
     stage_options,
@@ -146,7 +146,7 @@ def example(stage: Stage, work: Work, uids: List[str], device: str = "cpu") -> D
         if "prompt" in row:
             row["prompt"][0] = SPEECH_ID
         rows.append((uid, row))
-    return placed(collate(rows)[1], Namespace(ngpu=int(device != "cpu")))
+    return placed(collate(rows)[1], device)
 
 
 def build_training(stage: Stage) -> Tuple[torch.nn.Module, torch.optim.Optimizer]:

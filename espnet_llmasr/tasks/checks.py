@@ -42,7 +42,6 @@ STOPS = {  # part of torch's message -> what to do about it
     r"is not a directory": "--multiple_iterator needs the lists that bin.split_data makes",
     r"\bgloo/|NCCL|ProcessGroup|Connection closed by peer": "another rank of this training has ended: read "
     "its message, then start again; the training goes on from its last complete epoch",
-    r"--pretrain_path is deprecated": "give --init_param <n>epoch.pth in the place of --pretrain_path",
     r"out of memory|can't allocate memory|not enough memory": "no memory is left: lower max_frames or max_llm_tokens; "
     "the training goes on from its last complete epoch",
 }
@@ -73,12 +72,18 @@ def plain_values(text: str) -> str:
 
 
 def readable_file(path: str) -> str:
-    """An argument type: a file that ESPnet can open. Raises ArgumentTypeError for a folder, a pipe, or none."""
+    """An argument type: no folder and no pipe, on which ESPnet would wait for ever. ESPnet names a file that is missing."""
     try:
-        check_file(path)
-    except (OSError, ValueError) as error:
+        if Path(path).exists():
+            check_file(path)
+    except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
     return path
+
+
+def obsolete(value: str) -> None:
+    """The argument type of --pretrain_path, which ESPnet refuses with a traceback. Raises ArgumentTypeError."""
+    raise argparse.ArgumentTypeError(f"is '{value}', but ESPnet has given it up: give --init_param <n>epoch.pth")
 
 
 def literal(text: str) -> Any:

@@ -37,6 +37,7 @@ from espnet_llmasr.tasks.checks import (
     check_same_training,
     explaining_stops,
     log_changed_batches,
+    obsolete,
     plain_values,
     readable_file,
     share_batches,
@@ -184,6 +185,8 @@ class SpeechTask(AbsTask):
                 action.type = plain_values
             elif action.dest == "config":
                 action.type = readable_file
+            elif action.dest == "pretrain_path":
+                action.type = obsolete
         return parser
 
     @classmethod

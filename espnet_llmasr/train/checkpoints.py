@@ -41,9 +41,7 @@ from espnet_llmasr.files import PathLike, read_json, read_text, write_atomically
 CURRENT, FINISHED, UNCHECKED, WHOLE = "checkpoint.pth", "finished", "unchecked", "whole"
 PREVIOUS = "checkpoint.prev.pth"  # of earlier versions: the last whole one, while checkpoint.pth may be torn
 LAST_OPTION = "distributed"  # in a config.yaml
-LONGEST_WAIT = timedelta(
-    days=1
-)  # of ranks that wait while another one writes; a rank that has ended is noticed at once
+LONGEST_WAIT = timedelta(days=1)  # of ranks while another one writes; a rank that has ended is noticed at once
 
 
 def check_options(options) -> None:

@@ -72,7 +72,7 @@ def loses_phones(history: Sequence[Drift]) -> bool:
 
 
 class DriftMixin:
-    """Adds the checks to `train_one_epoch` of any ESPnet-style trainer."""
+    """Adds the checks to a trainer's `train_one_epoch`."""
 
     @classmethod
     def add_arguments(cls, parser):
@@ -89,15 +89,14 @@ class DriftMixin:
         super().run(trainer_options=trainer_options, **kwargs)
 
     @classmethod
-    def train_one_epoch(cls, **parts) -> bool:
-        model, options, epoch = parts["model"], parts["options"], parts["reporter"].epoch
+    def train_one_epoch(cls, engine, reporter, options, summary_writer, **parts) -> None:
+        parts |= dict(engine=engine, reporter=reporter, options=options)
         if options.drift_data is None:
             return super().train_one_epoch(**parts)
-        checks = DriftChecks(model.module, options, parts["summary_writer"])
-        agree(lambda: checks.begin(epoch))
-        all_invalid = super().train_one_epoch(**parts)
-        agree(lambda: checks.check(epoch))
-        return all_invalid
+        checks = DriftChecks(engine.module, options, summary_writer)
+        agree(lambda: checks.begin(reporter.epoch))
+        super().train_one_epoch(**parts)
+        agree(lambda: checks.check(reporter.epoch))
 
 
 class DriftChecks:

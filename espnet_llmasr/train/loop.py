@@ -28,7 +28,6 @@ class EpochLoop:
 
     trainer: Type
     engine: Any
-    optimizers: List[torch.optim.Optimizer]
     schedulers: List[Any]
     train_data: Any
     valid_data: Any
@@ -64,12 +63,10 @@ class EpochLoop:
         torch.cuda.empty_cache()
         with self.reporter.observe("train") as reporter:
             self.trainer.train_one_epoch(
-                model=self.engine,
-                optimizers=self.optimizers,
+                engine=self.engine,
                 schedulers=self.schedulers,
                 iterator=self.train_data.build_iter(epoch),
                 reporter=reporter,
-                scaler=None,
                 summary_writer=self.writers.get("train"),
                 **common,
             )

@@ -1,4 +1,4 @@
-"""The exact trainer: ESPnet's loop over epochs with our step and our checkpoints; helpers for several ranks."""
+"""The exact trainer: the step of a training on batches of any engine, and validation; helpers for several ranks."""
 
 import logging
 import time
@@ -62,11 +62,6 @@ class ExactTrainer(espnet_trainer.Trainer):
         add("--keep_last", type=int, default=1, help=help_text)
 
     @classmethod
-    def build_engine(cls, model, optimizers, schedulers, options, distributed_option) -> Engine:
-        """The engine of the options, see train/engine.py."""
-        return build_engine(model, optimizers[0], options, distributed_option)
-
-    @classmethod
     def build_options(cls, args) -> ExactTrainerOptions:
         return build_dataclass(ExactTrainerOptions, args)
 
@@ -101,40 +96,34 @@ class ExactTrainer(espnet_trainer.Trainer):
             for spec in trainer_options.init_param:
                 logging.info("taking weights from %s", spec)
                 initialize(model, spec, trainer_options.ignore_init_mismatch)
-        engine = cls.build_engine(model, optimizers, schedulers, trainer_options, distributed_option)
+        engine = build_engine(model, optimizers[0], trainer_options, distributed_option)
         data = train_iter_factory, valid_iter_factory
-        EpochLoop(cls, engine, optimizers, schedulers, *data, trainer_options, distributed_option).run()
+        EpochLoop(cls, engine, schedulers, *data, trainer_options, distributed_option).run()
 
     @classmethod
-    def train_one_epoch(
-        cls, model, iterator, optimizers, schedulers, scaler, reporter, summary_writer, options, distributed_option
-    ) -> bool:
-        """One epoch; `model` is the engine.
-
-        Raises ValueError if no gradient was finite, where ESPnet would end as if all were well.
-        """
-        model.module.train()
+    def train_one_epoch(cls, engine: Engine, iterator, schedulers, reporter, options, distributed_option) -> None:
+        """One epoch. Raises ValueError if no gradient was finite, where ESPnet would end as if all were well."""
+        engine.module.train()
         num_batches = length_hint(iterator, options.num_iters_per_epoch or 0)  # split lists have no length
         progress = Progress(reporter.epoch, options.max_epoch, num_batches)
-        all_invalid, costs = True, EpochFlops(model.module)
+        all_invalid, costs = True, EpochFlops(engine.module)
         for group in reporter.measure_iter_time(groups_of(costs.watch(iterator), options.accum_grad), "iter_time"):
-            cls.accumulate(model, group, reporter, options, distributed_option, progress)
-            grad_norm = cls.update(model, schedulers)
+            cls.accumulate(engine, group, reporter, options, distributed_option, progress)
+            grad_norm = cls.update(engine, schedulers)
             all_invalid &= not bool(torch.isfinite(grad_norm))
-            reporter.register({"grad_norm": grad_norm, "lr": optimizers[0].param_groups[0]["lr"]})
+            reporter.register({"grad_norm": grad_norm, "lr": engine.optimizer.param_groups[0]["lr"]})
             reporter.next()
         if all_invalid:
             raise ValueError(f"epoch {reporter.epoch}: no update had a finite gradient: lower the learning rate")
         costs.write(Path(options.output_dir), reporter.epoch, distributed_option)
-        return False
 
     @classmethod
     def accumulate(cls, engine: Engine, group, reporter, options, distributed_option, progress) -> None:
         """Adds up the gradients of the mean loss over all targets of the update, of which `group` is this rank's part."""
-        device = "cuda" if options.ngpu > 0 else "cpu"
+        device = device_of(options)
         shares = shares_of([engine.module.num_targets(**batch) for _, batch in group], device, distributed_option)
         for number, (uids, batch) in enumerate(group, 1):
-            batch = placed(dict(batch, utt_id=uids), options)
+            batch = placed(dict(batch, utt_id=uids), device)
             is_last = number == len(group)
             stats, weight = engine.accumulate(batch, shares[number - 1], is_last)
             stats, weight = recursive_average(stats, weight, distributed_option.distributed)
@@ -149,7 +138,7 @@ class ExactTrainer(espnet_trainer.Trainer):
         """As ESPnet's, with `placed` batches; each rank has as many as the others."""
         model = Autocast(model, options).eval()
         for uids, batch in iterator:
-            _, stats, weight = model(**placed(dict(batch, utt_id=uids), options))
+            _, stats, weight = model(**placed(dict(batch, utt_id=uids), device_of(options)))
             if distributed_option.distributed:
                 stats, weight = recursive_average(stats, weight, True)
             reporter.register(stats, weight)
@@ -207,12 +196,16 @@ def shares_of(targets: List[int], device: str, distributed_option) -> torch.Tens
     return (own * torch.distributed.get_world_size() / total).float()
 
 
-def placed(batch: Dict[str, object], options) -> Dict[str, object]:
-    """The audio of a batch on the accelerator; lengths and token ids as arrays on the host.
+def device_of(options) -> str:
+    """The device of a rank; ESPnet has set the current GPU."""
+    return "cuda" if options.ngpu > 0 else "cpu"
+
+
+def placed(batch: Dict[str, object], device: str) -> Dict[str, object]:
+    """The audio of a batch on the device; lengths and token ids as arrays on the host.
 
     Arrays, since DistributedDataParallel would move every tensor.
     """
-    device = "cuda" if options.ngpu > 0 else "cpu"
     on_accelerator = lambda value: torch.is_tensor(value) and value.is_floating_point()
     move = lambda value: value.to(device, non_blocking=True) if on_accelerator(value) else on_host(value)
     return {name: move(value) for name, value in batch.items()}

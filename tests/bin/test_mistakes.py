@@ -37,6 +37,10 @@ from espnet_llmasr.tasks.checks import explaining_stops
         (dict(use_deepspeed=True), "--use_deepspeed is True, expected False: --deepspeed_config conf/ds_zero2.json"),
         (dict(deepspeed_config="none.json"), "none.json does not exist"),
         (dict(lr_factor=dict(adaptor=10.0)), "--lr_factor has 'adaptor', which is no module of the model: it has"),
+        (
+            dict(pretrain_path="a.pth"),
+            "argument --pretrain_path: is 'a.pth', but ESPnet has given it up: give --init_param",
+        ),
         (dict(ngpu=1), "--ngpu is 1, but no GPU can be used here: give --ngpu 0"),
     ],
 )
@@ -53,6 +57,13 @@ def test_options_of_the_adaptor(mistake, llm_options, tmp_path):
 def test_a_configuration_that_is_no_yaml(mistake, tmp_path):
     (tmp_path / "conf.yaml").write_text("max_epoch: [1\n")
     assert "conf.yaml" in mistake(phoneme_ctc_train, "--config", tmp_path / "conf.yaml")
+
+
+def test_a_configuration_that_is_no_file(mistake, tmp_path):
+    os.mkfifo(tmp_path / "pipe.yaml")
+    for path, fault in ((tmp_path, "is a folder, a pipe"), (tmp_path / "pipe.yaml", "is a folder, a pipe")):
+        assert f"{path} {fault}" in mistake(phoneme_ctc_train, "--config", path)
+    assert "No such file: none.yaml" in mistake(phoneme_ctc_train, "--config", "none.yaml")
 
 
 @pytest.mark.parametrize(

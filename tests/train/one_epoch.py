@@ -48,11 +48,9 @@ def run_epoch(engine, epoch: int, batches, options, distributed, scheduler=None)
     reporter.set_epoch(epoch)
     with reporter.observe("train") as sub_reporter:
         Trainer.train_one_epoch(
-            model=engine,
+            engine=engine,
             iterator=batches,
-            optimizers=[engine.optimizer],
             schedulers=[scheduler],
-            scaler=None,
             reporter=sub_reporter,
             summary_writer=None,
             options=options,

@@ -12,7 +12,7 @@ from espnet2.train.reporter import Reporter
 
 from espnet_llmasr.asr import weights
 from espnet_llmasr.asr.weights import read_state
-from espnet_llmasr.bin import llm_asr_train, whole_weights
+from espnet_llmasr.bin import llm_asr_train, phoneme_ctc_train, whole_weights
 from espnet_llmasr.tasks.llm_asr import LLMASRTask
 from espnet_llmasr.tasks.phoneme_ctc import PhonemeCTCTask
 from espnet_llmasr.train import checkpoints
@@ -146,6 +146,17 @@ def test_starting_anew_forgets_the_earlier_training(assert_same_training, phone_
 # ---- a save interval, and what is kept -----------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("damaged", ["checkpoint.pth", "1epoch.pth", "2epoch.pth"])
+def test_a_resume_that_fails_changes_nothing(command, phone_options, damaged, tmp_path):
+    options = phone_options(tmp_path / "exp", max_epoch=2, keep_nbest_models=2, resume=True)
+    PhonemeCTCTask.main(cmd=options)
+    (tmp_path / "exp" / damaged).write_bytes(b"0" * 100)
+    before = {path: path.read_bytes() for path in (*(tmp_path / "exp").glob("*.pth"), tmp_path / "exp/finished")}
+    done = command(phoneme_ctc_train, *options, "--max_epoch", "3")
+    assert done.code == 1 and damaged in done.err.splitlines()[-1]
+    assert {path: path.read_bytes() for path in before} == before
+
+
 def test_the_interval_counts_updates_and_does_not_change_the_weights(
     phone_options, uninterrupted, killed, forked, assert_same_weights, tmp_path
 ):
@@ -214,8 +225,6 @@ def test_a_training_that_was_killed_after_it_stopped_early_trains_no_more(phone_
     "conf", [dict(save_interval=0), dict(keep_last=0), dict(save_interval=5, num_iters_per_epoch=None)]
 )
 def test_impossible_options_of_checkpoints(command, phone_options, conf, tmp_path):
-    from espnet_llmasr.bin import phoneme_ctc_train
-
     done = command(phoneme_ctc_train, *phone_options(tmp_path / "out", **conf))
     assert done.code == 1 and f"--{list(conf)[0]} " in done.err.strip().splitlines()[-1]
 

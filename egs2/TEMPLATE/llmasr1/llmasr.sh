@@ -218,8 +218,8 @@ add_job() {  # NAME FIRST LAST FOLDER: adds a job for those of these stages that
         --nthreads "$parallel_nthreads" --log_link "$link")")
 }
 
-for option in stage stop_stage ngpu num_nodes gpu_memory_gb nj nthreads parallel_nthreads inference_nj fs num_splits stats_utts \
-    nonspeech_clips; do
+for option in stage stop_stage ngpu num_nodes gpu_memory_gb nj nthreads parallel_nthreads inference_nj fs num_splits \
+    stats_utts nonspeech_clips; do
     [[ ${!option} =~ ^(0|[1-9][0-9]{0,8})$ ]] ||  # bash takes 08 for a wrong octal number, and then exits with 0
         die "--$option is '${!option}', expected a whole number without leading zeros, below a billion"
 done
