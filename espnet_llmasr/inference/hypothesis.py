@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 from espnet_llmasr.files import json_lines, write_atomically, write_scp
+from espnet_llmasr.guard.verifier import Word
 
 LOOP, BUDGET, UNSUPPORTED = "loop", "budget", "unsupported"
 GUARD_FILES = ("confidence", "flagged", "redecoded.jsonl")
@@ -20,8 +21,22 @@ class Candidate(NamedTuple):
     at_limit: bool
 
 
+class Gap(NamedTuple):
+    """A stretch of audio, in seconds, on which the transcript and the CTC head disagree.
+
+    `kind` is "unwritten" (the head hears labels that the transcript lacks) or "unheard" (the transcript has words that
+    the head does not hear).
+    """
+
+    start_s: float
+    end_s: float
+    kind: str
+
+
 class Hypothesis(NamedTuple):
-    """A transcript and its mean log-probability per token. The guard adds a confidence (0 to 1) and flags.
+    """A transcript and its mean log-probability per token.
+
+    The guard adds a confidence (0 to 1), flags, the words with their times, and the gaps.
 
     Flags: "loop" (the transcript ended in a loop, which was cut back to the number of copies with the highest
     confidence), "budget" (the length limit ended the transcript), "unsupported" (the confidence is below the
@@ -33,11 +48,13 @@ class Hypothesis(NamedTuple):
     confidence: Optional[float] = None
     flags: Tuple[str, ...] = ()
     first: Optional["Hypothesis"] = None
+    words: Tuple[Word, ...] = ()
+    gaps: Tuple[Gap, ...] = ()
 
     def as_json(self) -> Dict:
-        """The fields without `first`; numbers are rounded as in the tables."""
+        """Text, score, confidence and flags; numbers are rounded as in the tables."""
         rounded = self._replace(score=round(self.score, 4), confidence=round(self.confidence, 6))
-        return {name: value for name, value in rounded._asdict().items() if name != "first"}
+        return {name: getattr(rounded, name) for name in ("text", "score", "confidence", "flags")}
 
 
 def write_hypotheses(output_dir: Path, suffix: str, hypotheses: Mapping[str, Hypothesis], guard: str) -> None:
