@@ -197,7 +197,7 @@ def test_spawned_workers_know_our_components(stock):
     assert (root / "spawned" / "2epoch.pth").exists()
 
 
-STOCK = """
+UNTOUCHED = """
 import sys
 from espnet2.bin.asr_inference import Speech2Text
 from espnet2.tasks.asr import ASRTask
@@ -213,9 +213,7 @@ def test_an_installed_package_needs_no_import(tmp_path):
     command = [sys.executable, "setup.py", "-q", "egg_info", "--egg-base", str(tmp_path)]
     subprocess.run(command, cwd=root, check=True, capture_output=True)
     environment = {**os.environ, "PYTHONPATH": f"{tmp_path}:{root}"}
-    for switch, code in (("1", 0), ("0", 1)):
-        environment["TORCH_DEVICE_BACKEND_AUTOLOAD"] = switch
-        done = subprocess.run(
-            [sys.executable, "-c", STOCK], env=environment, cwd=tmp_path, capture_output=True, text=True
-        )
-        assert done.returncode == code, done.stderr[-2000:]
+    done = subprocess.run(
+        [sys.executable, "-c", UNTOUCHED], env=environment, cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-2000:]

@@ -1,5 +1,6 @@
 """The model card: README.md of a pack, with the metadata that the Hub reads, figures with intervals, and limits."""
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence
@@ -63,7 +64,7 @@ def write_card(facts: Facts, config: Path) -> str:
     card = ModelCard.from_template(
         data, template_path=template, facts=facts, options=options, requires=requirement(), **tables
     )
-    return str(card).rstrip() + "\n"
+    return re.sub(r"\n{3,}", "\n\n", str(card)).rstrip() + "\n"
 
 
 def main_routes(result: Dict[str, Any]) -> List[Dict[str, Any]]:

@@ -6,25 +6,9 @@ import threading
 import zipfile
 
 import pytest
-import yaml
 
 from espnet_llmasr.zoo import load as loading
 from espnet_llmasr.zoo.load import load
-
-
-@pytest.fixture
-def pack(tmp_path, monkeypatch):
-    """A folder of the form of a pack, without a model; the cache is a folder of the test."""
-    monkeypatch.setenv("ESPNET_LLMASR_CACHE", str(tmp_path / "cache"))
-    folder = tmp_path / "pack"
-    (folder / "llm").mkdir(parents=True)
-    files = {"llm_asr_model_file": "model.safetensors"}
-    meta = {"files": files, "yaml_files": {"llm_asr_train_config": "config.yaml"}, "requires": "espnet_llmasr>=0.1.0"}
-    (folder / "meta.yaml").write_text(yaml.safe_dump(meta))
-    for name in ("model.safetensors", "config.yaml"):
-        (folder / name).write_text("{}")
-    (folder / "llm/config.json").write_text("{}")
-    return folder
 
 
 def zipped(folder, name="model.zip", prefix=""):
@@ -122,22 +106,16 @@ def test_links_are_refused(pack):
         load(archive)
 
 
-def changed(pack, **changes):
-    meta = yaml.safe_load((pack / "meta.yaml").read_text())
-    (pack / "meta.yaml").write_text(yaml.safe_dump({**meta, **changes}))
-    return pack
-
-
-def test_another_version_is_one_line(pack):
+def test_another_version_is_one_line(pack, changed):
     with pytest.raises(
         ValueError, match=r"requires espnet_llmasr>=9.1, installed is .*pip install 'espnet_llmasr>=9.1'"
     ):
-        load(changed(pack, requires="espnet_llmasr>=9.1"))
+        load(changed(requires="espnet_llmasr>=9.1"))
     with pytest.raises(ValueError, match="requires 'x y', expected espnet_llmasr>=VERSION"):
-        load(changed(pack, requires="x y"))
+        load(changed(requires="x y"))
 
 
-def test_what_is_no_pack(pack, tmp_path):
+def test_what_is_no_pack(pack, changed, tmp_path):
     with pytest.raises(ValueError, match="is no packed model .it has no meta.yaml.: make one with bin.pack"):
         load(tmp_path / "pack/llm")
     with pytest.raises(ValueError, match="no file or folder ./nowhere.zip"):
@@ -145,9 +123,9 @@ def test_what_is_no_pack(pack, tmp_path):
     with pytest.raises(ValueError, match="is no zip"):
         load(pack / "config.yaml")
     with pytest.raises(ValueError, match="which is not in its folder"):
-        load(changed(pack, files={"llm_asr_model_file": "../x"}))
+        load(changed(files={"llm_asr_model_file": "../x"}))
     with pytest.raises(ValueError, match="names no.safetensors, which is missing"):
-        load(changed(pack, files={"llm_asr_model_file": "no.safetensors"}))
+        load(changed(files={"llm_asr_model_file": "no.safetensors"}))
     (pack / "meta.yaml").write_text("{files: {}, yaml_files: {}}")
     with pytest.raises(ValueError, match="is no model of espnet_llmasr .*espnet2.bin.asr_inference"):
         load(pack)

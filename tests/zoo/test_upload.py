@@ -2,7 +2,6 @@
 
 import huggingface_hub
 import pytest
-from test_load import changed, pack  # noqa: F401
 
 from espnet_llmasr.bin import upload as upload_command
 
@@ -42,7 +41,7 @@ def hub(monkeypatch):
     return FakeHub
 
 
-def test_a_dry_run_shows_every_file_and_sends_nothing(pack, hub, capsys):  # noqa: F811
+def test_a_dry_run_shows_every_file_and_sends_nothing(pack, hub, capsys):
     (pack / ".cache").mkdir()
     (pack / ".cache/x").write_text("x")
     upload_command.main([str(pack), "me/digits", "--dry_run"])
@@ -54,20 +53,20 @@ def test_a_dry_run_shows_every_file_and_sends_nothing(pack, hub, capsys):  # noq
     assert not hub.sent
 
 
-def test_an_interrupted_upload_goes_on(pack, hub, command, caplog, capsys):  # noqa: F811
+def test_an_interrupted_upload_goes_on(pack, hub, command, caplog, capfd):
     FakeHub.cut_after = 2
     failed = command(upload_command, pack, "me/digits")
     assert failed.code == 1 and "connection lost" in failed.err and "what has been sent is kept" in failed.err
     upload_command.main([str(pack), "me/digits"])
-    assert capsys.readouterr().out == "https://hub.example/me/digits\n"
+    assert capfd.readouterr().out == "https://hub.example/me/digits\n"
     assert hub.sent == ["config.yaml", "llm/config.json", "meta.yaml", "model.safetensors"]
     assert TOKEN not in failed.err + caplog.text
 
 
-def test_without_a_token_or_a_pack_nothing_is_sent(pack, hub, command, monkeypatch):  # noqa: F811
+def test_without_a_token_or_a_pack_nothing_is_sent(pack, changed, hub, command, monkeypatch):
     monkeypatch.delenv("HF_TOKEN")
     monkeypatch.setattr(huggingface_hub, "get_token", lambda: None)
     assert "no token for the Hub: set HF_TOKEN" in command(upload_command, pack, "me/digits").err
     assert "is no packed model" in command(upload_command, pack / "llm", "me/digits").err
-    assert "requires espnet_llmasr>=9" in command(upload_command, changed(pack, requires="espnet_llmasr>=9"), "a/b").err
+    assert "requires espnet_llmasr>=9" in command(upload_command, changed(requires="espnet_llmasr>=9"), "a/b").err
     assert not hub.sent
