@@ -123,7 +123,7 @@ def test_the_pack_has_the_model_its_head_and_its_figures(made):
     assert value_of(line, "--llm_asr_model_file") == "exp/joint_sft/latest.pth"
     assert value_of(line, "--ctc_model_file") == "exp/ctc_head/latest.pth" and value_of(line, "--data") == "dump/train"
     assert value_of(line, "--scores") == "exp/joint_sft/decode/scores.json" and value_of(line, "--out") == "exp/pack"
-    assert value_of(line, "--pages") == "RESULTS.md" and "RESULTS.md ROBUSTNESS.md --robustness" in line
+    assert value_of(line, "--pages") == "RESULTS.md" and "RESULTS.md ./ROBUSTNESS.md --robustness" in line
     assert line.endswith("--license cc by --languages zh")
     (made.dir / "ROBUSTNESS.md").unlink()
     made.succeed("--stage", 15, "--guard", "off")
