@@ -20,6 +20,7 @@ from espnet_llmasr.inference.hypothesis import Hypothesis
 from espnet_llmasr.inference.search import DecodingOptions, beam_search
 from espnet_llmasr.tasks.llm_asr import LLMASRTask
 from espnet_llmasr.train.speech_batches import SpeechSet
+from espnet_llmasr.zoo.load import load
 
 WIDER = 3  # the second decoding has this many times the beams, and returns all of them as candidates
 
@@ -59,10 +60,11 @@ class Speech2Text:
 
     @classmethod
     def from_pretrained(cls, model_tag: str, **kwargs) -> "Speech2Text":
-        """Loads a packed model: a model-zoo tag, a URL or a local archive."""
-        from espnet_model_zoo.downloader import ModelDownloader
+        """Loads a packed model (docs/model_zoo.md): a folder, a zip, a URL, or a name in the model zoo or on the Hub.
 
-        return cls(**ModelDownloader().download_and_unpack(model_tag), **kwargs)
+        `kwargs` are other arguments of the constructor, such as device and guard. Raises as `zoo.load.load`.
+        """
+        return cls(**load(model_tag), **kwargs)
 
     def __call__(self, speech: np.ndarray, fs: Optional[int] = None, lang: str = "") -> Hypothesis:
         """speech (N,) in [-1, 1] at `fs` Hz (resampled if it is not the model's rate) -> the best hypothesis.
