@@ -94,9 +94,13 @@ class Decoded(Exception):
 def generate():
     """(LLM, arguments of `generate`): the passes of a search, with the logits processors, for three tokens."""
 
-    def run(llm, inputs_embeds, attention_mask, num_beams, logits_processor, **_):
-        embedded, mask = (each.repeat_interleave(num_beams, 0) for each in (inputs_embeds, attention_mask))
-        ids, cache = torch.zeros(len(mask), 30, dtype=torch.long, device="cuda"), None  # long enough for loops
+    def run(llm, inputs_embeds, attention_mask, num_beams, logits_processor, past_key_values, **_):
+        last = inputs_embeds[:, past_key_values.get_seq_length() :]
+        embedded, mask = (each.repeat_interleave(num_beams, 0) for each in (last, attention_mask))
+        ids, cache = (
+            torch.zeros(len(mask), 30, dtype=torch.long, device="cuda"),
+            past_key_values,
+        )  # long enough for loops
         for _ in range(3):
             out = llm(inputs_embeds=embedded, attention_mask=mask, past_key_values=cache, use_cache=True)
             best = logits_processor(ids, out.logits[:, -1]).argmax(-1, keepdim=True)
