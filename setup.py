@@ -20,8 +20,6 @@ setup(
         "espnet_llmasr.experiments": ["*.yaml"],
         "espnet_llmasr.zoo": ["templates/*"],
     },
-    # torch calls the functions of this group when it is imported. So stock ESPnet knows our components (register.py).
-    entry_points={"torch.backends": ["espnet_llmasr = espnet_llmasr.register:register"]},
     python_requires=">=3.11,<3.14",
     install_requires=[
         # Lower bounds, too: without them pip walks back to 202205 rather than fail. 202611 needs Python 3.12.
