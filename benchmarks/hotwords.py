@@ -2,8 +2,8 @@
 
     python benchmarks/hotwords.py --recipe egs2/mini_zh_en/llmasr1    (after stage 10; some minutes; prints hotwords.md)
 
-The list is made of two or three words, or two to four Han characters, of the dictionaries; for "in the list" 1,000 of
-its entries are words and runs of the test sets. Leaks are entries that are hints though nobody has said them.
+The list is made of two or three words, or two to four Han characters, of the dictionaries. "Said" are units of the
+transcripts of the test sets; decoys are entries of the made list.
 """
 
 import argparse
