@@ -203,6 +203,12 @@ def check_file(path: PathLike) -> None:
         raise ValueError(f"{path} {kind}")
 
 
+def cache_root() -> Path:
+    """What is made or downloaded once per user: $ESPNET_LLMASR_CACHE, by default ~/.cache/espnet_llmasr."""
+    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return Path(os.environ.get("ESPNET_LLMASR_CACHE") or base / "espnet_llmasr")
+
+
 def digest(file: PathLike) -> str:
     """SHA-256 of a file."""
     with open(file, "rb") as content:

@@ -79,7 +79,7 @@ class Speech2Text:
         return self.batch(samples, torch.tensor([samples.size(1)]), [lang])[0]
 
     def hotwords(self, words: Union[PathLike, Sequence[str], None], lang: str = "") -> Optional[HotwordDecoder]:
-        """The entries of a list, or of a file with one a line, for `batch`; make it once, a million take minutes.
+        """The entries of a list, or of a file with one a line, for `batch`; make it once, a million take half a minute.
 
         Raises:
             ValueError: no CTC head (guard "off"), or see `read_hotwords` and `Hotwords`.

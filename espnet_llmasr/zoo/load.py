@@ -1,6 +1,5 @@
 """Finds a packed model (a folder, a zip, a URL, a name) and the files in it. Nothing in a pack is ever run."""
 
-import os
 import shutil
 import stat
 import tempfile
@@ -9,7 +8,7 @@ import zipfile
 from pathlib import Path, PurePosixPath
 from typing import Dict, Optional
 
-from espnet_llmasr.files import PathLike, atomic_path, digest, read_json, read_yaml
+from espnet_llmasr.files import PathLike, atomic_path, cache_root, digest, read_json, read_yaml
 from espnet_llmasr.tasks.packed import REQUIRES, check_version
 
 META = "meta.yaml"
@@ -104,12 +103,6 @@ def from_hub(name: str) -> Path:
         raise ValueError(
             f"no packed model '{name}' here, and none from the Hub ({reason}): correct the name"
         ) from error
-
-
-def cache_root() -> Path:
-    """$ESPNET_LLMASR_CACHE, by default ~/.cache/espnet_llmasr."""
-    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return Path(os.environ.get("ESPNET_LLMASR_CACHE") or base / "espnet_llmasr")
 
 
 def downloaded(url: str) -> Path:

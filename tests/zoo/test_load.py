@@ -84,7 +84,7 @@ def test_a_name_without_network_is_one_line(monkeypatch, tmp_path):
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("name", ["../evil.txt", "/tmp/evil.txt", "llm/../../evil.txt", "C:\\evil.txt", "..\\evil.txt"])
+@pytest.mark.parametrize("name", ["../evil.txt", "/evil.txt", "llm/../../evil.txt", "C:\\evil.txt", "..\\evil.txt"])
 def test_members_that_leave_the_folder_are_refused(pack, name):
     archive = zipped(pack)
     with zipfile.ZipFile(archive, "a") as file:
