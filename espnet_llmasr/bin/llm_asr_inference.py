@@ -27,7 +27,7 @@ def get_parser() -> Parser:
 
 
 def main(argv=None):
-    """Writes <output_dir>/text[.i], score[.i], and with a guard confidence[.i], flagged[.i], redecoded.jsonl[.i]."""
+    """Writes <output_dir>/text[.i] and score[.i], and with a guard its files (see `GUARD_FILES`)."""
     args = get_parser().parse_args(argv)
     options = dict(device=args.device, beam_size=args.beam_size, tokens_per_second=args.tokens_per_second)
     guard = dict(guard=args.guard, ctc_train_config=args.ctc_train_config, ctc_model_file=args.ctc_model_file)

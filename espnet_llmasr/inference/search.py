@@ -5,12 +5,13 @@ far, V vocabulary.
 """
 
 from dataclasses import dataclass
-from typing import List, NamedTuple, Optional, Sequence
+from typing import Dict, List, NamedTuple, Optional, Sequence
 
 import numpy as np
 import torch
-from transformers import LogitsProcessor, LogitsProcessorList
+from transformers import Cache, LogitsProcessor, LogitsProcessorList, PreTrainedModel
 
+from espnet_llmasr.asr.attention import PACKED
 from espnet_llmasr.asr.llm_asr_model import LLMASRModel
 from espnet_llmasr.asr.modules import Lengths, on_device, on_host
 from espnet_llmasr.asr.packing import Rows, pad
@@ -107,10 +108,12 @@ def beam_search(
     ids = [prompt.with_hints(each) for each in hints or [()] * len(frames)]
     prompts = [expand_speech(*row) for row in zip(ids, speech_token_lengths)]
     rows = Rows.of(prompts, *pad(np.array(list(map(len, prompts))), left=True))
+    embedded = model.compose(rows, speech_tokens, speech_token_lengths)
     stops = [RepetitionStop(end_id)] if options.stop_loops else []
     out = model.llm.generate(
-        inputs_embeds=model.compose(rows, speech_tokens, speech_token_lengths),
+        inputs_embeds=embedded,
         attention_mask=on_device(rows.positions >= 0, frames.device),
+        **prefill(model.llm, embedded, rows, options.beam_size),
         num_beams=options.beam_size,
         num_return_sequences=options.candidates,
         do_sample=False,
@@ -126,6 +129,21 @@ def beam_search(
     triples = zip(sequences, _mean_log_probs(out, end_id).tolist(), longest)
     candidates = [Candidate(sequence, score, len(sequence) == limit) for sequence, score, limit in triples]
     return [candidates[start : start + options.candidates] for start in range(0, len(candidates), options.candidates)]
+
+
+def prefill(llm: PreTrainedModel, embedded: torch.Tensor, rows: Rows, num_beams: int) -> Dict[str, Cache]:
+    """Keys and values of embedded rows (B, S, E) without the last place: computed once, then repeated for the beams.
+
+    transformers repeats an utterance for its beams first and computes the prompt and the speech for each of them. That
+    is left to it for an LLM that is not in `PACKED`, because a state cannot be repeated in this way.
+    """
+    if num_beams == 1 or llm.config.model_type not in PACKED:
+        return {}
+    positions = on_device(rows.positions[:, :-1], embedded.device)
+    inputs = dict(attention_mask=positions >= 0, position_ids=positions.clamp(min=0), use_cache=True)
+    cache = llm.get_decoder()(inputs_embeds=embedded[:, :-1], **inputs).past_key_values
+    cache.batch_repeat_interleave(num_beams)
+    return dict(past_key_values=cache)
 
 
 def before_end(ids: List[int], end_id: int) -> List[int]:

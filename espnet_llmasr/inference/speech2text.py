@@ -22,6 +22,7 @@ from espnet_llmasr.inference.search import DecodingOptions, beam_search
 from espnet_llmasr.tasks.llm_asr import LLMASRTask
 from espnet_llmasr.text.hotwords import Hotwords, read_hotwords
 from espnet_llmasr.train.speech_batches import SpeechSet
+from espnet_llmasr.zoo.load import load
 
 WIDER = 3  # the second decoding has this many times the beams, and returns all of them as candidates
 
@@ -61,10 +62,11 @@ class Speech2Text:
 
     @classmethod
     def from_pretrained(cls, model_tag: str, **kwargs) -> "Speech2Text":
-        """Loads a packed model: a model-zoo tag, a URL or a local archive."""
-        from espnet_model_zoo.downloader import ModelDownloader
+        """Loads a packed model (docs/model_zoo.md): a folder, a zip, a URL, or a name in the model zoo or on the Hub.
 
-        return cls(**ModelDownloader().download_and_unpack(model_tag), **kwargs)
+        `kwargs` are other arguments of the constructor, such as device and guard. Raises as `zoo.load.load`.
+        """
+        return cls(**load(model_tag), **kwargs)
 
     def __call__(self, speech: np.ndarray, fs: Optional[int] = None, lang: str = "") -> Hypothesis:
         """speech (N,) in [-1, 1] at `fs` Hz (resampled if it is not the model's rate) -> the best hypothesis.
@@ -77,7 +79,7 @@ class Speech2Text:
         return self.batch(samples, torch.tensor([samples.size(1)]), [lang])[0]
 
     def hotwords(self, words: Union[PathLike, Sequence[str], None], lang: str = "") -> Optional[HotwordDecoder]:
-        """The entries of a list, or of a file with one a line, for `batch`; make it once, a million take minutes.
+        """The entries of a list, or of a file with one a line, for `batch`; make it once, a million take half a minute.
 
         Raises:
             ValueError: no CTC head (guard "off"), or see `read_hotwords` and `Hotwords`.

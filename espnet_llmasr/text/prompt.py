@@ -110,7 +110,7 @@ class Prompt:
     def with_hints(self, hints: Sequence[str]) -> List[int]:
         """The ids of a prompt with hints between <speech> and the end of the user's turn; `ids` if there are none.
 
-        They need no rendering, since every template that keeps <speech> at the end of the turn keeps what follows it.
+        The template is not applied again: it ends the user's turn after what follows <speech>, whatever that is.
         Special tokens that are written in a hint are encoded as text.
         """
         if not hints:
