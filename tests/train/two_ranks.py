@@ -85,7 +85,7 @@ def saves(directory: Path, rank: int) -> None:
     options.best_model_criterion, options.max_epoch = [], 2
     reporter, parts, write = Reporter(), [], checkpoints.write_weights
     state = lambda: {"rank": rank, "epoch": reporter.get_epoch()}
-    engine = SimpleNamespace(module=torch.nn.Linear(2, 2), is_sharded=True, optimizer_state=state)
+    engine = SimpleNamespace(module=torch.nn.Linear(2, 2), is_sharded=True, optimizer_state=state, parameters=[])
     engine.load_optimizer_state = parts.extend
     saved = checkpoints.Checkpoints(options, SimpleNamespace(distributed=True, dist_rank=rank))
     checkpoints.write_weights = lambda *args: (time.sleep(3), write(*args))[1]
