@@ -173,7 +173,7 @@ def llm_model(llm_options, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def ctc_head(phone_options, tmp_path_factory):
-    """The directory of a trained CTC head over zh_en with its guard.json: threshold 0.5, doubtful below 0.9."""
+    """The directory of a trained CTC head over zh_en with its guard.json: threshold 0.5, doubtful below 0.9, gap 12."""
     from espnet_llmasr.guard.calibration import Calibration
     from espnet_llmasr.guard.verifier import CTCVerifier
     from espnet_llmasr.tasks.phoneme_ctc import PhonemeCTCTask
@@ -184,7 +184,7 @@ def ctc_head(phone_options, tmp_path_factory):
     tokens.write_text("".join(f"{token}\n" for token in read_tokens("zh_en")), encoding="utf-8")
     PhonemeCTCTask.main(cmd=phone_options(out, token_list=str(tokens), max_epoch=1))
     model = CTCVerifier(out / "config.yaml", out / "latest.pth").fingerprint()
-    Calibration(0.5, 0.9, 0.05, 4, model, "dump/valid").write(out / "guard.json")
+    Calibration(0.5, 0.9, 12.0, 0.05, 4, model, "dump/valid").write(out / "guard.json")
     return out
 
 

@@ -33,6 +33,7 @@ def main(argv=None):
     path = args.ctc_model_file.with_name("guard.json")
     calibration.write(path)
     thresholds = f"not supported below {calibration.threshold:.4f}, doubtful below {calibration.doubt:.4f}"
+    thresholds = f"{thresholds}, a gap above {calibration.gap:.2f} nats"
     logging.info("%s: %s; %d utterances", path, thresholds, calibration.utterances)
     for kind, values in confidences.items():
         share = percent(share_below(list(values.values()), calibration.threshold))

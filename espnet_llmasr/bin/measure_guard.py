@@ -29,11 +29,11 @@ def get_parser() -> Parser:
 def main(argv=None):
     args = get_parser().parse_args(argv)
     verifier = CTCVerifier(args.ctc_train_config, args.ctc_model_file, args.device)
-    threshold = read_calibration(args.ctc_model_file.with_name("guard.json"), verifier.fingerprint()).threshold
+    saved = read_calibration(args.ctc_model_file.with_name("guard.json"), verifier.fingerprint())
     folders = args.ref_dir, args.hyp_dir
     cases = [case for name in args.sets for case in read_cases(verifier, *folders, name, args.max_frames, args.seed)]
-    options = {"sets": args.sets, "seed": args.seed, "route": str(make_route("none")), "threshold": threshold}
-    result = {**options, **figures(cases, threshold)}
+    options = {"sets": args.sets, "seed": args.seed, "route": str(make_route("none")), "threshold": saved.threshold}
+    result = {**options, "gap": saved.gap, **figures(cases, saved.threshold, saved.gap)}
     write_atomically(f"{args.out}.json", json.dumps(result, indent=2, ensure_ascii=False) + "\n")
     write_atomically(f"{args.out}.md", page(result))
     print(page(result))

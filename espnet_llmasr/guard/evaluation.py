@@ -11,7 +11,8 @@ from torch.nn.utils.rnn import pad_sequence
 
 from espnet_llmasr.data.sounds import KINDS
 from espnet_llmasr.files import read_scp
-from espnet_llmasr.guard.calibration import TARGET, Calibration, quantile, thresholds_for
+from espnet_llmasr.guard.calibration import TARGET, Calibration, gap_threshold, quantile, thresholds_for
+from espnet_llmasr.guard.gaps import UNWRITTEN
 from espnet_llmasr.guard.verifier import CTCVerifier
 from espnet_llmasr.metrics.intervals import wilson_interval
 from espnet_llmasr.scoring.markdown import markdown, rate_cell
@@ -48,6 +49,12 @@ def half_replaced(samples: np.ndarray, other: np.ndarray) -> np.ndarray:
     return np.concatenate([samples[:half], np.resize(other, len(samples) - half)])
 
 
+def first_half(text: str) -> str:
+    """The words of a transcript without their second half; a single word is removed."""
+    words = score_tokens(text)
+    return " ".join(words[: len(words) // 2])
+
+
 def draw_others(texts: Mapping[str, str], seed: int) -> Dict[str, str]:
     """id -> the id of another utterance, drawn at random among those with other words.
 
@@ -68,6 +75,8 @@ def draw_others(texts: Mapping[str, str], seed: int) -> Dict[str, str]:
 class CorruptionTest:
     """Confidences of the transcripts of a set with their own audio and with each kind of corrupted audio.
 
+    `run` also fills `gaps`: id -> gap evidence of the "whole" transcript, and of the "cut" one (`first_half`).
+
     Args:
         data_dir: dump/<set> with wav.scp, utt2num_frames and perhaps utt2lang.
         texts: id -> transcript; the audio of these utterances is used.
@@ -80,6 +89,7 @@ class CorruptionTest:
         self.speech_set = SpeechSet(data_dir, texts)
         self.numbers = {uid: number for number, uid in enumerate(sorted(texts))}
         self.other = draw_others(texts, seed)
+        self.gaps: Confidences = {"whole": {}, "cut": {}}
         self.takers: Dict[str, List[str]] = defaultdict(list)  # the utterances that get the audio of this one
         for uid, other in self.other.items():
             self.takers[other].append(uid)
@@ -91,6 +101,10 @@ class CorruptionTest:
             rows = [row[:length].numpy() for row, length in zip(speech, lengths.tolist())]
             for uid, log_probs in zip(uids, self.verifier.log_probs(speech, lengths)):
                 confidences["own"][uid] = self._confidence(log_probs, uid)
+                lang = self.speech_set.langs.get(uid, "")
+                self.gaps["whole"][uid] = self.verifier.gap_evidence(log_probs, self.texts[uid], lang)
+                half = first_half(self.texts[uid])
+                self.gaps["cut"][uid] = self.verifier.gap_evidence(log_probs, half, lang, (UNWRITTEN,))
                 # The frames of this audio also serve the transcripts that get it as the audio of another utterance.
                 others = {taker: self._confidence(log_probs, taker) for taker in self.takers[uid]}
                 confidences["other"].update(others)
@@ -127,23 +141,26 @@ def calibrate(
         raise ValueError(f"{data_dir}/text has no transcripts: give a data directory of stage 2, such as dump/valid")
     every = -(-len(texts) // max_utterances)  # evenly spaced in the order of ids, so that all speakers take part
     texts = {uid: texts[uid] for uid in sorted(texts)[::every]}
-    confidences = CorruptionTest(verifier, data_dir, texts, seed).run(max_frames)
+    test = CorruptionTest(verifier, data_dir, texts, seed)
+    confidences = test.run(max_frames)
     false = [confidence for kind in CORRUPTIONS for confidence in confidences[kind].values()]
     thresholds = thresholds_for(list(confidences["own"].values()), false, false_alarms)
-    return Calibration(*thresholds, false_alarms, len(texts), verifier.fingerprint(), str(data_dir)), confidences
+    gap = gap_threshold(*(list(test.gaps[kind].values()) for kind in ("whole", "cut")), false_alarms)
+    return Calibration(*thresholds, gap, false_alarms, len(texts), verifier.fingerprint(), str(data_dir)), confidences
 
 
 # ---- figures ---------------------------------------------------------------------------------------------------------
 
 
 class Case(NamedTuple):
-    """An utterance: whether its transcript is right, tokens, duration, and the confidence with each audio."""
+    """An utterance: whether its transcript is right, tokens, duration, the confidence with each audio, gap evidence."""
 
     uid: str
     right: bool
     tokens: int
     seconds: float
     confidences: Dict[str, float]
+    gaps: Dict[str, float]
 
 
 def read_cases(
@@ -158,11 +175,12 @@ def read_cases(
     for uid in texts:
         right = score_tokens(test_set.references[uid]) == tokens[uid]
         own = {kind: confidences[kind][uid] for kind in confidences}
-        yield Case(uid, right, len(tokens[uid]), test.speech_set.num_frames[uid] / 100, own)
+        gaps = {kind: test.gaps[kind][uid] for kind in test.gaps}
+        yield Case(uid, right, len(tokens[uid]), test.speech_set.num_frames[uid] / 100, own, gaps)
 
 
-def figures(cases: Sequence[Case], threshold: float) -> Dict:
-    """All figures at a threshold, and at the threshold with 5 % false alarms on these very utterances."""
+def figures(cases: Sequence[Case], threshold: float, gap: float) -> Dict:
+    """All figures at these thresholds, and at those with 5 % false alarms on these very utterances."""
 
     def confidences(kind: str, chosen: Sequence[Case] = cases) -> List[float]:
         return [case.confidences[kind] for case in chosen]
@@ -186,11 +204,20 @@ def figures(cases: Sequence[Case], threshold: float) -> Dict:
         "false alarms, transcript right": share_below(right, threshold),
         "replaced": {kind: detection(own, confidences(kind)) for kind in CORRUPTIONS},
         "wrong": detection(right, wrong),
+        "gaps": gap_figures([case.gaps for case in cases if case.right], gap),
         "groups": {
             name: {kind: share_below(confidences(kind, group), threshold) for kind in kinds}
             for name, group in groups.items()
         },
     }
+
+
+def gap_figures(gaps: Sequence[Mapping[str, float]], threshold: float) -> Dict:
+    """Shares of right transcripts with a gap, as they are (false alarms) and without their second half (detected)."""
+    whole, cut = ([-each[kind] for each in gaps] for kind in ("whole", "cut"))
+    at_target = quantile(whole, TARGET) if gaps else float("nan")
+    shares = {"false alarms": share_below(whole, -threshold), "detected": share_below(cut, -threshold)}
+    return {**shares, "at 5 % here": share_below(cut, at_target), "auc": area_under_roc(whole, cut)}
 
 
 def area_under_roc(high: Sequence[float], low: Sequence[float]) -> float:
@@ -225,6 +252,10 @@ def page(result: Dict) -> str:
     ]
     for name, shares in [*kinds, ("own audio, transcript wrong", result["wrong"])]:
         rows.append((name, percent(shares["detected"]), percent(shares["at 5 % here"]), f"{shares['auc']:.4f}"))
+    gaps = result["gaps"]
+    rows.append(("gaps: transcript right", percent(gaps["false alarms"]), "", ""))
+    shares = percent(gaps["detected"]), percent(gaps["at 5 % here"]), f"{gaps['auc']:.4f}"
+    rows.append(("gaps: its second half removed", *shares))
     text = f"{result['utterances']} utterances of {', '.join(result['sets'])}, seed {result['seed']}; transcripts "
     text += f"are right or wrong by the route {result['route']}\n\n{markdown([head, *rows])}"
     head = ("extremes", "own audio", *CORRUPTIONS.values())

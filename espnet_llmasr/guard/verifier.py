@@ -16,6 +16,7 @@ from torchaudio.functional import forced_align
 from espnet_llmasr.asr.cr_ctc import BLANK, greedy
 from espnet_llmasr.asr.modules import Lengths, on_host
 from espnet_llmasr.files import PathLike, json_lines, read_scp, write_atomically, write_scp
+from espnet_llmasr.guard.gaps import LABEL_EVIDENCE, UNHEARD, UNWRITTEN, Gap, find_stretches
 from espnet_llmasr.metrics.error_rate import check_ids
 from espnet_llmasr.tasks.phoneme_ctc import PhonemeCTCTask
 from espnet_llmasr.text.ctc_labels import CTCLabelizer, Labels
@@ -139,9 +140,33 @@ class CTCVerifier:
         words = []
         for word, begin, end in labels.words:
             frames = slice(first[begin], last[end - 1])
-            times = (round(frame * self.frame_s, 3) for frame in (frames.start, frames.stop))
+            times = self._seconds(frames.start), self._seconds(frames.stop)
             words.append(Word(word, *times, round(support(alignment.losses[frames], end - begin), 6)))
         return words
+
+    def gaps(self, log_probs: torch.Tensor, text: str, lang: str, threshold: float) -> List[Gap]:
+        """The stretches whose evidence exceeds `threshold` nats, in order of time (see `find_stretches`).
+
+        A transcript with more labels than the frames can have is unheard as a whole.
+        """
+        alignment = align(log_probs, self.labelize(text, lang).ids)
+        if alignment is None:
+            return [Gap(0.0, self._seconds(len(log_probs)), UNHEARD)]
+        stretches = find_stretches(log_probs, alignment.path)
+        found = [stretch for stretch in stretches if stretch.evidence > threshold]
+        return [Gap(self._seconds(each.start), self._seconds(each.end), each.kind) for each in found]
+
+    def gap_evidence(self, log_probs: torch.Tensor, text: str, lang: str = "", kinds=(UNWRITTEN, UNHEARD)) -> float:
+        """The evidence of the heaviest stretch of these kinds, in nats: 0 if there is none."""
+        labels = self.labelize(text, lang).ids
+        alignment = align(log_probs, labels)
+        if alignment is None:
+            return len(labels) * LABEL_EVIDENCE
+        stretches = find_stretches(log_probs, alignment.path)
+        return max((stretch.evidence for stretch in stretches if stretch.kind in kinds), default=0.0)
+
+    def _seconds(self, frame: int) -> float:
+        return round(frame * self.frame_s, 3)
 
     @staticmethod
     def _compare(log_probs: torch.Tensor, labels: Labels, alignment: Optional[Alignment]) -> Verification:
@@ -194,9 +219,14 @@ def write_verified(output_dir: Path, verified: Mapping[str, Verified], threshold
     flagged = {uid: "unsupported" for uid, confidence in confidences.items() if confidence < threshold}
     write_scp(output_dir / "confidence", {uid: f"{confidence:.6f}" for uid, confidence in confidences.items()})
     write_scp(output_dir / "flagged", flagged)
-    rows = ({"id": uid, "words": [word._asdict() for word in verified[uid].words]} for uid in sorted(verified))
+    rows = (words_row(uid, verified[uid].words) for uid in sorted(verified))
     write_atomically(output_dir / "words.jsonl", json_lines(rows))
     return flagged
+
+
+def words_row(uid: str, words: Sequence[Word]) -> Dict:
+    """A line of words.jsonl."""
+    return {"id": uid, "words": [word._asdict() for word in words]}
 
 
 def _rows(log_probs: torch.Tensor, lengths: Lengths) -> List[torch.Tensor]:

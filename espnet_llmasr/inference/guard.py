@@ -14,7 +14,7 @@ from espnet_llmasr.asr.llm_asr_model import LLMASRModel
 from espnet_llmasr.files import PathLike
 from espnet_llmasr.guard.calibration import read_calibration
 from espnet_llmasr.guard.verifier import CTCVerifier
-from espnet_llmasr.inference.hypothesis import BUDGET, LOOP, UNSUPPORTED, Candidate, Hypothesis
+from espnet_llmasr.inference.hypothesis import BUDGET, GAP, LOOP, UNSUPPORTED, Candidate, Hypothesis
 from espnet_llmasr.inference.search import find_tail_loop
 
 MODES = ("off", "flag", "redecode")
@@ -33,7 +33,7 @@ class Guard:
     def __init__(self, verifier: CTCVerifier, guard_file: PathLike, decode: Callable[[List[int]], str]):
         self.verifier, self.decode, self.shared = verifier, decode, False
         calibration = read_calibration(guard_file, verifier.fingerprint())
-        self.threshold, self.doubt = calibration.threshold, calibration.doubt
+        self.threshold, self.doubt, self.gap = calibration.threshold, calibration.doubt, calibration.gap
 
     def bind(self, model: LLMASRModel, args) -> None:
         """Sets the model (with its configuration) whose audio and encoder frames `log_probs` gets.
@@ -60,8 +60,18 @@ class Guard:
         texts = [self.decode(ids) for ids in cut_back]
         confidences = [self.verifier.verify(log_probs, text, lang).confidence for text in texts]
         best = confidences.index(max(confidences))
-        flags = {LOOP: loop.repeats > 0, BUDGET: candidate.at_limit, UNSUPPORTED: confidences[best] < self.threshold}
-        return Hypothesis(texts[best], candidate.score, confidences[best], tuple(flag for flag in flags if flags[flag]))
+        hypothesis = self._complete(log_probs, texts[best], candidate.score, confidences[best], lang)
+        flags = [flag for flag, is_set in ((LOOP, loop.repeats > 0), (BUDGET, candidate.at_limit)) if is_set]
+        return hypothesis._replace(flags=(*flags, *hypothesis.flags))
+
+    def _complete(self, log_probs: torch.Tensor, text: str, score: float, confidence: float, lang: str) -> Hypothesis:
+        """The hypothesis with its words, gaps and the flags that follow from confidence and gaps."""
+        words = tuple(self.verifier.words(log_probs, text, lang))
+        gaps = tuple(self.verifier.gaps(log_probs, text, lang, self.gap))
+        flags = tuple(
+            flag for flag, is_set in ((UNSUPPORTED, confidence < self.threshold), (GAP, bool(gaps))) if is_set
+        )
+        return Hypothesis(text, score, confidence, flags, words=words, gaps=gaps)
 
     def is_doubtful(self, hypothesis: Hypothesis) -> bool:
         """True if a second decoding may help: the hypothesis has a flag, or a confidence below `doubt`."""
@@ -80,7 +90,7 @@ class Guard:
         best = max(hypotheses, key=lambda each: math.log(max(each.confidence, MIN_CONFIDENCE)) + each.score)
         silence = self.verifier.verify(log_probs, "").confidence
         if best.confidence < min(self.threshold, silence):
-            best = Hypothesis("", first.score, silence, (UNSUPPORTED,) if silence < self.threshold else ())
+            best = self._complete(log_probs, "", first.score, silence, lang)
         return first if best.text == first.text else best._replace(first=first)
 
 

@@ -4,10 +4,11 @@ from pathlib import Path
 from typing import Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 from espnet_llmasr.files import json_lines, write_atomically, write_scp
-from espnet_llmasr.guard.verifier import Word
+from espnet_llmasr.guard.gaps import Gap
+from espnet_llmasr.guard.verifier import Word, words_row
 
-LOOP, BUDGET, UNSUPPORTED = "loop", "budget", "unsupported"
-GUARD_FILES = ("confidence", "flagged", "redecoded.jsonl")
+LOOP, BUDGET, UNSUPPORTED, GAP = "loop", "budget", "unsupported", "gap"
+GUARD_FILES = ("confidence", "flagged", "words.jsonl", "gaps", "redecoded.jsonl")
 
 
 class Candidate(NamedTuple):
@@ -21,18 +22,6 @@ class Candidate(NamedTuple):
     at_limit: bool
 
 
-class Gap(NamedTuple):
-    """A stretch of audio, in seconds, on which the transcript and the CTC head disagree.
-
-    `kind` is "unwritten" (the head hears labels that the transcript lacks) or "unheard" (the transcript has words that
-    the head does not hear).
-    """
-
-    start_s: float
-    end_s: float
-    kind: str
-
-
 class Hypothesis(NamedTuple):
     """A transcript and its mean log-probability per token.
 
@@ -40,7 +29,8 @@ class Hypothesis(NamedTuple):
 
     Flags: "loop" (the transcript ended in a loop, which was cut back to the number of copies with the highest
     confidence), "budget" (the length limit ended the transcript), "unsupported" (the confidence is below the
-    threshold). `first` is the hypothesis that the second decoding replaced, if it did.
+    threshold), "gap" (`gaps` is not empty). `words` is empty if a label of the text is unknown. `first` is the
+    hypothesis that the second decoding replaced, if it did.
     """
 
     text: str
@@ -71,6 +61,10 @@ def write_hypotheses(output_dir: Path, suffix: str, hypotheses: Mapping[str, Hyp
         return
     write("confidence", {uid: f"{hypothesis.confidence:.6f}" for uid, hypothesis in hypotheses.items()})
     write("flagged", {uid: ",".join(hypothesis.flags) for uid, hypothesis in hypotheses.items() if hypothesis.flags})
+    gaps = {uid: hypothesis.gaps for uid, hypothesis in hypotheses.items() if hypothesis.gaps}
+    write("gaps", {uid: " ".join(f"{gap.kind}:{gap.start_s}-{gap.end_s}" for gap in gaps[uid]) for uid in gaps})
+    rows = (words_row(uid, hypotheses[uid].words) for uid in sorted(hypotheses))
+    write_atomically(output_dir / f"words.jsonl{suffix}", json_lines(rows))
     if guard == "redecode":
         replaced = sorted((uid, hypothesis) for uid, hypothesis in hypotheses.items() if hypothesis.first)
         rows = ({"id": uid, "first": final.first.as_json(), "final": final.as_json()} for uid, final in replaced)

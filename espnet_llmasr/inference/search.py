@@ -5,7 +5,7 @@ far, V vocabulary.
 """
 
 from dataclasses import dataclass
-from typing import Dict, List, NamedTuple, Sequence
+from typing import Dict, List, NamedTuple, Optional, Sequence
 
 import numpy as np
 import torch
@@ -96,15 +96,17 @@ def beam_search(
     seconds: np.ndarray,
     prompt: Prompt,
     options: DecodingOptions,
+    hints: Optional[Sequence[Sequence[str]]] = None,
 ) -> List[List[Candidate]]:
-    """Encoder frames (B, T, D) with lengths (B,) and durations (B,) -> candidates of each utterance, best first.
+    """Encoder frames (B, T, D) with lengths (B,) and durations (B,), and hints (B) -> candidates of each, best first.
 
     Rows are left-padded because generation goes on at the right end; padding does not change a result. The limit of an
     utterance is ceil(seconds * tokens_per_second) + 16 tokens. A beam size of 1 is greedy search.
     """
     speech_tokens, speech_token_lengths = model.adaptor(frames, on_host(frame_lengths))
     end_id, limits = prompt.end_id, options.limits(seconds)
-    prompts = [expand_speech(prompt.ids, length) for length in speech_token_lengths]
+    ids = [prompt.with_hints(each) for each in hints or [()] * len(frames)]
+    prompts = [expand_speech(*row) for row in zip(ids, speech_token_lengths)]
     rows = Rows.of(prompts, *pad(np.array(list(map(len, prompts))), left=True))
     embedded = model.compose(rows, speech_tokens, speech_token_lengths)
     stops = [RepetitionStop(end_id)] if options.stop_loops else []

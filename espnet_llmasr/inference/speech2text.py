@@ -5,6 +5,7 @@ B batch, N samples, T encoder frames, D encoder width.
 
 import logging
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
@@ -17,12 +18,15 @@ from espnet_llmasr.asr.modules import on_host
 from espnet_llmasr.files import PathLike
 from espnet_llmasr.guard.verifier import CTCVerifier
 from espnet_llmasr.inference.guard import Guard, check_guard
+from espnet_llmasr.inference.hotwords import HotwordDecoder
 from espnet_llmasr.inference.hypothesis import Hypothesis
 from espnet_llmasr.inference.search import DecodingOptions, beam_search
 from espnet_llmasr.inference.transcribe import Source, Transcript, find_sources
 from espnet_llmasr.inference.transcribe import transcribe as transcribe_sources
 from espnet_llmasr.tasks.llm_asr import LLMASRTask
+from espnet_llmasr.text.hotwords import Hotwords, read_hotwords
 from espnet_llmasr.train.speech_batches import SpeechSet
+from espnet_llmasr.zoo.load import load
 
 WIDER = 3  # the second decoding has this many times the beams, and returns all of them as candidates
 
@@ -31,7 +35,8 @@ class Speech2Text:
     """A trained model ready to transcribe.
 
     The arguments have the same names as in the packed archive's meta.yaml, from which `from_pretrained` takes them. A
-    guard ("flag" or "redecode") needs the CTC head, with its guard.json beside the weights.
+    guard ("flag" or "redecode") needs the CTC head, with its guard.json beside the weights; by default it is "flag"
+    with a CTC head and "off" without.
 
     Raises:
         ValueError: files that are missing or do not belong together.
@@ -44,10 +49,11 @@ class Speech2Text:
         device: str = "cpu",
         beam_size: int = 3,
         tokens_per_second: float = 15.0,
-        guard: str = "off",
+        guard: Optional[str] = None,
         ctc_train_config: Optional[PathLike] = None,
         ctc_model_file: Optional[PathLike] = None,
     ):
+        guard = guard or ("flag" if ctc_model_file else "off")
         check_guard(guard, ctc_train_config, ctc_model_file)
         self.model, args = LLMASRTask.load(llm_asr_train_config, llm_asr_model_file, device)
         self.prompt = LLMASRTask.build_prompt(args)
@@ -64,13 +70,19 @@ class Speech2Text:
 
     @classmethod
     def from_pretrained(cls, model_tag: str, **kwargs) -> "Speech2Text":
-        """Loads a packed model: a model-zoo tag, a URL or a local archive."""
-        from espnet_model_zoo.downloader import ModelDownloader
+        """Loads a packed model (docs/model_zoo.md): a folder, a zip, a URL, or a name in the model zoo or on the Hub.
 
-        return cls(**ModelDownloader().download_and_unpack(model_tag), **kwargs)
+        `kwargs` are other arguments of the constructor, such as device and guard, or another CTC head. Raises as
+        `zoo.load.load`.
+        """
+        return cls(**{**load(model_tag), **kwargs})
 
     def __call__(
-        self, speech: Union[np.ndarray, PathLike], fs: Optional[int] = None, lang: str = ""
+        self,
+        speech: Union[np.ndarray, PathLike],
+        fs: Optional[int] = None,
+        lang: str = "",
+        hotwords: Optional[HotwordDecoder] = None,
     ) -> List[Tuple[str, List[str], List[int], Hypothesis]]:
         """Speech -> one tuple in a list, as ESPnet's Speech2Text returns it: text, tokens, token ids, hypothesis.
 
@@ -78,6 +90,7 @@ class Speech2Text:
             speech: samples (N,) in [-1, 1], or the path of a file of any rate; both of any length.
             fs: the rate of the samples in Hz, if it is not the model's.
             lang: a value of utt2lang; it affects only the guard, and only if it is "yue".
+            hotwords: see the method of this name.
         Raises:
             ValueError: a file that cannot be read.
         """
@@ -85,21 +98,21 @@ class Speech2Text:
             source = Source("", str(speech), lang)
         else:
             samples = np.asarray(speech, np.float32)
-            source = Source("", samples if fs in (None, self.sample_rate) else self._resampled(samples, fs), lang)
-        (transcript,) = transcribe_sources([source], self.decode, self.sample_rate)
+            if fs not in (None, self.sample_rate):
+                samples = audio.resample(samples, fs, self.sample_rate).astype(np.float32)
+            source = Source("", samples, lang)
+        (transcript,) = transcribe_sources([source], partial(self.decode, hotwords=hotwords), self.sample_rate)
         if transcript.error:
             raise ValueError(transcript.error)
         ids = self.prompt.target(transcript.text)[:-1]
         return [(transcript.text, self.prompt.tokenizer.convert_ids_to_tokens(ids), ids, transcript.hypothesis)]
-
-    def _resampled(self, samples: np.ndarray, fs: int) -> np.ndarray:
-        return audio.resample(samples, fs, self.sample_rate).astype(np.float32)
 
     def transcribe(
         self,
         files: Union[PathLike, Sequence[PathLike]],
         batch_size: int = 16,
         language: str = "",
+        hotwords: Union[PathLike, Sequence[str], HotwordDecoder, None] = None,
         max_frames: int = 10000,
         longest_s: float = 20.0,
     ) -> Iterator[Transcript]:
@@ -109,16 +122,19 @@ class Speech2Text:
 
         Args:
             language: of all recordings, a value of utt2lang. It affects the guard as in a call.
+            hotwords: names and rare words, or a file with one a line: see the method of this name.
             batch_size, max_frames, longest_s: see `inference.transcribe.transcribe`.
         Raises:
-            ValueError: a folder without audio, or a damaged Kaldi table.
+            ValueError: a folder without audio, a damaged Kaldi table, or hotwords without a guard.
         """
         paths = [files] if isinstance(files, (str, Path)) else files
+        decode = partial(self.decode, hotwords=self.hotwords(hotwords, language))
         with find_sources(paths, language) as sources:
-            limits = batch_size, max_frames, longest_s
-            yield from transcribe_sources(sources, self.decode, self.sample_rate, *limits)
+            yield from transcribe_sources(sources, decode, self.sample_rate, batch_size, max_frames, longest_s)
 
-    def decode(self, speech: Sequence[np.ndarray], langs: Sequence[str]) -> List[Hypothesis]:
+    def decode(
+        self, speech: Sequence[np.ndarray], langs: Sequence[str], hotwords: Optional[HotwordDecoder] = None
+    ) -> List[Hypothesis]:
         """Samples (N,) of each, at the model's rate -> hypotheses; the empty one for less than the encoder needs."""
         rows = {
             row: torch.from_numpy(samples) for row, samples in enumerate(speech) if len(samples) >= self.min_samples
@@ -126,35 +142,57 @@ class Speech2Text:
         hypotheses = [Hypothesis("", 0.0)] * len(speech)
         if rows:
             lengths = torch.tensor([len(samples) for samples in rows.values()])
-            found = self.batch(pad_sequence([*rows.values()], batch_first=True), lengths, [langs[row] for row in rows])
-            for row, hypothesis in zip(rows, found):
-                hypotheses[row] = hypothesis
+            padded = pad_sequence([*rows.values()], batch_first=True)
+            for row, found in zip(rows, self.batch(padded, lengths, [langs[row] for row in rows], hotwords)):
+                hypotheses[row] = found
         return hypotheses
+
+    def hotwords(
+        self, words: Union[PathLike, Sequence[str], HotwordDecoder, None], lang: str = ""
+    ) -> Optional[HotwordDecoder]:
+        """The entries of a list, or of a file with one a line; make it once, a million take half a minute.
+
+        Raises:
+            ValueError: no CTC head (guard "off"), or see `read_hotwords` and `Hotwords`.
+        """
+        if words is None or isinstance(words, HotwordDecoder):
+            return words
+        if self.guard is None:
+            raise ValueError("hotwords need the CTC head: give a guard (flag or redecode) with the files of stage 10")
+        words = read_hotwords(words) if isinstance(words, (str, Path)) else words
+        return HotwordDecoder(Hotwords(words, self.guard.verifier.labelize, lang), self.guard.verifier)
 
     @torch.no_grad()
     def batch(
-        self, speech: torch.Tensor, lengths: torch.Tensor, langs: Optional[Sequence[str]] = None
+        self,
+        speech: torch.Tensor,
+        lengths: torch.Tensor,
+        langs: Optional[Sequence[str]] = None,
+        hotwords: Optional[HotwordDecoder] = None,
     ) -> List[Hypothesis]:
         """speech (B, N) right-padded, lengths (B,), languages (B) -> the best hypothesis of each."""
         speech, lengths = speech.to(self.device), on_host(lengths)
         frames, frame_lengths = self.model.encode(speech, lengths)
         seconds = lengths / self.sample_rate
-        search = beam_search(self.model, frames, frame_lengths, seconds, self.prompt, self.options)
-        best = [candidates[0] for candidates in search]
         if self.guard is None:
-            return [Hypothesis(self.prompt.decode(candidate.ids), candidate.score) for candidate in best]
+            search = beam_search(self.model, frames, frame_lengths, seconds, self.prompt, self.options)
+            return [Hypothesis(self.prompt.decode(best.ids), best.score) for best, *_ in search]
         log_probs = self.guard.log_probs(speech, lengths, frames, frame_lengths)
-        langs = langs or [""] * len(best)
-        verified = [self.guard.verify(*row) for row in zip(log_probs, best, langs)]
+        langs = langs or [""] * len(log_probs)
+
+        def search_rows(rows: List[int], hints: Optional[List[List[str]]] = None) -> List[Hypothesis]:
+            of_rows = frame_lengths[rows]
+            inputs = frames[rows, : int(of_rows.max())], of_rows, seconds[rows]
+            found = beam_search(self.model, *inputs, self.prompt, self.options, hints)
+            return [self.guard.verify(log_probs[row], best, langs[row]) for row, (best, *_) in zip(rows, found)]
+
+        if hotwords is None:
+            verified = search_rows([*range(len(log_probs))])
+        else:
+            verified = hotwords.decode(search_rows, log_probs, langs)
         if self.mode == "redecode":
             self._redecode(verified, log_probs, langs, frames, frame_lengths, seconds)
-        return [self._with_words(*row) for row in zip(verified, log_probs, langs)]
-
-    def _with_words(self, hypothesis: Hypothesis, log_probs: torch.Tensor, lang: str) -> Hypothesis:
-        """The hypothesis with the times and confidences of its words by log_probs (S, V), if it has none yet."""
-        if hypothesis.words:
-            return hypothesis
-        return hypothesis._replace(words=tuple(self.guard.verifier.words(log_probs, hypothesis.text, lang)))
+        return verified
 
     def _redecode(self, hypotheses: List[Hypothesis], log_probs, langs, frames, frame_lengths, seconds) -> None:
         """Decodes doubtful hypotheses again with more beams; replaces them in the list by the guard's choice."""
@@ -170,7 +208,13 @@ class Speech2Text:
             hypotheses[row] = self.guard.choose(log_probs[row], hypotheses[row], candidates, langs[row])
 
 
-def transcribe(speech2text: Speech2Text, data_dir: Path, max_frames: int, part: str = "1/1") -> Dict[str, Hypothesis]:
+def transcribe(
+    speech2text: Speech2Text,
+    data_dir: Path,
+    max_frames: int,
+    part: str = "1/1",
+    hotwords: Optional[HotwordDecoder] = None,
+) -> Dict[str, Hypothesis]:
     """Hypotheses of the utterances of dump/<set>, or of part "i/n" of them, in batches of at most `max_frames`.
 
     Raises:
@@ -180,6 +224,6 @@ def transcribe(speech2text: Speech2Text, data_dir: Path, max_frames: int, part: 
     hypotheses: Dict[str, Hypothesis] = {}
     for uids, speech, lengths in speech_set.batches(max_frames, speech2text.sample_rate, part):
         langs = [speech_set.langs.get(uid, "") for uid in uids]
-        hypotheses.update(zip(uids, speech2text.batch(speech, lengths, langs)))
+        hypotheses.update(zip(uids, speech2text.batch(speech, lengths, langs, hotwords)))
         logging.info("%d utterances, the last is %s '%s'", len(hypotheses), uids[-1], hypotheses[uids[-1]].text)
     return hypotheses

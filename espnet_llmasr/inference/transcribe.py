@@ -3,6 +3,7 @@
 N samples.
 """
 
+import logging
 import shutil
 import sys
 import tempfile
@@ -17,6 +18,7 @@ import numpy as np
 from espnet_llmasr import audio
 from espnet_llmasr.data.kaldi import piece_of, read_utt2lang
 from espnet_llmasr.files import PathLike, read_scp
+from espnet_llmasr.guard.gaps import Gap
 from espnet_llmasr.guard.verifier import Word
 from espnet_llmasr.inference.hypothesis import Hypothesis
 from espnet_llmasr.inference.long_audio import Piece, join, pieces, silero, tokens
@@ -197,16 +199,21 @@ def transcribe(
     pending: Deque[_Recording] = deque()
     window: List[Tuple[_Recording, int, np.ndarray]] = []
     most = int(max_frames * FRAME_S * rate)
+    done = seconds = 0
 
     def decoded() -> Iterator[Transcript]:
+        nonlocal done, seconds
         window.sort(key=lambda row: len(row[2]))
         for batch in batches([row for row in window if not row[0].error], batch_size, most):
             found = decode([samples for _, _, samples in batch], [row.source.language for row, _, _ in batch])
             for (recording, number, _), hypothesis in zip(batch, found):
                 recording.hypotheses[number] = hypothesis
+        seconds += sum(len(samples) for _, _, samples in window) / rate
         window.clear()
         while pending and pending[0].is_done:
+            done += 1
             yield pending.popleft().transcript()
+        logging.info("%d recordings and %.0f s of speech", done, seconds)
 
     for source in sources:
         pending.append(_Recording(source))
@@ -251,7 +258,13 @@ def without_overlap(left: Segment, right: Segment, overlap_s: float) -> Tuple[Se
     if kept is not None:
         left = left._replace(hypothesis=_slice(left.hypothesis, 0, kept[0]))
         right = right._replace(hypothesis=_slice(right.hypothesis, kept[1], None))
-    return left._replace(end_s=middle), right._replace(start_s=middle)
+    left, right = left._replace(end_s=middle), right._replace(start_s=middle)
+    return _with_gaps(left, lambda gap: gap.start_s < middle), _with_gaps(right, lambda gap: gap.end_s > middle)
+
+
+def _with_gaps(segment: Segment, keep: Callable[[Gap], bool]) -> Segment:
+    gaps = tuple(filter(keep, segment.hypothesis.gaps))
+    return segment._replace(hypothesis=segment.hypothesis._replace(gaps=gaps))
 
 
 def _slice(hypothesis: Hypothesis, first: int, last: Union[int, None]) -> Hypothesis:

@@ -5,6 +5,7 @@ fake kernel, and the loop of transformers' `generate`, which reads values by des
 """
 
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -117,7 +118,8 @@ def test_decoding(fine_tuning, generate, monkeypatch):
     monkeypatch.setattr(model.llm, "generate", lambda **arguments: generate(model.llm, **arguments))
     with torch.no_grad():
         frames, lengths = model.encode(batch["speech"], batch["speech_lengths"])
-        prompt = type("Prompt", (), dict(ids=batch["prompt"][0].tolist(), end_id=1))
+        ids = batch["prompt"][0].tolist()
+        prompt = SimpleNamespace(with_hints=lambda hints: ids, end_id=1)
         options = DecodingOptions(stop_loops=True, tokens_per_second=2.0)
         with pytest.raises(Decoded):
             beam_search(model, frames, lengths, batch["speech_lengths"] / 16000, prompt, options)

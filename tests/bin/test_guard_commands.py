@@ -57,6 +57,10 @@ def test_flags_beside_the_same_transcripts(llm_model, head, corpus, tmp_path):
     assert not (tmp_path / "off" / "confidence").exists() and not (tmp_path / "off" / "flagged").exists()
     confidences, flagged = (read_scp(tmp_path / "flag" / name) for name in ("confidence", "flagged"))
     assert confidences.keys() == read_scp(corpus / "train" / "text").keys()
+    rows = [json.loads(line) for line in (tmp_path / "flag" / "words.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [row["id"] for row in rows] == sorted(confidences)
+    gaps = {uid for uid, reasons in flagged.items() if "gap" in reasons.split(",")}
+    assert read_scp(tmp_path / "flag" / "gaps").keys() == gaps
     unsupported = {uid for uid, reasons in flagged.items() if "unsupported" in reasons.split(",")}
     assert unsupported == {uid for uid, value in confidences.items() if float(value) < 1.0} and unsupported
 
@@ -66,7 +70,7 @@ def test_files_of_an_earlier_guard_do_not_survive(llm_model, head, corpus, tmp_p
     out = tmp_path / "out"
     llm_asr_inference.main(decode(llm_model, corpus / "valid", out, "--guard", "redecode", *files(always)))
     names = {path.name for path in out.iterdir()}
-    assert names == {"text", "score", "confidence", "flagged", "redecoded.jsonl"}
+    assert names == {"text", "score", "confidence", "flagged", "words.jsonl", "gaps", "redecoded.jsonl"}
     llm_asr_inference.main(decode(llm_model, corpus / "valid", out, "--guard", "flag", *files(always)))
     assert {path.name for path in out.iterdir()} == names - {"redecoded.jsonl"}
     llm_asr_inference.main(decode(llm_model, corpus / "valid", out))
@@ -90,7 +94,7 @@ def test_second_decodings_are_recorded(llm_model, head, corpus, tmp_path):
         uid = row["id"]
         assert row["first"]["text"] == first[uid] and row["final"]["text"] == final[uid]
         assert row["first"]["confidence"] == float(before[uid]) and row["first"]["score"] == float(scores[uid])
-        assert set(row["final"]["flags"]) <= {"unsupported", "budget", "loop"}
+        assert set(row["final"]["flags"]) <= {"unsupported", "budget", "loop", "gap"}
         assert row["final"]["confidence"] == float(after[uid])
 
 

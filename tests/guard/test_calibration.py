@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from espnet_llmasr.guard.calibration import Calibration, quantile, read_calibration, thresholds_for
+from espnet_llmasr.guard.calibration import Calibration, gap_threshold, quantile, read_calibration, thresholds_for
 
 
 @pytest.mark.parametrize("target", [0.0, 0.05, 0.1, 0.29, 0.5])
@@ -45,8 +45,17 @@ def test_no_more_than_the_target_of_true_transcripts_is_flagged(target):
         assert np.mean(true < threshold) <= np.mean(true < doubt) <= target
 
 
+def test_a_gap_begins_in_the_middle_between_whole_and_cut_transcripts():
+    """By hand: one of 20 whole ones exceeds 2, one of 20 cut ones is below 20."""
+    whole, cut = [*[0.0] * 15, *[2.0] * 4, 30.0], [1.0, *[20.0] * 10, *[50.0] * 9]
+    assert gap_threshold(whole, cut, 0.05) == 11.0
+    assert gap_threshold(whole, whole, 0.05) == 2.0  # they overlap: no more false alarms than the target
+    with pytest.raises(ValueError, match="0 confidences"):
+        gap_threshold([], [], 0.05)
+
+
 def test_written_and_read_again(tmp_path):
-    calibration = Calibration(0.25, 0.75, 0.05, 100, "abc", "dump/valid")
+    calibration = Calibration(0.25, 0.75, 9.0, 0.05, 100, "abc", "dump/valid")
     calibration.write(tmp_path / "guard.json")
     assert read_calibration(tmp_path / "guard.json", "abc") == calibration
     assert json.loads((tmp_path / "guard.json").read_text())["utterances"] == 100
@@ -54,8 +63,15 @@ def test_written_and_read_again(tmp_path):
 
 def saved(**changes):
     """The content of a guard.json with something else in it."""
-    values = dict(threshold=0.25, doubt=0.75, target=0.05, utterances=4, model="abc", data="dump/valid")
+    values = dict(threshold=0.25, doubt=0.75, gap=9.0, target=0.05, utterances=4, model="abc", data="dump/valid")
     return json.dumps({**values, **changes})
+
+
+def older():
+    """The content of a guard.json of a version without gaps."""
+    values = json.loads(saved())
+    del values["gap"]
+    return json.dumps(values)
 
 
 @pytest.mark.parametrize(
@@ -66,6 +82,9 @@ def saved(**changes):
         (saved(threshold=float("nan")), "has threshold nan and doubt 0.75, allowed is 0 <= threshold <= doubt <= 1"),
         (saved(threshold=0.8), "has threshold 0.8 and doubt 0.75, allowed is"),
         (saved(doubt=1.5), "has threshold 0.25 and doubt 1.5, allowed is"),
+        (saved(gap=float("nan")), "has gap nan, allowed is a number of nats from 0"),
+        (saved(gap=float("inf")), "has gap inf, allowed is a number of nats from 0"),
+        (older(), "has no threshold for gaps, it was made by an older version: run stage 10"),
         (saved(threshold=None), "is damaged .TypeError"),
         ('{"threshold": 0.5, "model": "abc"}', "is damaged .TypeError"),
         ("[1]", "is damaged"),

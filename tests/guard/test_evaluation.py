@@ -12,6 +12,7 @@ from espnet_llmasr.guard.evaluation import (
     area_under_roc,
     draw_others,
     figures,
+    first_half,
     half_replaced,
     noise_like,
     page,
@@ -46,6 +47,11 @@ def test_the_second_half_is_replaced():
     assert half_replaced(np.arange(5), np.array([7, 8])).tolist() == [0, 1, 7, 8, 7]
 
 
+@pytest.mark.parametrize("text, half", [("天气 good no", "天 气"), ("one two three", "one"), ("good", ""), ("", "")])
+def test_the_second_half_of_a_transcript_is_removed(text, half):
+    assert first_half(text) == half
+
+
 def test_a_set_gives_the_same_as_each_audio_by_itself(verifier, corpus):
     """Batches give what single calls give; each transcript gets the audio that it should get."""
     data = corpus / "train"
@@ -71,8 +77,9 @@ def test_figures_by_hand():
     for number in range(20):
         own = 0.2 if number == 0 else 0.9
         confidences = dict(own=own, noise=0.0, other=0.1 if number else 0.95, half=0.5)
-        cases.append(Case(f"u{number}", number > 1, 1 + number, 1.0 + 0.1 * number, confidences))
-    result = {"sets": ["x"], "seed": 0, "route": "none (2)", "threshold": 0.6, **figures(cases, 0.6)}
+        gaps = dict(whole=6.0 if number == 2 else 1.0, cut=5.0 if number < 4 else 30.0)
+        cases.append(Case(f"u{number}", number > 1, 1 + number, 1.0 + 0.1 * number, confidences, gaps))
+    result = {"sets": ["x"], "seed": 0, "route": "none (2)", "threshold": 0.6, **figures(cases, 0.6, 5.5)}
     assert result["false alarms"]["hits"] == 1 and result["false alarms, transcript right"]["hits"] == 0
     assert [result["replaced"][kind]["detected"]["hits"] for kind in ("noise", "other", "half")] == [20, 19, 20]
     assert result["threshold at 5 % here"] == 0.9 and result["replaced"]["noise"]["auc"] == 1.0
@@ -81,6 +88,10 @@ def test_figures_by_hand():
     text = page(result)
     assert "| audio replaced by noise of the same length | 100.0 (83.9-100.0), 20 of 20 |" in text
     assert "| second half replaced by another utterance | 100.0 (83.9-100.0), 20 of 20 |" in text
+    gaps = result["gaps"]  # of the 18 right ones
+    assert [(gaps[name]["hits"], gaps[name]["of"]) for name in ("false alarms", "detected")] == [(1, 18), (16, 18)]
+    assert gaps["auc"] == pytest.approx((17 * 18 + 16) / 18**2)
+    assert "| gaps: its second half removed | 88.9 (67.2-96.9), 16 of 18 |" in text
     assert "| own audio: false alarms | 5.0 (0.9-23.6), 1 of 20 |" in text
 
 

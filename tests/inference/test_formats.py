@@ -4,9 +4,10 @@ import json
 
 import pytest
 
+from espnet_llmasr.guard.gaps import Gap
 from espnet_llmasr.guard.verifier import Word
 from espnet_llmasr.inference.formats import FORMATS, check_format, cues, deliver, evenly, file_name
-from espnet_llmasr.inference.hypothesis import Gap, Hypothesis
+from espnet_llmasr.inference.hypothesis import Hypothesis
 from espnet_llmasr.inference.transcribe import Segment, Source, Transcript
 
 WORDS = (Word("hi", 3600.5, 3600.75, 0.9), Word("你", 3601.0, 3601.25, 0.5))

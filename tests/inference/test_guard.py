@@ -4,6 +4,8 @@ from math import log
 
 import pytest
 
+from espnet_llmasr.guard.gaps import Gap
+from espnet_llmasr.guard.verifier import Word
 from espnet_llmasr.inference.guard import Guard
 from espnet_llmasr.inference.hypothesis import Candidate, Hypothesis
 
@@ -23,11 +25,13 @@ def candidate(*ids, score=-0.1, at_limit=False):
 
 def test_what_is_flagged(guard, emit):
     log_probs = emit(TIAN_QI)
-    assert guard.verify(log_probs, candidate(0, 1)) == Hypothesis("天 气", -0.1, 1.0)
+    found = guard.verify(log_probs, candidate(0, 1))
+    assert found[:5] == ("天 气", -0.1, 1.0, (), None) and found.gaps == ()
+    assert found.words == (Word("天", 0.08, 0.28, 1.0), Word("气", 0.32, 0.52, 1.0))
     assert guard.verify(log_probs, candidate(0, 1, at_limit=True)).flags == ("budget",)
-    assert guard.verify(log_probs, candidate(2)).flags == ("unsupported",)
-    assert guard.verify(log_probs, candidate()).flags == ("unsupported",)  # an empty transcript of speech
-    assert guard.verify(emit(""), candidate()) == Hypothesis("", -0.1, 1.0)
+    assert guard.verify(log_probs, candidate(2)).flags == ("unsupported", "gap")
+    assert guard.verify(log_probs, candidate()).flags == ("unsupported", "gap")  # an empty transcript of speech
+    assert guard.verify(emit(""), candidate()) == Hypothesis("", -0.1, 1.0)  # no words, no gaps
 
 
 @pytest.mark.parametrize("copies", [1, 2, 5])
@@ -35,12 +39,12 @@ def test_a_loop_is_cut_back_to_the_copies_with_the_best_confidence(guard, emit, 
     log_probs = emit(f"{TIAN_QI} {' '.join([NO] * copies)}")
     found = guard.verify(log_probs, candidate(0, 1, *[3] * 18))
     assert found.text == " ".join(["天", "气", *["no"] * copies])
-    assert (found.confidence, found.flags) == (1.0, ("loop",))
+    assert (found.confidence, found.flags, found.gaps) == (1.0, ("loop",), ())
 
 
 def test_a_loop_over_silence_keeps_one_copy(guard, emit):
     found = guard.verify(emit(""), candidate(*[3] * 18))
-    assert found.text == "no" and found.flags == ("loop", "unsupported")
+    assert found.text == "no" and found.flags == ("loop", "unsupported", "gap")
 
 
 def test_what_is_decoded_again(guard):
@@ -53,7 +57,11 @@ def test_silence_that_is_taken_may_be_unsupported_itself(guard, emit):
     log_probs = emit(NO)
     first = guard.verify(log_probs, candidate(0, 1, 0, 1, 0, 1, 0, 1))
     best = guard.choose(log_probs, first, [])
-    assert best.text == "" and best.flags == ("unsupported",) and first.confidence < best.confidence < guard.threshold
+    assert (
+        best.text == ""
+        and best.flags == ("unsupported", "gap")
+        and first.confidence < best.confidence < guard.threshold
+    )
 
 
 def test_the_supported_candidate_is_taken(guard, emit):
@@ -61,7 +69,7 @@ def test_the_supported_candidate_is_taken(guard, emit):
     first = guard.verify(log_probs, candidate(2))
     best = guard.choose(log_probs, first, [candidate(2, 3), candidate(0, 1, score=-0.9), candidate(0)])
     assert (best.text, best.score, best.confidence) == ("天 气", -0.9, 1.0)
-    assert best.flags == () and best.first == first and first.flags == ("unsupported",)
+    assert best.flags == () and best.first == first and first.flags == ("unsupported", "gap")
 
 
 def test_the_llm_decides_among_equally_supported_ones(guard, emit):
@@ -80,14 +88,24 @@ def test_support_and_score_count_alike(guard, emit):
     for score in (log(half) - 0.1, log(half) + 0.1):
         best = guard.choose(log_probs, first, [candidate(0, 1, score=score - 1.0), candidate(0, score=-1.0)])
         assert best.text == ("天 气" if score > log(half) else "天")
-        assert best.flags == (() if score > log(half) else ("unsupported",)) and best.first == first
+        assert best.flags == (() if score > log(half) else ("unsupported", "gap")) and best.first == first
+
+
+def test_gaps_have_times(guard, emit):
+    """40 ms a frame: two frames of silence, then two frames a phone and one of silence."""
+    found = guard.verify(emit(f"{TIAN_QI} G UH D"), candidate(0, 1))
+    assert found.gaps == (Gap(0.56, 0.88, "unwritten"),) and found.flags[-1] == "gap"
+    assert [word.text for word in found.words] == ["天", "气"] and guard.is_doubtful(found)
+    assert guard.verify(emit(f"{TIAN_QI} G UH D"), candidate(0, 1, 2)).gaps == ()
+    (gap,) = guard.verify(emit(""), candidate(2, 2)).gaps
+    assert gap.kind == "unheard" and gap.end_s <= 0.08
 
 
 def test_nothing_is_better(guard, emit):
     log_probs = emit(TIAN_QI)
     first = guard.verify(log_probs, candidate(0, score=-0.1))
     best = guard.choose(log_probs, first, [candidate(0, score=-0.2), candidate(2, 2, score=-5.0)])
-    assert best == first and best.flags == ("unsupported",) and best.first is None
+    assert best == first and best.flags == ("unsupported", "gap") and best.first is None
 
 
 def test_the_empty_transcript_for_silence(guard, emit):

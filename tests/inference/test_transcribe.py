@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import soundfile
 
+from espnet_llmasr.guard.gaps import Gap
 from espnet_llmasr.guard.verifier import Word
 from espnet_llmasr.inference import transcribe as module
-from espnet_llmasr.inference.hypothesis import Gap, Hypothesis
+from espnet_llmasr.inference.hypothesis import Hypothesis
 from espnet_llmasr.inference.transcribe import (
     Segment,
     Source,
@@ -142,12 +143,15 @@ def words(text, *times):
 
 
 def test_words_of_an_overlap_are_kept_once():
-    left = Segment(0.0, 10.0, Hypothesis("a b c d", -0.1, words=words("a b c d", 6.0, 8.2, 8.8, 9.6)))
-    right = Segment(8.0, 18.0, Hypothesis("b c e f", -0.1, words=words("b c e f", 8.2, 8.8, 9.7, 12.0)))
+    gaps = Gap(1.0, 2.0, "unwritten"), Gap(9.2, 9.9, "unheard")
+    left = Segment(0.0, 10.0, Hypothesis("a b c d", -0.1, words=words("a b c d", 6.0, 8.2, 8.8, 9.6), gaps=gaps))
+    gaps = Gap(8.0, 8.4, "unheard"), Gap(13.0, 14.0, "unwritten")
+    right = Segment(8.0, 18.0, Hypothesis("b c e f", -0.1, words=words("b c e f", 8.2, 8.8, 9.7, 12.0), gaps=gaps))
     first, second = without_overlap(left, right, 2.0)
     assert (first.hypothesis.text, second.hypothesis.text) == ("a b c", "e f")
     assert [word.text for word in (*first.hypothesis.words, *second.hypothesis.words)] == ["a", "b", "c", "e", "f"]
     assert first.end_s == second.start_s == 9.0
+    assert [gap.start_s for gap in (*first.hypothesis.gaps, *second.hypothesis.gaps)] == [1.0, 13.0]
 
 
 def test_times_decide_where_no_word_is_common():
