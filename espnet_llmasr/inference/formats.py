@@ -101,7 +101,7 @@ def check_format(name: str, sources: Sequence[Source], output_dir: Optional[Path
     """Raises ValueError if these recordings cannot be written in this format."""
     form = FORMATS[name]
     if form.needs_times and not has_times:
-        raise ValueError(f"--format {name} needs the times of words: give --guard flag and the CTC head's files")
+        raise ValueError(f"--format {name} needs the times of words: give a CTC head, and no --guard off")
     if output_dir is None:
         if len(sources) > 1 and not form.joins:
             raise ValueError(f"--format {name} holds one recording, found {len(sources)}: give --output_dir")
