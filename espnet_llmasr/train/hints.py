@@ -29,7 +29,7 @@ class TrainingHints:
         ValueError: no file, a probability outside of [0, 1], or see `read_hotwords` and `Hotwords`.
     """
 
-    def __init__(self, file: Optional[PathLike] = None, share: float = 0.7, distractors: float = 0.5, seed: int = 0):
+    def __init__(self, file: Optional[PathLike] = None, share: float = 0.9, distractors: float = 0.5, seed: int = 0):
         if file is None:
             raise ValueError("--hints has no file: give --hints file=names.txt, a list with one entry a line")
         for name, value in (("share", share), ("distractors", distractors)):
