@@ -54,7 +54,7 @@ seed=                   # of all trainings (empty: as in their configurations)
 # those of run.sh; options of run.sh for a stage count only with its configuration there, not with another --align_conf.
 training_conf=conf/training.yaml  # what all trainings share; a key of a stage's own configuration replaces it
 encoder_conf=conf/encoder.yaml    # the encoder of all trainings
-llm=                    # hub name or directory of a chat LLM; empty: as llm_conf says
+llm=                    # hub name, directory or .gguf of a chat LLM, or smollm2; empty: as llm_conf says
 llm_conf=conf/llm.yaml
 llm_args=               # --instruction and --system: the prompt of all trainings and decodings
 init_encoder=           # published FireRedASR-AED (or -LLM) whose encoder and feature statistics pretraining starts from
@@ -68,7 +68,7 @@ ia_sft_conf=conf/ia_sft.yaml
 ia_sft_args=
 joint_sft_conf=conf/joint_sft.yaml
 joint_sft_args=
-embedder=               # text embedder of CSAI, such as Qwen/Qwen3-Embedding-8B (empty: the LLM)
+embedder=               # text embedder of CSAI, such as Qwen/Qwen3-Embedding-8B or minilm (empty: the LLM)
 ctc_head_conf=conf/ctc_head.yaml
 ctc_head_args=
 encoder_dir=            # encoders published by the watcher (empty: <expdir>/encoders)
