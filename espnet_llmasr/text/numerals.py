@@ -51,6 +51,7 @@ def write_out(line: str, lang: str) -> str:
         return line
     english = lang == "en" or (_LATIN(line) and not _HAN(line))
     forms, numbers = (forms_en, numerals_en) if english else (forms_zh, numerals_zh)
+    line = re.sub(r"(?<=\d) ?º", "°", line)
     line = forms.UNDECIDED.sub(lambda match: match[0].translate(_HIDDEN), forms.rewrite_forms(line))
     line = _SINGLE.sub(_unfold, line).replace("\u2044", "/")
     return numbers.write_out(line).translate(_SHOWN)

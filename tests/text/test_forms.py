@@ -123,6 +123,7 @@ an A380 or a Boeing 737-800 | an a three eighty or a boeing seven thirty seven e
 NO. 5, no.7 | number five number seven
 640 x 768 | six hundred and forty by seven hundred and sixty eight
 a_1@b.io, www.bbc.co.uk | a underscore one at b dot io www dot bbc dot co dot uk
+the 5ᵗʰ, 30ºC | the fifth thirty degrees celsius
 16 GB RAM | sixteen gigabytes ram
 at 192.168.1.1 | at one nine two dot one six eight dot one dot one
 x³ and 4² | x cubed and four squared
