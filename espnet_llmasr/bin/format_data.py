@@ -11,7 +11,7 @@ from pathlib import Path
 
 from espnet_llmasr.asr.encoders import read_windows
 from espnet_llmasr.audio import Windows
-from espnet_llmasr.cli import MIN_FS, Parser, at_least, run
+from espnet_llmasr.cli import MIN_FS, Parser, at_least, between, run
 from espnet_llmasr.data.checks import AUDIO_CHECKS, Limits
 from espnet_llmasr.data.labels import Labels, format_data
 from espnet_llmasr.text.phonemes import INVENTORIES
@@ -30,8 +30,8 @@ def get_parser() -> Parser:
     checks = "decode: compressed and float audio as a whole; header: headers only; utt2dur: trust that, open nothing"
     add("--audio_check", choices=AUDIO_CHECKS, default="decode", help=checks)
     add("--encoder_config", type=Path, help="YAML file with encoder and encoder_conf; else FireRedASR's Conformer")
-    add("--min_duration", type=float, default=0.1, help="in seconds")
-    add("--max_duration", type=float, default=30.0, help="in seconds")
+    add("--min_duration", type=between(0), default=0.1, help="in seconds")
+    add("--max_duration", type=between(0), default=30.0, help="in seconds")
     add("--nj", type=at_least(1), default=1, help="processes")
     add("--test", action="store_true", help="a test set: only what cannot be decoded is dropped")
     return parser

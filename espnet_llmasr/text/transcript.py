@@ -163,4 +163,4 @@ def _converter():
         import opencc
     except ModuleNotFoundError as error:
         raise ValueError("OpenCC, which simplifies Mandarin transcripts, is missing: pip install OpenCC") from error
-    return opencc.OpenCC("t2s")
+    return opencc.OpenCC("hk2s")  # t2s, and Hong Kong's 衞, 枱, 粧

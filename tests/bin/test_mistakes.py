@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 
 from espnet_llmasr.bin import (
+    calibrate_guard,
     compute_stats,
     format_data,
     llm_asr_inference,
     llm_asr_train,
     phoneme_ctc_train,
     prepare_llm,
+    watch,
 )
 from espnet_llmasr.tasks.checks import explaining_stops
 
@@ -73,6 +75,15 @@ def test_a_configuration_that_is_no_file(mistake, tmp_path):
         (format_data, ["--nj", 0], "--nj: 0 is no whole number of at least 1"),
         (compute_stats, ["--max_utterances", 0], "--max_utterances: 0 is no whole number of at least 1"),
         (llm_asr_inference, ["--beam_size", "none"], "--beam_size: none is no whole number of at least 1"),
+        (format_data, ["--max_duration", "nan"], "--max_duration: nan is no finite number of at least 0"),
+        (
+            llm_asr_inference,
+            ["--tokens_per_second", "inf"],
+            "--tokens_per_second: inf is no finite number of at least 0",
+        ),
+        (watch, ["--threshold", "nan"], "--threshold: nan is no finite number of 0 to 1"),
+        (watch, ["--poll_s", "-1"], "--poll_s: -1 is no finite number of 0 to 3600"),
+        (calibrate_guard, ["--false_alarms", "1e3"], "--false_alarms: 1e3 is no finite number of 0 to 1"),
         (llm_asr_inference, ["--device", "foo"], "--device: no device 'foo' here: give cpu, or cuda where a GPU is"),
         (prepare_llm, ["--output_dir", "x", "--llm", "/none"], "--llm /none has no config.json: give the directory"),
     ],
