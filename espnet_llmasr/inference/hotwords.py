@@ -15,7 +15,7 @@ import torch
 
 from espnet_llmasr.asr.cr_ctc import BLANK
 from espnet_llmasr.guard.verifier import CTCVerifier
-from espnet_llmasr.inference.hypothesis import UNHEARD_HOTWORD, Hypothesis
+from espnet_llmasr.inference.hypothesis import UNHEARD_HOTWORD, UNSUPPORTED, Hypothesis
 from espnet_llmasr.text.hotwords import Hotwords
 
 MAX_LOSS = 3.0  # a hotword is heard if its path is at least exp(-3) = 5 % as probable as the best path
@@ -44,20 +44,25 @@ class HotwordDecoder:
     def decode(self, search: Search, log_probs: Sequence[torch.Tensor], langs: Sequence[str]) -> List[Hypothesis]:
         """The hypotheses of a batch with log-probabilities (S, V) of the CTC head and languages.
 
-        Rows with a refused hint are decoded again without it, and at the second refusal without hints. An entry that
+        Rows with a refused hint are decoded again without it, and at the second refusal without hints; rows that the
+        guard calls unsupported are decoded again without hints, which an LLM may not be able to read. An entry that
         still stands where the head does not hear it is the LLM's own word: the hypothesis gets the flag "hotword".
         """
         hints = dict(enumerate(map(self.hints, log_probs)))
         found = dict(enumerate(search([*hints], [*hints.values()])))
         again = list(found)
         for last in (False, True):
-            refused = {row: self.refused(log_probs[row], found[row].text, hints[row], langs[row]) for row in again}
+            refused = {row: self._refused(found[row], log_probs[row], hints[row], langs[row]) for row in again}
             again = [row for row in again if refused[row]]
             for row in again:
                 hints[row] = [] if last else [word for word in hints[row] if word not in refused[row]]
             if again:
                 found.update(zip(again, search(again, [hints[row] for row in again])))
         return [self._checked(*row) for row in zip(found.values(), log_probs, langs)]
+
+    def _refused(self, found: Hypothesis, log_probs: torch.Tensor, hints: List[str], lang: str) -> List[str]:
+        """The hints to decode without."""
+        return hints if UNSUPPORTED in found.flags else self.refused(log_probs, found.text, hints, lang)
 
     def _checked(self, hypothesis: Hypothesis, log_probs: torch.Tensor, lang: str) -> Hypothesis:
         """The hypothesis, flagged if it has an entry of the list that log_probs (S, V) do not have there."""

@@ -98,6 +98,19 @@ def test_a_leak_is_decoded_again_without_its_hint_and_then_without_hints(decoder
     ]
 
 
+def test_a_transcript_that_the_head_does_not_support_is_decoded_again_without_hints(decoder, emit):
+    calls = []
+
+    def search(rows, hints):
+        calls.append((rows, hints))
+        flags = {row: ("unsupported",) if given or row == 2 else () for row, given in zip(rows, hints)}
+        return [Hypothesis("summer", -0.1, flags=flags[row]) for row in rows]
+
+    found = decoder.decode(search, [emit(GARDEN), emit(CANDLE), emit("")], [""] * 3)
+    assert calls == [([0, 1, 2], [["garden"], ["candle"], []]), ([0, 1], [[], []])]
+    assert [hypothesis.flags for hypothesis in found] == [(), (), ("unsupported",)]
+
+
 def test_an_entry_that_the_llm_writes_without_a_hint_is_flagged_if_it_is_not_heard(decoder, emit):
     texts = {0: "candle", 1: "garden", 2: "summer"}
     found = decoder.decode(
