@@ -391,10 +391,8 @@ def read_token_list(token_list) -> List[str]:
     """
     if token_list is None:
         raise ValueError("no token list: give --token_list dump/phones.txt (made by stage 2)")
-    if isinstance(token_list, str):
-        token_list = read_tokens(token_list)
-    if token_list[:2] != ["<blank>", "<unk>"]:
-        raise ValueError(
-            f"the token list begins with {token_list[:2]}, expected ['<blank>', '<unk>']: make it by stage 2"
-        )
-    return list(token_list)
+    tokens = read_tokens(token_list) if isinstance(token_list, str) else list(token_list)
+    if tokens[:2] != ["<blank>", "<unk>"]:
+        name = f"the token list {token_list}" if isinstance(token_list, str) else "the token list"
+        raise ValueError(f"{name} begins with {tokens[:2]}, expected ['<blank>', '<unk>']: make it by stage 2")
+    return tokens

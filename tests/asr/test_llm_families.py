@@ -14,7 +14,7 @@ import transformers
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
-from espnet_llmasr.asr.llm import build_llm, load_tokenizer, text_model, try_llm
+from espnet_llmasr.asr.llm import build_llm, load_llm, load_tokenizer, text_model, try_llm
 from espnet_llmasr.bin import llm_asr_train, prepare_llm
 from espnet_llmasr.inference.search import DecodingOptions, beam_search
 from espnet_llmasr.tasks.llm_asr import LLMASRTask
@@ -261,6 +261,18 @@ def test_lacking_weights_are_refused(command, tmp_path):
     model.save_pretrained(tmp_path / "hub", state_dict=state)
     done = command(prepare_llm, "--llm", tmp_path / "hub", "--output_dir", tmp_path / "out")
     assert done.code == 1 and "lack model.layers.1.mlp.up_proj.weight (1 in all)" in done.err.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    "name", ["tokenizer.json", "tokenizer_config.json", "config.json", "generation_config.json", "x.index.json"]
+)
+def test_a_damaged_file_of_a_downloaded_llm_is_named(name, tmp_path):
+    """What git without LFS leaves, and values of other kinds, on which transformers fails in its own ways."""
+    make_llm(tmp_path / "hub", "Qwen3", {}, QWEN, IM)
+    for content in ("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 123\n", "null", "[]", ""):
+        (tmp_path / "hub" / name).write_text(content)
+        with pytest.raises(ValueError, match=f"{tmp_path}/hub/{name} (is damaged, expected JSON|holds a value of type)"):
+            load_llm(str(tmp_path / "hub"))
 
 
 @pytest.fixture(scope="module")
