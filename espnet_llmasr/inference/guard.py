@@ -87,8 +87,8 @@ class Guard:
     ) -> Hypothesis:
         """The best transcript after a second decoding.
 
-        It is the one with the greatest `merit`, log(confidence) + score: log-probability per label of the CTC head plus that
-        per token of the LLM. If it is below the threshold and the empty transcript, which has no LLM score, has a
+        It is the one with the greatest `merit`, log(confidence) + score: log-probability per label of the CTC head plus
+        that per token of the LLM. If it is below the threshold and the empty transcript, which has no LLM score, has a
         higher confidence, the empty transcript is taken.
         """
         hypotheses = [first, *(self.verify(log_probs, candidate, lang) for candidate in candidates)]
@@ -103,9 +103,9 @@ class Guard:
     ) -> Hypothesis:
         """The hypothesis with `pieces`, the transcripts of its `unwritten` gaps, inserted at their times.
 
-        Its score is the lowest of all parts. The hypothesis itself is kept if it has the greater merit (see `choose`), if
-        its text has other words than its times, or if the filled one does not have fewer gaps: for the head, words that
-        it does not hear are a smaller error than labels that are not written.
+        Its score is the lowest of all parts. The hypothesis itself is kept if it has the greater merit (see `choose`),
+        if its text has other words than its times, or if the filled one does not have fewer gaps: for the head, words
+        that it does not hear are a smaller error than labels that are not written.
         """
         texts = [self.decode(piece.ids) for piece in pieces]
         text = insert(hypothesis, texts)

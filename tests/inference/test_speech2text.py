@@ -65,7 +65,7 @@ def test_only_the_doubtful_rows_of_a_batch_are_decoded_again(llm_model, ctc_head
 
 
 def test_gaps_are_decoded_alone(llm_model, ctc_head, corpus, monkeypatch):
-    """The frames of the stretch and its duration, and nothing else, go through the search; the guard gets the pieces."""
+    """The frames of the stretch and its duration, and nothing else, are searched; the guard gets the pieces."""
     files = [f"{llm_model}/config.yaml", f"{llm_model}/latest.pth"]
     speech2text = Speech2Text(*files, "cpu", 2, 2.0, "redecode", f"{ctc_head}/config.yaml", f"{ctc_head}/latest.pth")
     uid, wav = next(iter(read_scp(corpus / "train" / "wav.scp").items()))
