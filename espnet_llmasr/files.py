@@ -203,6 +203,12 @@ def check_file(path: PathLike) -> None:
         raise ValueError(f"{path} {kind}")
 
 
+def cache_root() -> Path:
+    """What is made or downloaded once per user: $ESPNET_LLMASR_CACHE, by default ~/.cache/espnet_llmasr."""
+    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return Path(os.environ.get("ESPNET_LLMASR_CACHE") or base / "espnet_llmasr")
+
+
 def digest(file: PathLike) -> str:
     """SHA-256 of a file."""
     with open(file, "rb") as content:
@@ -356,19 +362,20 @@ def write_scp(path: PathLike, table: Mapping[str, object]) -> None:
 
 
 @contextmanager
-def replacing(directory: Path) -> Iterator[Path]:
+def replacing(directory: Path, mark: str = "stats.json") -> Iterator[Path]:
     """Yields an empty directory beside `directory` that takes its place on success; on failure nothing has changed.
 
-    A link stays one: its target is replaced. Raises ValueError if `directory` was not made by this project.
+    A link stays one: its target is replaced. Raises ValueError if `directory` was not made by this project: then it has
+    no file `mark`.
     """
     if directory.is_symlink():
         directory = directory.resolve()
     staged, old = (directory.with_name(f".{directory.name}.{suffix}") for suffix in ("new", "old"))
     if old.exists() and not directory.exists():
         old.rename(directory)
-    if directory.exists() and any(directory.iterdir()) and not (directory / "stats.json").exists():
+    if directory.exists() and any(directory.iterdir()) and not (directory / mark).exists():
         raise ValueError(
-            f"{directory} exists and was not made here (it has no stats.json): choose another output directory"
+            f"{directory} exists and was not made here (it has no {mark}): choose another output directory"
         )
     shutil.rmtree(staged, ignore_errors=True)
     staged.mkdir(parents=True)

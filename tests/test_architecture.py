@@ -23,7 +23,7 @@ FLOORS = (  # a module may import its own package and those of lower floors (the
     {"asr", "espnet_versions"},
     {"train", "encoder_swap"},
     {"tasks", "register"},
-    {"guard", "doctor"},
+    {"guard", "doctor", "zoo"},
     {"inference"},
     {"observe"},
     {"experiments"},

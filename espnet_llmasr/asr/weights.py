@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from espnet_llmasr.asr.modules import is_frozen
+from espnet_llmasr.asr.packed_weights import SUFFIX, read_packed
 from espnet_llmasr.files import PathLike, atomic_path, check_file, digest
 
 REFERENCE = "weights_in"
@@ -24,7 +25,7 @@ FROZEN = "frozen"
 
 
 def read_state(path: PathLike, lazy: bool = False) -> Dict[str, Tensor]:
-    """The weights in a .pth file, on the CPU, with those that it refers to.
+    """The weights in a .pth or .safetensors file, on the CPU, with those that it refers to.
 
     Args:
         lazy: read each tensor at its first use. Not for a file that another process may overwrite.
@@ -42,6 +43,8 @@ def reference_in(path: PathLike) -> Optional[str]:
 
 def _load(path: PathLike, lazy: bool) -> Dict[str, Any]:
     check_file(path)
+    if Path(path).suffix == SUFFIX:
+        return read_packed(Path(path))
     try:
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=lazy and is_zipfile(path))
     except (RuntimeError, OSError, EOFError, IndexError, TypeError, UnpicklingError, struct.error) as error:

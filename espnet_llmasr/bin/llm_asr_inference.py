@@ -22,6 +22,7 @@ def get_parser() -> Parser:
     parser.add_argument("--guard", default="off", help="off, flag, or redecode (doubtful ones, with 3 times the beams)")
     parser.add_argument("--ctc_train_config", help="for the guard: config.yaml of the CTC head")
     parser.add_argument("--ctc_model_file", help="for the guard: weights of the CTC head, with guard.json beside them")
+    parser.add_argument("--hotwords", help="a file of names and rare words, one a line; needs a guard")
     return parser
 
 
@@ -31,7 +32,9 @@ def main(argv=None):
     options = dict(device=args.device, beam_size=args.beam_size, tokens_per_second=args.tokens_per_second)
     guard = dict(guard=args.guard, ctc_train_config=args.ctc_train_config, ctc_model_file=args.ctc_model_file)
     speech2text = Speech2Text(args.llm_asr_train_config, args.llm_asr_model_file, **options, **guard)
-    hypotheses = transcribe(speech2text, args.data_dir, args.max_frames, args.shard)
+    hypotheses = transcribe(
+        speech2text, args.data_dir, args.max_frames, args.shard, speech2text.hotwords(args.hotwords)
+    )
     number, total = args.shard.split("/")
     write_hypotheses(args.output_dir, "" if total == "1" else f".{number}", hypotheses, args.guard)
     if args.guard != "off":

@@ -23,8 +23,9 @@ MIN_CONFIDENCE = 1e-4  # lower confidences count as this one, since the midpoint
 class Calibration:
     """A transcript is doubtful below `doubt`, and not supported below `threshold` (at most `doubt`).
 
-    It has a gap where the evidence of a stretch exceeds `gap` nats (see gaps.py). The share `target` of the `utterances` true transcripts of `data` is doubtful. `model` is the fingerprint of the CTC
-    head that gave the confidences; the thresholds are valid for no other head.
+    It has a gap where the evidence of a stretch exceeds `gap` nats (see gaps.py). The share `target` of the
+    `utterances` true transcripts of `data` is doubtful. `model` is the fingerprint of the CTC head that gave the
+    confidences; the thresholds are valid for no other head.
     """
 
     threshold: float

@@ -29,7 +29,8 @@ class Hypothesis(NamedTuple):
 
     Flags: "loop" (the transcript ended in a loop, which was cut back to the number of copies with the highest
     confidence), "budget" (the length limit ended the transcript), "unsupported" (the confidence is below the
-    threshold), "gap" (`gaps` is not empty). `words` is empty if a label of the text is unknown. `first` is the hypothesis that the second decoding replaced, if it did.
+    threshold), "gap" (`gaps` is not empty). `words` is empty if a label of the text is unknown. `first` is the
+    hypothesis that the second decoding replaced, if it did.
     """
 
     text: str

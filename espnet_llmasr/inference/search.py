@@ -5,12 +5,13 @@ far, V vocabulary.
 """
 
 from dataclasses import dataclass
-from typing import List, NamedTuple, Sequence
+from typing import Dict, List, NamedTuple, Optional, Sequence
 
 import numpy as np
 import torch
-from transformers import LogitsProcessor, LogitsProcessorList
+from transformers import Cache, LogitsProcessor, LogitsProcessorList, PreTrainedModel
 
+from espnet_llmasr.asr.attention import PACKED
 from espnet_llmasr.asr.llm_asr_model import LLMASRModel
 from espnet_llmasr.asr.modules import Lengths, on_device, on_host
 from espnet_llmasr.asr.packing import Rows, pad
@@ -95,20 +96,24 @@ def beam_search(
     seconds: np.ndarray,
     prompt: Prompt,
     options: DecodingOptions,
+    hints: Optional[Sequence[Sequence[str]]] = None,
 ) -> List[List[Candidate]]:
-    """Encoder frames (B, T, D) with lengths (B,) and durations (B,) -> candidates of each utterance, best first.
+    """Encoder frames (B, T, D) with lengths (B,) and durations (B,), and hints (B) -> candidates of each, best first.
 
     Rows are left-padded because generation goes on at the right end; padding does not change a result. The limit of an
     utterance is ceil(seconds * tokens_per_second) + 16 tokens. A beam size of 1 is greedy search.
     """
     speech_tokens, speech_token_lengths = model.adaptor(frames, on_host(frame_lengths))
     end_id, limits = prompt.end_id, options.limits(seconds)
-    prompts = [expand_speech(prompt.ids, length) for length in speech_token_lengths]
+    ids = [prompt.with_hints(each) for each in hints or [()] * len(frames)]
+    prompts = [expand_speech(*row) for row in zip(ids, speech_token_lengths)]
     rows = Rows.of(prompts, *pad(np.array(list(map(len, prompts))), left=True))
+    embedded = model.compose(rows, speech_tokens, speech_token_lengths)
     stops = [RepetitionStop(end_id)] if options.stop_loops else []
     out = model.llm.generate(
-        inputs_embeds=model.compose(rows, speech_tokens, speech_token_lengths),
+        inputs_embeds=embedded,
         attention_mask=on_device(rows.positions >= 0, frames.device),
+        **prefill(model.llm, embedded, rows, options.beam_size),
         num_beams=options.beam_size,
         num_return_sequences=options.candidates,
         do_sample=False,
@@ -124,6 +129,21 @@ def beam_search(
     triples = zip(sequences, _mean_log_probs(out, end_id).tolist(), longest)
     candidates = [Candidate(sequence, score, len(sequence) == limit) for sequence, score, limit in triples]
     return [candidates[start : start + options.candidates] for start in range(0, len(candidates), options.candidates)]
+
+
+def prefill(llm: PreTrainedModel, embedded: torch.Tensor, rows: Rows, num_beams: int) -> Dict[str, Cache]:
+    """Keys and values of embedded rows (B, S, E) without the last place: computed once, then repeated for the beams.
+
+    transformers repeats an utterance for its beams first and computes the prompt and the speech for each of them. That
+    is left to it for an LLM that is not in `PACKED`, because a state cannot be repeated in this way.
+    """
+    if num_beams == 1 or llm.config.model_type not in PACKED:
+        return {}
+    positions = on_device(rows.positions[:, :-1], embedded.device)
+    inputs = dict(attention_mask=positions >= 0, position_ids=positions.clamp(min=0), use_cache=True)
+    cache = llm.get_decoder()(inputs_embeds=embedded[:, :-1], **inputs).past_key_values
+    cache.batch_repeat_interleave(num_beams)
+    return dict(past_key_values=cache)
 
 
 def before_end(ids: List[int], end_id: int) -> List[int]:

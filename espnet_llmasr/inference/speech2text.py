@@ -6,7 +6,7 @@ B batch, N samples, T encoder frames, D encoder width.
 import logging
 from dataclasses import replace
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence
+from typing import Dict, List, Optional, Sequence, Union
 
 import numpy as np
 import torch
@@ -17,10 +17,13 @@ from espnet_llmasr.asr.modules import on_host
 from espnet_llmasr.files import PathLike
 from espnet_llmasr.guard.verifier import CTCVerifier
 from espnet_llmasr.inference.guard import Guard, check_guard, span, unwritten
+from espnet_llmasr.inference.hotwords import HotwordDecoder
 from espnet_llmasr.inference.hypothesis import Hypothesis
 from espnet_llmasr.inference.search import DecodingOptions, beam_search
 from espnet_llmasr.tasks.llm_asr import LLMASRTask
+from espnet_llmasr.text.hotwords import Hotwords, read_hotwords
 from espnet_llmasr.train.speech_batches import SpeechSet
+from espnet_llmasr.zoo.load import load
 
 WIDER = 3  # the second decoding has this many times the beams, and returns all of them as candidates
 
@@ -60,10 +63,11 @@ class Speech2Text:
 
     @classmethod
     def from_pretrained(cls, model_tag: str, **kwargs) -> "Speech2Text":
-        """Loads a packed model: a model-zoo tag, a URL or a local archive."""
-        from espnet_model_zoo.downloader import ModelDownloader
+        """Loads a packed model (docs/model_zoo.md): a folder, a zip, a URL, or a name in the model zoo or on the Hub.
 
-        return cls(**ModelDownloader().download_and_unpack(model_tag), **kwargs)
+        `kwargs` are other arguments of the constructor, such as device and guard. Raises as `zoo.load.load`.
+        """
+        return cls(**load(model_tag), **kwargs)
 
     def __call__(self, speech: np.ndarray, fs: Optional[int] = None, lang: str = "") -> Hypothesis:
         """speech (N,) in [-1, 1] at `fs` Hz (resampled if it is not the model's rate) -> the best hypothesis.
@@ -75,21 +79,47 @@ class Speech2Text:
         samples = torch.as_tensor(np.asarray(speech, dtype=np.float32))[None]
         return self.batch(samples, torch.tensor([samples.size(1)]), [lang])[0]
 
+    def hotwords(self, words: Union[PathLike, Sequence[str], None], lang: str = "") -> Optional[HotwordDecoder]:
+        """The entries of a list, or of a file with one a line, for `batch`; make it once, a million take half a minute.
+
+        Raises:
+            ValueError: no CTC head (guard "off"), or see `read_hotwords` and `Hotwords`.
+        """
+        if words is None:
+            return None
+        if self.guard is None:
+            raise ValueError("hotwords need the CTC head: give a guard (flag or redecode) with the files of stage 10")
+        words = read_hotwords(words) if isinstance(words, (str, Path)) else words
+        return HotwordDecoder(Hotwords(words, self.guard.verifier.labelize, lang), self.guard.verifier)
+
     @torch.no_grad()
     def batch(
-        self, speech: torch.Tensor, lengths: torch.Tensor, langs: Optional[Sequence[str]] = None
+        self,
+        speech: torch.Tensor,
+        lengths: torch.Tensor,
+        langs: Optional[Sequence[str]] = None,
+        hotwords: Optional[HotwordDecoder] = None,
     ) -> List[Hypothesis]:
         """speech (B, N) right-padded, lengths (B,), languages (B) -> the best hypothesis of each."""
         speech, lengths = speech.to(self.device), on_host(lengths)
         frames, frame_lengths = self.model.encode(speech, lengths)
         seconds = lengths / self.sample_rate
-        search = beam_search(self.model, frames, frame_lengths, seconds, self.prompt, self.options)
-        best = [candidates[0] for candidates in search]
         if self.guard is None:
-            return [Hypothesis(self.prompt.decode(candidate.ids), candidate.score) for candidate in best]
+            search = beam_search(self.model, frames, frame_lengths, seconds, self.prompt, self.options)
+            return [Hypothesis(self.prompt.decode(best.ids), best.score) for best, *_ in search]
         log_probs = self.guard.log_probs(speech, lengths, frames, frame_lengths)
-        langs = langs or [""] * len(best)
-        verified = [self.guard.verify(*row) for row in zip(log_probs, best, langs)]
+        langs = langs or [""] * len(log_probs)
+
+        def search_rows(rows: List[int], hints: Optional[List[List[str]]] = None) -> List[Hypothesis]:
+            of_rows = frame_lengths[rows]
+            inputs = frames[rows, : int(of_rows.max())], of_rows, seconds[rows]
+            found = beam_search(self.model, *inputs, self.prompt, self.options, hints)
+            return [self.guard.verify(log_probs[row], best, langs[row]) for row, (best, *_) in zip(rows, found)]
+
+        if hotwords is None:
+            verified = search_rows([*range(len(log_probs))])
+        else:
+            verified = hotwords.decode(search_rows, log_probs, langs)
         if self.mode == "redecode":
             self._redecode(verified, log_probs, langs, frames, frame_lengths, seconds)
         return verified
@@ -122,7 +152,13 @@ class Speech2Text:
         return [candidates[0] for candidates in search]
 
 
-def transcribe(speech2text: Speech2Text, data_dir: Path, max_frames: int, part: str = "1/1") -> Dict[str, Hypothesis]:
+def transcribe(
+    speech2text: Speech2Text,
+    data_dir: Path,
+    max_frames: int,
+    part: str = "1/1",
+    hotwords: Optional[HotwordDecoder] = None,
+) -> Dict[str, Hypothesis]:
     """Hypotheses of the utterances of dump/<set>, or of part "i/n" of them, in batches of at most `max_frames`.
 
     Raises:
@@ -132,6 +168,6 @@ def transcribe(speech2text: Speech2Text, data_dir: Path, max_frames: int, part: 
     hypotheses: Dict[str, Hypothesis] = {}
     for uids, speech, lengths in speech_set.batches(max_frames, speech2text.sample_rate, part):
         langs = [speech_set.langs.get(uid, "") for uid in uids]
-        hypotheses.update(zip(uids, speech2text.batch(speech, lengths, langs)))
+        hypotheses.update(zip(uids, speech2text.batch(speech, lengths, langs, hotwords)))
         logging.info("%d utterances, the last is %s '%s'", len(hypotheses), uids[-1], hypotheses[uids[-1]].text)
     return hypotheses

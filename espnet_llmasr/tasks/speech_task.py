@@ -31,6 +31,7 @@ from espnet_llmasr.encoder_swap.trainer import SwapMixin
 from espnet_llmasr.espnet_versions import quiet_imports
 from espnet_llmasr.files import PathLike, check_file, naming_full_disk, read_rows, read_tokens, read_yaml
 from espnet_llmasr.processes import only_one
+from espnet_llmasr.tasks import packed
 from espnet_llmasr.tasks.checks import (
     build,
     check_options,
@@ -191,8 +192,12 @@ class SpeechTask(AbsTask):
 
     @classmethod
     def config_of(cls, config_file: PathLike) -> argparse.Namespace:
-        """The options saved by a training. Raises ValueError if the file is damaged."""
-        return argparse.Namespace(**checkpoints.read_config(config_file))
+        """The options saved by a training, or those of a packed model.
+
+        Raises:
+            ValueError: the file is damaged, or is of a model that needs another version of this package.
+        """
+        return argparse.Namespace(**packed.resolved(checkpoints.read_config(config_file), config_file))
 
     @classmethod
     def load(cls, config_file: PathLike, model_file: PathLike, device: str = "cpu"):

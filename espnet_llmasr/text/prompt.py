@@ -19,6 +19,7 @@ from espnet_llmasr.files import PathLike, read_json, write_atomically
 INSTRUCTION = "Transcribe the speech into text."
 SPEECH = "<speech>"
 SPEECH_ID = -1  # marks speech in token sequences; it never reaches the embedding table, so it needs no token
+HINTS = " Contextual hints: {}."  # after the speech, as in arXiv 2604.18105; ", " between two hints
 IGNORE_ID = -100  # positions without loss, as in Hugging Face and torch
 PROMPT_FILE = "prompt.json"  # beside the tokenizer
 ANSWER = "transcript"  # an assistant's turn from which the end token is found
@@ -50,7 +51,8 @@ class Prompt:
             raise ValueError(f"the end token {end_token!r} of the prompt is no token of the LLM: run stage 4 again")
         self.tokenizer, self.text, self.end_token = tokenizer, text, end_token
         before, _, after = text.partition(SPEECH)
-        self.ids: List[int] = self._encode(before) + [SPEECH_ID] + self._encode(after)
+        self._before, self._after = self._encode(before) + [SPEECH_ID], self._encode(after)
+        self.ids: List[int] = self._before + self._after
         self.end_id: int = tokenizer.convert_tokens_to_ids(end_token)
 
     @classmethod
@@ -104,6 +106,16 @@ class Prompt:
     def saved(self) -> Dict[str, str]:
         """What a file or a configuration keeps: text and end_token."""
         return {"text": self.text, "end_token": self.end_token}
+
+    def with_hints(self, hints: Sequence[str]) -> List[int]:
+        """The ids of a prompt with hints between <speech> and the end of the user's turn; `ids` if there are none.
+
+        The template is not applied again: it ends the user's turn after what follows <speech>, whatever that is.
+        Special tokens that are written in a hint are encoded as text.
+        """
+        if not hints:
+            return self.ids
+        return self._before + self._encode(HINTS.format(", ".join(hints)), split_special_tokens=True) + self._after
 
     def target(self, transcript: str) -> List[int]:
         """Token ids of the transcript and the end token: the only positions that carry loss.

@@ -21,6 +21,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import List
 
+from espnet_llmasr.files import cache_root
 from espnet_llmasr.text.normalize import to_half_width
 
 MEMO = 1 << 16
@@ -130,10 +131,7 @@ def _import(name: str):
 
 def cache_dir() -> Path:
     """The folder of the Mandarin grammar for the installed version, whether it exists or not."""
-    root = os.environ.get("ESPNET_LLMASR_CACHE")
-    if not root:
-        root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "espnet_llmasr"
-    return Path(root) / f"wetext-{version('WeTextProcessing')}"
+    return cache_root() / f"wetext-{version('WeTextProcessing')}"
 
 
 def _mandarin_fsts(normalizer) -> Path:

@@ -5,6 +5,7 @@ fake kernel, and the loop of transformers' `generate`, which reads values by des
 """
 
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -94,9 +95,13 @@ class Decoded(Exception):
 def generate():
     """(LLM, arguments of `generate`): the passes of a search, with the logits processors, for three tokens."""
 
-    def run(llm, inputs_embeds, attention_mask, num_beams, logits_processor, **_):
-        embedded, mask = (each.repeat_interleave(num_beams, 0) for each in (inputs_embeds, attention_mask))
-        ids, cache = torch.zeros(len(mask), 30, dtype=torch.long, device="cuda"), None  # long enough for loops
+    def run(llm, inputs_embeds, attention_mask, num_beams, logits_processor, past_key_values, **_):
+        last = inputs_embeds[:, past_key_values.get_seq_length() :]
+        embedded, mask = (each.repeat_interleave(num_beams, 0) for each in (last, attention_mask))
+        ids, cache = (
+            torch.zeros(len(mask), 30, dtype=torch.long, device="cuda"),
+            past_key_values,
+        )  # long enough for loops
         for _ in range(3):
             out = llm(inputs_embeds=embedded, attention_mask=mask, past_key_values=cache, use_cache=True)
             best = logits_processor(ids, out.logits[:, -1]).argmax(-1, keepdim=True)
@@ -113,7 +118,8 @@ def test_decoding(fine_tuning, generate, monkeypatch):
     monkeypatch.setattr(model.llm, "generate", lambda **arguments: generate(model.llm, **arguments))
     with torch.no_grad():
         frames, lengths = model.encode(batch["speech"], batch["speech_lengths"])
-        prompt = type("Prompt", (), dict(ids=batch["prompt"][0].tolist(), end_id=1))
+        ids = batch["prompt"][0].tolist()
+        prompt = SimpleNamespace(with_hints=lambda hints: ids, end_id=1)
         options = DecodingOptions(stop_loops=True, tokens_per_second=2.0)
         with pytest.raises(Decoded):
             beam_search(model, frames, lengths, batch["speech_lengths"] / 16000, prompt, options)

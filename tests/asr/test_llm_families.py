@@ -174,7 +174,7 @@ def test_gemma_3_is_reduced_to_its_text_model(tmp_path):
     assert text_model(llm) is llm
 
 
-def test_training_and_beam_search(family, llm_options, build_model, load_batch, tmp_path):
+def test_training_and_beam_search(family, llm_options, build_model, load_batch, monkeypatch, tmp_path):
     files = dict(llm_config=f"{family.out}/config.json", llm_tokenizer=f"{family.out}/tokenizer.json", init_param=[])
     model, args = build_model(LLMASRTask, llm_options(tmp_path / "x", **files))
     batch = load_batch(LLMASRTask, args)[1]
@@ -185,8 +185,13 @@ def test_training_and_beam_search(family, llm_options, build_model, load_batch, 
     with torch.no_grad():
         frames, lengths = model.encode(batch["speech"], batch["speech_lengths"])
     prompt = LLMASRTask.build_prompt(args)
-    found = beam_search(model, frames, lengths, batch["speech_lengths"] / 16000, prompt, DecodingOptions())
-    assert len(found) == 8 and all(prompt.end_id not in best.ids for (best,) in found)
+    inputs = model, frames, lengths, batch["speech_lengths"] / 16000, prompt, DecodingOptions()
+    found = [best for (best,) in beam_search(*inputs)]
+    assert len(found) == 8 and all(prompt.end_id not in best.ids for best in found)
+    monkeypatch.setattr("espnet_llmasr.inference.search.PACKED", ())  # all of it is left to transformers
+    plain = [best for (best,) in beam_search(*inputs)]
+    assert [best.ids for best in plain] == [best.ids for best in found]
+    assert [best.score for best in plain] == pytest.approx([best.score for best in found], abs=1e-4)
 
 
 # ---- refused --------------------------------------------------------------------------------------------------------

@@ -166,6 +166,16 @@ def test_a_batch_equals_one_by_one(talker, batch, search, beam_size, tokens_per_
     assert len({tuple(best.ids) for best in together}) > 1
 
 
+def test_prompt_and_speech_are_computed_once_for_all_beams(talker, search):
+    """The rows and places of every pass through the LLM's layers: one utterance has one row before the last place."""
+    passes = []
+    layer = talker.llm.get_decoder().layers[0]
+    hook = layer.register_forward_pre_hook(lambda _, inputs: passes.append(tuple(inputs[0].shape[:2])))
+    search(talker, range(4), tokens_per_second=2.0)
+    hook.remove()
+    assert passes[0][0] == 4 and passes[0][1] > 10 and set(passes[1:]) == {(12, 1)}
+
+
 def test_an_llm_that_stops_by_itself(talker, batch, prompt, search):
     """The logit of the end token is raised until some transcripts end before their limits."""
     longest, stopped = (limits(batch, 12.0) - 1).tolist(), 0

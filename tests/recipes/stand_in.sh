@@ -42,9 +42,12 @@ case $1 in
     *.make_nonspeech) make "$(option --out "$@")/wav.scp" ;;
     *.measure_guard) make "$(option --out "$@").md" ;;
     *.phoneme_ctc_inference) make "$dir/phones" ;;
-    *.score) unit=$(option --unit "$@"); make "$(option --hyp_dir "$@")/${unit:+${unit}_}scores.md" ;;
+    *.score) unit=$(option --unit "$@"); dir=$(option --hyp_dir "$@")/${unit:+${unit}_}scores
+        make "$dir.md"; echo '{}' >"$dir.json" ;;
     *.benchmark) make "$(option --hyp_dir "$@")/benchmark.md" ;;
     *.compare) echo u1 x ;;
+    *.pack) make "$(option --out "$@")/meta.yaml" ;;
+    *.upload) echo "sent $2 to $3" ;;
     *.measure_encoders | *.check_swaps) ;;
     *.swap_table | *.nonspeech_table | *.make_targets | *.report) make "$(option --out "$@")" ;;
     *) echo "stand_in.sh: what is $*?" >&2; exit 1 ;;

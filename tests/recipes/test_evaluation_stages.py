@@ -115,3 +115,25 @@ def test_zh_en_does(tmp_path):
     run_sh = (REPO / "egs2/zh_en/llmasr1/run.sh").read_text()
     recipe = Recipe(tmp_path, "zh_en")
     assert "--benchmark_conf conf/benchmark.yaml" in run_sh and (recipe.dir / "conf/benchmark.yaml").is_file()
+
+
+def test_the_pack_has_the_model_its_head_and_its_figures(made):
+    made.succeed("--stage", 15, "--pack_args", "--license 'cc by' --languages zh")
+    (line,) = made.calls(".pack")
+    assert value_of(line, "--llm_asr_model_file") == "exp/joint_sft/latest.pth"
+    assert value_of(line, "--ctc_model_file") == "exp/ctc_head/latest.pth" and value_of(line, "--data") == "dump/train"
+    assert value_of(line, "--scores") == "exp/joint_sft/decode/scores.json" and value_of(line, "--out") == "exp/pack"
+    assert value_of(line, "--pages") == "RESULTS.md" and "RESULTS.md ./ROBUSTNESS.md --robustness" in line
+    assert line.endswith("--license cc by --languages zh")
+    (made.dir / "ROBUSTNESS.md").unlink()
+    made.succeed("--stage", 15, "--guard", "off")
+    assert "--robustness" not in made.calls(".pack")[0]
+
+
+def test_nothing_is_sent_unless_asked_to(made):
+    sending = ("--stage", 16, "--stop_stage", 16)
+    output = made.succeed(*sending, "--hub_repo", "me/digits", "--upload_args", "--dry_run")
+    assert "sent exp/pack to me/digits" in output
+    assert made.calls(".upload")[0].endswith("espnet_llmasr.bin.upload exp/pack me/digits --dry_run")
+    shutil.rmtree(made.dir / "exp/pack")
+    assert "exp/pack/meta.yaml is missing: run stage 15 first" in made.fail(*sending, "--hub_repo", "me/digits")

@@ -32,6 +32,7 @@ COMMANDS = {  # of each stage; train, valid, cka and three test sets are 6 sets
         *["measure_guard", *["llm_asr_inference"] * 6, "compare"],
     ],
     14: ["make_targets", "measure_encoders", "report"],
+    15: ["pack"],
 }
 AGAIN = {  # what a stage does again although nothing has changed: cheap commands whose pages are made anew
     1: COMMANDS[1],
@@ -44,7 +45,7 @@ AGAIN = {  # what a stage does again although nothing has changed: cheap command
 def test_all_stages_in_order_and_a_second_run_does_nothing_but_score(recipe):
     output = recipe.succeed()
     assert recipe.names() == [name for names in COMMANDS.values() for name in names]
-    assert re.findall(r"Stage (\d+):", output) == [str(n) for n in range(1, 15)]
+    assert re.findall(r"Stage (\d+):", output) == [str(n) for n in range(1, 16)]
     recipe.run()
     assert recipe.names() == [name for names in AGAIN.values() for name in names]
 
@@ -82,7 +83,7 @@ def test_an_example_gives_no_orders_to_a_terminal(made, text, shown):
         (["--stage", 9, "--stop_stage", 10], COMMANDS[9] + COMMANDS[10]),
         (["--stage", 6, "--stop_stage", 8], COMMANDS[6] + COMMANDS[7] + COMMANDS[8]),
         (["--stage", 5, "--stop_stage", 9, "--skip_stages", "6 7"], COMMANDS[5] + COMMANDS[8] + COMMANDS[9]),
-        (["--stage", 14], COMMANDS[14]),
+        (["--stage", 14], COMMANDS[14] + COMMANDS[15]),
         (["--stage", 11, "--stop_stage", 11, "--inference_nj", 1], ["llm_asr_inference", "phoneme_ctc_inference"] * 3),
     ],
 )
@@ -222,7 +223,9 @@ def test_decoding_jobs_share_the_threads(made, nthreads, jobs, expected):
     [
         (["--s.age", 1], "unknown option '--s.age'"),
         (["--stage*", 1], "unknown option '--stage*'"),
-        (["--stage", 15], "--stage 15 --stop_stage 14 is no range"),
+        (["--stage", 16], "--stage 16 --stop_stage 15 is no range"),
+        (["--stop_stage", 17], "--stage 1 --stop_stage 17 is no range"),
+        (["--stage", 15, "--stop_stage", 16], "stage 16 sends the model to the Hub: give --hub_repo user/model"),
         (["--stage", 5, "--stop_stage", 3], "--stage 5 --stop_stage 3 is no range"),
         (["--gpu_inference", "yes"], "--gpu_inference is 'yes', allowed are true and false"),
         (["--test_sets", " "], "no file data/test_sets: run stage 1 first, or name folders in data with --test_sets"),

@@ -55,3 +55,18 @@ def test_expand_speech():
     prompt = torch.tensor([5, 6, SPEECH_ID, 7])
     assert expand_speech(prompt, 3).tolist() == [5, 6, -1, -1, -1, 7]
     assert expand_speech(prompt, 1).tolist() == [5, 6, -1, 7]
+
+
+def test_hints_stand_after_the_speech_in_the_user_turn(tokenizer):
+    prompt = Prompt.render(tokenizer)
+    ids = prompt.with_hints(["red cat", "你好"])
+    place = ids.index(SPEECH_ID)
+    assert ids[: place + 1] == prompt.ids[: place + 1] and prompt.with_hints([]) == prompt.ids
+    assert tokenizer.decode(ids[place + 1 :]) == (
+        " Contextual hints: red cat, 你好.<|im_end|>\n<|im_start|>assistant\n"
+    )
+
+
+def test_a_special_token_in_a_hint_stays_text(tokenizer):
+    prompt = Prompt.render(tokenizer)
+    assert prompt.with_hints(["red<|im_end|>"]).count(prompt.end_id) == prompt.ids.count(prompt.end_id)

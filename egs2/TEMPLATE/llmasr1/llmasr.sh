@@ -9,7 +9,7 @@ given=("$@")
 #
 # Which stages
 stage=1                 # first stage
-stop_stage=14           # last stage
+stop_stage=15           # last stage; 16 sends the model to the Hub, and needs --hub_repo
 skip_stages=            # stages to leave out, for example "1 12"
 dry_run=false           # true: print what each training takes (memory of a GPU, updates, disk) and run nothing
 doctor=false            # true: examine the training of the one stage (5, 7, 8, 9, 10) instead of running it
@@ -84,6 +84,10 @@ benchmark_conf=         # conf/benchmark.yaml: stage 12 puts the paper's Tables 
 benchmark_args=
 # Robustness
 nonspeech_clips=1200    # clips without speech that stage 13 makes and transcribes; 0 leaves them out
+# Sharing
+pack_args=              # of bin.pack: --license, --languages, --base_model, --pages LICENSE
+hub_repo=               # user/model on the Hugging Face Hub, to which stage 16 sends the pack
+upload_args=            # of bin.upload: --private, or --dry_run, which lists the files and sends nothing
 log_link=               # for internal use: makes this a link to the log of the stage that is running
 # End of options
 
@@ -232,13 +236,14 @@ done
 for option in inference_nj num_nodes; do
     [ "${!option}" -ge 1 ] || die "--$option is '${!option}', expected at least 1"
 done
-[ "$stage" -ge 1 ] && [ "$stage" -le "$stop_stage" ] && [ "$stop_stage" -le 14 ] ||
-    die "--stage $stage --stop_stage $stop_stage is no range, allowed is 1 <= stage <= stop_stage <= 14"
+[ "$stage" -ge 1 ] && [ "$stage" -le "$stop_stage" ] && [ "$stop_stage" -le 16 ] ||
+    die "--stage $stage --stop_stage $stop_stage is no range, allowed is 1 <= stage <= stop_stage <= 16"
+! wanted 16 || [ -n "$hub_repo" ] || die "stage 16 sends the model to the Hub: give --hub_repo user/model, or --stop_stage 15"
 [ "$doctor" = false ] || [[ $stage-$stop_stage =~ ^(5-5|7-7|8-8|9-9|10-10)$ ]] ||
     die "--doctor true examines one training, not stages $stage to $stop_stage: give 5, 7, 8, 9 or 10 as both"
 
 for option in local_data_opts llm_args pretrain_args watch_args align_args ia_sft_args joint_sft_args ctc_head_args \
-    decode_args benchmark_args; do
+    decode_args benchmark_args pack_args upload_args; do
     words_of "$option"  # a quote that is not closed ends the run here
 done
 rdzv_endpoint=${rdzv_endpoint:-$HOSTNAME:29400}
@@ -255,7 +260,7 @@ tokens=$dumpdir/phones.txt
 encoder_dir=${encoder_dir:-$expdir/encoders}
 decode_dir=$expdir/$inference_exp/decode phone_dir=$base_exp/pretrain/decode
 verifier=(--ctc_train_config "$expdir/ctc_head/config.yaml" --ctc_model_file "$expdir/ctc_head/latest.pth")
-robust_dir=$expdir/$inference_exp/robustness
+robust_dir=$expdir/$inference_exp/robustness pack_dir=$expdir/pack
 one_gpu_cmd=$(gpu_cmd $((ngpu > 0))) one_device=cpu
 [ "$ngpu" = 0 ] || one_device=cuda
 encoder_stage=5 stats_stage=3 initial=$base_exp/stats/encoder.pth:encoder:encoder
@@ -473,4 +478,19 @@ if at_stage 14 "Observe: NSE, PAI, CSAI and CKA of all stored encoders, figures,
         --targets "$targets" --num_utterances 1000 --out "$expdir/observe" --label "$strategy" --device "$one_device"
     "$python" -m espnet_llmasr.bin.report --expdir "$expdir" --out "$expdir/report.html"
     printf '\nFigures: %s\nReport: %s\n' "$(realpath -m "$expdir/observe")" "$(realpath -m "$expdir/report.html")"
+fi
+
+if at_stage 15 "Pack $inference_exp/$inference_model: a folder and a zip for Speech2Text.from_pretrained"; then
+    need_model
+    need "$results" 12
+    need "$decode_dir/scores.json" 12
+    need "$dumpdir/$train_set/utt2num_frames" 2
+    pack_model
+    printf '\nModel: %s and %s.zip\n' "$(realpath "$pack_dir")" "$pack_dir"
+fi
+
+if at_stage 16 "Send $expdir/pack to $hub_repo on the Hugging Face Hub"; then
+    need "$pack_dir/meta.yaml" 15
+    words_of upload_args
+    supervise "$python" -m espnet_llmasr.bin.upload "$pack_dir" "$hub_repo" "${words[@]}"
 fi

@@ -2,6 +2,7 @@
 # Sourced: where the commands are. In an ESPnet checkout its Python and launchers are taken, elsewhere $VENV or .venv.
 export LC_ALL=C.UTF-8 PYTHONIOENCODING=UTF-8
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
+export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive}  # a thread that waits leaves its core to others: half the time beside other work
 export PATH=$PWD/utils:$PATH
 
 if [ -f ../../../tools/activate_python.sh ]; then

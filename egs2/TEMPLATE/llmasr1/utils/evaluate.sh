@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Sourced by llmasr.sh: transcribes, scores and measures (stages 9 to 14). The variables are those of llmasr.sh.
+# Sourced by llmasr.sh: transcribes, scores, measures and packs (stages 9 to 15). The variables are those of llmasr.sh.
 
 need_model() {  # what decoding needs, and its threads
     need_conf decode_conf
@@ -147,4 +147,22 @@ make_targets() {  # SET: sets `targets` to the phones and sentence embeddings th
         --embedder "${embedder:-$base_exp/llm}" --text_embeddings "$base_exp/llm" --inventory "$inventory" \
         --device "$one_device"
     inputs=("${others[@]}" "$targets")
+}
+
+pack_model() {  # the model of need_model, its CTC head if the guard has one, its tables and the card, in pack_dir
+    local page options=(--data "$dumpdir/$train_set" --scores "$decode_dir/scores.json" --pages "$results")
+    words_of pack_args
+    page=$(dirname "$results")/ROBUSTNESS.md
+    if [ -e "$page" ]; then
+        inputs+=("$page")
+        options+=("$page" --robustness "$robust_dir")
+    fi
+    if [ -e "$expdir/ctc_head/guard.json" ]; then
+        inputs+=("$expdir/ctc_head/guard.json")
+        options+=("${verifier[@]}")
+    fi
+    launch "$train_cmd" "$pack_dir/meta.yaml" "$expdir/pack.log" \
+        "$python" -m espnet_llmasr.bin.pack --llm_asr_train_config "$expdir/$inference_exp/config.yaml" \
+        --llm_asr_model_file "$expdir/$inference_exp/$inference_model" --out "$pack_dir" \
+        ${hub_repo:+--name "$hub_repo"} "${options[@]}" "${words[@]}"
 }
