@@ -1,9 +1,12 @@
-"""Times and confidences of words: against espeak-ng's own word events, and against whether the word is right.
+"""Times and confidences of words: against the true times, and against whether the word is right.
 
 python benchmarks/word_figures.py --recipe egs2/mini_zh_en/llmasr1 --hyp_dir OUT test_zh test_en test_cs
+FSDD=<dir> python benchmarks/word_figures.py --recipe egs2/fsdd/llmasr1 --hyp_dir OUT test
 
-OUT/<set>/{text,words.jsonl} come from `bin.llm_asr_inference --guard flag`. The utterances are spoken again, as the
-recipe did, to get the events; a new wav that is not the recipe's ends the program.
+OUT/<set>/words.jsonl comes from `bin.llm_asr_inference --guard flag`, or from `bin.verify_transcripts` (which has no
+LLM, so with --hyp_dir dump/<set> all words are right). The audio is made again, as the recipe did: espeak-ng's own word
+events are the true times of mini_zh_en, the places where recordings were joined are those of fsdd. Audio that is not
+the recipe's ends the program.
 """
 
 import argparse
@@ -43,12 +46,12 @@ class Event(ctypes.Structure):
     ]
 
 
-def speak_set(local, recipe_line, audio_dir):
-    """(set name, lines, seed) -> {id: [(word, start_s, end_s)]} in a fresh process, like the recipe's chunk."""
-    sys.path.insert(0, local)
+def speak_set(name, seed, audio_dir):
+    """{id: [(word, start_s, end_s)]} of a set of mini_zh_en, in a fresh process like the recipe's chunk."""
     import espeak
     import mini_zh_en
 
+    lines = mini_zh_en.draw_sets(argparse.Namespace(seed=seed, num_valid=120, num_test=100, train_hours=1e-9))[name]
     clock, words, plain_silence = [0.0], [], mini_zh_en.silence
     rate = espeak.SAMPLE_RATE_HZ
 
@@ -80,7 +83,6 @@ def speak_set(local, recipe_line, audio_dir):
         clock[0] += len(samples) / rate_hz
         return samples
 
-    name, lines, seed = recipe_line
     mini_zh_en.Espeak, mini_zh_en.silence, events = Timed, timed_silence, {}
     plain_line = mini_zh_en.speak_line
 
@@ -104,18 +106,55 @@ def speak_set(local, recipe_line, audio_dir):
 
     speak_line.times = []
     mini_zh_en.speak_line = speak_line
+    writer = mini_zh_en.AudioWriter(audio_dir)
+    writer.start()
     utterances = mini_zh_en.speak_chunk((audio_dir, name, seed, 0, lines))
+    writer.publish()
     for utterance, times in zip(utterances, speak_line.times):
         events[utterance.id] = times
     return events
 
 
-def draw(local, seed):
-    """{set: lines} of the recipe's default options."""
-    sys.path.insert(0, local)
-    import mini_zh_en
+def join_set(name, seed, audio_dir):
+    """{id: [(word, start_s, end_s)]} of a set of fsdd: where each recording begins and ends."""
+    import fsdd
 
-    return mini_zh_en.draw_sets(argparse.Namespace(seed=seed, num_valid=120, num_test=100, train_hours=1e-9))
+    plain_join, plain_silence, joins = fsdd.join, fsdd.silence, []
+
+    def join(recordings, rng):
+        silences = []
+
+        def noted_silence(*args):
+            silences.append(plain_silence(*args))
+            return silences[-1]
+
+        fsdd.silence = noted_silence
+        samples, begin, times = plain_join(recordings, rng), len(silences[0]), []
+        for recording, pause in zip(recordings, silences[1:]):
+            times.append((begin / fsdd.SAMPLE_RATE_HZ, (begin + len(recording)) / fsdd.SAMPLE_RATE_HZ))
+            begin += len(recording) + len(pause)
+        joins.append(times)
+        return samples
+
+    fsdd.join = join
+    splits = fsdd.split_recordings(fsdd.recordings_in(os.environ["FSDD"]))
+    writer = fsdd.AudioWriter(audio_dir)
+    writer.start()
+    strings = fsdd.draw_strings(seed, name, {"test": 300, "valid": 120}[name], splits)
+    utterances = fsdd.join_chunk((audio_dir, name, seed, 0, strings))
+    writer.publish()
+    words = ([(word, *times) for word, times in zip(u.text.split(), each)] for u, each in zip(utterances, joins))
+    return {utterance.id: each for utterance, each in zip(utterances, words)}
+
+
+MAKERS = {"mini_zh_en.py": speak_set, "fsdd.py": join_set}
+
+
+def make_again(local, *task):
+    """The true times of a recipe's set, and its audio in a folder."""
+    sys.path.insert(0, local)
+    (maker,) = (make for file, make in MAKERS.items() if Path(local, file).exists())
+    return maker(*task)
 
 
 def spoken_words(local, name, seed):
@@ -125,16 +164,13 @@ def spoken_words(local, name, seed):
         ValueError: audio that is not that of the recipe.
     """
     wavs = read_scp(f"dump/{name}/wav.scp")
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool, TemporaryDirectory() as audio_dir:
-        lines = pool.submit(draw, local, seed).result()[name]
+    with TemporaryDirectory() as audio_dir:
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as fresh:
-            events = fresh.submit(speak_set, local, (name, lines, seed), audio_dir).result()
+            events = fresh.submit(make_again, local, name, seed, audio_dir).result()
         for uid in events:
             (again,) = Path(audio_dir).rglob(f"{uid}.wav")
             if not np.array_equal(soundfile.read(again)[0], soundfile.read(wavs[uid])[0]):
-                raise ValueError(
-                    f"{uid} sounds different now: take the espeak-ng and options that made the recipe's data"
-                )
+                raise ValueError(f"{uid} sounds different now: take the espeak-ng and options that made the data")
     return events
 
 
@@ -159,10 +195,8 @@ def are_right(reference, hypothesis):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--recipe", required=True, help="egs2/mini_zh_en/llmasr1 after stage 2, made by default options"
-    )
-    parser.add_argument("--hyp_dir", required=True, type=Path, help="<set>/text and words.jsonl")
+    parser.add_argument("--recipe", required=True, help="its folder after stage 2, made by default options")
+    parser.add_argument("--hyp_dir", required=True, type=Path, help="<set>/words.jsonl")
     parser.add_argument("--seed", type=int, default=0, help="of the corpus")
     parser.add_argument("sets", nargs="+")
     args = parser.parse_args()
@@ -195,8 +229,9 @@ def main():
         "95 % below",
     )
     table(head, rows)
-    print(f"\nconfidence: {len(right)} right and {len(wrong)} wrong words, AUC {area_under_roc(right, wrong):.4f};")
-    print(f"{untimed} utterances without words")
+    print(f"\n{len(right)} right and {len(wrong)} wrong words; {untimed} utterances without words")
+    if wrong:
+        print(f"area under the ROC curve of the word confidence: {area_under_roc(right, wrong):.4f}")
 
 
 def times_row(errors):

@@ -104,8 +104,9 @@ class Guard:
         """The hypothesis with `pieces`, the transcripts of its `unwritten` gaps, inserted at their times.
 
         Its score is the lowest of all parts. The hypothesis itself is kept if it has the greater merit (see `choose`),
-        if its text has other words than its times, or if the filled one does not have fewer gaps: for the head, words
-        that it does not hear are a smaller error than labels that are not written.
+        if its text has other words than its times, if the filled one is not supported (so music and babble get no
+        words), or if it does not have fewer gaps: for the head, words that it does not hear are a smaller error than
+        labels that are not written.
         """
         texts = [self.decode(piece.ids) for piece in pieces]
         text = insert(hypothesis, texts)
@@ -114,9 +115,10 @@ class Guard:
         confidence = self.verifier.verify(log_probs, text, lang).confidence
         score = min(hypothesis.score, *(piece.score for piece in pieces))
         filled = self._complete(log_probs, text, score, confidence, lang)
-        if len(filled.gaps) >= len(hypothesis.gaps) or merit(filled) <= merit(hypothesis):
-            return hypothesis
-        return filled._replace(first=hypothesis.first or hypothesis)
+        fills = confidence >= self.threshold and len(filled.gaps) < len(hypothesis.gaps)
+        if fills and merit(filled) > merit(hypothesis):
+            return filled._replace(first=hypothesis.first or hypothesis)
+        return hypothesis
 
 
 def merit(hypothesis: Hypothesis) -> float:
@@ -131,7 +133,7 @@ def unwritten(hypothesis: Hypothesis) -> List[Gap]:
 
 def span(hypothesis: Hypothesis, gap: Gap) -> Tuple[float, float]:
     """Start and end in seconds of the audio of a gap: with a margin, but without the words beside it."""
-    before = [word.end_s for word in hypothesis.words if word.end_s <= gap.start_s]
+    before = [min(word.end_s, gap.start_s) for word in hypothesis.words if word.start_s < gap.start_s]
     after = [word.start_s for word in hypothesis.words if word.start_s >= gap.end_s]
     return max([0.0, gap.start_s - MARGIN_S, *before]), min([gap.end_s + MARGIN_S, *after])
 

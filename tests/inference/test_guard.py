@@ -27,7 +27,7 @@ def test_what_is_flagged(guard, emit):
     log_probs = emit(TIAN_QI)
     found = guard.verify(log_probs, candidate(0, 1))
     assert found[:5] == ("天 气", -0.1, 1.0, (), None) and found.gaps == ()
-    assert found.words == (Word("天", 0.08, 0.28, 1.0), Word("气", 0.32, 0.52, 1.0))
+    assert found.words == (Word("天", 0.08, 0.3, 1.0), Word("气", 0.32, 0.54, 1.0))
     assert guard.verify(log_probs, candidate(0, 1, at_limit=True)).flags == ("budget",)
     assert guard.verify(log_probs, candidate(2)).flags == ("unsupported", "gap")
     assert guard.verify(log_probs, candidate()).flags == ("unsupported", "gap")  # an empty transcript of speech
@@ -154,6 +154,10 @@ def test_a_wrong_piece_is_not_taken(guard, emit):
     assert guard.fill(log_probs, hypothesis, [candidate(3, 3, 3)]) is hypothesis  # though of higher confidence
     assert guard.fill(log_probs, hypothesis, [candidate()]) is hypothesis
     assert guard.fill(log_probs, hypothesis, [candidate(2, score=-40.0)]) is hypothesis  # the LLM has a say
+    music = hypothesis._replace(confidence=0.0)
+    guard.threshold = 1.01  # no text is supported
+    assert guard.fill(log_probs, music, [candidate(2)]) is music
+    guard.threshold = 0.5
     earlier = hypothesis._replace(first=Hypothesis("good", -1.0))
     assert guard.fill(log_probs, earlier, [candidate(2)]).first.text == "good"  # the first decoding of all
 
@@ -165,4 +169,6 @@ def test_where_a_piece_is_put():
     assert insert(hypothesis, ["好", "good"]) == "天好气 good"  # no space between Han characters
     assert insert(hypothesis, ["", ""]) == "天气"
     assert insert(hypothesis._replace(text="天气 5"), ["好", "good"]) is None  # a word without times
+    reaching = hypothesis._replace(words=(Word("天", 0.0, 0.25, 1.0), words[1]))  # a word's end is only half-way
+    assert span(reaching, gap) == (0.22, 0.3)
     assert span(hypothesis, gap) == (0.2, 0.3) and span(hypothesis, hypothesis.gaps[2]) == pytest.approx((0.6, 1.8))
