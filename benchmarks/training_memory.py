@@ -64,7 +64,7 @@ def step(name: str, conf: str):
     with tempfile.TemporaryDirectory() as folder:
         stage = encoder_stage(folder) if name == "encoder" else stage_of_size(folder, name, conf)
         work = work_of(stage, 1)
-        planned = per_gpu(memory_of(stage, work, foreach=False), 1, False).peak / 2**20
+        planned = per_gpu(memory_of(stage, work, foreach=False), 1).peak / 2**20
         batch, before = example(stage, work, work.batches[0]), resident_mb()
         model, optimizer = build_training(stage)
         for _ in range(2):

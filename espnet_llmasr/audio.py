@@ -35,6 +35,7 @@ _ENTRY = re.compile(
 _MISSING_S = 0.1  # more than this missing at the end is damage
 _ALL = sys.maxsize  # what libsndfile states for a FLAC that states no length
 _BLOCK = 1 << 20  # samples read at a time
+_FILTER = 10  # half the length of scipy's resampling filter, in samples of the lower rate
 _RATES = (1000, 768000)  # Hz; headers with others are damaged
 _BYTES_PER_S = 16  # no codec of speech needs less
 _QUIET = 2.0**-14  # between the lowest and the highest sample: four steps of 16 bits
@@ -234,24 +235,48 @@ def read(entry: str, rate: int) -> np.ndarray:
 
 def read_at_own_rate(entry: str) -> Tuple[np.ndarray, int]:
     """float32 mono samples (N,) and their rate in Hz. Raises as `read`."""
+    blocks = _mono_blocks(entry)
+    source_rate = next(blocks)
+    samples = list(blocks)
+    return samples[0] if len(samples) == 1 else np.concatenate(samples), source_rate
+
+
+def stream(entry: str, rate: int) -> Iterator[np.ndarray]:
+    """The samples of `read` in blocks (N,) of about a minute, so that a recording of any length takes little memory.
+
+    Raises as `read`; damage at the end of a file is found after the blocks before it.
+    """
+    blocks = _mono_blocks(entry)
+    source_rate = next(blocks)
+    return blocks if source_rate == rate else _resampled(blocks, source_rate, rate)
+
+
+def _mono_blocks(entry: str) -> Iterator:
+    """The rate in Hz, then blocks of float32 mono samples (N,). Raises as `read`."""
     where = Entry.parse(entry)
     with _open(where, entry) as sound:
-        source_rate = sound.samplerate
+        yield sound.samplerate
         first, last = _span(sound, where, sound.frames)
         if first >= last:
             raise AudioError("empty_wav", entry)
+        number = 0
         try:
-            samples = _read_piece(sound, first, last)
+            for samples in _piece(sound, first, last):
+                if not np.isfinite(samples).all():
+                    raise AudioError("nan_samples", entry)
+                number += len(samples)
+                yield _mono(samples, where.channel)
         except (soundfile.SoundFileError, OSError) as error:
             raise AudioError("unreadable_wav", entry) from error
-    if len(samples) == 0 or last < _ALL and len(samples) < last - first - _MISSING_S * source_rate:
-        raise AudioError("truncated_wav", entry)
-    if not np.isfinite(samples).all():
-        raise AudioError("nan_samples", entry)
-    if where.channel is not None:
-        return samples[:, min(where.channel, samples.shape[1] - 1)], source_rate
-    samples = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
-    return samples, source_rate
+        if number == 0 or last < _ALL and number < last - first - _MISSING_S * sound.samplerate:
+            raise AudioError("truncated_wav", entry)
+
+
+def _mono(samples: np.ndarray, channel: Optional[int]) -> np.ndarray:
+    """(N, channels) -> (N,): one channel, or the mean of all."""
+    if channel is not None:
+        return samples[:, min(channel, samples.shape[1] - 1)]
+    return samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
 
 
 def fault_of(samples: np.ndarray) -> str:
@@ -277,8 +302,8 @@ def fault_of_plain(entry: str, seconds: float) -> str:
     return fault_of(read_at_own_rate(entry)[0])
 
 
-def _read_piece(sound: soundfile.SoundFile, first: int, last: int) -> np.ndarray:
-    """(last - first, channels), fewer if the file has less than its header says.
+def _piece(sound: soundfile.SoundFile, first: int, last: int) -> Iterator[np.ndarray]:
+    """Blocks (N, channels) of the samples from `first` to `last`; fewer if the file has less than its header says.
 
     libsndfile seeks some milliseconds too far within the last page of Ogg Vorbis, and inexactly in all of mp3.
     """
@@ -289,9 +314,9 @@ def _read_piece(sound: soundfile.SoundFile, first: int, last: int) -> np.ndarray
         begin = max(0, min(first, sound.frames - int(_LAST_PAGE_S * sound.samplerate)))
     if begin:
         sound.seek(begin)
-    blocks = list(_blocks(sound, last - begin))  # a damaged header may state more than fits into memory
-    samples = blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
-    return samples[first - begin :]
+    for block in _blocks(sound, last - begin):  # a damaged header may state more than fits into memory
+        yield block[max(0, first - begin) :]
+        begin += len(block)
 
 
 def _blocks(sound: soundfile.SoundFile, left: int) -> Iterator[np.ndarray]:
@@ -318,6 +343,26 @@ def resample(samples: np.ndarray, source_hz: int, target_hz: int) -> np.ndarray:
 
     divisor = math.gcd(source_hz, target_hz)
     return resample_poly(samples, target_hz // divisor, source_hz // divisor)
+
+
+def _resampled(blocks: Iterator[np.ndarray], source_hz: int, target_hz: int) -> Iterator[np.ndarray]:
+    """Blocks whose concatenation is `resample` of the concatenated blocks: each is resampled with its surroundings."""
+    up, down = (rate // math.gcd(source_hz, target_hz) for rate in (target_hz, source_hz))
+    margin = -(-_FILTER * max(up, down) // (up * down)) * down  # samples around a block that its filter reaches
+    held, before = np.zeros(0, np.float32), 0
+    for block in blocks:
+        held = np.concatenate([held, block])
+        end = (len(held) - margin) // down * down
+        if end > before:
+            yield _part(held[: end + margin], before, end, up, down)
+            start = max(0, end - margin)
+            held, before = held[start:], end - start
+    yield _part(held, before, len(held), up, down)
+
+
+def _part(samples: np.ndarray, begin: int, end: int, up: int, down: int) -> np.ndarray:
+    """Resamples (N,), and returns what became of the samples from `begin`, a multiple of `down`, to `end`."""
+    return resample(samples, down, up)[begin * up // down : -(-end * up // down)].astype(np.float32)
 
 
 class _Sound(soundfile.SoundFile):

@@ -6,6 +6,7 @@ or "" where the length is as the file states it, or the file does not state it a
 """
 
 import re
+import zlib
 from dataclasses import dataclass
 from typing import Iterator, NamedTuple, Optional, Tuple
 
@@ -13,6 +14,7 @@ SLACK = 1024  # bytes by which writers miscount, and of tags behind the sound
 NO_LENGTH = {4: 0x7FFF0000, 8: 1 << 62}  # width of a size in bytes -> what a writer to a pipe states, or more
 PAGE = 65307  # bytes of the largest page of Ogg
 _TAGS = (b"ID3", b"TAG", b"APETAGEX")
+_REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 _TO_THE_END = (b"NIST", b"riff")  # libsndfile takes all that follows for sound
 _FLAC_HEAD = b"fLaC\0\0\0\x22"
 _OGG_PAGE = re.compile(rb"OggS\0[\0-\7]", re.DOTALL)
@@ -39,6 +41,7 @@ class Chunked:
 CHUNKED = {
     b"RIFF": Chunked(12, b"data", "little"),
     b"RF64": Chunked(12, b"data", "little"),
+    b"RIFX": Chunked(12, b"data", "big"),
     b"FORM": Chunked(12, b"SSND", "big"),
     b"riff": Chunked(40, b"data", "little", id_bytes=16, size_bytes=8, align=8, counts_head=True),
     b"caff": Chunked(8, b"data", "big", size_bytes=8, align=1),
@@ -100,7 +103,7 @@ def _stated_total(data, magic: bytes) -> int:
     """Bytes of the file by its head; 0 where it states none."""
     if magic == b"caff":
         return 0
-    if magic == b"RIFF" or magic == b"FORM":
+    if magic in (b"RIFF", b"RIFX", b"FORM"):
         size = int.from_bytes(data[4:8], CHUNKED[magic].order)
         return size + 8 if size < NO_LENGTH[4] else 0
     size = int.from_bytes(data[20:28] if magic == b"RF64" else data[16:24], "little")
@@ -134,7 +137,7 @@ def _fault_of_sphere(data, magic: bytes) -> str:
 
 
 def _fault_of_last_page(data) -> str:
-    """Of an Ogg whose last page is not all there, or belongs to another stream than the first."""
+    """Of an Ogg whose last page is not all there or damaged, or belongs to another stream than the first."""
     tail = bytes(data[-(PAGE + SLACK) :])
     pages = [match.start() for match in _OGG_PAGE.finditer(tail)]
     if not pages:
@@ -144,7 +147,16 @@ def _fault_of_last_page(data) -> str:
     head = 27 + (segments[0] if segments else 0)
     if len(page) < max(28, head) or len(page) < head + sum(page[27:head]):
         return "truncated_wav"
+    page = page[: head + sum(page[27:head])]
+    if _ogg_checksum(page[:22] + bytes(4) + page[26:]) != int.from_bytes(page[22:26], "little"):
+        return "truncated_wav"  # libsndfile leaves such a page out
     return "" if page[14:18] == data[14:18] else "joined_wav"
+
+
+def _ogg_checksum(page: bytes) -> int:
+    """CRC-32 of RFC 3533: that of zlib with its bits in the other order, and without its inversions."""
+    inverted = zlib.crc32(page.translate(_REVERSED), 0xFFFFFFFF) ^ 0xFFFFFFFF
+    return int(f"{inverted:032b}"[::-1], 2)
 
 
 class Mpeg(NamedTuple):

@@ -74,3 +74,27 @@ def test_a_hole_in_ogg_is_damage(recording):
 @pytest.mark.parametrize("entry", ["", "a\nb", "none.wav", "none.tar:512#t=1,2"])
 def test_what_names_no_file_is_missing(entry):
     assert reason(entry) == reason(entry, audio.info) == "missing_wav"
+
+
+@pytest.mark.parametrize("rates", [(16000, 16000), (44100, 16000), (8000, 16000), (48000, 16000), (22050, 8000)])
+def test_a_stream_is_what_is_read_at_once(rates, tmp_path, monkeypatch):
+    """Also a piece that begins within a block."""
+    source, target = rates
+    monkeypatch.setattr(audio, "_BLOCK", 5000)
+    path = tmp_path / "a.wav"
+    soundfile.write(path, np.random.default_rng(0).uniform(-0.5, 0.5, (31234, 2)), source)
+    for entry in (str(path), f"{path}#t=0.2,0.6&channel=1"):
+        blocks = list(audio.stream(entry, target))
+        assert len(blocks) > 1
+        assert np.abs(np.concatenate(blocks) - audio.read(entry, target)).max() < 1e-6
+
+
+def test_a_stream_of_a_file_that_is_cut_ends_with_its_fault(tmp_path, monkeypatch):
+    monkeypatch.setattr(audio, "_BLOCK", 4000)
+    path = tmp_path / "a.flac"
+    soundfile.write(path, np.random.default_rng(0).uniform(-0.5, 0.5, 64000), 16000)
+    path.write_bytes(path.read_bytes()[:60000])
+    blocks = audio.stream(str(path), 16000)
+    assert len(next(blocks)) == 4000
+    with pytest.raises(audio.AudioError, match="truncated_wav|unreadable_wav"):
+        list(blocks)

@@ -29,11 +29,11 @@ FORMATS = {
 }
 
 
-def encoded(name, seconds=3.0, seed=0, rate=RATE, channels=1):
+def encoded(name, seconds=3.0, seed=0, rate=RATE, channels=1, **more):
     """The bytes of a file of noise."""
     samples = np.random.default_rng(seed).uniform(-0.3, 0.3, (round(seconds * rate), channels)).astype("float32")
     file = io.BytesIO()
-    soundfile.write(file, samples, rate, **{"format": "WAV", **FORMATS[name]})
+    soundfile.write(file, samples, rate, **{"format": "WAV", **FORMATS[name], **more})
     return file.getvalue()
 
 
@@ -94,7 +94,9 @@ def outcome(entry):
 
 
 PIPE = 0xFFFFFFFF
+RIFX = encoded("wav", endian="BIG")
 NO_LENGTH = {
+    "rifx of a pipe": change(RIFX, (4, b"\xff" * 4), (40, b"\xff" * 4)),
     "flac": flac(0),
     "flac, 44.1 kHz, two channels": flac(0, encoded("flac", rate=44100, channels=2)),
     "flac behind an ID3 tag": b"ID3\4\0\0\0\0\0\x0a" + bytes(10) + flac(0),
@@ -200,6 +202,9 @@ WRONG = {
     "au: a part": (change(WHOLE["au"], (8, struct.pack(">I", 1000))), "wrong_length"),
     "aiff: a part": (change(WHOLE["aiff"], (42, struct.pack(">I", 1000))), "wrong_length"),
     "rf64: a part": (change(WHOLE["rf64"], (28, struct.pack("<Q", 1000))), "wrong_length"),
+    "rifx: a part of the file": (RIFX[:30000], "truncated_wav"),
+    "ogg: the last page is damaged": (change(WHOLE["ogg"], (-50, bytes(20))), "truncated_wav"),
+    "opus: the last page is damaged": (change(WHOLE["opus"], (-50, bytes(20))), "truncated_wav"),
     "sph: a part": (sphere(100), "wrong_length"),
     "sph: more than there is": (sphere(99999), "truncated_wav"),
     "sph: absurdly much": (sphere(10**17), "truncated_wav"),

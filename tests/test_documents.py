@@ -40,7 +40,7 @@ def words_after(pattern: str, path: Path) -> list:
     found = []
     for line in commands(path):
         for match in re.finditer(pattern, line):
-            rest = re.split(r"\s(?:&&|\||>|&)(?:\s|$)", line[match.end() :])[0]
+            rest = re.split(r"\s(?:&&|\||>|&|--)(?:\s|$)", line[match.end() :])[0]  # what follows -- is another's
             found.append((match, shlex.split(re.sub(r"[<>();]", " ", rest).replace("'", ""))))
     return found
 

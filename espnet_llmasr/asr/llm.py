@@ -3,21 +3,23 @@
 S prompt tokens, V vocabulary, E LLM width.
 """
 
-from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Iterator, Tuple, Union
+from typing import Tuple, Union
 
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
+from espnet_llmasr.asr.gguf import SUFFIX, read_gguf
 from espnet_llmasr.asr.lora import fit_state
-from espnet_llmasr.asr.pretrained import check_weights, load_model
+from espnet_llmasr.asr.pretrained import check_weights, load_model, naming_damage
+from espnet_llmasr.asr.shipped import SMOLLM2
 from espnet_llmasr.asr.weights import load_state
 from espnet_llmasr.files import read_json, read_text
 from espnet_llmasr.text.prompt import SPEECH_ID, Prompt
 
 TOLERANCE = 1e-3  # of logits that are computed in two ways, as a share of the largest one
+AGAIN = "prepare the LLM again (stage 4)"
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
 
 
@@ -30,7 +32,7 @@ def build_llm(config_file: Union[str, Path]) -> PreTrainedModel:
     """
     path = _local(config_file, "config.json")
     read_json(path)
-    with naming_damage(path):
+    with naming_damage(path, AGAIN):
         config = AutoConfig.from_pretrained(path.parent)
         llm = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
     llm.register_load_state_dict_pre_hook(fit_state)
@@ -43,22 +45,8 @@ def load_tokenizer(tokenizer_file: Union[str, Path]):
     for name in TOKENIZER_FILES:
         if path.with_name(name).exists():
             read_text(path.with_name(name)) if name.endswith(".jinja") else read_json(path.with_name(name))
-    with naming_damage(path):
+    with naming_damage(path, AGAIN):
         return AutoTokenizer.from_pretrained(path.parent)
-
-
-@contextmanager
-def naming_damage(path: Path) -> Iterator[None]:
-    """Turns every error of transformers that a value in a file causes into a ValueError that names the file."""
-    try:
-        yield
-    except (
-        Exception
-    ) as error:  # of any kind: tokenizers raises Exception itself, huggingface_hub has classes of its own
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-        raise ValueError(
-            f"{path}, or a file beside it, is damaged ({reason}): prepare the LLM again (stage 4)"
-        ) from error
 
 
 def _local(path: Union[str, Path, None], name: str) -> Path:
@@ -69,15 +57,18 @@ def _local(path: Union[str, Path, None], name: str) -> Path:
 
 
 def load_llm(name: str, **prompt_options) -> Tuple[Prompt, PreTrainedModel]:
-    """Prompt and model in fp32 of a released chat LLM: a name on the hub, or a directory.
+    """Prompt and model in fp32 of a released chat LLM: a name on the hub, a directory, a .gguf file, or smollm2.
 
     Args:
         prompt_options: `instruction` and `system` of `Prompt.render`.
     Raises:
         ValueError: a directory without config.json, weights that are missing or broken, no model of text, or see
-            `Prompt.render`.
+            `Prompt.render` and `read_gguf`.
         OSError: no such name on the hub, or no network.
     """
+    if name == SMOLLM2 or name.endswith(SUFFIX):
+        tokenizer, model = read_gguf(name)
+        return Prompt.render(tokenizer, **prompt_options), model
     if name.startswith((".", "/")) and not Path(name, "config.json").is_file():
         raise ValueError(f"--llm {name} has no config.json: give the directory of an LLM, or its name on the hub")
     tokenizer = AutoTokenizer.from_pretrained(name)

@@ -17,9 +17,11 @@ from transformers.utils import logging
 NOT_NEEDED = re.compile(r"masked_spec_embed|num_batches_tracked|(^|\.)pooler\.")  # for training, or after the frames
 
 
-def load_model(name: Union[str, Path], dtype: torch.dtype, kind=AutoModel) -> Tuple[nn.Module, List[str]]:
+def load_model(name: Union[str, Path], dtype: torch.dtype, kind=AutoModel, **options) -> Tuple[nn.Module, List[str]]:
     """A model of Hugging Face, by directory or hub name, and the weights that are missing, for `check_weights`.
 
+    Args:
+        options: more of `from_pretrained`, such as gguf_file.
     Raises:
         ValueError: its weights are broken or do not fit.
         OSError: it has no weights; no such name on the hub, or no network.
@@ -30,10 +32,22 @@ def load_model(name: Union[str, Path], dtype: torch.dtype, kind=AutoModel) -> Tu
                 load = partial(PreTrainedModel.from_pretrained.__func__, kind)
             else:
                 load = kind.from_pretrained
-            model, info = load(name, dtype=dtype, output_loading_info=True)
+            model, info = load(name, dtype=dtype, output_loading_info=True, **options)
     except (SafetensorError, RuntimeError, UnpicklingError, EOFError, struct.error) as error:
         raise ValueError(f"the weights in {name} are broken or do not fit its config.json: {error}") from error
     return model, sorted(info["missing_keys"])
+
+
+@contextmanager
+def naming_damage(path: Path, advice: str) -> Iterator[None]:
+    """Turns every error of transformers that a value in a file causes into a ValueError that names the file."""
+    try:
+        yield
+    except (
+        Exception
+    ) as error:  # of any kind: tokenizers raises Exception itself, huggingface_hub has classes of its own
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        raise ValueError(f"{path}, or a file beside it, is damaged ({reason}): {advice}") from error
 
 
 @contextmanager

@@ -21,7 +21,7 @@ def get_parser() -> Parser:
     parser = Parser(description=__doc__)
     add = parser.add_argument
     add("--data_dir", type=Path, required=True, help="dump/<set> or any folder with text")
-    add("--embedder", required=True, help="text model: hub name, its directory, or exp/llm")
+    add("--embedder", required=True, help="text model: hub name, its directory, exp/llm, or minilm")
     add("--out", type=Path, required=True, help="the file to write, such as exp/targets/valid.npz")
     add("--inventory", choices=sorted(INVENTORIES), default="zh_en", help="phones made from the text")
     add("--phones", type=Path, help="take this table (id and phones) instead: for other languages")

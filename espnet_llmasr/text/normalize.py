@@ -11,7 +11,9 @@ HAN = "\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 
 _IS_HAN = re.compile(f"[{HAN}]").fullmatch
 _HALF_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}
-APOSTROPHES = dict.fromkeys(map(ord, "\u2018\u2019\u02bc\u201b\u2032\u00b4`\u02b9\u02bb\u2035"), "'")
+APOSTROPHES = dict.fromkeys(
+    map(ord, "\u2018\u2019\u02bc\u201b\u2032\u00b4`\u02b9\u02bb\u2035\ua78c\u055a\u1fbd\u1fbf"), "'"
+)
 _WIDTH = {**_HALF_WIDTH, 0x3000: " ", 0xFF07: "'", 0xFF40: "'", **APOSTROPHES}
 _WIDE = re.compile(f"[{re.escape(''.join(map(chr, _WIDTH)))}]")
 _WESTERN_MARKS = re.compile("[\u2013\u2014\u201c\u201d\u2026]")  # as blanks they leave an English line in ASCII
@@ -40,7 +42,7 @@ def to_half_width(text: str) -> str:
     """
     if text.isascii():
         return text.replace("`", "'")
-    if not _TO_CHANGE(text) and "O" not in text:
+    if not _TO_CHANGE(text) and "O" not in text and "o" not in text:
         return text
     return compose(_WIDE.sub(_to_half_width, unify(text)))
 

@@ -14,7 +14,7 @@ from espnet_llmasr.text import forms_en, forms_zh, numerals_en, numerals_zh
 from espnet_llmasr.text.normalize import HAN
 
 _FORMS = (  # superscripts, fractions, Roman and circled numbers, units in one character, wide currency signs
-    "\u00b2\u00b3\u00b9\u00bc-\u00be\u2070-\u2089\u2103\u2109\u2116\u2150-\u218b\u2460-\u249b\u3371-\u33df\uffe0-\uffe6"
+    "\u00b2\u00b3\u00b9\u00bc-\u00be\u2070-\u2089\u2103\u2109\u2116\u2150-\u218b\u2460-\u249b\u24ea-\u24ff\u2776-\u2793\u3220-\u3229\u3251-\u325f\u3280-\u3289\u32b1-\u32bf\u3371-\u33df\uffe0-\uffe6"
 )
 _SINGLE = re.compile(rf"(?<=\d)(?=[\u00bc-\u00be\u2150-\u215e])|(?![0-9])\d|[{_FORMS}]")
 _HIDDEN = {ord(digit): 0xE000 + unicodedata.digit(digit) for digit in "0123456789⁰¹²³⁴⁵⁶⁷⁸⁹"}
@@ -24,7 +24,7 @@ _LATIN = re.compile("[A-Za-z]").search
 
 _ASCII_MARK = re.compile("[0-9&+=@#%]").search
 _MARK = re.compile(rf"[\d&+=@#%°¢×÷±≥≤≠≈√∞α-ωΑ-Ω{_FORMS}]").search
-_EXTENSION = re.compile(rf"\.(?:{forms_zh.EXTENSIONS})(?![A-Za-z0-9])", re.IGNORECASE).search
+_EXTENSION = re.compile(rf"\.(?:{forms_zh.EXTENSIONS})(?![A-Za-z0-9])|\bwww\.", re.IGNORECASE).search
 
 
 def has_marks(line: str) -> bool:
@@ -51,6 +51,7 @@ def write_out(line: str, lang: str) -> str:
         return line
     english = lang == "en" or (_LATIN(line) and not _HAN(line))
     forms, numbers = (forms_en, numerals_en) if english else (forms_zh, numerals_zh)
+    line = re.sub(r"(?<=\d) ?º", "°", line)
     line = forms.UNDECIDED.sub(lambda match: match[0].translate(_HIDDEN), forms.rewrite_forms(line))
     line = _SINGLE.sub(_unfold, line).replace("\u2044", "/")
     return numbers.write_out(line).translate(_SHOWN)
@@ -62,5 +63,7 @@ def _unfold(match: "re.Match") -> str:
     if not character:
         return " "
     if "\u2160" <= character <= "\u217f":
+        return str(int(unicodedata.numeric(character)))
+    if "\u24ea" <= character <= "\u24ff" or "\u2776" <= character <= "\u2793":
         return str(int(unicodedata.numeric(character)))
     return str(unicodedata.decimal(character, "")) or unicodedata.normalize("NFKC", character)

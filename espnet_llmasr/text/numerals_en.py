@@ -14,7 +14,7 @@ _BEFORE_A_NAME = dict(Dr="Doctor", St="Saint", Prof="Professor", Capt="Captain",
 _BEFORE_A_NAME.update(Sgt="Sergeant", Rev="Reverend")
 _MONTHS = "January February March April May June July August September October November December".split()
 _MONTH = "|".join(f"{name[:3]}(?:{name[3:]}|t?\\.|t?(?= ))" for name in _MONTHS)
-_UNITS = "km|kg|cm|mm|mg|ml|min|mph|lbs?|oz|ft|yd|rpm|kWh?|[kMG]?Hz|[MGT]B"
+_UNITS = "km|kg|cm|mm|mg|ml|min|mph|lbs?|oz|ft|yd|rpm|kWh?|[kMG]?Hz|[MGT]B|[kmg]?hz|[mgt]b"
 _SYMBOL_WORDS = "and|plus|equals|at|percent|degrees|cents|times|divided by|plus or minus|per mille"
 _SYMBOLS = dict(zip("&+=@%°¢×÷±‰", _SYMBOL_WORDS.split("|")))
 _SIGNS = re.compile(f"[0-9#{''.join(_SYMBOLS)}]")
@@ -28,18 +28,21 @@ _HINTS = ("Mr", *_BEFORE_A_NAME)
 _DOMAIN = re.compile(rf"\.(?=(?:{DOMAINS})\b)")
 _SIGN = re.compile(f"[{''.join(_SYMBOLS)}]")
 
-_ROMAN = "(?=[IVXL])(X{0,3}|XL)(IX|IV|V?I{0,3})(?![A-Za-z]|'(?!s))"  # to 49, of one letter or more
+_CHANGE = {"$": ("dollar", "dollars", "cent", "cents"), "£": ("pound", "pounds", "penny", "pence")}
+_CHANGE["€"] = ("euro", "euros", "cent", "cents")
+
+_ROMAN = "(?=[IVXL])(X{0,3}|XL|LX{0,3}|XC)(IX|IV|V?I{0,3})(?![A-Za-z]|'(?!s))"  # to 99, of one letter or more
 _RULERS = (
     "Henry|Louis|Charles|George|Edward|Richard|William|James|Elizabeth|Mary|Philip|Napoleon|Frederick|Alexander|"
     "Nicholas|Catherine|Francis|Leo|Pius|Gregory|Innocent|Clement|Benedict|Paul|Urban|Otto|Ramses|Rameses|Ptolemy|"
     "Christian|Leopold|Ferdinand|Alfonso|Gustav|Wilhelm|Boniface|Julius|John|Peter|Haakon|Harald|Olaf|Umberto|Selim"
 )
 _PARTS = "Book|Vol\\.|Volume|Part|Act|Scene|Canto|Section|Article|Appendix|War|Phase|Type|Class|Stage|Bowl|Title"
-_RULER = re.compile(rf"\b((?:{_RULERS}),?) (?=V\b|[A-Z][A-Z]){_ROMAN}")
+_RULER = re.compile(rf"\b((?:{_RULERS}),?) (?!L|XC)(?=V\b|[A-Z][A-Z]){_ROMAN}")
 _PART = re.compile(rf"\b((?:{_PARTS}) (?=[A-Z][A-Z])|World War |[Cc]hapter ){_ROMAN}")
 _CHAPTER = re.compile(r"\b(chapter )(?=[ivxl])(x{0,3}|xl)(ix|iv|v?i{0,3})(?![a-z]|'(?!s))")
-_ROMAN_HINT = re.compile("[IVX](?:[IVXL]|(?<= V)\\b|(?<=War I)\\b)").search
-_TENS = ("", "X", "XX", "XXX", "XL")
+_ROMAN_HINT = re.compile("[IVXL](?:[IVXL]|(?<= V)\\b|(?<=War I)\\b)").search
+_TENS = ("", "X", "XX", "XXX", "XL", "L", "LX", "LXX", "LXXX", "XC")
 _ONES = ("", "I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX")
 
 
@@ -53,10 +56,13 @@ def _month(abbreviated: str) -> str:
     return next(name for name in _MONTHS if name[:3] == abbreviated[:3])
 
 
-def _dollars(match: "re.Match") -> str:
+def _change(match: "re.Match") -> str:
     """ "$5.50" -> "5 dollars and 50 cents"."""
-    parts = [(match[1].lstrip("0"), "dollar"), (match[2].lstrip("0"), "cent")]
-    return " and ".join(f"{count} {name}{'s' * (count != '1')}" for count, name in parts if count) or "0 dollars"
+    one, many, small_one, small = _CHANGE[match[1]]
+    parts = [(match[2].lstrip("0"), one, many), (match[3].lstrip("0"), small_one, small)]
+    return (
+        " and ".join(f"{count} {few if count == '1' else name}" for count, few, name in parts if count) or f"0 {many}"
+    )
 
 
 def _magnitude(match: "re.Match") -> str:
@@ -76,7 +82,7 @@ _REWRITES = [
         (r"\b([A-Z]{1,3})&([A-Z]{1,3})\b", lambda m: f"{_spelled(m[1])} and {_spelled(m[2])}"),
         (r"\b([BCOP])2([BCOP])\b", r"\1 to \2"),
         (r"\b([A-G])#(?!\w)", r"\1 sharp"),
-        (r"#(?=\d)|\b[Nn]o\. ?(?=\d)", "number "),
+        (r"#(?=\d)", "number "),
         (r"\b(?:24/7|9/11|50/50|20/20)\b", lambda m: m[0].replace("/", " ")),
         (r"(\d)'(\d{1,2})\"", r"\1 foot \2"),
         (r"(?<=\w)'(?=\d)", " "),  # Q1'21
@@ -96,10 +102,11 @@ _REWRITES = [
         (r"\$(\d[\d,.]*)( thousand| hundred)\b", r"\1\2 dollars"),
         (r"([$£€]\d+) ?([kK])\b", _magnitude),
         (r"([$£€][\d.,]*\d) ?([mMbB])[mMnN]?\b", _magnitude),
-        (r"\$(\d[\d,]*)\.(\d\d)(?!\d)(?![- ]?(?:thousand|[mbtr]+illion))", _dollars),
+        (r"([$£€])(\d[\d,]*)\.(\d\d)(?!\d)(?![- ]?(?:thousand|[mbtr]+illion))", _change),
         # seven digits are a telephone number, unless they are a range of round numbers
         (r"(?<![\d-])(?!\d\d0-\d{3}0)\d{3}-\d{4}(?![\d-])", lambda m: " ".join(m[0].replace("-", ""))),
         (r"(?<=[A-Za-z])-?(?=\d)|(?<=[A-Za-z])(?=[$£€¥]\d)", " "),
+        (r"(?<=\dst|\dnd|\drd|\dth) ?[-–—] ?(?=\d+(?:st|nd|rd|th)\b)", " to "),
         (r"(?<=[\d%])-(?=[A-Za-z])|(?<=\dst|\dnd|\drd|\dth)-", " "),
         # a range, but not within a date or a telephone number
         (

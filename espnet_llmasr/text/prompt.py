@@ -63,15 +63,19 @@ class Prompt:
 
         Args:
             instruction: the user's text before the speech.
-            system: optional system message.
+            system: optional system message; "" takes out the template's own, if it has one.
         Raises:
             ValueError: no chat template, or one that refuses or drops a message; no end token; see also `Prompt`.
         """
         if not tokenizer.chat_template:
             raise ValueError("the LLM's tokenizer has no chat template: take an instruction-tuned LLM such as Qwen3")
-        messages = [{"role": "system", "content": system}] if system else []
-        messages.append({"role": "user", "content": instruction + SPEECH})
-        text = _render(tokenizer, messages, add_generation_prompt=True)
+        user = [{"role": "user", "content": instruction + SPEECH}]
+        with_system = [{"role": "system", "content": system}, *user]
+        chats = {None: [user], "": [user, with_system]}.get(
+            system, [with_system]
+        )  # an empty turn may be longer than none
+        texts = [_render(tokenizer, chat, add_generation_prompt=True) for chat in chats]
+        text, messages = min(zip(texts, chats), key=lambda pair: len(pair[0]))
         if system and " ".join(system.split()) not in " ".join(text.split()):
             raise ValueError(f"the LLM's chat template drops the system message: {NO_SYSTEM}")
         end_token = _end_token(tokenizer, messages)

@@ -25,7 +25,8 @@ _HAS_HAN = re.compile(f"[{HAN}]").search
 _MARKS = frozenset("`\u00b4")  # apostrophes
 _PUNCTUATION = r"\-,.!?;:'\"()\[\]{}，。！？；：、…—–‘’“”（）《》〈〉「」『』【】·～‥⋯¡¿«»‹›„‚・〔〕〜゛"
 _SYMBOL = re.compile(rf"[^\w\s{_PUNCTUATION}]|_").findall
-_NUMBER = re.compile(r"[A-Za-z]*\d[A-Za-z\d]*(?:[./:,-]\d+)*")
+_NUMBER = re.compile(r"[A-Za-z]*\d[A-Za-z\d]*(?:[./:,-]\d[A-Za-z\d]*)*")
+_WIDE_COMMA = re.compile(r"，(?!(?<=\d，)000(?!\d))")
 _UNSPOKEN = re.compile(rf"[^\w\s{_PUNCTUATION}]|[\d_]").search
 MOST_NUMBERS = 1000  # forms that are counted apart
 OTHER_NUMBERS = "others"
@@ -114,7 +115,7 @@ def tidy(text: str) -> str:
 
 def _half_width(line: str) -> str:
     """`to_half_width`, but a wide comma ("119，110") must not become one within a number ("119,110")."""
-    return line if line.isascii() and "`" not in line else to_half_width(line.replace("，", "， "))
+    return line if line.isascii() and "`" not in line else to_half_width(_WIDE_COMMA.sub("， ", line))
 
 
 def _lower_all_caps(line: str) -> str:
@@ -162,4 +163,4 @@ def _converter():
         import opencc
     except ModuleNotFoundError as error:
         raise ValueError("OpenCC, which simplifies Mandarin transcripts, is missing: pip install OpenCC") from error
-    return opencc.OpenCC("t2s")
+    return opencc.OpenCC("hk2s")  # t2s, and Hong Kong's 衞, 枱, 粧

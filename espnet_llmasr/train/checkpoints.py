@@ -37,6 +37,7 @@ from espnet_llmasr.asr.weights import (
 )
 from espnet_llmasr.espnet_versions import load_checkpoint
 from espnet_llmasr.files import PathLike, read_json, read_text, write_atomically
+from espnet_llmasr.train.optimizer_state import check_parameters
 
 CURRENT, FINISHED, UNCHECKED, WHOLE = "checkpoint.pth", "finished", "unchecked", "whole"
 PREVIOUS = "checkpoint.prev.pth"  # of earlier versions: the last whole one, while checkpoint.pth may be torn
@@ -103,6 +104,7 @@ class Checkpoints:
                 "model": {REFERENCE: {"file": name, "sha256": sha256}},
                 "reporter": reporter.state_dict(),
                 "optimizers": [optimizer],
+                "parameters": engine.parameters,
                 "schedulers": [scheduler and scheduler.state_dict() for scheduler in schedulers],
                 "scaler": None,
                 "parts": self.num_ranks if engine.is_sharded else 1,
@@ -115,35 +117,36 @@ class Checkpoints:
     def restore(self, engine, schedulers: Sequence, reporter: Reporter) -> bool:
         """Puts back the last saved state, if there is one; True if no epoch is left but only `finish`.
 
-        Raises ValueError for files that are broken or missing.
+        Raises ValueError for files that are broken, missing, or of other parameters; all files are then as before.
         """
-        path, before = self.folder / CURRENT, self.folder / PREVIOUS
-        if self.rank == 0:
-            if not self.options.resume:
-                forget(self.folder)
-            if before.exists():
-                os.replace(before, path)
-                before.unlink(missing_ok=True)  # where both were links to one file, which a renaming leaves
-            if not path.exists():
+        if self.rank == 0 and not self.options.resume:
+            forget(self.folder)
+        self.wait()
+        path = next(filter(Path.exists, (self.folder / PREVIOUS, self.folder / CURRENT)), None)
+        if path is None:
+            if self.rank == 0:
                 (self.folder / FINISHED).unlink(missing_ok=True)
                 remove_epochs(self.folder)
-        self.wait()
-        if not path.exists():
             return False
         try:
             states = load_checkpoint(path, map_location="cpu")
         except ValueError as error:
             raise ValueError(f"{error}: remove it to train from the first epoch again") from error
         reporter.load_state_dict(states["reporter"])
-        engine.module.load_state_dict(with_referred(states["model"], path))
         parts, epoch = states.get("parts", 1), reporter.get_epoch()
         others = [read_state(self._part(epoch, rank, parts), lazy=True) for rank in range(1, parts)]
-        engine.load_optimizer_state([part["optimizers"][0] for part in (states, *others)])
+        optimizers = [part["optimizers"][0] for part in (states, *others)]
+        check_parameters(path, optimizers, states.get("parameters"), engine.parameters)
+        engine.module.load_state_dict(with_referred(states["model"], path))
+        engine.load_optimizer_state(optimizers)
         for scheduler, state in zip(schedulers, states["schedulers"]):
             if scheduler is not None and state is not None:
                 scheduler.load_state_dict(state)
         self.wait()
         if self.rank == 0:
+            if path.name == PREVIOUS:
+                os.replace(path, self.folder / CURRENT)
+                path.unlink(missing_ok=True)  # where both were links to one file, which a renaming leaves
             for stored in epochs_in(self.folder):  # a broken one is found now, and not when the training has ended
                 read_state(self.folder / f"{stored}epoch.pth", lazy=True)
             (self.folder / FINISHED).unlink(missing_ok=True)  # of a shorter training

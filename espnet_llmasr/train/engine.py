@@ -17,16 +17,14 @@ import logging
 import os
 import sys
 from contextlib import contextmanager, nullcontext
-from copy import deepcopy
 from typing import Any, Dict, Iterator, List, Tuple
 
 import torch
 from torch import Tensor, nn
 
 from espnet_llmasr.files import PathLike, read_json
+from espnet_llmasr.train.optimizer_state import State, parameters_of, shard_of, whole_state
 
-State = Dict[str, Any]
-"""The state_dict of a torch optimizer."""
 DECIDED = ("train_batch_size", "train_micro_batch_size_per_gpu", "gradient_accumulation_steps", "gradient_clipping")
 DECIDED += ("optimizer", "scheduler", "bf16", "fp16", "torch_autocast", "amp")
 """Sections of a DeepSpeed configuration that the options of the training decide."""
@@ -52,6 +50,7 @@ class Engine:
 
     Attributes:
         module: the model. optimizer: over its trained parameters; its param_groups hold the learning rates.
+        parameters: those of the optimizer before an engine divides them among ranks.
     """
 
     is_sharded = False
@@ -59,7 +58,7 @@ class Engine:
     def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer, options, distributed_option):
         self.module, self.optimizer, self.options = model, optimizer, options
         self.distributed = distributed_option.distributed
-        self.shapes = [[parameter.shape for parameter in group["params"]] for group in optimizer.param_groups]
+        self.parameters = parameters_of(optimizer, model)
         self.wrapped = self.wrap(Autocast(model, options))
 
     def wrap(self, model: nn.Module) -> nn.Module:
@@ -100,7 +99,7 @@ class Engine:
 
     def load_optimizer_state(self, parts: List[State]) -> None:
         """Restores the state from the parts of all ranks that saved it (one part if they were not sharded)."""
-        self.optimizer.load_state_dict(whole_state(parts, self.shapes))
+        self.optimizer.load_state_dict(whole_state(parts, self.parameters))
 
 
 class ShardedEngine(Engine):
@@ -135,8 +134,8 @@ class ShardedEngine(Engine):
     def load_optimizer_state(self, parts: List[State]) -> None:
         rank, size = torch.distributed.get_rank(), torch.distributed.get_world_size()
         if len(parts) != size:
-            parts = [whole_state(parts, self.shapes)]
-        own = parts[rank] if len(parts) == size else shard_of(parts[0], self.shapes, rank, self.optimizer)
+            parts = [whole_state(parts, self.parameters)]
+        own = parts[rank] if len(parts) == size else shard_of(parts[0], self.parameters, rank, self.optimizer)
         self.optimizer.load_state_dict(own)
 
 
@@ -254,59 +253,3 @@ def scaled_rates(optimizer: torch.optim.Optimizer) -> Iterator[None]:
     finally:
         for group, rate in zip(optimizer.param_groups, rates):
             group["lr"] = rate
-
-
-# ---- the optimizer's state of other numbers of ranks ----------------------------------------------------------------
-
-
-def whole_state(parts: List[State], shapes: List[List[torch.Size]]) -> State:
-    """The state with a tensor for each parameter, from the parts of all ranks in order; a single part is whole.
-
-    Args:
-        shapes: of the parameters of each group. ZeRO-2 joins these in order, pads the end and deals out equal parts.
-    """
-    if len(parts) == 1:
-        return parts[0]
-    state, groups, number = {}, [], 0
-    for index, group_shapes in enumerate(shapes):
-        sizes = [shape.numel() for shape in group_shapes]
-        flats = {}
-        for name, value in parts[0]["state"].get(index, {}).items():
-            if is_flat(name, value):
-                joined = torch.cat([part["state"][index][name] for part in parts])
-                value = joined[: sum(sizes)].split(sizes)
-            flats[name] = value
-        for place, shape in enumerate(group_shapes):
-            own = lambda v: v[place].view(shape) if isinstance(v, tuple) else deepcopy(v)  # steps are counted in place
-            state.update({number + place: {name: own(value) for name, value in flats.items()}} if flats else {})
-        groups.append({**parts[0]["param_groups"][index], "params": list(range(number, number + len(sizes)))})
-        number += len(sizes)
-    return {"state": state, "param_groups": groups}
-
-
-def shard_of(whole: State, shapes: List[List[torch.Size]], rank: int, optimizer: torch.optim.Optimizer) -> State:
-    """The part of `rank` in a whole state: the inverse of `whole_state`.
-
-    Args:
-        optimizer: has one flat parameter in each group, as long as the part.
-    """
-    state, groups, number = {}, [], 0
-    for index, group_shapes in enumerate(shapes):
-        own = [whole["state"].get(number + place, {}) for place in range(len(group_shapes))]
-        length = optimizer.param_groups[index]["params"][0].numel()
-        part = {}
-        for name, value in own[0].items():
-            if is_flat(name, value):
-                flat = torch.cat([one[name].reshape(-1) for one in own])
-                mine = flat[rank * length : (rank + 1) * length]
-                value = nn.functional.pad(mine, (0, length - len(mine)))
-            part[name] = value
-        state.update({index: part} if part else {})
-        groups.append({**whole["param_groups"][index], "params": [index]})
-        number += len(group_shapes)
-    return {"state": state, "param_groups": groups}
-
-
-def is_flat(name: str, value: Any) -> bool:
-    """True for a value of the size of a parameter; others, such as the number of steps, are alike on all ranks."""
-    return name != "step" and isinstance(value, Tensor)

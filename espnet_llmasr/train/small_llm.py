@@ -160,7 +160,8 @@ def save_llm(output_dir: Path, prompt: Prompt, model) -> None:
         ValueError: no training or decoding would work with this LLM.
     """
     try_llm(prompt, model)
-    logging.info("the prompt is %r, transcripts end with %s", prompt.text, prompt.end_token)
+    length = len(prompt.ids) - 1  # without <speech>
+    logging.info("the prompt is %r of %d tokens, transcripts end with %s", prompt.text, length, prompt.end_token)
     (output_dir / PROMPT_FILE).unlink(missing_ok=True)
     prompt.tokenizer.save_pretrained(output_dir)
     model.config.save_pretrained(output_dir)

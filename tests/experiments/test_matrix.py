@@ -122,6 +122,16 @@ def test_pretrainings_come_first_and_are_shared(recipe):
     assert max(done.index(f"end pretrain.{seed}") for seed in (1, 2)) < first_run
 
 
+def test_the_embedder_of_the_options_makes_the_targets(recipe):
+    go("joint_only")
+    go("joint_only", "1", "--out", "other", after=["--embedder", "minilm"])
+    made = [line for line in (recipe / "tools").read_text().splitlines() if line.startswith("make_targets")]
+    own, other = (line[line.index("--embedder") :] for line in made)
+    llm = "exp_strategies/common/llm"
+    assert own == f"--embedder {llm} --text_embeddings {llm} --out exp_strategies/targets.npz"
+    assert other == "--embedder minilm --text_embeddings other/common/llm --out other/targets.npz"
+
+
 def test_as_many_jobs_at_a_time_as_asked(recipe):
     go("joint_only", "1 2 3", "--jobs", "1")
     alone = [f"{what} joint_only.{seed}" for seed in (1, 2, 3) for what in ("begin", "end")]

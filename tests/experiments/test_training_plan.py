@@ -1,16 +1,21 @@
 """bin/plan_training.py: memory of each GPU, updates, passes and disk, before anything is trained."""
 
+import json
 import re
+from pathlib import Path
 
 import pytest
 
 from espnet_llmasr.bin import plan_training
 from espnet_llmasr.experiments import training_plan
 from espnet_llmasr.experiments.training_plan import per_gpu
+from espnet_llmasr.files import read_json
 from espnet_llmasr.tasks.llm_asr import LLMASRTask
 from espnet_llmasr.tasks.phoneme_ctc import PhonemeCTCTask
 from espnet_llmasr.train.flops_log import read_flops
 from espnet_llmasr.train.memory import StepMemory
+
+ZERO2 = str(Path(__file__).parents[2] / "conf" / "ds_zero2.json")
 
 
 @pytest.fixture()
@@ -37,7 +42,7 @@ def cells(printed: str) -> dict:
 @pytest.mark.parametrize("task", [PhonemeCTCTask, LLMASRTask])
 def test_a_plan_is_what_the_training_then_does(task, plan, phone_options, llm_options, tmp_path):
     options = phone_options if task is PhonemeCTCTask else llm_options
-    conf = dict(num_iters_per_epoch=None, accum_grad=2, max_epoch=1)
+    conf = dict(num_iters_per_epoch=None, accum_grad=2, max_epoch=1, deepspeed_config=ZERO2)
     task.main(cmd=options(tmp_path / "exp", **conf))
     (line,) = read_flops(tmp_path / "exp")
     name = "phoneme_ctc" if task is PhonemeCTCTask else "llm_asr"
@@ -78,10 +83,32 @@ def test_what_does_not_fit_gets_proposals_that_do(plan, phone_options, tmp_path)
 
 def test_shares_of_gpus():
     memory = StepMemory(weights=100, trained=80, optimizer=160, activations=50, with_gradients=90, update=20)
-    assert per_gpu(memory, 1, False).peak == 100 + 160 + 100  # the optimizer needs most, with all gradients
-    assert per_gpu(memory, 8, False).peak == 100 + 80 + 160 + 50
-    assert per_gpu(memory, 8, True).peak == 100 + (80 + 160 + 80) / 8 + 50 + training_plan.ZERO2_BUCKET
-    assert per_gpu(memory, 2, True).peak == 100 + (80 + 160 + 80) / 2 + (80 + 20) / 2 + training_plan.ZERO2_BUCKET
+    assert per_gpu(memory, 1).peak == 100 + 160 + 100  # the optimizer needs most, with all gradients
+    assert per_gpu(memory, 8).peak == 100 + 80 + 160 + 50
+    assert per_gpu(memory, 8, 7.0).peak == 100 + (80 + 160 + 80) / 8 + 50 + 7
+    assert per_gpu(memory, 2, 7.0).peak == 100 + (80 + 160 + 80) / 2 + (80 + 20) / 2 + 7
+
+
+@pytest.mark.parametrize("changes, buckets_mb", [({}, 400), ({"overlap_comm": True, "reduce_bucket_size": 3e7}, 240)])
+def test_the_buckets_of_zero2_are_those_of_the_configuration(changes, buckets_mb, plan, phone_options, tmp_path):
+    """And a training that asks for ZeRO-2 does not fit if it does not fit with ZeRO-2, which is then not proposed."""
+    config = read_json(ZERO2)
+    config["zero_optimization"] |= changes
+    (tmp_path / "ds.json").write_text(json.dumps(config))
+    phone_options(tmp_path / "exp", deepspeed_config=str(tmp_path / "ds.json"))
+    options = ["--durations", 1, "--num_ranks", 2, "--gpu_memory_gb", buckets_mb]
+    printed = plan(tmp_path / "exp", *options, task="phoneme_ctc", data=False)
+    _, gradients, _, _, _, word = cells(printed)["2, ZeRO-2"]
+    assert gradients == pytest.approx(buckets_mb + cells(printed)["2, DDP"][1] / 2, abs=0.1)
+    assert cells(printed)["2, DDP"][5] == "fits" and word == "does not fit"
+    assert "2 GPUs: does not fit" in printed and "`deepspeed_config" not in printed
+
+
+def test_a_plan_without_a_configuration_of_deepspeed_is_of_ddp(plan, phone_options, monkeypatch, tmp_path):
+    phone_options(tmp_path / "exp")
+    monkeypatch.chdir(tmp_path)
+    printed = plan(tmp_path / "exp", "--durations", 1, "--num_ranks", 1, 2, task="phoneme_ctc", data=False)
+    assert set(cells(printed)) == {"1", "2, DDP"}
 
 
 def test_hours_are_measured(plan, phone_options, monkeypatch, tmp_path):

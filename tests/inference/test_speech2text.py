@@ -29,10 +29,22 @@ def test_an_array_gives_the_same_as_a_data_directory(llm_model, corpus):
     speech2text = Speech2Text(f"{llm_model}/config.yaml", f"{llm_model}/latest.pth", tokens_per_second=2.0)
     uid, wav = next(iter(read_scp(corpus / "valid" / "wav.scp").items()))
     samples = read_audio(uid, wav, 16000)
-    hypothesis = speech2text(samples)
-    assert hypothesis.text == transcribe(speech2text, corpus / "valid", 10000)[uid].text
-    assert hypothesis == speech2text(samples, fs=16000)
-    assert isinstance(speech2text(samples[::2], fs=8000).text, str)
+    ((text, tokens, ids, hypothesis),) = speech2text(samples)
+    assert text == hypothesis.text == transcribe(speech2text, corpus / "valid", 10000)[uid].text != ""
+    assert speech2text.prompt.tokenizer.convert_tokens_to_ids(tokens) == ids == speech2text.prompt.target(text)[:-1]
+    assert [(text, tokens, ids, hypothesis)] == speech2text(samples, fs=16000) == speech2text(wav)
+    assert isinstance(speech2text(samples[::2], fs=8000)[0][0], str)
+    with pytest.raises(ValueError, match="missing.wav: missing_wav"):
+        speech2text("missing.wav")
+
+
+def test_clips_that_are_too_short_for_the_encoder_are_empty(llm_model):
+    speech2text = Speech2Text(f"{llm_model}/config.yaml", f"{llm_model}/latest.pth", tokens_per_second=2.0)
+    noise = 0.1 * torch.randn(speech2text.min_samples).numpy()
+    assert speech2text(noise[:-1])[0][0] == "" and speech2text(noise[:1])[0][3] == Hypothesis("", 0.0)
+    assert speech2text(noise)[0][3].score < 0 and speech2text.min_samples <= 1600  # 0.1 s
+    empty, alone = speech2text.decode([noise[:5], noise], ["", ""])
+    assert empty.text == "" and alone.text == speech2text(noise)[0][0]
 
 
 def test_only_the_doubtful_rows_of_a_batch_are_decoded_again(llm_model, ctc_head, corpus, monkeypatch):
@@ -61,7 +73,8 @@ def test_only_the_doubtful_rows_of_a_batch_are_decoded_again(llm_model, ctc_head
     assert [language for _, _, language in verified[:4]] == ["en", "zh", "en", "zh-en"]
     for row, (log_probs, first, candidates, language) in zip((1, 3), chosen):
         assert log_probs is verified[row][0] and language == verified[row][2] and len(candidates) == 6
-        assert first == verify(*verified[row]) and (hypotheses[row].first or hypotheses[row]) == first
+        first_of_row = hypotheses[row].first or hypotheses[row]
+        assert first == verify(*verified[row]) == first_of_row
 
 
 def test_gaps_are_decoded_alone(llm_model, ctc_head, corpus, monkeypatch):

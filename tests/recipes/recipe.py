@@ -17,7 +17,8 @@ MADE = ("data", "dump", "exp", "downloads", "RESULTS.md", "ROBUSTNESS.md")
 class Recipe:
     """egs2/<name>/llmasr1 under `folder`, without what earlier runs made; the rest of the repository is linked."""
 
-    def __init__(self, folder: Path, name: str = "mini_zh_en"):
+    def __init__(self, folder: Path, name: str = "mini_zh_en", script: str = "run.sh"):
+        self.script = script
         self.dir, self.record, self.mark = folder / "egs2" / name / "llmasr1", folder / "record", str(uuid.uuid4())
         (folder / "egs2").mkdir()
         (folder / "egs2" / "TEMPLATE").symlink_to(REPO / "egs2" / "TEMPLATE")
@@ -30,7 +31,13 @@ class Recipe:
         environment = {**os.environ, "RECORD": str(self.record), "RUN_MARK": self.mark, **environment}
         environment.update(PYTHONPATH=str(REPO), TEST_PYTHON=sys.executable)
         signals = ["env", "--default-signal=HUP,INT"]  # whether the tests run under nohup or not
-        command = [*signals, "./run.sh", "--python", str(Path(__file__).with_name("stand_in.sh")), *map(str, options)]
+        command = [
+            *signals,
+            f"./{self.script}",
+            "--python",
+            str(Path(__file__).with_name("stand_in.sh")),
+            *map(str, options),
+        ]
         streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
         return subprocess.Popen(command, cwd=self.dir, env=environment, start_new_session=True, **streams)
 

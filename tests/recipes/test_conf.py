@@ -20,12 +20,13 @@ PARSERS = {
     "align": LLMASRTask.get_parser,
     "ia_sft": LLMASRTask.get_parser,
     "joint_sft": LLMASRTask.get_parser,
+    "context_sft": LLMASRTask.get_parser,
     "watch": watch.get_parser,
     "decode": llm_asr_inference.get_parser,
     "llm": prepare_llm.get_parser,
 }
 SHARED = ("training", "encoder")
-TRAININGS = ("pretrain", "align", "ia_sft", "joint_sft", "ctc_head")
+TRAININGS = ("pretrain", "align", "ia_sft", "joint_sft", "context_sft", "ctc_head")
 FOLDERS = sorted({path.parent for path in CONF.rglob("pretrain.yaml")})
 
 # Appendix A.3 and A.4 of arXiv 2604.08003: updates, frames per batch, highest learning rate, frozen modules
@@ -67,6 +68,23 @@ def test_values_of_appendix_a4_and_a2():
     assert read("decode")["beam_size"] == 3 and read("llm")["llm"] == "Qwen/Qwen3-1.7B"
 
 
+def test_the_mended_design_keeps_the_papers_ratios_and_anneals_every_training():
+    """docs/evidence.md: what the design says and the files must say, too."""
+    confs = {name: read(name, CONF / "evidence") for name in PAPER}
+    rates = {name: conf["scheduler_conf"]["max_lr"] for name, conf in confs.items()}
+    for name, conf in confs.items():
+        schedule = conf["scheduler_conf"]
+        assert conf["max_epoch"] * conf["num_iters_per_epoch"] == schedule["total_steps"] and conf["accum_grad"] == 1
+        assert schedule["min_lr"] == pytest.approx(schedule["max_lr"] / 10)
+        assert rates[name] / rates["pretrain"] == pytest.approx(PAPER[name][2] / PAPER["pretrain"][2])
+        assert conf.get("freeze_param") == PAPER[name][3]
+    assert (
+        confs["ia_sft"]["lr_factor"] == confs["joint_sft"]["lr_factor"]
+        and "encoder" not in confs["joint_sft"]["lr_factor"]
+    )
+    assert not any({"specaug", "augment_conf"} & set(confs[name]) for name in ("align", "ia_sft", "joint_sft"))
+
+
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda path: path.name)
 def test_one_encoder_in_a_folder_and_whole_updates(folder):
     own = [yaml.safe_load((folder / f"{name}.yaml").read_text(encoding="utf-8")) for name in TRAININGS]
@@ -103,7 +121,7 @@ def test_every_key_is_an_option_of_the_command_and_every_name_a_choice(name, fol
 def test_every_component_takes_its_options(name, folder):
     """Also the keys inside of encoder_conf, scheduler_conf and the like: a stray one would end a run at its start."""
     conf = read(name, folder)
-    assert {"encoder_conf", "scheduler"} <= set(conf) and len(FOLDERS) == 2
+    assert {"encoder_conf", "scheduler"} <= set(conf) and len(FOLDERS) == 3
     names = {choices: conf.get(choices.name, choices.default) for choices in SpeechTask.class_choices_list}
     classes = {f"{choices.name}_conf": choices.get_class(name) for choices, name in names.items() if name}
     for key, component in {**classes, "scheduler_conf": scheduler_classes[conf["scheduler"]]}.items():

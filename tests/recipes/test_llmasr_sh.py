@@ -141,6 +141,13 @@ def test_a_released_encoder_starts_the_pretraining_and_its_statistics_count(reci
     }
     recipe.succeed("--stage", 5, "--stop_stage", 9, "--init_encoder", released)
     assert recipe.names() == []
+    own = recipe.dir / "other/pretrain"
+    for file in (own / "latest.pth", own.parent / "stats/feats_stats.npz"):
+        file.parent.mkdir(parents=True)
+        file.touch()
+    recipe.succeed("--stage", 5, "--stop_stage", 5, "--expdir", "exp_own", "--init_encoder", own)
+    assert recipe.calls("import_firered")[0].endswith(f"{own} exp_own/stats")
+    assert recipe.calls("phoneme_ctc_train")[0].endswith("--init_param exp_own/stats/encoder.pth:encoder:encoder")
     for number in (3, 5):
         message = recipe.fail("--stage", number, "--stop_stage", number)
         assert "exp/stats is that of an imported encoder: give --init_encoder as before" in message

@@ -23,7 +23,25 @@ MANDARIN = """
 电话500部 | 电话五百部
 电话010-62345678转801 | 电话零幺零六二三四五六七八转八零幺
 卡号6222 0212 3456 7890 123 | 卡号六二二二零二幺二三四五六七八九零幺二三
-5.1劳动节 | 五幺劳动节
+5.1劳动节 | 五一劳动节
+10.1国庆节、12.9运动、9.10教师节和1.1元旦 | 十一国庆节一二九运动九月十日教师节和一月一日元旦
+"7.21"特大暴雨和5.20表白 | 七二幺特大暴雨和五二零表白
+座机62345678，房间1203 | 座机六二三四五六七八房间幺二零三
+2019—2020学年，2018至2019赛季 | 二零一九到二零二零学年二零一八至二零一九赛季
+98年出生，85年5月，用了80年 | 九八年出生八五年五月用了八十年
+等了1½小时，1/2个和3/4的人 | 等了一又二分之一小时二分之一个和四分之三的人
+歼-20、东风-41和神舟-12 | 歼二十东风四十一和神舟十二
+气温-5度 | 气温负五度
+北纬30°15′，东经116°23′17″ | 北纬三十度十五分东经一百一十六度二十三分十七秒
+速度100帧/s | 速度一百帧每秒
+共100RMB、20USD和3.5万EUR | 共一百元二十美元和三点五万欧元
+以21:15获胜，24/7服务 | 以二十一比十五获胜二十四七服务
+T+1交易，3栋2单元 | t加一交易三栋二单元
+邮箱a_1@163.com，www.sina.com.cn | 邮箱a下划线幺艾特幺六三点com www点sina点com点cn
+10月1日—10月7日，5月—6月 | 十月一日到十月七日五月到六月
+1，000人，.5个，1'000'000人 | 一千人零点五个一百万人
+Python 3.11版，版本2.10 | python三点十一版版本二点十
+大约 ~5个 | 大约大约五个
 拨打电话3次 | 拨打电话三次
 版本v3.1.4 | 版本v三点一点四
 iOS 14.2.1发布 | ios十四点二点一发布
@@ -92,6 +110,21 @@ call +1 415 555 2671 | call plus one four one five five five five two six seven 
 1-800-555-1234 | one eight zero zero five five five one two three four
 version 2.0.1 | version two point zero point one
 python 3.11.4 | python three point eleven point four
+iOS 17.10 and v3.11 | ios seventeen point ten and v three point eleven
+$5/hour, 5 mg/L and 100MB/s | five dollars per hour five milligrams per liter and one hundred megabytes per second
+9.8 m/s² and 5 km/s | nine point eight meters per second squared and five kilometers per second
+10 USD, 20 EUR and 5k GBP | ten dollars twenty euros and five k pounds
+CA$10 and $US5 | ten canadian dollars and five dollars
+a 4-3-3, the 1-2-3, 321-45-6789 | a four three three the one two three three two one four five six seven eight nine
+an A380 or a Boeing 737-800 | an a three eighty or a boeing seven thirty seven eight hundred
+~5 people, § 5 | approximately five people section five
+1'000'000 | one million
+30°15'20" and 30° 15' | thirty degrees fifteen minutes twenty seconds and thirty degrees fifteen minutes
+NO. 5, no.7 | number five number seven
+640 x 768 | six hundred and forty by seven hundred and sixty eight
+a_1@b.io, www.bbc.co.uk | a underscore one at b dot io www dot bbc dot co dot uk
+the 5ᵗʰ, 30ºC | the fifth thirty degrees celsius
+16 GB RAM | sixteen gigabytes ram
 at 192.168.1.1 | at one nine two dot one six eight dot one dot one
 x³ and 4² | x cubed and four squared
 10⁵ bits | ten to the power of five bits
@@ -127,11 +160,20 @@ UNDECIDED = {  # form -> a line of the language that holds it
         "12/34/56": "号{}",
         "12.05.2021": "在{}",
         "1e10": "有{}",
+        "1.5e6": "有{}",
+        "1.000.000": "有{}",
         "0x1f": "在{}",
         "12345678": "是{}",
         "1-2-3-4": "从{}",
     },
-    "en": {"12/34/56/78": "no {}", "12.05.2021": "on {}", "1e10": "{} of", "0x1f": "at {}", "12345678": "is {}"},
+    "en": {
+        "12/34/56/78": "no {}",
+        "12.05.2021": "on {}",
+        "1e10": "{} of",
+        "0x1f": "at {}",
+        "1.000.000": "is {}",
+        "12345678": "is {}",
+    },
 }
 
 

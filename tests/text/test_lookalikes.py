@@ -18,6 +18,8 @@ LOOKALIKES = """
 二 ○ ○ 一 年 | 二零零一年
 一九九○年 | 一九九零年
 二O二二年 | 二零二二年
+二o二二年 | 二零二二年
+二О二二年 | 二零二二年
 第三○一医院 | 第三零一医院
 """
 TAIWAN = """
@@ -38,6 +40,10 @@ eﬃcient oﬀer baﬄe | efficient offer baffle
 𝐡𝐞𝐥𝐥𝐨 𝑤𝑜𝑟𝑙𝑑 | hello world
 Ⓐ ⓑ team | a b team
 ĳsland ſo | ijsland so
+Моscow paуpal | moscow paypal
+Αpple ΗELLO | apple hello
+ʰello ᴴi | hello hi
+donꞌt don՚t don᾿t | don't don't don't
 """
 INVISIBLE = ("\u200b", "\u200d", "\u200e", "\u200f", "\u202a", "\u202e", "\u2060", "\u2066", "\u2069")
 INVISIBLE += ("\u00ad", "\ufeff", "\ufe0f", "\ufe00", "\U000e0101", "\u034f", "\u061c", "\u180e", "\u3164")
@@ -79,6 +85,6 @@ def test_what_nobody_sees_is_no_token(sign, line):
         assert Transcript(style)(marked, "zh") == Transcript(style)(line, "zh")
 
 
-@pytest.mark.parametrize("line", ["○○公司", "①②", "x² ㎏ ½", "今天○", "Ⅳ"])
+@pytest.mark.parametrize("line", ["москва", "привет Tom", "αβγ-rays", "○○公司", "①②", "x² ㎏ ½", "今天○", "Ⅳ"])
 def test_other_signs_stay(line):
     assert unify(line) == line

@@ -7,10 +7,11 @@ import pytest
 from espnet_llmasr.text.normalize import is_han, normalize, score_tokens, to_half_width
 
 HAN = (0x3007, 0x3007), (0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xF900, 0xFAFF), (0x20000, 0x3FFFF)
-APOSTROPHES = "'`\u00b4\u2018\u2019\u201b\u2032\u2035\u02b9\u02bb\u02bc\uff07\uff40"
+APOSTROPHES = "'`\u00b4\u2018\u2019\u201b\u2032\u2035\u02b9\u02bb\u02bc\uff07\uff40\ua78c\u055a\u1fbd\u1fbf"
 INVISIBLE = "\u00ad\u200b\u200c\u200d\u200e\u200f\u202a\u202e\u2060\u2066\u2069\ufe0e\ufe0f\ufeff\U000e0100"
 SIGNS = dict(zip("\u2010\u2011\u2212\u2217\u223c\u2236\u2715\u2716〇", "---*~:××零"))
 RADICALS = range(0x2E80, 0x2F00)  # test_lookalikes.py
+HOMOGLYPHS = "АВЕЅІЈКМНОРСТУХаеѕіјорсухԁһΑΒΕΖΗΙΚΜΝΟΡΤΥΧο"
 COMPATIBLE = re.compile(
     "KANGXI|LIGATURE (F|ST|LONG S|IJ)|LETTER LONG S$|LETTER (D|L|N)(Z|J|.* J)|LETTER D WITH SMALL LETTER Z"
 )
@@ -85,6 +86,9 @@ def same_text(character):
         return ""
     if re.search("VARIATION SELECTOR|GRAPHEME JOINER|HANGUL.* FILLER|VOWEL INHERENT|ARABIC LETTER MARK", name):
         return ""
+    same = unicodedata.normalize("NFKC", character)
+    if kind in ("<super", "<sub") and len(same) == 1 and same.isascii() and same.isalpha() and character not in "ªºⁿ":
+        return same
     is_form = kind in ("<font", "<small", "<vertical") or kind == "<circle" and "LATIN" in name
     is_form = is_form and not re.search("HEBREW|DIGRAPH", name) or name.startswith("CJK COMPATIBILITY IDEOGRAPH-")
     if is_form or COMPATIBLE.search(name) and "LATIN" in name + "LATIN" * ("KANGXI" in name):
@@ -130,6 +134,8 @@ def test_every_character_gives_the_tokens_of_the_plain_rule():
         *range(0x9FF0, 0xA010),
         *range(0xD7F0, 0x10100),
     ]:
+        if chr(code) in HOMOGLYPHS:  # decided by the word
+            continue
         text = f"a{chr(code)}b'{chr(code)}'中{chr(code)}"
         assert score_tokens(text) == plain_tokens(text), hex(code)
 

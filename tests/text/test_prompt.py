@@ -30,6 +30,22 @@ def test_another_template_and_a_system_message_are_obeyed(tokenizer):
     assert tokenizer.decode(prompt.ids[place + 1 :]) == "]False"  # thinking is switched off
 
 
+@pytest.mark.parametrize(
+    "own, expected",
+    [
+        (
+            "{% if messages[0].role != 'system' %}[system|I am A.]{% endif %}",
+            "[system|][user|Say:",
+        ),  # as SmolLM2, Qwen2.5
+        ("", "[user|Say:"),  # as Qwen3: no empty turn is put in
+    ],
+)
+def test_an_empty_system_message_takes_out_the_templates_own(tokenizer, own, expected):
+    tokenizer.chat_template = own + "{% for m in messages %}[{{ m.role }}|{{ m.content }}]{% endfor %}"
+    assert Prompt.render(tokenizer, "Say:", "").text.startswith(expected)
+    assert Prompt.render(tokenizer, "Say:").text.startswith("[system|I am A.]" if own else expected)
+
+
 def test_target_is_the_transcript_and_the_end_token(tokenizer):
     prompt = Prompt.render(tokenizer)
     target = prompt.target("red 你好")

@@ -134,4 +134,7 @@ def test_mandarin_is_simplified_and_cantonese_is_not(style):
     transcript = Transcript(style)
     for lang in ("zh", "zh-sichuan", "zh-en"):
         assert transcript("我們的電腦在乾隆年間", lang) == ("我们的电脑在乾隆年间", "")
+    assert transcript("大衞在衞生間梳粧，枱曆平鋪直敍", "zh")[0] == "大卫在卫生间梳妆台历平铺直叙".replace(
+        "台", "，台"[style == "plain" :]
+    )
     assert transcript("我哋嘅電腦", "yue") == ("我哋嘅電腦", "")

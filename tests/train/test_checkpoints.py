@@ -13,6 +13,7 @@ from espnet2.train.reporter import Reporter
 from espnet_llmasr.asr import weights
 from espnet_llmasr.asr.weights import read_state
 from espnet_llmasr.bin import llm_asr_train, phoneme_ctc_train, whole_weights
+from espnet_llmasr.tasks import speech_task
 from espnet_llmasr.tasks.llm_asr import LLMASRTask
 from espnet_llmasr.tasks.phoneme_ctc import PhonemeCTCTask
 from espnet_llmasr.train import checkpoints
@@ -188,7 +189,7 @@ def saved(folder, losses, **conf):
     options = dict(output_dir=folder, keep_last=1, keep_nbest_models=1, resume=True, max_epoch=9)
     options |= dict(best_model_criterion=[["valid", "loss", "min"]])
     files = Checkpoints(SimpleNamespace(**{**options, **conf}), SimpleNamespace(distributed=False))
-    engine = SimpleNamespace(module=torch.nn.Linear(2, 2), is_sharded=False, optimizer_state=dict)
+    engine = SimpleNamespace(module=torch.nn.Linear(2, 2), is_sharded=False, optimizer_state=dict, parameters=[])
     reporter = Reporter()
     for epoch, loss in enumerate(losses, 1):
         reporter.set_epoch(epoch)
@@ -296,3 +297,22 @@ def test_a_training_goes_on_and_starts_from_files_that_refer_to_others(align, co
     assert forked(lambda: LLMASRTask.main(cmd=options)) == 0
     first, second = (read_state(path / "2epoch.pth") for path in (root / "out", tmp_path / "half"))
     assert all(value.equal(second[name]) for name, value in first.items())
+
+
+def test_a_state_of_an_optimizer_over_all_parameters_is_refused(command, llm_options, monkeypatch, tmp_path):
+    """Earlier versions gave frozen parameters to the optimizer, too, and did not note the names of its parameters."""
+    out = tmp_path / "exp"
+    options = llm_options(out, freeze_param=["encoder"], resume=True, max_epoch=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(speech_task, "set_factors", lambda *args: None)
+        LLMASRTask.main(cmd=options)
+    states = torch.load(out / "checkpoint.pth", weights_only=False)
+    del states["parameters"]
+    torch.save(states, out / checkpoints.PREVIOUS)
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.suffix == ".pth" or path.name == "finished"}
+    monkeypatch.setattr(torch.nn.Module, "load_state_dict", lambda *args, **conf: pytest.fail("weights are loaded"))
+    done = command(llm_asr_train, *options, "--max_epoch", "2")
+    line = done.err.strip().splitlines()[-1]
+    assert done.code == 1 and f"{checkpoints.PREVIOUS} has the optimizer's state of other parameters than" in line
+    assert f"--init_param {out}/latest.pth" in line
+    assert {path: path.read_bytes() for path in out.rglob("*") if path in before or path.suffix == ".pth"} == before

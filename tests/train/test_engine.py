@@ -1,6 +1,7 @@
 """Learning-rate factors, optimizer states for other numbers of ranks, and the configuration of DeepSpeed."""
 
 import json
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -8,7 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from espnet_llmasr.train.engine import build_engine, read_config, scaled_rates, set_factors, shard_of, whole_state
+from espnet_llmasr.train.engine import build_engine, read_config, scaled_rates, set_factors
+from espnet_llmasr.train.optimizer_state import check_parameters, parameters_of, shard_of, whole_state
 
 
 @pytest.fixture()
@@ -77,22 +79,67 @@ def test_a_state_is_dealt_out_to_ranks_and_joined_again(model, number):
     for _ in range(3):
         step(model, optimizer)
     whole = optimizer.state_dict()
-    shapes = [[parameter.shape for parameter in group["params"]] for group in optimizer.param_groups]
-    lengths = [-(-sum(shape.numel() for shape in group) // number) for group in shapes]
+    parameters = parameters_of(optimizer, model)
+    lengths = [-(-sum(shape.numel() for shape in group.values()) // number) for group in parameters]
     flat = SimpleNamespace(param_groups=[{"params": [torch.zeros(length)]} for length in lengths])
-    parts = [shard_of(whole, shapes, rank, flat) for rank in range(number)]
+    parts = [shard_of(whole, parameters, rank, flat) for rank in range(number)]
     for rank, part in enumerate(parts):
         for index, length in enumerate(lengths):
             own = torch.cat([optimizer.state[p]["exp_avg"].flatten() for p in optimizer.param_groups[index]["params"]])
             own = nn.functional.pad(own, (0, number * length - len(own)))[rank * length : (rank + 1) * length]
             assert part["state"][index]["exp_avg"].equal(own) and part["state"][index]["step"] == 3
-    joined = whole_state(parts, shapes)
+    joined = whole_state(parts, parameters)
     assert joined["param_groups"] == whole["param_groups"] and list(joined["state"]) == list(whole["state"])
     for index, state in whole["state"].items():
         assert all(joined["state"][index][name].equal(value) for name, value in state.items())
     optimizer.load_state_dict(joined)
     step(model, optimizer)
     assert {float(state["step"]) for state in optimizer.state.values()} == {4.0}  # each counts for itself
+
+
+def other_parameters(model):
+    """{case: (optimizer's state, names noted with it or None)} of a model whose encoder is frozen."""
+    every = torch.optim.Adam(model.parameters(), lr=0.1)
+    step(model, every)
+    other = nn.ModuleDict({name: nn.Linear(3, size) for name, size in (("adaptor", 5), ("llm", 4))})
+    exchanged = adam(other, {})
+    step(other, exchanged)
+    plain, one_group = adam(model, {}), adam(model, {"llm": 2.0})
+    renamed = [{name.replace("llm", "decoder"): shape for name, shape in parameters_of(plain, model)[0].items()}]
+    return {
+        "all parameters, without names": (every.state_dict(), None),
+        "all parameters": (every.state_dict(), parameters_of(every, model)),
+        "other shapes, without names": (exchanged.state_dict(), None),
+        "other shapes": (exchanged.state_dict(), parameters_of(exchanged, other)),
+        "other names": (plain.state_dict(), renamed),
+        "other groups": (one_group.state_dict(), parameters_of(one_group, model)),
+    }
+
+
+@pytest.mark.parametrize(
+    "case, message",
+    [
+        ("all parameters, without names", "6 of unknown names, expected 4 in 1 groups, such as adaptor.weight (4, 3)"),
+        ("all parameters", "6 in 1 groups, such as encoder.weight (2, 3), expected 4 in 1 groups, such as adaptor."),
+        ("other shapes, without names", "4 of unknown names, expected 4 in 1 groups"),
+        ("other shapes", "adaptor.weight (5, 3), expected 4 in 1 groups, such as adaptor.weight (4, 3)"),
+        ("other names", "such as decoder.weight (5, 3), expected 4 in 1 groups, such as llm.weight (5, 3)"),
+        ("other groups", "4 in 2 groups, such as adaptor.weight (4, 3), expected 4 in 1 groups"),
+    ],
+)
+def test_the_state_of_other_parameters_is_refused(model, case, message):
+    state, saved = other_parameters(model)[case]
+    with pytest.raises(ValueError, match=re.escape(message)):
+        check_parameters("checkpoint.pth", [state], saved, parameters_of(adam(model, {}), model))
+
+
+def test_the_state_of_the_same_parameters_is_taken(model):
+    """Also before the first update, and without names, as earlier versions saved it."""
+    optimizer = adam(model, {"llm": 2.0})
+    for _ in range(2):
+        for saved in (None, parameters_of(optimizer, model)):
+            check_parameters("checkpoint.pth", [optimizer.state_dict()], saved, parameters_of(optimizer, model))
+        step(model, optimizer)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from espnet2.schedulers.exponential_decay_warmup import ExponentialDecayWarmup
 from torch.nn.utils.rnn import pad_sequence
 
 from espnet_llmasr.asr.flops import flops, shape_of
+from espnet_llmasr.asr.lora import add_lora
 from espnet_llmasr.encoder_swap import trainer as swap
 from espnet_llmasr.espnet_versions import load_checkpoint
 from espnet_llmasr.tasks.llm_asr import LLMASRTask
@@ -166,14 +167,25 @@ def swap_batches(llm_options, load_batch, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def ranks(no_dropout, swap_batches, encoders, two_ranks, tmp_path_factory):
+def swap_models(no_dropout):
+    """{name: a model that is trained with a swap}; LoRA has left its start, at which its first matrices do not learn."""
+    with_lora = deepcopy(no_dropout["llm"][0])
+    add_lora(with_lora.llm, rank=4, alpha=12)
+    for name, parameter in with_lora.llm.named_parameters():
+        if ".lora_B." in name:
+            torch.nn.init.normal_(parameter, std=0.02)
+    return {"swap": no_dropout["llm"][0], "swap with LoRA": with_lora}
+
+
+@pytest.fixture(scope="module")
+def ranks(no_dropout, swap_models, swap_batches, encoders, two_ranks, tmp_path_factory):
     """What both ranks have saved, and the directory."""
     out, jobs = tmp_path_factory.mktemp("ranks"), {}
     for name, (model, _, (first, second, third, fourth)) in no_dropout.items():
         jobs[name] = model, [[first], [collated(second, third, fourth)]], dict(accum_grad=1, output_dir=out)
         jobs[f"{name} accumulated"] = model, [[first, second], [third, fourth]], dict(accum_grad=2, output_dir=out)
     swap_options = dict(accum_grad=3, grad_clip=1.0, output_dir=out / "swap")
-    torch.save((no_dropout["llm"][0], swap_batches[0], swap_options, encoders[30]), out / "swap.pt")
+    torch.save((swap_models, swap_batches[0], swap_options, encoders[30]), out / "swap.pt")
     torch.save(encoders, out / "encoders.pt")
     torch.save(jobs, out / "models.pt")
     configs = [Path(__file__).parents[2] / "conf" / "ds_zero2.json"] if find_spec("deepspeed") else []
@@ -182,10 +194,11 @@ def ranks(no_dropout, swap_batches, encoders, two_ranks, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def one_process(no_dropout, swap_batches, encoders, tmp_path_factory):
-    """The weights after a training with a swap in one process, on the batches of both ranks."""
+def one_process(swap_models, swap_batches, encoders, tmp_path_factory):
+    """{name: weights after a training with a swap} in one process, on the batches of both ranks."""
     options = dict(accum_grad=1, grad_clip=1.0, output_dir=tmp_path_factory.mktemp("one"))
-    return one_epoch.train_with_swap(no_dropout["llm"][0], swap_batches[1], options, one_epoch.ALONE, encoders[30])
+    train = lambda model: one_epoch.train_with_swap(model, swap_batches[1], options, one_epoch.ALONE, encoders[30])
+    return {name: train(model) for name, model in swap_models.items()}
 
 
 def check_engine(ranks, config, big_batch, one_process):
@@ -193,12 +206,11 @@ def check_engine(ranks, config, big_batch, one_process):
     for results in (rank[config] for rank in ranks):
         for name in ("llm", "phone", "llm accumulated", "phone accumulated"):
             assert_same(results[name], big_batch[name.split()[0]])
-        assert largest_difference(results["swap"], one_process) < 1e-6
-        for name in results:
-            if name == f"resumed by {config}":
-                assert all(value.equal(results["swap"][key]) for key, value in results[name].items())
-            elif name.startswith("resumed by"):
-                assert largest_difference(results[name], one_process) < 1e-6
+        for name, (whole, *resumed) in {name: results[name] for name in one_process}.items():
+            assert largest_difference(whole, one_process[name]) < 1e-6
+            for engine, weights in resumed:
+                assert largest_difference(weights, one_process[name]) < 1e-6
+                assert engine != config or all(value.equal(whole[key]) for key, value in weights.items())
         assert results["weight"] == pytest.approx(0.9, abs=1e-4)
 
 
@@ -207,16 +219,21 @@ def largest_difference(first, second):
     return max(float((first[name].double() - second[name].double()).abs().max()) for name in first)
 
 
-def test_one_process_moves_frozen_parts_by_the_swap_only(no_dropout, one_process, encoders):
-    start = dict(no_dropout["llm"][0].named_parameters())
-    assert all(one_process[f"encoder.{name}"].equal(value) for name, value in encoders[30].items())
-    moved = {name.split(".")[0] for name, value in start.items() if not value.equal(one_process[name])}
-    assert moved == {"encoder", "adaptor", "llm"}
+def test_one_process_moves_frozen_parts_by_the_swap_only(swap_models, one_process, encoders):
+    for kind, model in swap_models.items():
+        start, end = dict(model.named_parameters()), one_process[kind]
+        assert all(end[f"encoder.{name}"].equal(value) for name, value in encoders[30].items())
+        moved = {name for name, value in start.items() if not value.equal(end[name])}
+        assert {name.split(".")[0] for name in moved} == {"encoder", "adaptor", "llm"}
+        if kind == "swap with LoRA":
+            assert {name for name in start if name.startswith("llm.") and ".lora_" in name} == {
+                name for name in moved if name.startswith("llm.")
+            }
 
 
 @pytest.mark.slow
 def test_ddp_equals_one_process(ranks, big_batch, one_process):
-    """Gradients of the global batch to 1e-6; weights after accumulation by 3 with a remainder, a swap, frozen parts."""
+    """Gradients of the global batch to 1e-6; weights after accumulation by 3 with a remainder, a swap, frozen parts, LoRA."""
     check_engine(ranks[0], None, big_batch, one_process)
 
 

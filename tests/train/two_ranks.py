@@ -29,11 +29,10 @@ def exact_steps(directory: Path, config, configs: list, rank: int) -> dict:
     results = {}
     for name, (model, batches, options) in torch.load(directory / "models.pt", weights_only=False).items():
         results[name] = train_one_epoch(deepcopy(model), batches[rank], {**options, **engine}, distributed)
-    model, batches, options, encoder = torch.load(directory / "swap.pt", weights_only=False)
-    train = lambda *args: train_with_swap(model, batches[rank], {**options, **engine}, distributed, encoder, *args)
-    results["swap"] = train()
-    for other in configs:
-        results[f"resumed by {other}"] = train([other])
+    models, batches, options, encoder = torch.load(directory / "swap.pt", weights_only=False)
+    for name, model in models.items():
+        train = lambda *args: train_with_swap(model, batches[rank], {**options, **engine}, distributed, encoder, *args)
+        results[name] = [train(), *((other, train([other])) for other in configs)]
     results["weight"] = train_a_weight(engine, distributed)
     return results
 
@@ -85,7 +84,7 @@ def saves(directory: Path, rank: int) -> None:
     options.best_model_criterion, options.max_epoch = [], 2
     reporter, parts, write = Reporter(), [], checkpoints.write_weights
     state = lambda: {"rank": rank, "epoch": reporter.get_epoch()}
-    engine = SimpleNamespace(module=torch.nn.Linear(2, 2), is_sharded=True, optimizer_state=state)
+    engine = SimpleNamespace(module=torch.nn.Linear(2, 2), is_sharded=True, optimizer_state=state, parameters=[])
     engine.load_optimizer_state = parts.extend
     saved = checkpoints.Checkpoints(options, SimpleNamespace(distributed=True, dist_rank=rank))
     checkpoints.write_weights = lambda *args: (time.sleep(3), write(*args))[1]

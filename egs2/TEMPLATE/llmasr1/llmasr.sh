@@ -54,10 +54,10 @@ seed=                   # of all trainings (empty: as in their configurations)
 # those of run.sh; options of run.sh for a stage count only with its configuration there, not with another --align_conf.
 training_conf=conf/training.yaml  # what all trainings share; a key of a stage's own configuration replaces it
 encoder_conf=conf/encoder.yaml    # the encoder of all trainings
-llm=                    # hub name or directory of a chat LLM; empty: as llm_conf says
+llm=                    # hub name, directory or .gguf of a chat LLM, or smollm2; empty: as llm_conf says
 llm_conf=conf/llm.yaml
 llm_args=               # --instruction and --system: the prompt of all trainings and decodings
-init_encoder=           # published FireRedASR-AED (or -LLM) whose encoder and feature statistics pretraining starts from
+init_encoder=           # FireRedASR-AED (or -LLM), or exp/pretrain of ours: its encoder and statistics are the start
 pretrain_conf=conf/pretrain.yaml
 pretrain_args=
 watch_conf=conf/watch.yaml
@@ -68,7 +68,7 @@ ia_sft_conf=conf/ia_sft.yaml
 ia_sft_args=
 joint_sft_conf=conf/joint_sft.yaml
 joint_sft_args=
-embedder=               # text embedder of CSAI, such as Qwen/Qwen3-Embedding-8B (empty: the LLM)
+embedder=               # text embedder of CSAI, such as Qwen/Qwen3-Embedding-8B or minilm (empty: the LLM)
 ctc_head_conf=conf/ctc_head.yaml
 ctc_head_args=
 encoder_dir=            # encoders published by the watcher (empty: <expdir>/encoders)
@@ -199,12 +199,15 @@ need_no_import() {  # its statistics belong to its encoder
 }
 
 import_encoder() {  # before the stages side by side, which all take its statistics in the place of those of stage 3
+    local file
     if [ -z "$init_encoder" ]; then need_no_import; return; fi
     log "Stage $encoder_stage: import the encoder of $init_encoder"
     inputs=() job="stage $encoder_stage"
-    need_file "$init_encoder/model.pth.tar" "--init_encoder takes the published directory of FireRedASR-AED"
-    inputs+=("$init_encoder/cmvn.ark")
-    [ ! -e "$init_encoder/asr_encoder.pth.tar" ] || inputs+=("$init_encoder/asr_encoder.pth.tar")  # of FireRedASR-LLM
+    [ -e "$init_encoder/latest.pth" ] ||
+        need_file "$init_encoder/model.pth.tar" "--init_encoder takes the published directory of FireRedASR-AED"
+    for file in latest.pth cmvn.ark asr_encoder.pth.tar; do  # of ours; of theirs; of FireRedASR-LLM
+        [ ! -e "$init_encoder/$file" ] || inputs+=("$init_encoder/$file")
+    done
     launch "$train_cmd" "$base_exp/stats/encoder.pth" "$base_exp/stats/import.log" \
         "$python" -m espnet_llmasr.bin.import_firered "$init_encoder" "$base_exp/stats"
     grep -hE '^(taken|left):' "$base_exp/stats/import.log" || true

@@ -56,7 +56,7 @@ _ENGLISH_FORMS = [
 _MANDARIN_FORMS = [
     (re.compile(r"(?<![a-z\d])(?:[bop]2[bop]|by2)(?![a-z\d])"), str.upper),
     (re.compile(rf"(?<![a-z])(?:(?:{'|'.join(_CODES)})|(?:cad|[ar])\$)(?= ?\d)"), str.upper),
-    (re.compile(r"(?<![a-z\d.])\d[\d.]* ?l(?![a-z\d])"), str.upper),
+    (re.compile(r"(?<![a-z\d.])\d[\d.]* ?(?:l|[mg]b)(?![a-z\d])"), str.upper),
 ]
 
 
