@@ -17,7 +17,7 @@ from espnet_llmasr import audio
 from espnet_llmasr.asr.modules import on_host
 from espnet_llmasr.files import PathLike
 from espnet_llmasr.guard.verifier import CTCVerifier
-from espnet_llmasr.inference.guard import Guard, check_guard
+from espnet_llmasr.inference.guard import Guard, check_guard, span, unwritten
 from espnet_llmasr.inference.hotwords import HotwordDecoder
 from espnet_llmasr.inference.hypothesis import Hypothesis
 from espnet_llmasr.inference.search import DecodingOptions, beam_search
@@ -195,7 +195,7 @@ class Speech2Text:
         return verified
 
     def _redecode(self, hypotheses: List[Hypothesis], log_probs, langs, frames, frame_lengths, seconds) -> None:
-        """Decodes doubtful hypotheses again with more beams; replaces them in the list by the guard's choice."""
+        """Decodes doubtful hypotheses again with more beams, and gaps alone; puts the guard's choice into the list."""
         rows = [row for row, hypothesis in enumerate(hypotheses) if self.guard.is_doubtful(hypothesis)]
         if not rows:
             return
@@ -206,6 +206,20 @@ class Speech2Text:
         search = beam_search(self.model, frames, lengths, seconds[rows], self.prompt, options)
         for row, candidates in zip(rows, search):
             hypotheses[row] = self.guard.choose(log_probs[row], hypotheses[row], candidates, langs[row])
+        for row, *utterance in zip(rows, frames, lengths, seconds[rows]):
+            if unwritten(hypotheses[row]):
+                pieces = self._decode_gaps(hypotheses[row], *utterance)
+                hypotheses[row] = self.guard.fill(log_probs[row], hypotheses[row], pieces, langs[row])
+
+    def _decode_gaps(self, hypothesis: Hypothesis, frames: torch.Tensor, length: int, seconds: float):
+        """Encoder frames (T, D) of an utterance -> the best candidate for each `unwritten` gap, decoded alone."""
+        spans = np.array([span(hypothesis, gap) for gap in unwritten(hypothesis)])
+        first = np.minimum(np.floor(spans[:, 0] * length / seconds), length - 1).astype(int)
+        last = np.clip(np.ceil(spans[:, 1] * length / seconds).astype(int), first + 1, length)
+        stretches = pad_sequence([frames[slice(*ends)] for ends in zip(first, last)], batch_first=True)
+        durations = (last - first) * seconds / length
+        search = beam_search(self.model, stretches, last - first, durations, self.prompt, self.options)
+        return [candidates[0] for candidates in search]
 
 
 def transcribe(

@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+from abc import abstractmethod
 from collections import deque
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -170,7 +171,7 @@ class SpeechTask(AbsTask):
         add("--valid_max_frames", type=int_or_none, default=None, help="the same in validation")
         help_text = f"{', '.join(PARTS)}: their blocks are computed again in the backward pass, which saves memory"
         add("--gradient_checkpointing", nargs="*", default=[], metavar="PART", help=help_text)
-        help_text = "speed, noise_prob, noise, snr_db, max_pad_s"
+        help_text = "speed, noise_prob, nonspeech_prob, noise, snr_db, max_pad_s"
         add("--augment_conf", action=NestedDictAction, default={}, help=help_text)
         add("--model_conf", action=NestedDictAction, default=get_default_kwargs(cls.model_class))
         for choices in cls.class_choices_list:
@@ -235,8 +236,9 @@ class SpeechTask(AbsTask):
     def build_augmentation(cls, args) -> Augmentation:
         """The augmentation of --augment_conf (by default none). Raises ValueError for impossible options."""
         frontend, lengths = cls.build_frontend(args), cls.encoder_windows(args).count
-        parts = dict(frontend=frontend, output_lengths=lengths, seed=args.seed, frames_needed=cls.frames_needed)
-        return build(Augmentation, "augment_conf", args.augment_conf, **parts)
+        parts = dict(frontend=frontend, output_lengths=lengths, seed=args.seed)
+        targets = dict(frames_needed=cls.frames_needed, emptied=cls.emptied)
+        return build(Augmentation, "augment_conf", args.augment_conf, **parts, **targets)
 
     @classmethod
     def build_frontend(cls, args) -> AbsFrontend:
@@ -251,6 +253,11 @@ class SpeechTask(AbsTask):
     def frames_needed(cls, utterance: Utterance) -> int:
         """Encoder frames that an utterance must keep when augmentation makes it faster."""
         return 1
+
+    @classmethod
+    @abstractmethod
+    def emptied(cls, utterance: Utterance) -> Utterance:
+        """The utterance with the target of audio without speech."""
 
     @classmethod
     def build_collate_fn(cls, args, train: bool) -> Callable[[Collection], tuple]:
