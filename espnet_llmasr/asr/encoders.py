@@ -4,9 +4,9 @@ torch is imported only for an encoder that must be built: stage 2 asks for windo
 """
 
 from functools import lru_cache
-from importlib import import_module
 from typing import Optional
 
+from espnet_llmasr.asr.registry import Registry
 from espnet_llmasr.audio import Windows
 from espnet_llmasr.files import PathLike, read_yaml
 
@@ -19,26 +19,31 @@ ENCODERS = {  # name in --encoder -> class, which is a subclass of Encoder or an
     "e_branchformer": "espnet2.asr.encoder.e_branchformer_encoder.EBranchformerEncoder",
     "multiconv_conformer": "espnet2.asr.encoder.multiconvformer_encoder.MultiConvConformerEncoder",
 }
+REGISTRY = Registry("encoder", ENCODERS)
 FIXED_WINDOWS = {DEFAULT: Windows(size=7, shift=4)}  # of encoders whose options do not change them
 
 
 @lru_cache(None)
 def encoder_class(name: str) -> type:
-    """The `Encoder` of a name in ENCODERS; a class of ESPnet is returned with our adapter.
+    """The `Encoder` of a name; a class of ESPnet is returned with our adapter.
 
     Raises:
-        ValueError: there is no encoder of this name.
+        ValueError: there is no encoder of this name, or see `Registry.load`.
     """
+    from espnet2.asr.encoder.abs_encoder import AbsEncoder
+
     from espnet_llmasr.asr.encoder import Encoder
     from espnet_llmasr.espnet_versions import quiet_imports
 
-    if name not in ENCODERS:
-        raise ValueError(f"there is no encoder '{name}', allowed are {', '.join(ENCODERS)}")
-    module, _, class_name = ENCODERS[name].rpartition(".")
     with quiet_imports():
-        chosen = getattr(import_module(module), class_name)
+        chosen = REGISTRY.load(name)
     if issubclass(chosen, Encoder):
         return chosen
+    if not issubclass(chosen, AbsEncoder):
+        raise ValueError(
+            f"the encoder '{name}' ({chosen.__module__}.{chosen.__name__}) is neither an Encoder "
+            "(espnet_llmasr.asr.encoder) nor an AbsEncoder (ESPnet): derive it from one of them"
+        )
     from espnet_llmasr.asr.espnet_encoder import adapted  # this import takes a second
 
     return adapted(chosen)

@@ -68,7 +68,7 @@ class EncoderChoices(ClassChoices):
     """--encoder: the names in asr/encoders.py. Only the chosen class is imported: those of ESPnet take a second."""
 
     def choices(self):
-        return tuple(encoders.ENCODERS)
+        return encoders.REGISTRY.names()
 
     def get_class(self, name):
         return encoders.encoder_class(name)
