@@ -69,7 +69,7 @@ def _local(path: Union[str, Path, None], name: str) -> Path:
 
 
 def load_llm(name: str, **prompt_options) -> Tuple[Prompt, PreTrainedModel]:
-    """Prompt and model in fp32 of a released chat LLM: a name on the hub, or a directory.
+    """Prompt and model in fp32 of a released LLM: a name on the hub, or a directory.
 
     Args:
         prompt_options: `instruction` and `system` of `Prompt.render`.

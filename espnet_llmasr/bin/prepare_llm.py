@@ -17,7 +17,7 @@ from espnet_llmasr.train import small_llm
 def get_parser() -> Parser:
     parser = Parser(description=__doc__)
     parser.add_argument("--output_dir", type=Path, required=True, help="the files of the LLM are written here")
-    parser.add_argument("--llm", default="", help="hub name or directory of a chat LLM; empty: train a tiny one")
+    parser.add_argument("--llm", default="", help="hub name or directory of a causal LLM; empty: train a tiny one")
     parser.add_argument("--text", type=Path, help="training text (Kaldi form) of the tiny LLM")
     parser.add_argument("--instruction", default=INSTRUCTION, help="the user's text before the speech")
     parser.add_argument("--system", help="system message of the chat, if any")

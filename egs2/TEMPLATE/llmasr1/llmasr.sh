@@ -54,7 +54,7 @@ seed=                   # of all trainings (empty: as in their configurations)
 # those of run.sh; options of run.sh for a stage count only with its configuration there, not with another --align_conf.
 training_conf=conf/training.yaml  # what all trainings share; a key of a stage's own configuration replaces it
 encoder_conf=conf/encoder.yaml    # the encoder of all trainings
-llm=                    # hub name or directory of a chat LLM; empty: as llm_conf says
+llm=                    # hub name or directory of a causal LLM; empty: as llm_conf says
 llm_conf=conf/llm.yaml
 llm_args=               # --instruction and --system: the prompt of all trainings and decodings
 init_encoder=           # published FireRedASR-AED (or -LLM) whose encoder and feature statistics pretraining starts from
