@@ -8,7 +8,7 @@ Shapes: B batch, T feature frames, S encoder frames, D encoder width.
 """
 
 from functools import cached_property, wraps
-from typing import List, Optional, Tuple, Type
+from typing import Optional, Tuple, Type
 
 import torch
 from espnet2.asr.encoder.abs_encoder import AbsEncoder
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from espnet_llmasr.asr.blocks import blocks_of
 from espnet_llmasr.asr.encoder import Encoder
-from espnet_llmasr.asr.modules import Lengths, frames_of, on_device, outputs_of, valid_frames
+from espnet_llmasr.asr.modules import Lengths, frames_of, on_device, valid_frames
 from espnet_llmasr.audio import Windows
 from espnet_llmasr.espnet_versions import quiet_imports
 
@@ -89,10 +89,6 @@ class _Adapter(Encoder):
         finally:
             self.train(training)
 
-    @property
-    def num_layers(self) -> int:
-        return max(1, len(blocks_of(self)))
-
     def forward(
         self, xs_pad: Tensor, ilens: Lengths, prev_states: Optional[Tensor] = None
     ) -> Tuple[Tensor, Lengths, None]:
@@ -102,13 +98,6 @@ class _Adapter(Encoder):
         self._valid = valid_frames(olens, feats[:, : self.output_lengths(longest)])
         frames = frames_of(self.espnet_class.forward(self, feats, on_device(ilens, feats.device)))
         return frames.masked_fill(~self._valid[..., None], 0.0), olens, None
-
-    def forward_layers(self, xs_pad: Tensor, ilens: Lengths) -> List[Tensor]:
-        olens = self.output_lengths(ilens)  # before the hooks are there, since it may measure `windows`
-        with outputs_of(blocks_of(self)[:-1]) as layers:
-            frames, _, _ = self(xs_pad, ilens)
-        valid = valid_frames(olens, frames)
-        return [layer.masked_fill(~valid[..., None], 0.0) for layer in layers] + [frames]
 
     def _mask_by_length(self, module: nn.Module, inputs: Tuple[Tensor], output: Tuple[Tensor, Tensor]):
         """Replaces the mask (B, 1, S) behind the subsampling, because ESPnet's own may reach into the padding."""

@@ -10,7 +10,8 @@ import torch
 import yaml
 
 import espnet_llmasr
-from espnet_llmasr.asr.encoders import REGISTRY, encoder_class, read_windows
+from espnet_llmasr.asr.encoders import REGISTRY, encoder_class
+from espnet_llmasr.asr.frontends import read_framing
 from espnet_llmasr.audio import Windows
 from espnet_llmasr.bin import phoneme_ctc_train
 
@@ -43,7 +44,7 @@ def test_the_example_of_the_recipes_is_found_after_pip_install(phone_options, mo
     assert REGISTRY.names() == (*REGISTRY.own, "my_encoder")
     config = tmp_path / "encoder.yaml"
     config.write_text(yaml.safe_dump(dict(encoder="my_encoder", encoder_conf=dict(output_size=8, num_blocks=2))))
-    assert read_windows(config) == Windows(3, 2)
+    assert read_framing(config, 16000).encoder == Windows(3, 2)
     encoder = encoder_class("my_encoder")(input_size=20, output_size=8, num_blocks=2).eval()
     torch.manual_seed(0)
     feats, lengths = torch.randn(2, 31, 20), torch.tensor([31, 12])

@@ -314,8 +314,9 @@ fi
 if [ -z "$init_encoder" ] && at_stage 3 "Statistics of the features of $train_set"; then
     need_no_import
     need "$dumpdir/$train_set/wav.scp" 2
+    need_conf encoder_conf
     launch "$train_cmd" "$base_exp/stats/feats_stats.npz" "$base_exp/stats/stats.log" \
-        "$python" -m espnet_llmasr.bin.compute_stats --data_dir "$dumpdir/$train_set" \
+        "$python" -m espnet_llmasr.bin.compute_stats --data_dir "$dumpdir/$train_set" --encoder_config "$encoder_conf" \
         --output "$base_exp/stats/feats_stats.npz" --fs "$fs" --max_utterances "$stats_utts"
 fi
 
