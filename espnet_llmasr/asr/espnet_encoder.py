@@ -7,8 +7,8 @@ the batch: BatchNorm in training, and the positions of `rel_pos_type: legacy` (c
 Shapes: B batch, T feature frames, S encoder frames, D encoder width.
 """
 
-from functools import cached_property, wraps
-from typing import Optional, Tuple, Type
+from functools import wraps
+from typing import Dict, Optional, Tuple, Type
 
 import torch
 from espnet2.asr.encoder.abs_encoder import AbsEncoder
@@ -24,6 +24,7 @@ with quiet_imports():
     from espnet2.asr.encoder.conformer_encoder import TooShortUttError
 
 REFUSALS = (TooShortUttError, RuntimeError)  # what ESPnet's encoders raise for an utterance that is too short
+MEASURED: Dict[str, Windows] = {}
 LONGEST_WINDOW = 1000  # feature frames; no encoder needs more for its first frame
 
 
@@ -36,6 +37,7 @@ def adapted(base: Type[AbsEncoder]) -> Type[Encoder]:
         @wraps(base.__init__)  # so that wrong keys of encoder_conf are found
         def __init__(self, input_size: int, *args, **kwargs):
             super().__init__(input_size, *args, **kwargs)
+            self._options = repr((base, input_size, args, sorted(kwargs.items())))
             self._input_size, self._valid = input_size, None
             if not isinstance(self.embed, nn.Sequential):  # a Sequential does not shorten time and takes no mask
                 self.embed.register_forward_hook(self._mask_by_length)
@@ -55,8 +57,14 @@ class _Adapter(Encoder):
     def output_size(self) -> int:
         return self.espnet_class.output_size(self)
 
-    @cached_property
+    @property
     def windows(self) -> Windows:
+        """Measured once for all encoders of these options; also for those on fake tensors, which cannot be measured."""
+        if self._options not in MEASURED:
+            MEASURED[self._options] = self._measured()
+        return MEASURED[self._options]
+
+    def _measured(self) -> Windows:
         """Measured on zeros: the shortest input with one frame is the size; a second frame needs `shift` more.
 
         Raises:

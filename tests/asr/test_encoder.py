@@ -7,7 +7,7 @@ import torch
 import yaml
 
 from espnet_llmasr.asr.conformer import FireRedConformerEncoder
-from espnet_llmasr.asr.encoders import ENCODERS, FIXED_WINDOWS, encoder_class, windows_of
+from espnet_llmasr.asr.encoders import FIXED_WINDOWS, encoder_class, windows_of
 from espnet_llmasr.asr.frontends import read_framing
 from espnet_llmasr.audio import Windows
 
@@ -26,9 +26,9 @@ CONFS = {
 LENGTHS = (93, 8, 37, 7)  # the last one gives a single frame
 
 
-@pytest.fixture(params=ENCODERS)
+@pytest.fixture(params=CONFS)
 def encoder(request):
-    """Every encoder that can be chosen, tiny and in eval mode."""
+    """Our encoder and those of ESPnet, tiny and in eval mode; test_hugging_face_encoder.py has the others."""
     torch.manual_seed(0)
     return encoder_class(request.param)(input_size=20, **CONFS[request.param]).eval()
 
