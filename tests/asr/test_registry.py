@@ -11,7 +11,7 @@ import yaml
 
 import espnet_llmasr
 from espnet_llmasr.asr.encoders import REGISTRY, encoder_class
-from espnet_llmasr.asr.frontends import read_framing
+from espnet_llmasr.asr.frontends import frontend_class, read_framing
 from espnet_llmasr.audio import Windows
 from espnet_llmasr.bin import phoneme_ctc_train
 
@@ -80,6 +80,20 @@ def test_faults_of_a_package(name, value, code, message, install, phone_options,
     encoder_class.cache_clear()
     done = command(phoneme_ctc_train, *phone_options(tmp_path / "out", encoder=name))
     assert done.code == 1 and "Traceback" not in done.err and message in done.err.strip().splitlines()[-1]
+
+
+def test_a_frontend_of_a_package(install):
+    code = "from espnet_llmasr.asr.frontend import Waveform\nclass Theirs(Waveform): pass\nclass Other: pass\n"
+    install("theirs", "their_frontend:Theirs", code, "espnet_llmasr.frontends")
+    assert frontend_class("theirs")(8000).windows == Windows(80, 80)
+    with pytest.raises(ValueError, match="there is no frontend 'other', allowed are kaldi_fbank, .*theirs"):
+        frontend_class("other")
+
+
+def test_a_frontend_of_another_kind(install):
+    install("other", "their_other:Other", "class Other: pass\n", "espnet_llmasr.frontends")
+    with pytest.raises(ValueError, match="'other' .their_other.Other. is no Frontend .* derive it from that class"):
+        frontend_class("other")
 
 
 def test_a_broken_package_harms_nobody_else(install):
