@@ -63,7 +63,7 @@ def _local(path: Union[str, Path, None], name: str) -> Path:
 
 
 def load_llm(name: str, **prompt_options) -> Tuple[Prompt, PreTrainedModel]:
-    """Prompt and model in fp32 of a released chat LLM: a name on the hub, a directory, a .gguf file, or smollm2.
+    """Prompt and model in fp32 of a released LLM: a name on the hub, a directory, a .gguf file, or smollm2.
 
     Args:
         prompt_options: `instruction` and `system` of `Prompt.render`.

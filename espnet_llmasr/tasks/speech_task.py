@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Callable, Collection, Dict, List, Mapping, Optional, Sequence
 
 import torch
-from espnet2.asr.encoder.abs_encoder import AbsEncoder
-from espnet2.asr.frontend.abs_frontend import AbsFrontend
 from espnet2.iterators.sequence_iter_factory import SequenceIterFactory
 from espnet2.layers.abs_normalize import AbsNormalize
 from espnet2.train.class_choices import ClassChoices
@@ -22,10 +20,12 @@ from espnet2.utils.get_default_kwargs import get_default_kwargs
 from espnet2.utils.nested_dict_action import NestedDictAction
 from espnet2.utils.types import int_or_none, str2bool
 
-from espnet_llmasr.asr import encoders
+from espnet_llmasr.asr import encoders, frontends
 from espnet_llmasr.asr.blocks import PARTS, checkpoint_gradients
 from espnet_llmasr.asr.cr_ctc import SpecAugment
-from espnet_llmasr.asr.fbank import FeatureMVN, KaldiFbank
+from espnet_llmasr.asr.fbank import FeatureMVN
+from espnet_llmasr.asr.frontend import Frontend
+from espnet_llmasr.asr.registry import Registry
 from espnet_llmasr.asr.weights import load_state, read_state
 from espnet_llmasr.audio import Windows
 from espnet_llmasr.encoder_swap.trainer import SwapMixin
@@ -35,6 +35,7 @@ from espnet_llmasr.processes import only_one
 from espnet_llmasr.tasks import packed
 from espnet_llmasr.tasks.checks import (
     build,
+    check_mix,
     check_options,
     check_same_training,
     explaining_stops,
@@ -56,7 +57,6 @@ from espnet_llmasr.train.trainer import ExactTrainer, ExactTrainerOptions, is_fi
 with quiet_imports():
     from espnet2.tasks.abs_task import AbsTask
 
-frontend_choices = ClassChoices("frontend", dict(kaldi_fbank=KaldiFbank), AbsFrontend, default="kaldi_fbank")
 specaug_choices = ClassChoices("specaug", dict(masks=SpecAugment), torch.nn.Module, default=None, optional=True)
 normalize_choices = ClassChoices(
     "normalize", dict(global_mvn=FeatureMVN), AbsNormalize, default="global_mvn", optional=True
@@ -65,17 +65,16 @@ normalize_choices = ClassChoices(
 STARTING = ".starting"  # the folder in --output_dir into which ESPnet writes config.yaml
 
 
-class EncoderChoices(ClassChoices):
-    """--encoder: the names in asr/encoders.py. Only the chosen class is imported: those of ESPnet take a second."""
+class LazyChoices(ClassChoices):
+    """The names of a registry. Only the chosen class is imported: those of ESPnet take a second."""
 
-    def choices(self):
-        return tuple(encoders.ENCODERS)
-
-    def get_class(self, name):
-        return encoders.encoder_class(name)
+    def __init__(self, registry: Registry, get_class: Callable[[str], type], default: str):
+        super().__init__(registry.kind, {}, default=default)
+        self.choices, self.get_class = registry.names, get_class
 
 
-encoder_choices = EncoderChoices("encoder", {}, AbsEncoder, default=encoders.DEFAULT)
+frontend_choices = LazyChoices(frontends.REGISTRY, frontends.frontend_class, frontends.DEFAULT)
+encoder_choices = LazyChoices(encoders.REGISTRY, encoders.encoder_class, encoders.DEFAULT)
 
 DATA_TYPES[r"audio_\d+$"] = dict(
     func=AudioTable,
@@ -230,6 +229,7 @@ class SpeechTask(AbsTask):
             if choices is encoder_choices:
                 conf = {"input_size": built["frontend"].output_size(), **conf}
             built[choices.name] = component and build(component, option, conf)
+        check_mix(args, **built)
         return built
 
     @classmethod
@@ -241,7 +241,7 @@ class SpeechTask(AbsTask):
         return build(Augmentation, "augment_conf", args.augment_conf, **parts, **targets)
 
     @classmethod
-    def build_frontend(cls, args) -> AbsFrontend:
+    def build_frontend(cls, args) -> Frontend:
         return build(frontend_choices.get_class(args.frontend), "frontend_conf", args.frontend_conf)
 
     @classmethod

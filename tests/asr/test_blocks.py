@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from espnet_llmasr.asr.blocks import checkpoint_gradients
-from espnet_llmasr.asr.encoders import ENCODERS, encoder_class
+from espnet_llmasr.asr.encoders import encoder_class
 from espnet_llmasr.tasks.llm_asr import LLMASRTask
 from espnet_llmasr.tasks.phoneme_ctc import PhonemeCTCTask
 
@@ -67,7 +67,7 @@ def assert_same(plain, other, tolerance=1e-6):
         torch.testing.assert_close(two, one, atol=tolerance, rtol=tolerance)
 
 
-@pytest.mark.parametrize("name", ENCODERS)
+@pytest.mark.parametrize("name", CONFS)
 def test_a_checkpointed_encoder_learns_the_same(name):
     model = SimpleModel(build(name)).train()
     batch = dict(xs_pad=torch.randn(3, 93, 20), ilens=torch.tensor([93, 61, 8]))
