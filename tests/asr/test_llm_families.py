@@ -316,7 +316,9 @@ def test_a_damaged_file_of_a_downloaded_llm_is_named(name, tmp_path):
     make_llm(tmp_path / "hub", "Qwen3", {}, QWEN, IM)
     for content in ("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 123\n", "null", "[]", ""):
         (tmp_path / "hub" / name).write_text(content)
-        with pytest.raises(ValueError, match=f"{tmp_path}/hub/{name} (is damaged, expected JSON|holds a value of type)"):
+        with pytest.raises(
+            ValueError, match=f"{tmp_path}/hub/{name} (is damaged, expected JSON|holds a value of type)"
+        ):
             load_llm(str(tmp_path / "hub"))
 
 
