@@ -16,6 +16,7 @@ from espnet_llmasr.tasks.checks import build
 from espnet_llmasr.tasks.speech_task import SpeechTask
 from espnet_llmasr.text.prompt import PROMPT_FILE, Prompt
 from espnet_llmasr.train.batches import BucketBatches
+from espnet_llmasr.train.hints import TrainingHints
 from espnet_llmasr.train.preprocessor import PromptPreprocessor
 
 adaptor_choices = ClassChoices("adaptor", dict(concat=ConcatAdaptor), torch.nn.Module, default="concat")
@@ -62,6 +63,8 @@ class LLMASRTask(SpeechTask):
             "trains LoRA instead of the LLM's own weights: rank, alpha, target_modules (default: all but the head)"
         )
         group.add_argument("--lora", action=NestedDictAction, default={}, help=help_text)
+        help_text = "context SFT: hints in the prompts; file (one entry a line), share, distractors (docs/hotwords.md)"
+        group.add_argument("--hints", action=NestedDictAction, default={}, help=help_text)
         adaptor_choices.add_arguments(group)
         help_text = "most tokens of prompts, speech and transcripts per training batch and rank; default: any number"
         group.add_argument("--max_llm_tokens", type=int_or_none, default=None, help=help_text)
@@ -90,7 +93,9 @@ class LLMASRTask(SpeechTask):
 
     @classmethod
     def build_preprocess_fn(cls, args, train: bool):
-        return PromptPreprocessor(cls.build_prompt(args))
+        conf = getattr(args, "hints", None)  # older configurations do not have it
+        hints = build(TrainingHints, "hints", conf, seed=args.seed) if conf else None
+        return PromptPreprocessor(cls.build_prompt(args), hints)
 
     @classmethod
     def label_lengths(cls, args, texts: Mapping[str, str]) -> Dict[str, Dict[str, int]]:
@@ -99,9 +104,10 @@ class LLMASRTask(SpeechTask):
         The tokenizer counts U at every start: a table of stage 4 would not know split lists and could be out of date;
         the number of UTF-8 bytes as a bound is four times too high, so that a batch would be half empty.
         """
-        prompt = cls.build_prompt(args)
-        lengths = dict(zip(texts, prompt.target_lengths([*texts.values()])))
-        return {"text_lengths": lengths, "prompt_lengths": dict.fromkeys(texts, len(prompt.ids))}
+        preprocess = cls.build_preprocess_fn(args, train=True)
+        lengths = dict(zip(texts, preprocess.prompt.target_lengths([*texts.values()])))
+        prompts = {uid: len(preprocess.prompt_of(uid, text)) for uid, text in texts.items()}
+        return {"text_lengths": lengths, "prompt_lengths": prompts}
 
     @classmethod
     def llm_tokens(cls, args, frames: Mapping[str, int], lengths: Mapping[str, Mapping[str, int]]) -> Dict[str, int]:

@@ -1,10 +1,12 @@
 """From one utterance on disk to arrays, and from utterances to a padded batch."""
 
-from typing import Dict, List, Tuple
+from typing import Dict, List, Optional, Tuple
 
 import numpy as np
 import torch
 from torch.nn.utils.rnn import pad_sequence
+
+from espnet_llmasr.train.hints import TrainingHints
 
 Utterance = Dict[str, np.ndarray]
 
@@ -33,13 +35,21 @@ class PhonePreprocessor:
 
 
 class PromptPreprocessor:
-    """Maps {"speech": (N,), "text": str} to float32 samples, prompt ids (P,) and target ids (U,)."""
+    """Maps {"speech": (N,), "text": str} to float32 samples, prompt ids (P,) and target ids (U,).
 
-    def __init__(self, prompt):
-        self.prompt = prompt
+    `hints`, if any, draws the hints of an utterance from its transcript; they stand in its prompt.
+    """
+
+    def __init__(self, prompt, hints: Optional[TrainingHints] = None):
+        self.prompt, self.hints = prompt, hints
+
+    def prompt_of(self, uid: str, text: str) -> List[int]:
+        """The prompt ids (P,) of an utterance with this transcript."""
+        return self.prompt.ids if self.hints is None else self.prompt.with_hints(self.hints(uid, text))
 
     def __call__(self, uid: str, data: Dict[str, object]) -> Utterance:
-        out = {"speech": as_samples(uid, data["speech"]), "prompt": np.array(self.prompt.ids, dtype=np.int64)}
+        prompt = self.prompt_of(uid, data.get("text", ""))
+        out = {"speech": as_samples(uid, data["speech"]), "prompt": np.array(prompt, dtype=np.int64)}
         if "text" in data:
             out["text"] = np.array(self.prompt.target(data["text"]), dtype=np.int64)
         return out

@@ -20,12 +20,13 @@ PARSERS = {
     "align": LLMASRTask.get_parser,
     "ia_sft": LLMASRTask.get_parser,
     "joint_sft": LLMASRTask.get_parser,
+    "context_sft": LLMASRTask.get_parser,
     "watch": watch.get_parser,
     "decode": llm_asr_inference.get_parser,
     "llm": prepare_llm.get_parser,
 }
 SHARED = ("training", "encoder")
-TRAININGS = ("pretrain", "align", "ia_sft", "joint_sft", "ctc_head")
+TRAININGS = ("pretrain", "align", "ia_sft", "joint_sft", "context_sft", "ctc_head")
 FOLDERS = sorted({path.parent for path in CONF.rglob("pretrain.yaml")})
 
 # Appendix A.3 and A.4 of arXiv 2604.08003: updates, frames per batch, highest learning rate, frozen modules

@@ -47,6 +47,16 @@ def test_one_update_of_every_stage(conf, train, corpus, tiny_llm, tmp_path):
     align = train(conf, "align", LLMASRTask, *swaps, f"{tiny_llm}/llm.pth::llm")
     ia_sft = train(conf, "ia_sft", LLMASRTask, *swaps, align / "latest.pth", "--final_epochs", 1)
     joint_sft = train(conf, "joint_sft", LLMASRTask, "--init_param", ia_sft / "latest.pth")
+    (tmp_path / "names.txt").write_text("yellow\nbanana\n")
+    train(
+        conf,
+        "context_sft",
+        LLMASRTask,
+        "--init_param",
+        joint_sft / "latest.pth",
+        "--hints",
+        f"file={tmp_path}/names.txt",
+    )
     train(conf, "ctc_head", PhonemeCTCTask, "--init_param", f"{joint_sft}/latest.pth:encoder:encoder")
     options = ["--config", conf / "decode.yaml", "--data_dir", cka, "--output_dir", tmp_path / "decode"]
     model = ["--llm_asr_train_config", joint_sft / "config.yaml", "--llm_asr_model_file", joint_sft / "latest.pth"]
@@ -55,7 +65,18 @@ def test_one_update_of_every_stage(conf, train, corpus, tiny_llm, tmp_path):
 
 
 def test_no_configuration_is_left_out():
-    trained = {"training", "encoder", "pretrain", "watch", "align", "ia_sft", "joint_sft", "ctc_head", "decode"}
+    trained = {
+        "training",
+        "encoder",
+        "pretrain",
+        "watch",
+        "align",
+        "ia_sft",
+        "joint_sft",
+        "context_sft",
+        "ctc_head",
+        "decode",
+    }
     others = {"llm", "strategies", "benchmark"}  # of stage 4, of run.sh and of stage 12; their tests read them
     for folder in (ROOT / "conf", ROOT / "conf" / "mini"):
         assert {path.stem for path in folder.glob("*.yaml")} <= trained | others
