@@ -1,5 +1,6 @@
 """Adds our components to ESPnet's speech tasks. A task gets them when it is imported: importing one takes seconds."""
 
+import os
 import sys
 from argparse import Namespace
 from importlib import import_module
@@ -24,6 +25,7 @@ TASKS = {  # module of ESPnet -> the components that it can use; enh_s2t takes i
     "espnet2.tasks.s2t_ctc": ("kaldi_fbank",),  # its encoders take a prompt
     "espnet2.tasks.asr_transducer": ("kaldi_fbank",),  # it builds its encoder from blocks
 }
+MODULE = "ESPNET_LLMASR_MODULE"  # environment: the module that `python -m espnet_llmasr -m MODULE` runs
 
 
 def register() -> None:
@@ -93,3 +95,9 @@ def load_asr(config: Path, weights: Path, device: str = "cpu") -> "Tuple[ESPnetA
 
 if __name__ == "__mp_main__":  # the name under which a spawned worker imports this module, see __main__.py
     register()
+elif __name__ == "__main__" and MODULE in os.environ:
+    # Lightning starts its other ranks by the main module's name and the arguments of the program.
+    from espnet_llmasr.__main__ import start
+
+    sys.argv[1:1] = ["-m", os.environ[MODULE]]
+    start()

@@ -125,6 +125,25 @@ def test_scripts_and_code_run_as_in_python(arguments, python):
     assert (wrapped.stdout, wrapped.returncode) == (plain.stdout, plain.returncode)
 
 
+# What Lightning does for its other ranks (lightning/fabric/strategies/launchers/subprocess_script.py).
+AGAIN = """
+import os, subprocess, sys
+
+def main():
+    import __main__
+    print(sys.argv[1:], [type(finder).__name__ for finder in sys.meta_path].count("ImportWatch"), flush=True)
+    if "RANK" not in os.environ:
+        command = [sys.executable, "-m", __main__.__spec__.name, *sys.argv[1:]]
+        subprocess.run(command, env={**os.environ, "RANK": "1"}, check=True)
+"""
+
+
+def test_a_launcher_that_starts_the_program_again_has_our_components_there(python, tmp_path):
+    (tmp_path / "launcher.py").write_text(AGAIN)
+    done = python("-m", "launcher", "--task", "asr")
+    assert done.stdout.splitlines() == ["['--task', 'asr'] 1"] * 2, done.stderr[-2000:]
+
+
 @pytest.mark.parametrize(
     "arguments, message",
     [

@@ -18,7 +18,7 @@ from espnet2.asr.frontend.abs_frontend import AbsFrontend
 from espnet2.layers.global_mvn import GlobalMVN
 from torch import Tensor
 
-from espnet_llmasr.asr.modules import Lengths, on_host, valid_frames
+from espnet_llmasr.asr.modules import Lengths, on_host, too_short, valid_frames
 from espnet_llmasr.audio import Windows
 from espnet_llmasr.files import DAMAGED_NPZ, PathLike, check_file, write_atomically
 
@@ -68,10 +68,11 @@ class KaldiFbank(AbsFrontend):
         lengths = on_host(input_lengths).tolist()
         shortest, longest = min(lengths), max(lengths)
         if shortest < self.windows.size:
-            raise ValueError(
+            message = (
                 f"an utterance has {shortest} samples, one window of {self.frame_length_ms} ms at {self.fs} Hz needs "
                 f"{self.windows.size}: drop shorter utterances in data preparation"
             )
+            raise too_short(message, shortest, self.windows.size)
         lengths = self.frame_lengths(input_lengths)
         with torch.autocast(input.device.type, enabled=False):
             feats = self._log_mel(input[:, :longest].double()).float()
