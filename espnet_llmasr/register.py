@@ -25,6 +25,7 @@ TASKS = {  # module of ESPnet -> the components that it can use; enh_s2t takes i
     "espnet2.tasks.s2t_ctc": ("kaldi_fbank",),  # its encoders take a prompt
     "espnet2.tasks.asr_transducer": ("kaldi_fbank",),  # it builds its encoder from blocks
 }
+LIGHTNING = "espnet2.train.lightning_espnet_model"
 MODULE = "ESPNET_LLMASR_MODULE"  # environment: the module that `python -m espnet_llmasr -m MODULE` runs
 
 
@@ -33,7 +34,7 @@ def register() -> None:
 
     It also adds the task llm_asr to espnet.load(), if this ESPnet has that function.
     """
-    for name in (*TASKS, "espnet"):
+    for name in (*TASKS, "espnet", LIGHTNING):
         if name in sys.modules:
             add_to(sys.modules[name])
     if not any(isinstance(finder, ImportWatch) for finder in sys.meta_path):
@@ -41,9 +42,14 @@ def register() -> None:
 
 
 def add_to(module: ModuleType) -> None:
-    """Adds the components to a task of ESPnet, or our task to the package espnet."""
+    """Adds the components to a task of ESPnet, or our task to the package espnet.
+
+    ESPnet's Lightning trainings store their options, a Namespace, in checkpoints that they read with weights_only.
+    """
     if module.__name__ == "espnet":
         getattr(module, "TASKS", {})["llm_asr"] = ("espnet_llmasr.inference.speech2text", "Speech2Text")
+    elif module.__name__ == LIGHTNING:
+        module.torch.serialization.add_safe_globals([Namespace])
     for name in TASKS.get(module.__name__, ()):
         choices, path = COMPONENTS[name]
         package, _, component = path.rpartition(".")
@@ -54,7 +60,7 @@ class ImportWatch(MetaPathFinder):
     """Calls `add_to` once one of the modules is imported. The other finders find the module."""
 
     def find_spec(self, fullname, path=None, target=None):
-        if fullname != "espnet" and fullname not in TASKS:
+        if fullname not in ("espnet", LIGHTNING) and fullname not in TASKS:
             return None
         others = (finder for finder in sys.meta_path if finder is not self)
         spec = next(filter(None, (finder.find_spec(fullname, path, target) for finder in others)), None)

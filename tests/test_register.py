@@ -214,3 +214,17 @@ def test_spawned_workers_know_our_components(stock):
     done = run(environment, "-m", "spawn_workers", root / "meeting", *options, "--output_dir", root / "spawned")
     assert done.returncode == 0, done.stderr[-4000:]
     assert (root / "spawned" / "2epoch.pth").exists()
+
+
+@pytest.mark.slow
+def test_lightning_on_two_ranks_trains_and_averages(stock):
+    """Lightning starts the second rank by the command line, and reads its own checkpoints at the end."""
+    pytest.importorskip("lightning")
+    root, options, environment = stock
+    (root / "lightning").mkdir()
+    criterion = "best_model_criterion: [[valid/loss, min, 1]]"
+    conf = f"{{accelerator: cpu, devices: 2, max_epochs: 1, log_every_n_steps: 1, {criterion}}}"
+    arguments = ["--task", "asr", *options, "--lightning_conf", conf, "--output_dir", root / "lightning"]
+    done = run(environment, "-m", "espnet2.bin.lightning_train", *arguments)
+    assert done.returncode == 0 and "MEMBER: 2/2" in done.stderr, done.stderr[-4000:]
+    assert (root / "lightning" / "valid.loss.ave_1best.pth").exists()
