@@ -41,7 +41,7 @@ from espnet2.main_funcs.pack_funcs import unpack
 
 speech2text = Speech2Text(**unpack(sys.argv[1], "unpacked"), ctc_weight=1.0, beam_size=2)
 for path in sys.argv[2:]:
-    print(speech2text(soundfile.read(path)[0])[0][0])
+    print(repr(speech2text(soundfile.read(path)[0])[0][0]))
 """
 
 
@@ -99,7 +99,7 @@ def test_words_are_counted_and_no_update_is_skipped(digits, tmp_path):
     wavs = dict(line.split() for line in (digits / "test/wav.scp").read_text().splitlines()[:3])
     command = [sys.executable, "-c", LOAD, "moved.zip", *wavs.values()]
     loaded = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
-    assert loaded.stdout.splitlines() == [hypotheses[uid] for uid in wavs], loaded.stderr[-4000:]
+    assert loaded.stdout.splitlines()[-3:] == [repr(hypotheses[uid]) for uid in wavs], loaded.stderr[-4000:]
 
 
 @pytest.mark.slow
@@ -121,5 +121,5 @@ def test_a_rank_whose_texts_are_all_too_long_keeps_the_other_one_training(digits
     assert "Skipping updating the model" not in log
     (results,) = re.findall(r"1epoch results: \[train\] (.*), \[valid\]", log)
     stats = dict(part.split("=") for part in results.split(", ") if "=" in part)
-    assert float(stats["too_short"]) == 0.5 and 0 < float(stats["loss_ctc"]) < 1000
+    assert 0.5 <= float(stats["too_short"]) < 0.6 and 0 < float(stats["loss_ctc"]) < 1000
     assert float(stats["grad_norm"]) > 0
