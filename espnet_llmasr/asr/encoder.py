@@ -10,7 +10,7 @@ from espnet2.asr.encoder.abs_encoder import AbsEncoder
 from torch import Tensor
 
 from espnet_llmasr.asr.blocks import blocks_of
-from espnet_llmasr.asr.modules import Lengths, on_host, outputs_of, valid_frames
+from espnet_llmasr.asr.modules import Lengths, on_host, outputs_of, too_short, valid_frames
 from espnet_llmasr.audio import Windows
 
 
@@ -77,13 +77,14 @@ class Encoder(AbsEncoder):
         """The longest of the lengths (B,).
 
         Raises:
-            ValueError: an utterance is too short.
+            ValueError: an utterance is too short; it is also ESPnet's TooShortUttError.
         """
         lengths = on_host(ilens).tolist()
         shortest, longest = min(lengths), max(lengths)
         if shortest < self.min_frames:
-            raise ValueError(
+            message = (
                 f"an utterance has {shortest} feature frames, the encoder needs at least {self.min_frames}: "
                 "drop shorter utterances in data preparation"
             )
+            raise too_short(message, shortest, self.min_frames)
         return longest

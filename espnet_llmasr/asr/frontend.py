@@ -11,7 +11,7 @@ import torch
 from espnet2.asr.frontend.abs_frontend import AbsFrontend
 from torch import Tensor
 
-from espnet_llmasr.asr.modules import Lengths, on_host, valid_frames
+from espnet_llmasr.asr.modules import Lengths, on_host, too_short, valid_frames
 from espnet_llmasr.audio import Windows
 
 
@@ -68,16 +68,17 @@ class Frontend(AbsFrontend):
 
     @torch.no_grad()
     def forward(self, input: Tensor, input_lengths: Lengths) -> Tuple[Tensor, Lengths]:
-        """(B, N), (B,) -> (B, T, F) also under autocast, (B,). ValueError if an utterance is too short."""
+        """(B, N), (B,) -> (B, T, F) also under autocast, (B,). ValueError (`too_short`) for too short an utterance."""
         if input.dim() != 2:
             raise ValueError(f"got a waveform batch of shape {tuple(input.shape)}, need (batch, samples): mix to mono")
         lengths = on_host(input_lengths).tolist()
         shortest, longest = min(lengths), max(lengths)
         if shortest < self.min_samples:
-            raise ValueError(
+            message = (
                 f"an utterance has {shortest} samples, one window of {type(self).__name__} at {self.fs} Hz needs "
                 f"{self.min_samples}: drop shorter utterances in data preparation"
             )
+            raise too_short(message, shortest, self.min_samples)
         waveform, frame_lengths = input[:, :longest].float(), self.frame_lengths(input_lengths)
         waveform = waveform.masked_fill(~valid_frames(input_lengths, waveform), 0.0)
         with torch.autocast(input.device.type, enabled=False):
