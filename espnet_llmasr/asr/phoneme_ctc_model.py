@@ -51,10 +51,10 @@ class PhonemeCTCModel(SpeechModel):
         phones_lengths: Lengths,
         **kwargs,
     ) -> Tuple[Tensor, Dict[str, Tensor], Tensor]:
-        """speech (B, N), phones (B, U) with lengths (B,) -> mean loss per label, statistics, number of labels."""
+        """speech (B, N), phones (B, U) with lengths (B,) -> mean loss per label, statistics, `num_targets`."""
         feats, lengths = self.extract_features(speech, speech_lengths)
         phones, phones_lengths = on_host(phones), on_host(phones_lengths)
-        targets, weight = on_device(phones, feats.device), feats.new_full((), phones_lengths.sum())
+        targets, weight = on_device(phones, feats.device), feats.new_full((), self.num_targets(phones_lengths))
         if self.training:
             ctc, consistency = self._train_losses(feats, lengths, targets, phones_lengths)
             loss = (ctc + consistency) / weight
@@ -66,8 +66,11 @@ class PhonemeCTCModel(SpeechModel):
         return force_gatherable((loss, stats, weight), loss.device)
 
     def num_targets(self, phones_lengths: Lengths, **batch) -> int:
-        """The weight of a batch, before its forward pass: its labels; phones_lengths (B,) on the host."""
-        return int(phones_lengths.sum())
+        """The weight of a batch, before its forward pass: its labels; phones_lengths (B,) on the host.
+
+        An utterance without labels (audio without speech) counts as one, so a batch of such has a mean, too.
+        """
+        return int(on_host(phones_lengths).clip(min=1).sum())
 
     def _train_losses(self, feats, lengths, phones, phones_lengths) -> Tuple[Tensor, Tensor]:
         """Summed CTC and weighted consistency loss: one warp, two differently masked views."""
@@ -101,7 +104,7 @@ class PhonemeCTCModel(SpeechModel):
         references = [row[:n].tolist() for row, n in zip(phones, phones_lengths)]
         errors = sum(map(Levenshtein.distance, references, cr_ctc.greedy(log_probs, frames)))
         return {
-            "per": log_probs.new_tensor(errors / int(phones_lengths.sum())),
+            "per": log_probs.new_tensor(errors / int(phones_lengths.clip(min=1).sum())),
             "blank": cr_ctc.blank_share(log_probs, frames),
             "peak": cr_ctc.mean_peak_probability(log_probs, frames),
         }

@@ -19,7 +19,7 @@ def get_parser() -> Parser:
     parser = Parser(description=__doc__)
     parser.add_argument("--output_dir", type=Path, required=True, help="the files of the LLM are written here")
     parser.add_argument(
-        "--llm", default="", help="hub name, directory or .gguf of a chat LLM, or smollm2; empty: train a tiny one"
+        "--llm", default="", help="hub name, directory or .gguf of a causal LLM, or smollm2; empty: train a tiny one"
     )
     parser.add_argument("--text", type=Path, help="training text (Kaldi form) of the tiny LLM")
     parser.add_argument("--instruction", default=INSTRUCTION, help="the user's text before the speech")

@@ -23,6 +23,7 @@ from espnet_llmasr.text.ctc_labels import CTCLabelizer, Labels
 from espnet_llmasr.text.phonemes import min_frames
 from espnet_llmasr.train.speech_batches import SpeechSet
 
+TAIL_S = 0.2  # at most so long a word is heard after the frames of its last label; chosen on validation sets
 SHARED = ("frontend", "frontend_conf", "normalize", "encoder", "encoder_conf")  # options that equal encoders share
 
 
@@ -107,7 +108,8 @@ class CTCVerifier:
         self.device = device
         frontend = self.model.frontend
         self.sample_rate = frontend.fs
-        self.frame_s = 1 / self.model.encoder.frame_rate_hz(frontend.fs / frontend.windows.shift)
+        self.feature_shift_s = frontend.windows.shift / frontend.fs
+        self.frame_s = 1 / self.model.encoder.frame_rate_hz(1 / self.feature_shift_s)
 
     def shares_encoder(self, model, args) -> bool:
         """True if `model` (with its configuration) computes exactly the same encoder frames."""
@@ -131,16 +133,22 @@ class CTCVerifier:
         return self._compare(log_probs, labels, align(log_probs, labels.ids))
 
     def words(self, log_probs: torch.Tensor, text: str, lang: str = "") -> List[Word]:
-        """The words of a transcript with their times; none if the audio is too short or a label is unknown."""
+        """The words of a transcript with their times; none if the audio is too short or a label is unknown.
+
+        CTC emits a label at its beginning, mostly in one frame, so a word begins with its first label's frames. It ends
+        half-way between its last label's frames and the next word (or the end), but at most TAIL_S after the former.
+        """
         labels = self.labelize(text, lang)
         alignment = align(log_probs, labels.ids)
         if alignment is None:
             return []
         first, last = starts(alignment.path), ends(alignment.path)
+        following = [*(first[begin] for _, begin, _ in labels.words[1:]), len(alignment.path)]
         words = []
-        for word, begin, end in labels.words:
+        for (word, begin, end), limit in zip(labels.words, following):
             frames = slice(first[begin], last[end - 1])
-            times = self._seconds(frames.start), self._seconds(frames.stop)
+            stop = min((frames.stop + limit) / 2, frames.stop + TAIL_S / self.frame_s)
+            times = self._seconds(frames.start), self._seconds(stop)
             words.append(Word(word, *times, round(support(alignment.losses[frames], end - begin), 6)))
         return words
 
@@ -165,7 +173,7 @@ class CTCVerifier:
         stretches = find_stretches(log_probs, alignment.path)
         return max((stretch.evidence for stretch in stretches if stretch.kind in kinds), default=0.0)
 
-    def _seconds(self, frame: int) -> float:
+    def _seconds(self, frame: float) -> float:
         return round(frame * self.frame_s, 3)
 
     @staticmethod

@@ -5,19 +5,24 @@ B batch, N samples, S encoder frames, D encoder width, V tokens of the CTC head.
 
 import logging
 import math
+import re
 from pathlib import Path
-from typing import Callable, List, Optional, Sequence
+from typing import Callable, List, Optional, Sequence, Tuple
 
 import torch
 
 from espnet_llmasr.asr.llm_asr_model import LLMASRModel
 from espnet_llmasr.files import PathLike
 from espnet_llmasr.guard.calibration import read_calibration
+from espnet_llmasr.guard.gaps import UNWRITTEN, Gap
 from espnet_llmasr.guard.verifier import CTCVerifier
 from espnet_llmasr.inference.hypothesis import BUDGET, GAP, LOOP, UNSUPPORTED, Candidate, Hypothesis
 from espnet_llmasr.inference.search import find_tail_loop
+from espnet_llmasr.text.ctc_labels import WORD
+from espnet_llmasr.text.normalize import HAN
 
 MODES = ("off", "flag", "redecode")
+MARGIN_S = 0.3  # audio on both sides of a gap that is decoded with it
 MIN_CONFIDENCE = 1e-30  # keeps log(0) finite, so that the LLM's score decides among candidates of confidence 0
 
 
@@ -82,16 +87,74 @@ class Guard:
     ) -> Hypothesis:
         """The best transcript after a second decoding.
 
-        It is the one with the greatest log(confidence) + score: log-probability per label of the CTC head plus that
-        per token of the LLM. If it is below the threshold and the empty transcript, which has no LLM score, has a
+        It is the one with the greatest `merit`, log(confidence) + score: log-probability per label of the CTC head plus
+        that per token of the LLM. If it is below the threshold and the empty transcript, which has no LLM score, has a
         higher confidence, the empty transcript is taken.
         """
         hypotheses = [first, *(self.verify(log_probs, candidate, lang) for candidate in candidates)]
-        best = max(hypotheses, key=lambda each: math.log(max(each.confidence, MIN_CONFIDENCE)) + each.score)
+        best = max(hypotheses, key=merit)
         silence = self.verifier.verify(log_probs, "").confidence
         if best.confidence < min(self.threshold, silence):
             best = self._complete(log_probs, "", first.score, silence, lang)
         return first if best.text == first.text else best._replace(first=first)
+
+    def fill(
+        self, log_probs: torch.Tensor, hypothesis: Hypothesis, pieces: Sequence[Candidate], lang: str = ""
+    ) -> Hypothesis:
+        """The hypothesis with `pieces`, the transcripts of its `unwritten` gaps, inserted at their times.
+
+        Its score is the lowest of all parts. The hypothesis itself is kept if it has the greater merit (see `choose`),
+        if its text has other words than its times, if the filled one is not supported (so music and babble get no
+        words), or if it does not have fewer gaps: for the head, words that it does not hear are a smaller error than
+        labels that are not written.
+        """
+        texts = [self.decode(piece.ids) for piece in pieces]
+        text = insert(hypothesis, texts)
+        if text is None or text == hypothesis.text:
+            return hypothesis
+        confidence = self.verifier.verify(log_probs, text, lang).confidence
+        score = min(hypothesis.score, *(piece.score for piece in pieces))
+        filled = self._complete(log_probs, text, score, confidence, lang)
+        fills = confidence >= self.threshold and len(filled.gaps) < len(hypothesis.gaps)
+        if fills and merit(filled) > merit(hypothesis):
+            return filled._replace(first=hypothesis.first or hypothesis)
+        return hypothesis
+
+
+def merit(hypothesis: Hypothesis) -> float:
+    """log(confidence) + score."""
+    return math.log(max(hypothesis.confidence, MIN_CONFIDENCE)) + hypothesis.score
+
+
+def unwritten(hypothesis: Hypothesis) -> List[Gap]:
+    """The gaps that a second decoding of their audio may fill."""
+    return [gap for gap in hypothesis.gaps if gap.kind == UNWRITTEN]
+
+
+def span(hypothesis: Hypothesis, gap: Gap) -> Tuple[float, float]:
+    """Start and end in seconds of the audio of a gap: with a margin, but without the words beside it."""
+    before = [min(word.end_s, gap.start_s) for word in hypothesis.words if word.start_s < gap.start_s]
+    after = [word.start_s for word in hypothesis.words if word.start_s >= gap.end_s]
+    return max([0.0, gap.start_s - MARGIN_S, *before]), min([gap.end_s + MARGIN_S, *after])
+
+
+def insert(hypothesis: Hypothesis, texts: Sequence[str]) -> Optional[str]:
+    """The text with one text for each of its `unwritten` gaps; None if its words are not those that have times."""
+    written = [match.start() for match in WORD.finditer(hypothesis.text)]
+    if len(written) != len(hypothesis.words):
+        return None
+    ends = [*written, len(hypothesis.text)]
+    text = hypothesis.text
+    for gap, piece in reversed(list(zip(unwritten(hypothesis), texts))):
+        place = ends[sum(word.start_s < gap.start_s for word in hypothesis.words)]
+        text = _joined(_joined(text[:place].rstrip(), piece.strip()), text[place:])
+    return text
+
+
+def _joined(left: str, right: str) -> str:
+    """Both texts, with a space between them unless two Han characters meet or one is empty."""
+    meet = re.fullmatch(f"[{HAN}]{{2}}", left[-1:] + right[:1])
+    return f"{left}{right}" if meet or not (left and right) else f"{left} {right}"
 
 
 def check_guard(guard: str, *files: Optional[PathLike]) -> None:

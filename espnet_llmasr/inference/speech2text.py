@@ -17,7 +17,7 @@ from espnet_llmasr import audio
 from espnet_llmasr.asr.modules import on_host
 from espnet_llmasr.files import PathLike
 from espnet_llmasr.guard.verifier import CTCVerifier
-from espnet_llmasr.inference.guard import Guard, check_guard
+from espnet_llmasr.inference.guard import Guard, check_guard, span, unwritten
 from espnet_llmasr.inference.hotwords import HotwordDecoder
 from espnet_llmasr.inference.hypothesis import Hypothesis
 from espnet_llmasr.inference.search import DecodingOptions, beam_search
@@ -58,9 +58,10 @@ class Speech2Text:
         self.model, args = LLMASRTask.load(llm_asr_train_config, llm_asr_model_file, device)
         self.prompt = LLMASRTask.build_prompt(args)
         self.device, self.mode = device, guard
-        self.sample_rate: int = self.model.frontend.fs
-        windows = self.model.frontend.windows
-        self.min_samples: int = windows.size + windows.shift * (self.model.encoder.min_frames - 1)
+        frontend = self.model.frontend
+        windows, self.sample_rate = frontend.windows, frontend.fs
+        needed = windows.size + windows.shift * (self.model.encoder.min_frames - 1)
+        self.min_samples: int = max(frontend.min_samples, needed)
         self.options = DecodingOptions(beam_size, tokens_per_second, stop_loops=guard != "off")
         self.guard = None
         if guard != "off":
@@ -195,7 +196,7 @@ class Speech2Text:
         return verified
 
     def _redecode(self, hypotheses: List[Hypothesis], log_probs, langs, frames, frame_lengths, seconds) -> None:
-        """Decodes doubtful hypotheses again with more beams; replaces them in the list by the guard's choice."""
+        """Decodes doubtful hypotheses again with more beams, and gaps alone; puts the guard's choice into the list."""
         rows = [row for row, hypothesis in enumerate(hypotheses) if self.guard.is_doubtful(hypothesis)]
         if not rows:
             return
@@ -206,6 +207,20 @@ class Speech2Text:
         search = beam_search(self.model, frames, lengths, seconds[rows], self.prompt, options)
         for row, candidates in zip(rows, search):
             hypotheses[row] = self.guard.choose(log_probs[row], hypotheses[row], candidates, langs[row])
+        for row, *utterance in zip(rows, frames, lengths, seconds[rows]):
+            if unwritten(hypotheses[row]):
+                pieces = self._decode_gaps(hypotheses[row], *utterance)
+                hypotheses[row] = self.guard.fill(log_probs[row], hypotheses[row], pieces, langs[row])
+
+    def _decode_gaps(self, hypothesis: Hypothesis, frames: torch.Tensor, length: int, seconds: float):
+        """Encoder frames (T, D) of an utterance -> the best candidate for each `unwritten` gap, decoded alone."""
+        spans = np.array([span(hypothesis, gap) for gap in unwritten(hypothesis)])
+        first = np.minimum(np.floor(spans[:, 0] * length / seconds), length - 1).astype(int)
+        last = np.clip(np.ceil(spans[:, 1] * length / seconds).astype(int), first + 1, length)
+        stretches = pad_sequence([frames[slice(*ends)] for ends in zip(first, last)], batch_first=True)
+        durations = (last - first) * seconds / length
+        search = beam_search(self.model, stretches, last - first, durations, self.prompt, self.options)
+        return [candidates[0] for candidates in search]
 
 
 def transcribe(

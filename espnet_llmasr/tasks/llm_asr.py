@@ -17,7 +17,7 @@ from espnet_llmasr.tasks.speech_task import SpeechTask
 from espnet_llmasr.text.prompt import PROMPT_FILE, Prompt
 from espnet_llmasr.train.batches import BucketBatches
 from espnet_llmasr.train.hints import TrainingHints
-from espnet_llmasr.train.preprocessor import PromptPreprocessor
+from espnet_llmasr.train.preprocessor import PromptPreprocessor, Utterance
 
 adaptor_choices = ClassChoices("adaptor", dict(concat=ConcatAdaptor), torch.nn.Module, default="concat")
 
@@ -123,6 +123,11 @@ class LLMASRTask(SpeechTask):
         """As for every task, with at most --max_llm_tokens."""
         tokens = None if args.max_llm_tokens is None else cls.llm_tokens(args, frames, lengths)
         return BucketBatches(frames, args.max_frames, tokens, args.max_llm_tokens or 0, **ranks)
+
+    @classmethod
+    def emptied(cls, utterance: Utterance) -> Utterance:
+        """The end token alone."""
+        return {**utterance, "text": utterance["text"][-1:]}
 
     @classmethod
     def required_data_names(cls, train: bool = True, inference: bool = False):

@@ -12,7 +12,7 @@ from espnet_llmasr.text.numerals import needs_words
 from espnet_llmasr.text.phonemes import SPACE, UNKNOWN, Characters, Phonemizer
 from espnet_llmasr.text.transcript import Transcript
 
-_WORD = re.compile(rf"[{HAN}]|[^\s{HAN}]+")
+WORD = re.compile(rf"[{HAN}]|[^\s{HAN}]+")
 
 
 class Labels(NamedTuple):
@@ -72,7 +72,7 @@ class CTCLabelizer:
 
     def _words(self, labels: List[str], line: str, lang: str) -> List[Tuple[str, int, int]]:
         words, end = [], 0
-        for word in _WORD.findall(line):
+        for word in WORD.findall(line):
             begin = end + (labels[end : end + 1] == [SPACE])
             end = begin + len(self.labelize(word, lang))
             if end > begin:

@@ -63,6 +63,34 @@ def test_validation_loss_is_plain_ctc_per_label(model, batch):
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("silent", [(2, 5), range(8)])
+def test_audio_without_speech_counts_as_one_label(model, batch, silent):
+    """Its only path is blank in all frames; the labels of the others are what they were."""
+    lengths = batch["phones_lengths"].clone()
+    lengths[list(silent)] = 0
+    batch = {**batch, "phones_lengths": lengths, "phones": batch["phones"][:, : int(lengths.max())]}
+    loss, stats, weight = model(**batch)
+    log_probs, frames = classify(model, batch)
+    total = 0.0
+    for row, (n, labels) in enumerate(zip(frames.tolist(), lengths.tolist())):
+        targets = batch["phones"][row : row + 1, :labels], torch.tensor([n]), torch.tensor([labels])
+        blank = -log_probs[row, :n, 0].sum()
+        total += F.ctc_loss(log_probs[row : row + 1].transpose(0, 1), *targets, reduction="sum") if labels else blank
+    assert float(weight) == model.num_targets(**batch) == int(lengths.sum()) + len(silent)
+    assert float(loss) == pytest.approx(float(total / weight), rel=1e-5)
+    assert all(torch.isfinite(value) for value in stats.values())
+
+
+def test_a_batch_without_speech_trains(model, batch):
+    model.zero_grad()
+    silence = dict(phones=batch["phones"][:, :0], phones_lengths=torch.zeros_like(batch["phones_lengths"]))
+    loss, _, _ = model.train()(**{**batch, **silence})
+    loss.backward()
+    assert torch.isfinite(loss) and all(torch.isfinite(p.grad).all() for p in model.ctc_head.parameters())
+    assert float(model.ctc_head.net[-1].bias.grad[0]) < 0 < float(model.ctc_head.net[-1].bias.grad[1:].min())
+
+
+@torch.no_grad()
 def test_transcripts_of_a_batch_equal_one_by_one(model, batch):
     together = model.transcribe(batch["speech"], batch["speech_lengths"])
     assert any(together)

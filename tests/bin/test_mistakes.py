@@ -51,6 +51,28 @@ def test_options_of_a_training(mistake, phone_options, changes, message, monkeyp
     assert message in mistake(phoneme_ctc_train, *phone_options(tmp_path / "out", **changes))
 
 
+HUBERT = dict(model_type="hubert", hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8)
+HUBERT |= dict(conv_dim=[8] * 7, num_conv_pos_embeddings=8, num_conv_pos_embedding_groups=2)
+WAVES = dict(encoder="wav2vec2", encoder_conf=dict(config=HUBERT), frontend="waveform", normalize=None, specaug=None)
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        (dict(frontend="waveform", normalize=None), "--encoder firered_conformer reads spectra, --frontend waveform"),
+        (dict(frontend="whisper"), "--frontend whisper has the scale that its encoder needs: give --normalize none"),
+        (WAVES, "time_warp_factor is 5, but --frontend waveform makes no spectra"),
+        (dict(WAVES, frontend="kaldi_fbank"), "the encoder hubert reads 160 values a frame, the frontend makes 80"),
+        (dict(WAVES, specaug="masks"), "--specaug masks masks spectra, --frontend waveform makes none: give --specaug"),
+        (dict(frontend="default", frontend_conf=dict(hop=1)), "--frontend_conf has 'hop', allowed are n_fft,"),
+        (dict(frontend="sliding_window"), "there is no frontend 'sliding_window', allowed are kaldi_fbank, default,"),
+        (dict(encoder="whisper", encoder_conf={}), "--encoder_conf has a config of model_type 'None', allowed are"),
+    ],
+)
+def test_components_that_do_not_mix(mistake, phone_options, changes, message, tmp_path):
+    assert message in mistake(phoneme_ctc_train, *phone_options(tmp_path / "out", **changes))
+
+
 def test_options_of_the_adaptor(mistake, llm_options, tmp_path):
     line = mistake(llm_asr_train, *llm_options(tmp_path / "out", adaptor_conf=dict(stride=2)))
     assert "--adaptor_conf has 'stride', allowed are downsample" in line

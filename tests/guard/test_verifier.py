@@ -10,7 +10,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from espnet_llmasr.asr.cr_ctc import greedy
 from espnet_llmasr.files import read_scp
-from espnet_llmasr.guard.verifier import align, ends, starts, support
+from espnet_llmasr.guard.verifier import TAIL_S, align, ends, starts, support
 from espnet_llmasr.text.ctc_labels import Labels
 from espnet_llmasr.train.speech_batches import read_audio
 
@@ -123,11 +123,19 @@ def test_words_have_their_times_and_the_wrong_one_is_found(verifier, emit):
     words = verifier.words(log_probs, "天气 good")
     assert [word.text for word in words] == ["天", "气", "good"]
     times = [(word.start_s, word.end_s) for word in words]
-    assert times == [(0.08, 0.28), (0.32, 0.52), (0.56, 0.88)]  # 40 ms a frame; two frames a phone, one between
+    assert times == [(0.08, 0.3), (0.32, 0.54), (0.56, 0.9)]  # 40 ms a frame; two frames a phone, one between
     assert all(word.confidence == 1.0 for word in words)
     right, wrong, also_right = verifier.words(log_probs, "天地 good")
     assert right.confidence == also_right.confidence == 1.0 and wrong.confidence < 0.1
     assert verifier.words(emit("t"), "天气天气天气") == []
+
+
+def test_a_word_before_a_pause_does_not_last_until_the_next_one(verifier, emit):
+    """The blanks between words are shared, but a word takes at most TAIL_S of them."""
+    first, pause, second = emit("t ian1"), emit("")[:1].repeat(50, 1), emit("q i4")
+    words = verifier.words(torch.cat([first, pause, second, pause]), "天气")
+    ends_s = 7 * 0.04, (8 + 50 + 7) * 0.04  # of the frames of the last labels
+    assert [word.end_s for word in words] == pytest.approx([end_s + TAIL_S for end_s in ends_s])
 
 
 def test_a_batch_gives_the_same_as_one_by_one(verifier, corpus):

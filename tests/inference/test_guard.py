@@ -6,7 +6,7 @@ import pytest
 
 from espnet_llmasr.guard.gaps import Gap
 from espnet_llmasr.guard.verifier import Word
-from espnet_llmasr.inference.guard import Guard
+from espnet_llmasr.inference.guard import Guard, insert, span
 from espnet_llmasr.inference.hypothesis import Candidate, Hypothesis
 
 WORDS = ["天", "气", "good", "no"]
@@ -27,7 +27,7 @@ def test_what_is_flagged(guard, emit):
     log_probs = emit(TIAN_QI)
     found = guard.verify(log_probs, candidate(0, 1))
     assert found[:5] == ("天 气", -0.1, 1.0, (), None) and found.gaps == ()
-    assert found.words == (Word("天", 0.08, 0.28, 1.0), Word("气", 0.32, 0.52, 1.0))
+    assert found.words == (Word("天", 0.08, 0.3, 1.0), Word("气", 0.32, 0.54, 1.0))
     assert guard.verify(log_probs, candidate(0, 1, at_limit=True)).flags == ("budget",)
     assert guard.verify(log_probs, candidate(2)).flags == ("unsupported", "gap")
     assert guard.verify(log_probs, candidate()).flags == ("unsupported", "gap")  # an empty transcript of speech
@@ -122,3 +122,53 @@ def test_a_guard_of_another_model(verifier, ctc_head, tmp_path):
     (tmp_path / "guard.json").write_text(other)
     with pytest.raises(ValueError, match="belongs to the CTC model 0000000000000000"):
         Guard(verifier, tmp_path / "guard.json", str)
+
+
+# ---- gaps that are decoded alone -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "phones, ids, pieces, text",
+    [
+        (f"{TIAN_QI} G UH D", [0, 1], [candidate(2, score=-0.3)], "天 气 good"),  # the end is missing
+        (f"G UH D {TIAN_QI}", [0, 1], [candidate(2, score=-0.3)], "good 天 气"),  # the beginning
+        (f"{TIAN_QI} G UH D {TIAN_QI}", [0, 1, 0, 1], [candidate(2, score=-0.3)], "天 气 good 天 气"),
+        (TIAN_QI, [], [candidate(0, 1, score=-0.3)], "天 气"),  # an empty transcript
+        (f"{TIAN_QI} N OW {TIAN_QI} G UH D", [0, 1, 0, 1], [candidate(3), candidate(2, score=-0.3)], None),
+    ],
+)
+def test_a_gap_is_filled(guard, emit, phones, ids, pieces, text):
+    log_probs = emit(phones)
+    hypothesis = guard.verify(log_probs, candidate(*ids))
+    filled = guard.fill(log_probs, hypothesis, pieces)
+    if text is None:  # two gaps; "N OW" alone has two labels of at most ten nats, so the gap is found
+        text = "天 气 no 天 气 good"
+        assert len(hypothesis.gaps) == 2
+    assert (filled.text, filled.score, filled.confidence, filled.flags) == (text, -0.3, 1.0, ())
+    assert filled.first == hypothesis and filled.gaps == ()
+
+
+def test_a_wrong_piece_is_not_taken(guard, emit):
+    log_probs = emit(f"{TIAN_QI} G UH D")
+    hypothesis = guard.verify(log_probs, candidate(0, 1))
+    assert guard.fill(log_probs, hypothesis, [candidate(3, 3, 3)]) is hypothesis  # though of higher confidence
+    assert guard.fill(log_probs, hypothesis, [candidate()]) is hypothesis
+    assert guard.fill(log_probs, hypothesis, [candidate(2, score=-40.0)]) is hypothesis  # the LLM has a say
+    music = hypothesis._replace(confidence=0.0)
+    guard.threshold = 1.01  # no text is supported
+    assert guard.fill(log_probs, music, [candidate(2)]) is music
+    guard.threshold = 0.5
+    earlier = hypothesis._replace(first=Hypothesis("good", -1.0))
+    assert guard.fill(log_probs, earlier, [candidate(2)]).first.text == "good"  # the first decoding of all
+
+
+def test_where_a_piece_is_put():
+    words = (Word("天", 0.0, 0.2, 1.0), Word("气", 0.3, 0.5, 1.0))
+    gap = Gap(0.22, 0.28, "unwritten")
+    hypothesis = Hypothesis("天气", -0.1, words=words, gaps=(gap, Gap(0.0, 0.1, "unheard"), Gap(0.9, 1.5, "unwritten")))
+    assert insert(hypothesis, ["好", "good"]) == "天好气 good"  # no space between Han characters
+    assert insert(hypothesis, ["", ""]) == "天气"
+    assert insert(hypothesis._replace(text="天气 5"), ["好", "good"]) is None  # a word without times
+    reaching = hypothesis._replace(words=(Word("天", 0.0, 0.25, 1.0), words[1]))  # a word's end is only half-way
+    assert span(reaching, gap) == (0.22, 0.3)
+    assert span(hypothesis, gap) == (0.2, 0.3) and span(hypothesis, hypothesis.gaps[2]) == pytest.approx((0.6, 1.8))

@@ -9,6 +9,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 import espnet_llmasr
 from espnet_llmasr.files import read_scp
+from espnet_llmasr.guard.gaps import Gap
 from espnet_llmasr.inference import speech2text as module
 from espnet_llmasr.inference.hypothesis import Hypothesis
 from espnet_llmasr.inference.speech2text import Speech2Text, transcribe
@@ -74,3 +75,26 @@ def test_only_the_doubtful_rows_of_a_batch_are_decoded_again(llm_model, ctc_head
         assert log_probs is verified[row][0] and language == verified[row][2] and len(candidates) == 6
         first_of_row = hypotheses[row].first or hypotheses[row]
         assert first == verify(*verified[row]) == first_of_row
+
+
+def test_gaps_are_decoded_alone(llm_model, ctc_head, corpus, monkeypatch):
+    """The frames of the stretch and its duration, and nothing else, are searched; the guard gets the pieces."""
+    files = [f"{llm_model}/config.yaml", f"{llm_model}/latest.pth"]
+    speech2text = Speech2Text(*files, "cpu", 2, 2.0, "redecode", f"{ctc_head}/config.yaml", f"{ctc_head}/latest.pth")
+    uid, wav = next(iter(read_scp(corpus / "train" / "wav.scp").items()))
+    samples, searched, filled = torch.from_numpy(read_audio(uid, wav, 16000))[None], [], []
+    seconds, search = samples.size(1) / 16000, module.beam_search
+    gaps = (Gap(0.2 * seconds, 0.4 * seconds, "unwritten"), Gap(0.5 * seconds, 0.6 * seconds, "unheard"))
+    chosen = Hypothesis("", -1.0, 0.1, ("gap",), gaps=gaps)
+    monkeypatch.setattr("espnet_llmasr.inference.guard.MARGIN_S", 0.0)
+    monkeypatch.setattr(speech2text.guard, "is_doubtful", lambda hypothesis: True)
+    monkeypatch.setattr(speech2text.guard, "choose", lambda *args: chosen)
+    monkeypatch.setattr(speech2text.guard, "fill", lambda *args: filled.append(args) or chosen)
+    monkeypatch.setattr(module, "beam_search", lambda *args: searched.append(args) or search(*args))
+    speech2text.batch(samples, torch.tensor([samples.size(1)]), ["en"])
+    (_, frames, lengths, *_), _, (_, stretches, stretch_lengths, durations, _, options) = searched
+    first, last = int(0.2 * lengths[0]), -int(-0.4 * lengths[0] // 1)
+    assert stretch_lengths.tolist() == [last - first] and torch.equal(stretches, frames[:, first:last])
+    assert durations == pytest.approx([(last - first) * seconds / lengths[0]]) and options == speech2text.options
+    ((_, hypothesis, pieces, language),) = filled
+    assert hypothesis is chosen and len(pieces) == 1 and language == "en"

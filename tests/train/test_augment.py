@@ -15,7 +15,7 @@ NIM4 = dict(noise_prob=0.2, noise=["babble", "vehicle", "music"], snr_db=[10, 5]
 
 def augmentation(frames_needed=lambda data: 1, seed=0, **conf):
     parts = dict(frontend=KaldiFbank(), output_lengths=Windows(7, 4).count, seed=seed, frames_needed=frames_needed)
-    return build(Augmentation, "augment_conf", conf, **parts)
+    return build(Augmentation, "augment_conf", conf, **parts, emptied=lambda data: {**data, "phones": []})
 
 
 def tone(size, hertz=440, level=0.1):
@@ -144,6 +144,29 @@ def test_silent_noise(silence):
     assert power(np.zeros(5)) == 0 and mix(speech, np.zeros(1600), power(speech), 10) is speech
 
 
+def test_noise_alone_has_no_target():
+    """A fifth of the utterances; noise as long as the speech, quieter by the ratio that is drawn."""
+    augment, speech = augmentation(nonspeech_prob=0.2, noise=["white", "music"], snr_db=[10, 5]), tone(1600)
+    outs = [augment(0, f"u{number}", {"speech": speech, "phones": [2, 3]}) for number in range(2000)]
+    alone = [out["speech"] for out in outs if not len(out["phones"])]
+    assert len(alone) == pytest.approx(400, abs=4 * np.sqrt(2000 * 0.2 * 0.8))
+    assert all(out["speech"] is speech for out in outs if len(out["phones"]))
+    assert all(samples.shape == speech.shape and samples.dtype == np.float32 for samples in alone)
+    ratios = np.array([10 * np.log10(power(speech) / power(samples)) for samples in alone])
+    assert ratios.mean() == pytest.approx(10, abs=4 * 5 / 20) and ratios.std() == pytest.approx(5, abs=0.8)
+    assert max(abs(np.corrcoef(samples, speech)[0, 1]) for samples in alone) < 0.5
+    assert augment.longest({"u": 8}) == {"u": 8}  # nothing is put around it
+
+
+def test_noise_alone_changes_no_other_draw():
+    conf, speech = dict(noise_prob=1.0, noise=["white"], speed=[0.9, 1.1]), tone(1600)
+    for plain, other in zip(
+        many(augmentation(**conf), speech, 20), many(augmentation(nonspeech_prob=0.0, **conf), speech, 20)
+    ):
+        assert np.array_equal(plain, other)
+    assert not augmentation(nonspeech_prob=1.0, noise="white")(0, "u", {"speech": np.zeros(900)})["speech"].any()
+
+
 def test_a_folder_and_a_kind_together(tmp_path):
     import soundfile
 
@@ -191,7 +214,10 @@ def test_longest_is_reached_and_never_exceeded(conf):
 @pytest.mark.parametrize(
     "conf, message",
     [
-        (dict(speeds=[0.9]), "--augment_conf has 'speeds', allowed are speed, noise_prob, noise, snr_db, max_pad_s"),
+        (
+            dict(speeds=[0.9]),
+            "--augment_conf has 'speeds', allowed are speed, noise_prob, nonspeech_prob, noise, snr_db, max_pad_s",
+        ),
         (dict(frontend=3), "--augment_conf has 'frontend', allowed are speed, noise_prob"),
         (dict(speed=[0.9, 3]), "has speed 3, allowed are numbers from 0.5 to 2"),
         (dict(speed=["fast"]), "has speed 'fast', allowed are numbers"),
@@ -199,8 +225,10 @@ def test_longest_is_reached_and_never_exceeded(conf):
         (dict(noise="white", noise_prob=1.2), "has noise_prob 1.2, allowed are numbers from 0 to 1"),
         (dict(noise="white", noise_prob=-0.1), "has noise_prob -0.1"),
         (dict(noise="white", noise_prob=float("nan")), "has noise_prob nan"),
-        (dict(noise_prob=0.2), r"noise_prob=0.2 and noise='': give both or none"),
-        (dict(noise=["white"]), r"noise_prob=0.0 and noise=\['white'\]: give both or none"),
+        (dict(noise="white", nonspeech_prob=2), "has nonspeech_prob 2, allowed are numbers from 0 to 1"),
+        (dict(noise_prob=0.2), r"noise_prob=0.2, nonspeech_prob=0.0 and noise='': give noise and a probability"),
+        (dict(nonspeech_prob=0.2), r"noise_prob=0.0, nonspeech_prob=0.2 and noise='': give noise and a probability"),
+        (dict(noise=["white"]), r"and noise=\['white'\]: give noise and a probability, or none"),
         (dict(noise="none/such", noise_prob=0.2), "noise 'none/such' is neither a folder .* nor one of babble"),
         (dict(**NIM4, max_pad_s=-1), "has max_pad_s -1, allowed are numbers from 0 to 10"),
         (dict(snr_db=10), r"has snr_db=10, expected mean and standard deviation: \[10.0, 5.0\]"),

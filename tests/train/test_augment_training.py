@@ -97,6 +97,18 @@ def test_the_llm_task_augments_too(llm_options, tmp_path):
     assert all(len(samples) == -(-lengths[uid] * 10 // 9) for uid, samples in slow if uid in lengths)
 
 
+def test_noise_alone_empties_the_target_of_either_task(phone_options, llm_options, tmp_path):
+    conf = dict(augment_conf=dict(nonspeech_prob=1.0, noise="white"))
+    for uids, batch in batches(PhonemeCTCTask, phone_options(tmp_path / "x", **conf), 1):
+        assert batch["phones"].shape == (len(uids), 0) and not batch["phones_lengths"].any()
+    plain, silent = (batches(LLMASRTask, llm_options(tmp_path / "x", **more), 1) for more in ({}, conf))
+    for (uids, before), (same, after) in zip(plain, silent):
+        assert uids == same and torch.equal(before["speech_lengths"], after["speech_lengths"])
+        last = before["text_lengths"].tolist()
+        assert after["text"][:, 0].tolist() == [row[n - 1] for row, n in zip(before["text"].tolist(), last)]
+        assert set(after["text_lengths"].tolist()) == {1}
+
+
 def test_killed_and_resumed_with_other_processes(phone_options, forked, die_in, tmp_path):
     """Weights are those of a training never killed; both differ from one without augmentation."""
     conf = dict(max_epoch=3, resume=True, num_iters_per_epoch=5)
