@@ -155,6 +155,7 @@ def commands() -> List[Command]:
         of("upload", "my exp/pack", "user/model", "--dry_run"),
         of("strategy", "ia_sft", "--strategies", "conf/strategies.yaml"),
         of("strategy_table", "--runs", "my runs/runs.jsonl", "--out", "my exp/table.md"),
+        of("power", "--runs", "my runs/runs.jsonl", "--seeds", "4", "--family", "3", "--values", "MER %"),
         of("fit_scaling", "--runs", "conf/budgets.jsonl", "--value", "MER %", "--out", "my exp/scaling"),
         of("run_strategies", "--recipe", ".", "--out", "my runs", "--strategies", "efin", "--seeds", "1"),
         of("run_parallel", "--job", "one", "one.log", "true"),

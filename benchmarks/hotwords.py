@@ -58,19 +58,24 @@ def outputs(verifier, name):
     return found
 
 
-def noises(verifier):
-    """Log-probabilities of digital silence and of each kind of made noise."""
-    size, rate = 3 * verifier.sample_rate, verifier.sample_rate
+def noise_clips(rate):
+    """(kind, clips (B, N) without speech): digital silence and each kind of made noise."""
+    size = 3 * rate
     clips = {"silence": [np.zeros(size)]}
     clips |= {name: [kind(size, np.random.default_rng(n), rate) for n in range(NOISES)] for name, kind in KINDS.items()}
     for kind, samples in clips.items():
         scaled = [0.1 * each / max(1e-9, np.abs(each).max()) for each in samples]
-        speech = torch.tensor(np.array(scaled), dtype=torch.float32)
-        yield kind, verifier.log_probs(speech, torch.full((len(samples),), size))
+        yield kind, torch.tensor(np.array(scaled), dtype=torch.float32)
+
+
+def noises(verifier):
+    """(kind, log-probabilities) of the clips without speech."""
+    for kind, speech in noise_clips(verifier.sample_rate):
+        yield kind, verifier.log_probs(speech, torch.full((len(speech),), speech.size(1)))
 
 
 def timed(decoder, log_probs):
-    """(milliseconds of the readings, of the search in the list) of each utterance, and its hints."""
+    """Milliseconds of the readings, of the search in the list, and of both, of each utterance, and its hints."""
     rows = []
     for each in log_probs:
         start = time.perf_counter()
@@ -79,7 +84,8 @@ def timed(decoder, log_probs):
         for reading in read:
             decoder.hotwords.find(reading)
         end = time.perf_counter()
-        rows.append((1e3 * (middle - start), 1e3 * (end - middle), decoder.hints(each)))
+        times = middle - start, end - middle, end - start
+        rows.append((*(1e3 * seconds for seconds in times), decoder.hints(each)))
     return rows
 
 
@@ -91,16 +97,15 @@ def speed(verifier, entries, log_probs, largest):
         seconds, memory = time.process_time() - start, resident_mb() - before
         largest[:] = [HotwordDecoder(hotwords, verifier)]
         rows = timed(largest[0], log_probs)
-        times = [[f"{median(c):.3f}", f"{sorted(c)[int(0.99 * len(c))]:.3f}"] for c in list(zip(*rows))[:2]]
+        times = [[f"{median(c):.3f}", f"{sorted(c)[int(0.99 * len(c))]:.3f}"] for c in list(zip(*rows))[:3]]
         greedy = [time_of(hotwords, verifier, each) for each in log_probs]
-        hints = sum(len(row[2]) for row in rows) / len(rows)
+        hints = sum(len(row[-1]) for row in rows) / len(rows)
         yield (
             f"{size:,}",
             f"{seconds:.1f}",
             f"{memory:.0f}",
             f"{median(greedy):.3f}",
-            *times[0],
-            *times[1],
+            *(value for pair in times for value in pair),
             f"{hints:.2f}",
         )
 
@@ -153,7 +158,7 @@ def main():
     entries, log_probs = made_entries(max(SIZES)), [row[0] for row in found.values()]
     labels = median(len(readings(each)[0]) for each in log_probs)
     print(machine("pyahocorasick", "torch"), f"{len(found)} utterances, median of {labels:.0f} phones.", sep="; ")
-    head = "entries|build s|MiB|greedy scan ms|readings ms: median|99 %|all scans ms: median|99 %|hints"
+    head = "entries|build s|MiB|greedy scan ms|readings ms: median|99 %|all scans ms: median|99 %|sum ms: median|99 %|hints"
     table(head.split("|"), speed(verifier, entries, log_probs, largest := []))
     print(f"\nPeak memory {peak_mb():.0f} MiB.")
     head = "list: said + decoys|said|hints, greedy|hints, all readings|utterances with a hint that nobody said"

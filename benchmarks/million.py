@@ -25,8 +25,7 @@ PREPARE = """
 import time
 from pathlib import Path
 from resource import RUSAGE_CHILDREN, RUSAGE_SELF, getrusage
-from espnet_llmasr.asr.encoders import read_windows
-from espnet_llmasr.audio import Windows
+from espnet_llmasr.asr.frontends import read_framing
 from espnet_llmasr.data.checks import Limits
 from espnet_llmasr.data.labels import Labels, format_data
 from espnet_llmasr.data.prepare import Canonical, prepare
@@ -35,7 +34,7 @@ imported = getrusage(RUSAGE_SELF).ru_maxrss / 1024
 began = time.monotonic()
 prepare("msr_86k", src, "en", data, Canonical("msr_86k", "plain"), ["duration=duration"])
 middle = time.monotonic()
-limits = Limits(16000, 0.1, 30.0, Windows.of_features(16000).count, read_windows(None).count)
+limits = Limits(16000, 0.1, 30.0, *(windows.count for windows in read_framing(None, 16000)))
 format_data(data, dump / "train", Labels(dump / "phones.txt", "phone", "zh_en"), limits, "utt2dur")
 end = time.monotonic()
 used = [getrusage(who) for who in (RUSAGE_SELF, RUSAGE_CHILDREN)]

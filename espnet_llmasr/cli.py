@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import math
 import os
 import sys
 from functools import partial
@@ -79,6 +80,18 @@ def at_least(minimum: int) -> Callable[[str], int]:
         return int(value)
 
     return whole_number
+
+
+def between(lowest: float, highest: float = math.inf) -> Callable[[str], float]:
+    """An argument type: a finite number from `lowest` to `highest`; argparse takes nan and inf for numbers."""
+    bounds = f"at least {lowest:g}" if highest == math.inf else f"{lowest:g} to {highest:g}"
+
+    def number(value: str) -> float:
+        if not (math.isfinite(float(value)) and lowest <= float(value) <= highest):
+            raise argparse.ArgumentTypeError(f"{value} is no finite number of {bounds}")
+        return float(value)
+
+    return number
 
 
 def device(value: str) -> str:

@@ -300,7 +300,8 @@ def read_rows(path: PathLike) -> Iterator[Tuple[str, str]]:
                 elif parts:
                     yield parts[0], ""
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not UTF-8 text (after the line of '{key}'): convert it first") from error
+        where = f" (after the line of '{key}')" if key else ""
+        raise ValueError(f"{path} is not UTF-8 text{where}: convert it first") from error
 
 
 def duplicate_id(path: PathLike, key: str) -> ValueError:

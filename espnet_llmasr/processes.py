@@ -211,10 +211,13 @@ def only_one(directory: Path, what: str) -> Iterator[None]:
     Args:
         what: the word for such a process, such as "training".
     Raises:
-        ValueError: another process holds the lock.
+        ValueError: another process holds the lock, or `lock` in the folder is no file.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    handle = os.open(directory / "lock", os.O_RDWR | os.O_CREAT, 0o666)
+    path = directory / "lock"
+    if os.path.lexists(path) and (path.is_symlink() or not path.is_file()):  # what a link names would be emptied
+        raise ValueError(f"{path} is a link, a folder, a pipe or a device, expected a file: remove it")
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
     _LOCKS.append(handle)
     try:
         _lock(handle, directory, what)

@@ -1,5 +1,6 @@
 """Adds our components to ESPnet's speech tasks. A task gets them when it is imported: importing one takes seconds."""
 
+import os
 import sys
 from argparse import Namespace
 from importlib import import_module
@@ -24,6 +25,8 @@ TASKS = {  # module of ESPnet -> the components that it can use; enh_s2t takes i
     "espnet2.tasks.s2t_ctc": ("kaldi_fbank",),  # its encoders take a prompt
     "espnet2.tasks.asr_transducer": ("kaldi_fbank",),  # it builds its encoder from blocks
 }
+LIGHTNING = "espnet2.train.lightning_espnet_model"
+MODULE = "ESPNET_LLMASR_MODULE"  # environment: the module that `python -m espnet_llmasr -m MODULE` runs
 
 
 def register() -> None:
@@ -31,7 +34,7 @@ def register() -> None:
 
     It also adds the task llm_asr to espnet.load(), if this ESPnet has that function.
     """
-    for name in (*TASKS, "espnet"):
+    for name in (*TASKS, "espnet", LIGHTNING):
         if name in sys.modules:
             add_to(sys.modules[name])
     if not any(isinstance(finder, ImportWatch) for finder in sys.meta_path):
@@ -39,9 +42,14 @@ def register() -> None:
 
 
 def add_to(module: ModuleType) -> None:
-    """Adds the components to a task of ESPnet, or our task to the package espnet."""
+    """Adds the components to a task of ESPnet, or our task to the package espnet.
+
+    ESPnet's Lightning trainings store their options, a Namespace, in checkpoints that they read with weights_only.
+    """
     if module.__name__ == "espnet":
         getattr(module, "TASKS", {})["llm_asr"] = ("espnet_llmasr.inference.speech2text", "Speech2Text")
+    elif module.__name__ == LIGHTNING:
+        module.torch.serialization.add_safe_globals([Namespace])
     for name in TASKS.get(module.__name__, ()):
         choices, path = COMPONENTS[name]
         package, _, component = path.rpartition(".")
@@ -52,7 +60,7 @@ class ImportWatch(MetaPathFinder):
     """Calls `add_to` once one of the modules is imported. The other finders find the module."""
 
     def find_spec(self, fullname, path=None, target=None):
-        if fullname != "espnet" and fullname not in TASKS:
+        if fullname not in ("espnet", LIGHTNING) and fullname not in TASKS:
             return None
         others = (finder for finder in sys.meta_path if finder is not self)
         spec = next(filter(None, (finder.find_spec(fullname, path, target) for finder in others)), None)
@@ -93,3 +101,9 @@ def load_asr(config: Path, weights: Path, device: str = "cpu") -> "Tuple[ESPnetA
 
 if __name__ == "__mp_main__":  # the name under which a spawned worker imports this module, see __main__.py
     register()
+elif __name__ == "__main__" and MODULE in os.environ:
+    # Lightning starts its other ranks by the main module's name and the arguments of the program.
+    from espnet_llmasr.__main__ import start
+
+    sys.argv[1:1] = ["-m", os.environ[MODULE]]
+    start()

@@ -125,6 +125,25 @@ def test_scripts_and_code_run_as_in_python(arguments, python):
     assert (wrapped.stdout, wrapped.returncode) == (plain.stdout, plain.returncode)
 
 
+# What Lightning does for its other ranks (lightning/fabric/strategies/launchers/subprocess_script.py).
+AGAIN = """
+import os, subprocess, sys
+
+def main():
+    import __main__
+    print(sys.argv[1:], [type(finder).__name__ for finder in sys.meta_path].count("ImportWatch"), flush=True)
+    if "RANK" not in os.environ:
+        command = [sys.executable, "-m", __main__.__spec__.name, *sys.argv[1:]]
+        subprocess.run(command, env={**os.environ, "RANK": "1"}, check=True)
+"""
+
+
+def test_a_launcher_that_starts_the_program_again_has_our_components_there(python, tmp_path):
+    (tmp_path / "launcher.py").write_text(AGAIN)
+    done = python("-m", "launcher", "--task", "asr")
+    assert done.stdout.splitlines() == ["['--task', 'asr'] 1"] * 2, done.stderr[-2000:]
+
+
 @pytest.mark.parametrize(
     "arguments, message",
     [
@@ -195,3 +214,17 @@ def test_spawned_workers_know_our_components(stock):
     done = run(environment, "-m", "spawn_workers", root / "meeting", *options, "--output_dir", root / "spawned")
     assert done.returncode == 0, done.stderr[-4000:]
     assert (root / "spawned" / "2epoch.pth").exists()
+
+
+@pytest.mark.slow
+def test_lightning_on_two_ranks_trains_and_averages(stock):
+    """Lightning starts the second rank by the command line, and reads its own checkpoints at the end."""
+    pytest.importorskip("lightning")
+    root, options, environment = stock
+    (root / "lightning").mkdir()
+    criterion = "best_model_criterion: [[valid/loss, min, 1]]"
+    conf = f"{{accelerator: cpu, devices: 2, max_epochs: 1, log_every_n_steps: 1, {criterion}}}"
+    arguments = ["--task", "asr", *options, "--lightning_conf", conf, "--output_dir", root / "lightning"]
+    done = run(environment, "-m", "espnet2.bin.lightning_train", *arguments)
+    assert done.returncode == 0 and "MEMBER: 2/2" in done.stderr, done.stderr[-4000:]
+    assert (root / "lightning" / "valid.loss.ave_1best.pth").exists()

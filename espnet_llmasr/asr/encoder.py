@@ -9,26 +9,32 @@ from typing import List, Optional, Tuple
 from espnet2.asr.encoder.abs_encoder import AbsEncoder
 from torch import Tensor
 
-from espnet_llmasr.asr.modules import Lengths, on_host
+from espnet_llmasr.asr.blocks import blocks_of
+from espnet_llmasr.asr.modules import Lengths, on_host, outputs_of, too_short, valid_frames
 from espnet_llmasr.audio import Windows
 
 
 class Encoder(AbsEncoder):
     """(B, T, F) features -> (B, S, D) frames.
 
-    A subclass takes `input_size` (F) and its own options, sets `windows`, and writes the four abstract methods.
+    A subclass takes `input_size` (F) and its own options, sets `windows`, and writes the abstract methods. One whose blocks
+    `blocks_of` does not find (asr/blocks.py) also writes `num_layers` and `forward_layers`.
 
     Attributes:
         windows: encoder frame s depends on the feature frames [s * shift, s * shift + size) before the layers mix
             frames. An utterance of T frames has windows.count(T) encoder frames, whatever its batch mates.
+        needs_frontend: the name of the only frontend whose features it reads; None: any that makes spectra.
+        flops_known: asr/flops.py counts it right, which knows Conv2d before the blocks and no other shortening of time.
     """
 
     windows: Windows
+    needs_frontend: Optional[str] = None
+    flops_known = True
 
     @property
-    @abstractmethod
     def num_layers(self) -> int:
         """The number of layers that `forward_layers` returns."""
+        return max(1, len(blocks_of(self)))
 
     @abstractmethod
     def output_size(self) -> int:
@@ -46,9 +52,13 @@ class Encoder(AbsEncoder):
         Raises ValueError for an utterance of fewer than `min_frames` frames.
         """
 
-    @abstractmethod
     def forward_layers(self, xs_pad: Tensor, ilens: Lengths) -> List[Tensor]:
         """As `forward`, but the output (B, S, D) of every layer, the first layer first; the last is forward's."""
+        olens = self.output_lengths(ilens)  # before the hooks are there, since it may measure `windows`
+        with outputs_of(blocks_of(self)[:-1]) as layers:
+            frames, _, _ = self(xs_pad, ilens)
+        valid = valid_frames(olens, frames)
+        return [layer.masked_fill(~valid[..., None], 0.0) for layer in layers] + [frames]
 
     @property
     def min_frames(self) -> int:
@@ -67,13 +77,14 @@ class Encoder(AbsEncoder):
         """The longest of the lengths (B,).
 
         Raises:
-            ValueError: an utterance is too short.
+            ValueError: an utterance is too short; it is also ESPnet's TooShortUttError.
         """
         lengths = on_host(ilens).tolist()
         shortest, longest = min(lengths), max(lengths)
         if shortest < self.min_frames:
-            raise ValueError(
+            message = (
                 f"an utterance has {shortest} feature frames, the encoder needs at least {self.min_frames}: "
                 "drop shorter utterances in data preparation"
             )
+            raise too_short(message, shortest, self.min_frames)
         return longest

@@ -4,11 +4,9 @@ torch is imported only for an encoder that must be built: stage 2 asks for windo
 """
 
 from functools import lru_cache
-from importlib import import_module
-from typing import Optional
 
+from espnet_llmasr.asr.registry import Registry
 from espnet_llmasr.audio import Windows
-from espnet_llmasr.files import PathLike, read_yaml
 
 DEFAULT = "firered_conformer"
 ENCODERS = {  # name in --encoder -> class, which is a subclass of Encoder or an encoder of ESPnet
@@ -18,45 +16,38 @@ ENCODERS = {  # name in --encoder -> class, which is a subclass of Encoder or an
     "branchformer": "espnet2.asr.encoder.branchformer_encoder.BranchformerEncoder",
     "e_branchformer": "espnet2.asr.encoder.e_branchformer_encoder.EBranchformerEncoder",
     "multiconv_conformer": "espnet2.asr.encoder.multiconvformer_encoder.MultiConvConformerEncoder",
+    "whisper": "espnet_llmasr.asr.hugging_face_encoder.Whisper",
+    "wav2vec2": "espnet_llmasr.asr.hugging_face_encoder.Wav2Vec2",
+    "w2v_bert": "espnet_llmasr.asr.hugging_face_encoder.Wav2Vec2BERT",
 }
+REGISTRY = Registry("encoder", ENCODERS)
 FIXED_WINDOWS = {DEFAULT: Windows(size=7, shift=4)}  # of encoders whose options do not change them
 
 
 @lru_cache(None)
 def encoder_class(name: str) -> type:
-    """The `Encoder` of a name in ENCODERS; a class of ESPnet is returned with our adapter.
+    """The `Encoder` of a name; a class of ESPnet is returned with our adapter.
 
     Raises:
-        ValueError: there is no encoder of this name.
+        ValueError: there is no encoder of this name, or see `Registry.load`.
     """
+    from espnet2.asr.encoder.abs_encoder import AbsEncoder
+
     from espnet_llmasr.asr.encoder import Encoder
     from espnet_llmasr.espnet_versions import quiet_imports
 
-    if name not in ENCODERS:
-        raise ValueError(f"there is no encoder '{name}', allowed are {', '.join(ENCODERS)}")
-    module, _, class_name = ENCODERS[name].rpartition(".")
     with quiet_imports():
-        chosen = getattr(import_module(module), class_name)
+        chosen = REGISTRY.load(name)
     if issubclass(chosen, Encoder):
         return chosen
+    if not issubclass(chosen, AbsEncoder):
+        raise ValueError(
+            f"the encoder '{name}' ({chosen.__module__}.{chosen.__name__}) is neither an Encoder "
+            "(espnet_llmasr.asr.encoder) nor an AbsEncoder (ESPnet): derive it from one of them"
+        )
     from espnet_llmasr.asr.espnet_encoder import adapted  # this import takes a second
 
     return adapted(chosen)
-
-
-def read_windows(config: Optional[PathLike], input_size: int = 80) -> Windows:
-    """The windows of the encoder in a YAML file (keys encoder, encoder_conf); without a file those of the default.
-
-    Raises:
-        ValueError: the file is not of this form, or an encoder without FIXED_WINDOWS does not take these options.
-    """
-    if config is None:
-        return FIXED_WINDOWS[DEFAULT]
-    options = read_yaml(config, kind=object)
-    if not isinstance(options, dict) or not isinstance(options.get("encoder_conf", {}), dict):
-        raise ValueError(f"{config} must hold the keys encoder and encoder_conf: give conf/encoder.yaml")
-    name = options.get("encoder", DEFAULT)
-    return FIXED_WINDOWS.get(name) or windows_of(name, options.get("encoder_conf", {}), input_size)
 
 
 def windows_of(name: str, conf: dict, input_size: int) -> Windows:

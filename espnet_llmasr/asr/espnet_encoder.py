@@ -7,8 +7,8 @@ the batch: BatchNorm in training, and the positions of `rel_pos_type: legacy` (c
 Shapes: B batch, T feature frames, S encoder frames, D encoder width.
 """
 
-from functools import cached_property, wraps
-from typing import List, Optional, Tuple, Type
+from functools import wraps
+from typing import Dict, Optional, Tuple, Type
 
 import torch
 from espnet2.asr.encoder.abs_encoder import AbsEncoder
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from espnet_llmasr.asr.blocks import blocks_of
 from espnet_llmasr.asr.encoder import Encoder
-from espnet_llmasr.asr.modules import Lengths, frames_of, on_device, outputs_of, valid_frames
+from espnet_llmasr.asr.modules import Lengths, frames_of, on_device, valid_frames
 from espnet_llmasr.audio import Windows
 from espnet_llmasr.espnet_versions import quiet_imports
 
@@ -24,6 +24,7 @@ with quiet_imports():
     from espnet2.asr.encoder.conformer_encoder import TooShortUttError
 
 REFUSALS = (TooShortUttError, RuntimeError)  # what ESPnet's encoders raise for an utterance that is too short
+MEASURED: Dict[str, Windows] = {}
 LONGEST_WINDOW = 1000  # feature frames; no encoder needs more for its first frame
 
 
@@ -36,6 +37,7 @@ def adapted(base: Type[AbsEncoder]) -> Type[Encoder]:
         @wraps(base.__init__)  # so that wrong keys of encoder_conf are found
         def __init__(self, input_size: int, *args, **kwargs):
             super().__init__(input_size, *args, **kwargs)
+            self._options = repr((base, input_size, args, sorted(kwargs.items())))
             self._input_size, self._valid = input_size, None
             if not isinstance(self.embed, nn.Sequential):  # a Sequential does not shorten time and takes no mask
                 self.embed.register_forward_hook(self._mask_by_length)
@@ -55,8 +57,15 @@ class _Adapter(Encoder):
     def output_size(self) -> int:
         return self.espnet_class.output_size(self)
 
-    @cached_property
+    @property
     def windows(self) -> Windows:
+        """Measured once for all encoders of these options; also for those on fake tensors, which cannot be measured."""
+        if self._options not in MEASURED:
+            with torch.random.fork_rng(devices=[]):  # some blocks of ESPnet draw numbers even in eval mode
+                MEASURED[self._options] = self._measured()
+        return MEASURED[self._options]
+
+    def _measured(self) -> Windows:
         """Measured on zeros: the shortest input with one frame is the size; a second frame needs `shift` more.
 
         Raises:
@@ -89,10 +98,6 @@ class _Adapter(Encoder):
         finally:
             self.train(training)
 
-    @property
-    def num_layers(self) -> int:
-        return max(1, len(blocks_of(self)))
-
     def forward(
         self, xs_pad: Tensor, ilens: Lengths, prev_states: Optional[Tensor] = None
     ) -> Tuple[Tensor, Lengths, None]:
@@ -102,13 +107,6 @@ class _Adapter(Encoder):
         self._valid = valid_frames(olens, feats[:, : self.output_lengths(longest)])
         frames = frames_of(self.espnet_class.forward(self, feats, on_device(ilens, feats.device)))
         return frames.masked_fill(~self._valid[..., None], 0.0), olens, None
-
-    def forward_layers(self, xs_pad: Tensor, ilens: Lengths) -> List[Tensor]:
-        olens = self.output_lengths(ilens)  # before the hooks are there, since it may measure `windows`
-        with outputs_of(blocks_of(self)[:-1]) as layers:
-            frames, _, _ = self(xs_pad, ilens)
-        valid = valid_frames(olens, frames)
-        return [layer.masked_fill(~valid[..., None], 0.0) for layer in layers] + [frames]
 
     def _mask_by_length(self, module: nn.Module, inputs: Tuple[Tensor], output: Tuple[Tensor, Tensor]):
         """Replaces the mask (B, 1, S) behind the subsampling, because ESPnet's own may reach into the padding."""

@@ -10,15 +10,14 @@ import io
 import math
 from typing import Tuple, Union
 
-import humanfriendly
 import numpy as np
 import torch
 import torch.nn.functional as F
-from espnet2.asr.frontend.abs_frontend import AbsFrontend
 from espnet2.layers.global_mvn import GlobalMVN
 from torch import Tensor
 
-from espnet_llmasr.asr.modules import Lengths, on_host, valid_frames
+from espnet_llmasr.asr.frontend import Frontend
+from espnet_llmasr.asr.modules import Lengths, valid_frames
 from espnet_llmasr.audio import Windows
 from espnet_llmasr.files import DAMAGED_NPZ, PathLike, check_file, write_atomically
 
@@ -28,26 +27,14 @@ LOW_HZ = 20.0
 ENERGY_FLOOR = torch.finfo(torch.float32).eps
 
 
-def parse_rate(fs: Union[int, str]) -> int:
-    """Sampling rate in Hz from 16000, "16000" or "16k"."""
-    try:
-        rate = humanfriendly.parse_size(str(fs))
-    except humanfriendly.InvalidSize:
-        rate = 0
-    if rate < 1000:
-        raise ValueError(f"sampling rate {fs!r} is not usable: give Hz, such as 16000 or 16k")
-    return rate
-
-
-class KaldiFbank(AbsFrontend):
+class KaldiFbank(Frontend):
     """Waveforms (B, N) in [-1, 1] -> log-mel energies (B, T, n_mels), zero beyond each length. No parameters."""
 
     def __init__(
         self, fs: Union[int, str] = 16000, n_mels: int = 80, frame_length_ms: float = 25, frame_shift_ms: float = 10
     ):
-        super().__init__()
-        self.fs, self.n_mels = parse_rate(fs), n_mels
-        self.frame_length_ms = frame_length_ms
+        super().__init__(fs)
+        self.n_mels = n_mels
         self.windows = Windows.of_features(self.fs, frame_length_ms, frame_shift_ms)
         self.fft_size = 1 << (self.windows.size - 1).bit_length()
         self.register_buffer("window", povey_window(self.windows.size), persistent=False)
@@ -56,26 +43,12 @@ class KaldiFbank(AbsFrontend):
     def output_size(self) -> int:
         return self.n_mels
 
-    def frame_lengths(self, num_samples):
-        """Feature frames of so many samples (int, array or tensor)."""
-        return self.windows.count(num_samples)
+    @property
+    def products(self) -> int:
+        return self.mel.numel()
 
-    @torch.no_grad()
-    def forward(self, input: Tensor, input_lengths: Lengths) -> Tuple[Tensor, Lengths]:
-        """(B, N), (B,) -> (B, T, n_mels) fp32 also under autocast, (B,). ValueError if one has no whole window."""
-        if input.dim() != 2:
-            raise ValueError(f"got a waveform batch of shape {tuple(input.shape)}, need (batch, samples): mix to mono")
-        lengths = on_host(input_lengths).tolist()
-        shortest, longest = min(lengths), max(lengths)
-        if shortest < self.windows.size:
-            raise ValueError(
-                f"an utterance has {shortest} samples, one window of {self.frame_length_ms} ms at {self.fs} Hz needs "
-                f"{self.windows.size}: drop shorter utterances in data preparation"
-            )
-        lengths = self.frame_lengths(input_lengths)
-        with torch.autocast(input.device.type, enabled=False):
-            feats = self._log_mel(input[:, :longest].double()).float()
-        return feats.masked_fill(~valid_frames(lengths, feats).unsqueeze(-1), 0.0), lengths
+    def features(self, waveform: Tensor, lengths: Lengths) -> Tensor:
+        return self._log_mel(waveform.double()).float()
 
     def _log_mel(self, waveform: Tensor) -> Tensor:
         """(B, N) -> (B, T, M), in float64: a single-precision spectrum is off by 1e-2 some 100 dB below its peak."""

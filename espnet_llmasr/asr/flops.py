@@ -58,7 +58,7 @@ def flops(model: nn.Module, shape: BatchShape) -> int:
     if unknown:
         raise ValueError(f"no FLOPs are known for {unknown}: train without a budget, or take another")
     rows, frames = shape.rows * getattr(model, "num_views", 1), model.encoder.output_lengths(shape.frames)
-    filterbank = 2 * shape.rows * shape.frames * model.frontend.mel.numel()
+    filterbank = 2 * shape.rows * shape.frames * model.frontend.products
     total = filterbank + encoder_flops(model.encoder, rows, shape.frames, model.frontend.output_size())
     needs = is_trained(model.encoder)
     if not hasattr(model, "llm"):
@@ -74,7 +74,7 @@ def unknown_part(model: nn.Module) -> Optional[str]:
     one behind the other: by the sizes that the formula takes, their last output has not the encoder's frames.
     """
     convolved = list(subsampling(model.encoder, 1000, 80))
-    if convolved and convolved[-1][1] != model.encoder.output_lengths(1000):
+    if not model.encoder.flops_known or convolved and convolved[-1][1] != model.encoder.output_lengths(1000):
         return f"the encoder {type(model.encoder).__name__}"
     if not hasattr(model, "llm"):
         return None

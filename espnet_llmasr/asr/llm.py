@@ -42,11 +42,17 @@ def build_llm(config_file: Union[str, Path]) -> PreTrainedModel:
 def load_tokenizer(tokenizer_file: Union[str, Path]):
     """The tokenizer from the directory that holds `tokenizer_file` (tokenizer.json)."""
     path = _local(tokenizer_file, "tokenizer.json")
-    for name in TOKENIZER_FILES:
-        if path.with_name(name).exists():
-            read_text(path.with_name(name)) if name.endswith(".jinja") else read_json(path.with_name(name))
+    refuse_damaged(path.parent)
     with naming_damage(path, AGAIN):
         return AutoTokenizer.from_pretrained(path.parent)
+
+
+def refuse_damaged(folder: Path) -> None:
+    """Raises ValueError, with its name, for a file of an LLM that is no JSON object or no text (a pointer of Git LFS)."""
+    names = (*TOKENIZER_FILES, "config.json", "generation_config.json")
+    for path in (*(folder / name for name in names), *folder.glob("*.index.json")):
+        if path.exists():
+            read_text(path) if path.suffix == ".jinja" else read_json(path)
 
 
 def _local(path: Union[str, Path, None], name: str) -> Path:
@@ -57,7 +63,7 @@ def _local(path: Union[str, Path, None], name: str) -> Path:
 
 
 def load_llm(name: str, **prompt_options) -> Tuple[Prompt, PreTrainedModel]:
-    """Prompt and model in fp32 of a released chat LLM: a name on the hub, a directory, a .gguf file, or smollm2.
+    """Prompt and model in fp32 of a released LLM: a name on the hub, a directory, a .gguf file, or smollm2.
 
     Args:
         prompt_options: `instruction` and `system` of `Prompt.render`.
@@ -71,6 +77,7 @@ def load_llm(name: str, **prompt_options) -> Tuple[Prompt, PreTrainedModel]:
         return Prompt.render(tokenizer, **prompt_options), model
     if name.startswith((".", "/")) and not Path(name, "config.json").is_file():
         raise ValueError(f"--llm {name} has no config.json: give the directory of an LLM, or its name on the hub")
+    refuse_damaged(Path(name))
     tokenizer = AutoTokenizer.from_pretrained(name)
     if not tokenizer.is_fast:
         raise ValueError(f"--llm {name} has no tokenizer.json, and none can be made of its tokenizer: take another LLM")

@@ -28,6 +28,19 @@ def on_device(numbers: Lengths, device: torch.device) -> Tensor:
     return torch.as_tensor(numbers).to(device, non_blocking=True)
 
 
+def too_short(message: str, found: int, needed: int) -> ValueError:
+    """The error for an utterance of `found` samples or frames: a ValueError that is also ESPnet's TooShortUttError.
+
+    ESPnet's decoding answers it with an empty transcript and goes on.
+    """
+    from espnet2.asr.encoder.conformer_encoder import TooShortUttError  # half a second, which only an error needs
+
+    class TooShort(TooShortUttError, ValueError):
+        pass
+
+    return TooShort(message, found, needed)
+
+
 def extract_features(
     speech: Tensor, speech_lengths: Lengths, frontend: nn.Module, normalize: Optional[nn.Module]
 ) -> Tuple[Tensor, np.ndarray]:

@@ -7,12 +7,12 @@ from typing import Dict, Optional, Tuple
 
 import numpy as np
 import torch
-from espnet2.asr.frontend.abs_frontend import AbsFrontend
 from espnet2.layers.abs_normalize import AbsNormalize
 from espnet2.train.abs_espnet_model import AbsESPnetModel
 from torch import Tensor, nn
 
 from espnet_llmasr.asr.encoder import Encoder
+from espnet_llmasr.asr.frontend import Frontend
 from espnet_llmasr.asr.modules import Lengths, extract_features, is_frozen, on_device
 
 
@@ -23,7 +23,7 @@ class SpeechModel(AbsESPnetModel):
         components: the four attributes below by name, in this order (it is the order in a checkpoint).
     """
 
-    frontend: AbsFrontend
+    frontend: Frontend
     specaug: Optional[nn.Module]
     normalize: Optional[AbsNormalize]
     encoder: Encoder

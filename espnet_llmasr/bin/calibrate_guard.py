@@ -7,7 +7,7 @@ python -m espnet_llmasr.bin.calibrate_guard --ctc_train_config exp/ctc_head/conf
 import logging
 from pathlib import Path
 
-from espnet_llmasr.cli import Parser, add_ctc_options, at_least, run
+from espnet_llmasr.cli import Parser, add_ctc_options, at_least, between, run
 from espnet_llmasr.guard.calibration import TARGET
 from espnet_llmasr.guard.evaluation import calibrate, percent, share_below
 from espnet_llmasr.guard.verifier import CTCVerifier
@@ -17,7 +17,7 @@ def get_parser() -> Parser:
     parser = Parser(description=__doc__)
     parser.add_argument("--data_dir", type=Path, required=True, help="dump/<set> with true transcripts, not trained on")
     help_text = "share of true transcripts that may be doubtful"
-    parser.add_argument("--false_alarms", type=float, default=TARGET, help=help_text)
+    parser.add_argument("--false_alarms", type=between(0, 1), default=TARGET, help=help_text)
     parser.add_argument("--max_utterances", type=at_least(1), default=2000, help="use at most so many")
     parser.add_argument("--seed", type=int, default=0, help="seed of the corrupted audio")
     add_ctc_options(parser)

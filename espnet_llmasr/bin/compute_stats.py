@@ -10,7 +10,8 @@ from typing import Dict
 
 import numpy as np
 
-from espnet_llmasr.asr.fbank import KaldiFbank, write_statistics
+from espnet_llmasr.asr.fbank import write_statistics
+from espnet_llmasr.asr.frontends import read_frontend
 from espnet_llmasr.asr.modules import valid_frames
 from espnet_llmasr.cli import MIN_FS, Parser, at_least, run
 from espnet_llmasr.files import count_rows, read_rows
@@ -24,6 +25,9 @@ def get_parser() -> Parser:
     parser.add_argument("--data_dir", type=Path, required=True, help="dump/<set> with wav.scp and utt2num_frames")
     parser.add_argument("--output", type=Path, required=True, help="feats_stats.npz, in ESPnet's form")
     parser.add_argument("--fs", type=at_least(MIN_FS), default=16000, help="sample rate")
+    parser.add_argument(
+        "--encoder_config", type=Path, help="YAML file with frontend and frontend_conf; else KaldiFbank"
+    )
     parser.add_argument("--max_utterances", type=at_least(1), default=100000, help="taken evenly from the set")
     return parser
 
@@ -38,8 +42,8 @@ def main(argv=None):
     """Sums features and their squares over valid frames, in double precision."""
     args = get_parser().parse_args(argv)
     speech_set = SpeechSet(args.data_dir, sample(args.data_dir / "wav.scp", args.max_utterances))
-    frontend, total = KaldiFbank(fs=args.fs), 0
-    first, second = np.zeros(80), np.zeros(80)
+    frontend, total = read_frontend(args.encoder_config, args.fs), 0
+    first, second = np.zeros(frontend.output_size()), np.zeros(frontend.output_size())
     budget = max([MAX_FRAMES, *speech_set.num_frames.values()])
     for _, speech, lengths in speech_set.batches(budget, args.fs):
         feats, feat_lengths = frontend(speech, lengths)

@@ -9,9 +9,8 @@ entries as in espnet_llmasr.audio (a segment is path#t=start,end), whose rate an
 
 from pathlib import Path
 
-from espnet_llmasr.asr.encoders import read_windows
-from espnet_llmasr.audio import Windows
-from espnet_llmasr.cli import MIN_FS, Parser, at_least, run
+from espnet_llmasr.asr.frontends import read_framing
+from espnet_llmasr.cli import MIN_FS, Parser, at_least, between, run
 from espnet_llmasr.data.checks import AUDIO_CHECKS, Limits
 from espnet_llmasr.data.labels import Labels, format_data
 from espnet_llmasr.text.phonemes import INVENTORIES
@@ -29,9 +28,9 @@ def get_parser() -> Parser:
     add("--fs", type=at_least(MIN_FS), default=16000, help="sample rate in Hz; others are converted on reading")
     checks = "decode: compressed and float audio as a whole; header: headers only; utt2dur: trust that, open nothing"
     add("--audio_check", choices=AUDIO_CHECKS, default="decode", help=checks)
-    add("--encoder_config", type=Path, help="YAML file with encoder and encoder_conf; else FireRedASR's Conformer")
-    add("--min_duration", type=float, default=0.1, help="in seconds")
-    add("--max_duration", type=float, default=30.0, help="in seconds")
+    add("--encoder_config", type=Path, help="YAML file with encoder, frontend and their _conf; else FireRedASR's")
+    add("--min_duration", type=between(0), default=0.1, help="in seconds")
+    add("--max_duration", type=between(0), default=30.0, help="in seconds")
     add("--nj", type=at_least(1), default=1, help="processes")
     add("--test", action="store_true", help="a test set: only what cannot be decoded is dropped")
     return parser
@@ -40,8 +39,8 @@ def get_parser() -> Parser:
 def main(argv=None) -> None:
     """Raises ValueError: see `format_data`."""
     args = get_parser().parse_args(argv)
-    frames, encoder_frames = Windows.of_features(args.fs).count, read_windows(args.encoder_config).count
-    limits = Limits(args.fs, args.min_duration, args.max_duration, frames, encoder_frames, args.test)
+    frames = (windows.count for windows in read_framing(args.encoder_config, args.fs))
+    limits = Limits(args.fs, args.min_duration, args.max_duration, *frames, args.test)
     labels = Labels(args.tokens, args.unit, args.inventory, args.token_text)
     format_data(args.data, args.out, labels, limits, args.audio_check, args.nj)
 

@@ -3,7 +3,7 @@
 import logging
 from pathlib import Path
 
-from espnet_llmasr.cli import Parser, at_least, device, run
+from espnet_llmasr.cli import Parser, at_least, between, device, run
 from espnet_llmasr.inference.hypothesis import write_hypotheses
 from espnet_llmasr.inference.speech2text import Speech2Text, transcribe
 
@@ -16,7 +16,7 @@ def get_parser() -> Parser:
     parser.add_argument("--output_dir", type=Path, required=True, help="for text and score (mean log-probability)")
     parser.add_argument("--shard", default="1/1", help="transcribe only part i of n")
     parser.add_argument("--beam_size", type=at_least(1), default=3, help="beams")
-    parser.add_argument("--tokens_per_second", type=float, default=15.0, help="token limit per second of speech")
+    parser.add_argument("--tokens_per_second", type=between(0), default=15.0, help="token limit per second of speech")
     parser.add_argument("--max_frames", type=at_least(1), default=10000, help="padded frames per batch")
     parser.add_argument("--device", type=device, default="cpu", help="cpu or cuda")
     parser.add_argument("--guard", default="off", help="off, flag, or redecode (doubtful ones, with 3 times the beams)")

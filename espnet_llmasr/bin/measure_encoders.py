@@ -11,7 +11,7 @@ Without --exp and --model it only draws.
 import logging
 from pathlib import Path
 
-from espnet_llmasr.cli import Parser, at_least, device, run
+from espnet_llmasr.cli import Parser, at_least, between, device, run
 from espnet_llmasr.metrics.accessible_information import POOLINGS, EstimatorConfig
 from espnet_llmasr.observe import figures
 from espnet_llmasr.observe.measure import measure_all
@@ -31,7 +31,7 @@ def get_parser() -> Parser:
     add("--reference", help="PATH[:WEIGHTS]: also the CKA of every layer to this encoder (Eq. 12)")
     add("--device", type=device, default="cpu", help="cpu or cuda")
     add("--num_components", type=at_least(1), default=EstimatorConfig.num_components, help="PCA: PAI and CSAI")
-    add("--ridge", type=float, default=EstimatorConfig.ridge, help="PAI, CSAI: added to the covariance's diagonal")
+    add("--ridge", type=between(0), default=EstimatorConfig.ridge, help="PAI, CSAI: added to the covariance's diagonal")
     add("--pooling", choices=POOLINGS, default=EstimatorConfig.pooling, help="PAI, CSAI: of an utterance's frames")
     add("--label", default="this run", help="the name of the observations in --out in the figures")
     add("--compare", action="append", default=[], help="LABEL=DIR: draw another --out beside it")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from espnet_llmasr.cli import Parser, at_least, run
+from espnet_llmasr.cli import Parser, at_least, between, run
 from espnet_llmasr.encoder_swap.plan import Plan, StoredEncoders, replay, steps_to_replay
 from espnet_llmasr.encoder_swap.probe import build_probe
 from espnet_llmasr.encoder_swap.rule import SwapRule
@@ -26,7 +26,9 @@ def get_parser() -> Parser:
     parser.add_argument("--pretrain_dir", type=Path, required=True, help="experiment directory of the pretraining")
     parser.add_argument("--data_dir", type=Path, required=True, help="fixed validation subset (dump/<set>)")
     parser.add_argument("--max_frames", type=int, default=20000, help="padded frames per batch")
-    parser.add_argument("--threshold", type=float, nargs="+", default=[0.95, 0.975, 0.99], help="CKA thresholds")
+    parser.add_argument(
+        "--threshold", type=between(0, 1), nargs="+", default=[0.95, 0.975, 0.99], help="CKA thresholds"
+    )
     parser.add_argument("--start_step", type=at_least(0), help="first reference (default: at a quarter, as the paper)")
     parser.add_argument("--out", type=Path, help="also write OUT.md and OUT.json")
     return parser

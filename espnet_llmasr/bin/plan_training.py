@@ -9,7 +9,7 @@ batches of the data. Without --data_dir the batches are of utterances of --durat
 import argparse
 from pathlib import Path
 
-from espnet_llmasr.cli import Parser, at_least, device, run
+from espnet_llmasr.cli import Parser, at_least, between, device, run
 from espnet_llmasr.experiments.cost import TASKS
 from espnet_llmasr.experiments.training_plan import report
 
@@ -20,8 +20,8 @@ def parser() -> Parser:
     add("plan", type=Path, nargs="+", metavar="CONF", help="configuration of the training, after those it shares")
     add("--task", choices=tuple(TASKS), default="llm_asr", help="what the configuration is of")
     add("--data_dir", type=Path, help="training set with utt2num_frames, and text (llm_asr) or phones (phoneme_ctc)")
-    add("--durations", type=float, nargs="+", default=[1.0, 4.5, 15.0, 30.0], help="seconds, while there are no data")
-    add("--hours", type=float, help="hours of speech, while there are no data")
+    add("--durations", type=between(0), nargs="+", default=[1.0, 4.5, 15.0, 30.0], help="seconds, if there are no data")
+    add("--hours", type=between(0), help="hours of speech, while there are no data")
     add("--llm_dir", type=Path, help="for llm_asr: folder with config.json, and with tokenizer.json if there are data")
     add("--token_list", type=Path, help="for phoneme_ctc: dump/phones.txt")
     add("--fs", type=at_least(1000), default=16000, help="sampling rate in Hz")

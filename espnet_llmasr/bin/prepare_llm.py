@@ -10,7 +10,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from espnet_llmasr.asr.llm import load_llm
-from espnet_llmasr.cli import Parser, run
+from espnet_llmasr.cli import Parser, between, run
 from espnet_llmasr.text.prompt import INSTRUCTION
 from espnet_llmasr.train import small_llm
 
@@ -19,7 +19,7 @@ def get_parser() -> Parser:
     parser = Parser(description=__doc__)
     parser.add_argument("--output_dir", type=Path, required=True, help="the files of the LLM are written here")
     parser.add_argument(
-        "--llm", default="", help="hub name, directory or .gguf of a chat LLM, or smollm2; empty: train a tiny one"
+        "--llm", default="", help="hub name, directory or .gguf of a causal LLM, or smollm2; empty: train a tiny one"
     )
     parser.add_argument("--text", type=Path, help="training text (Kaldi form) of the tiny LLM")
     parser.add_argument("--instruction", default=INSTRUCTION, help="the user's text before the speech")
@@ -30,7 +30,7 @@ def get_parser() -> Parser:
     group.add_argument("--num_layers", type=int, default=4, help="layers")
     group.add_argument("--num_updates", type=int, default=600, help="training updates")
     group.add_argument("--batch_size", type=int, default=32, help="sequences per update")
-    group.add_argument("--max_lr", type=float, default=2e-3, help="highest learning rate")
+    group.add_argument("--max_lr", type=between(0), default=2e-3, help="highest learning rate")
     group.add_argument("--seed", type=int, default=0, help="random seed")
     return parser
 

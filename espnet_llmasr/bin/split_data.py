@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from espnet_llmasr.cli import Parser, at_least, run
-from espnet_llmasr.files import replacing
+from espnet_llmasr.files import check_file, replacing
 
 TABLES = ("wav.scp", "text", "phones", "utt2num_frames")
 MAX_SPLITS = 200  # files of each table that are open at once
@@ -27,6 +27,7 @@ def get_parser() -> Parser:
 
 def split(table: Path, out: Path, num_splits: int) -> int:
     """Line i goes to split i mod num_splits, as it is; returns the number of lines."""
+    check_file(table)
     out.mkdir()
     number = 0
     with ExitStack() as stack:

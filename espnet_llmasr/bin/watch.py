@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from espnet2.utils.types import str2bool
 
-from espnet_llmasr.cli import Parser, at_least, device, run
+from espnet_llmasr.cli import Parser, at_least, between, device, run
 from espnet_llmasr.encoder_swap.probe import build_probe
 from espnet_llmasr.encoder_swap.rule import SwapRule
 from espnet_llmasr.encoder_swap.run_dir import PretrainingDir
@@ -21,9 +21,9 @@ def get_parser() -> Parser:
     parser.add_argument("--data_dir", type=Path, required=True, help="fixed validation subset (dump/<set>)")
     parser.add_argument("--max_frames", type=int, default=20000, help="padded frames per batch")
     parser.add_argument("--encoder_dir", type=Path, required=True, help="encoder store to publish into")
-    parser.add_argument("--threshold", type=float, default=0.975, help="publish when CKA falls below it")
+    parser.add_argument("--threshold", type=between(0, 1), default=0.975, help="publish when CKA falls below it")
     parser.add_argument("--start_step", type=at_least(0), default=500000, help="the first reference is taken from here")
-    parser.add_argument("--poll_s", type=float, default=1.0, help="seconds between looks at the pretraining")
+    parser.add_argument("--poll_s", type=between(0, 3600), default=1.0, help="seconds between looks at the pretraining")
     parser.add_argument("--replay", type=str2bool, default=False, help="look at every stored epoch of an ended one")
     parser.add_argument("--device", type=device, default="cpu", help="cpu or cuda")
     parser.add_argument("--use_tensorboard", type=str2bool, default=False, help="curves in <encoder_dir>/tensorboard")

@@ -11,7 +11,7 @@ from typing import Iterable, Iterator, List, Optional, Sequence, Set, Tuple, Typ
 from espnet_llmasr.data.kaldi import TABLES, audio_table, read_complete
 from espnet_llmasr.data.utterance import Utterance
 from espnet_llmasr.data.writer import DataWriter, write_stats
-from espnet_llmasr.files import count_rows, read_json, read_rows, replacing
+from espnet_llmasr.files import check_file, count_rows, read_json, read_rows, replacing
 
 EXCLUDED = "overlaps_test"
 FILES_PER_PART = len(TABLES) + 3
@@ -78,6 +78,7 @@ def write_merged(staged: Path, parts: Sequence[Path], chosen: Iterable[Tuple[int
     with open(staged / "dropped.txt", "wb") as dropped, DataWriter(staged, cut) as writer:
         for path in (part / "dropped.txt" for part in parts):
             if path.exists():
+                check_file(path)
                 with open(path, "rb") as lines:
                     shutil.copyfileobj(lines, dropped)
         for number, utterance in chosen:

@@ -143,7 +143,7 @@ def _join(
             return
         values = {name: table.get(key) for name, table in tables.items()}
         entry, recording, fault = _audio_of(values[source], recordings)
-        if entry.endswith("|"):
+        if (recordings.get(recording) or "" if recordings else entry).endswith("|"):
             raise ValueError(f"{data / 'wav.scp'}: '{key}' is a command ({entry}): only plain paths are allowed")
         if not fault and values["text"] is None:
             fault = "no_text"

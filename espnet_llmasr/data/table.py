@@ -5,6 +5,7 @@ valid or test). Without `set` a speaker is in one set only; without speakers eac
 """
 
 import csv
+import io
 import logging
 import zlib
 from pathlib import Path
@@ -43,17 +44,24 @@ def prepare_table(folder: Path, table: Path, out: Path, prefix: str = "own", lan
 
 
 def read_table(table: Path) -> List[Dict[str, str]]:
-    """The rows of a CSV file. Raises ValueError for columns or sets of other names, and for a row that is too short."""
-    lines = read_text(table, "utf-8-sig").splitlines()
-    reader = csv.DictReader(lines)
-    columns = reader.fieldnames or []
+    """The rows of a CSV file; a text in quotes may have several lines.
+
+    Raises ValueError for columns or sets of other names, a row that is too short, and a quote that is not closed.
+    """
+    reader = csv.DictReader(io.StringIO(read_text(table, "utf-8-sig"), newline=""), strict=True)
+    try:
+        columns, rows = reader.fieldnames or [], list(reader)
+    except csv.Error as error:
+        where = f"{table}, line {reader.reader.line_num}"
+        raise ValueError(
+            f'{where} or one before it has a wrong quote ({error}): write " within a text twice'
+        ) from error
     missing = [name for name in NEEDED if name not in columns]
     unknown = [name for name in columns if name not in NEEDED + OPTIONAL]
     if missing or unknown:
         found = f"no column '{missing[0]}'" if missing else f"the column '{unknown[0]}'"
         allowed = f"needed are {', '.join(NEEDED)}, allowed also {', '.join(OPTIONAL)}"
         raise ValueError(f"{table} has {found} in its first line: {allowed}")
-    rows = list(reader)
     for row in rows:
         if None in row or None in row.values() or not row["audio"]:
             raise ValueError(

@@ -176,7 +176,8 @@ def read_cases(
         right = score_tokens(test_set.references[uid]) == tokens[uid]
         own = {kind: confidences[kind][uid] for kind in confidences}
         gaps = {kind: test.gaps[kind][uid] for kind in test.gaps}
-        yield Case(uid, right, len(tokens[uid]), test.speech_set.num_frames[uid] / 100, own, gaps)
+        seconds = test.speech_set.num_frames[uid] * verifier.feature_shift_s
+        yield Case(uid, right, len(tokens[uid]), seconds, own, gaps)
 
 
 def figures(cases: Sequence[Case], threshold: float, gap: float) -> Dict:

@@ -108,7 +108,8 @@ class CTCVerifier:
         self.device = device
         frontend = self.model.frontend
         self.sample_rate = frontend.fs
-        self.frame_s = 1 / self.model.encoder.frame_rate_hz(frontend.fs / frontend.windows.shift)
+        self.feature_shift_s = frontend.windows.shift / frontend.fs
+        self.frame_s = 1 / self.model.encoder.frame_rate_hz(1 / self.feature_shift_s)
 
     def shares_encoder(self, model, args) -> bool:
         """True if `model` (with its configuration) computes exactly the same encoder frames."""

@@ -15,7 +15,7 @@ import torch
 
 from espnet_llmasr.asr.cr_ctc import BLANK
 from espnet_llmasr.guard.verifier import CTCVerifier
-from espnet_llmasr.inference.hypothesis import Hypothesis
+from espnet_llmasr.inference.hypothesis import UNHEARD_HOTWORD, Hypothesis
 from espnet_llmasr.text.hotwords import Hotwords
 
 MAX_LOSS = 3.0  # a hotword is heard if its path is at least exp(-3) = 5 % as probable as the best path
@@ -44,7 +44,8 @@ class HotwordDecoder:
     def decode(self, search: Search, log_probs: Sequence[torch.Tensor], langs: Sequence[str]) -> List[Hypothesis]:
         """The hypotheses of a batch with log-probabilities (S, V) of the CTC head and languages.
 
-        Rows with a refused hint are decoded again without it, and at the second refusal without hints.
+        Rows with a refused hint are decoded again without it, and at the second refusal without hints. An entry that
+        still stands where the head does not hear it is the LLM's own word: the hypothesis gets the flag "hotword".
         """
         hints = dict(enumerate(map(self.hints, log_probs)))
         found = dict(enumerate(search([*hints], [*hints.values()])))
@@ -56,7 +57,15 @@ class HotwordDecoder:
                 hints[row] = [] if last else [word for word in hints[row] if word not in refused[row]]
             if again:
                 found.update(zip(again, search(again, [hints[row] for row in again])))
-        return list(found.values())
+        return [self._checked(*row) for row in zip(found.values(), log_probs, langs)]
+
+    def _checked(self, hypothesis: Hypothesis, log_probs: torch.Tensor, lang: str) -> Hypothesis:
+        """The hypothesis, flagged if it has an entry of the list that log_probs (S, V) do not have there."""
+        matches = self.hotwords.find(self.verifier.labelize(hypothesis.text, lang).ids)
+        entries = [word for match in matches for word in match.words]
+        if not self.refused(log_probs, hypothesis.text, entries, lang):
+            return hypothesis
+        return hypothesis._replace(flags=(*hypothesis.flags, UNHEARD_HOTWORD))
 
     def hints(self, log_probs: torch.Tensor) -> List[str]:
         """The entries whose phones log_probs (S, V) have: those of probable readings first, then longer ones."""

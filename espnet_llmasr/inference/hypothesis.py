@@ -7,7 +7,7 @@ from espnet_llmasr.files import json_lines, write_atomically, write_scp
 from espnet_llmasr.guard.gaps import Gap
 from espnet_llmasr.guard.verifier import Word, words_row
 
-LOOP, BUDGET, UNSUPPORTED, GAP = "loop", "budget", "unsupported", "gap"
+LOOP, BUDGET, UNSUPPORTED, GAP, UNHEARD_HOTWORD = "loop", "budget", "unsupported", "gap", "hotword"
 GUARD_FILES = ("confidence", "flagged", "words.jsonl", "gaps", "redecoded.jsonl")
 
 
@@ -29,8 +29,9 @@ class Hypothesis(NamedTuple):
 
     Flags: "loop" (the transcript ended in a loop, which was cut back to the number of copies with the highest
     confidence), "budget" (the length limit ended the transcript), "unsupported" (the confidence is below the
-    threshold), "gap" (`gaps` is not empty). `words` is empty if a label of the text is unknown. `first` is the
-    hypothesis that the second decoding replaced, if it did.
+    threshold), "gap" (`gaps` is not empty), "hotword" (an entry of the list of hotwords stands where the head does not
+    hear it). `words` is empty if a label of the text is unknown. `first` is the hypothesis that the second decoding
+    replaced, if it did.
     """
 
     text: str

@@ -58,9 +58,10 @@ class Speech2Text:
         self.model, args = LLMASRTask.load(llm_asr_train_config, llm_asr_model_file, device)
         self.prompt = LLMASRTask.build_prompt(args)
         self.device, self.mode = device, guard
-        self.sample_rate: int = self.model.frontend.fs
-        windows = self.model.frontend.windows
-        self.min_samples: int = windows.size + windows.shift * (self.model.encoder.min_frames - 1)
+        frontend = self.model.frontend
+        windows, self.sample_rate = frontend.windows, frontend.fs
+        needed = windows.size + windows.shift * (self.model.encoder.min_frames - 1)
+        self.min_samples: int = max(frontend.min_samples, needed)
         self.options = DecodingOptions(beam_size, tokens_per_second, stop_loops=guard != "off")
         self.guard = None
         if guard != "off":

@@ -20,8 +20,9 @@ from torch import Tensor, nn
 from espnet_llmasr.asr.blocks import blocks_of
 from espnet_llmasr.asr.encoder import Encoder
 from espnet_llmasr.asr.espnet_encoder import REFUSALS
-from espnet_llmasr.asr.fbank import FeatureMVN, KaldiFbank, parse_rate, write_statistics
+from espnet_llmasr.asr.fbank import FeatureMVN, KaldiFbank, write_statistics
 from espnet_llmasr.asr.firered import MODEL, read_release
+from espnet_llmasr.asr.frontend import Frontend, parse_rate
 from espnet_llmasr.asr.modules import extract_features, frames_of, outputs_of
 from espnet_llmasr.asr.weights import load_state, part_of, read_state
 from espnet_llmasr.encoder_swap.store import EncoderStore
@@ -40,7 +41,7 @@ class OwnEncoder:
     """An encoder of our classes with its frontend and normalisation, and with its adaptor if it has one."""
 
     def __init__(
-        self, frontend: KaldiFbank, normalize, encoder: Encoder, adaptor: Optional[nn.Module], device: str = "cpu"
+        self, frontend: Frontend, normalize, encoder: Encoder, adaptor: Optional[nn.Module], device: str = "cpu"
     ):
         self.frontend, self.normalize, self.encoder, self.adaptor = frontend, normalize, encoder, adaptor
         self.device, self.rate = device, frontend.fs

@@ -12,6 +12,8 @@ import torch
 import yaml
 from espnet2.utils.yaml_no_alias_safe_dump import yaml_no_alias_safe_dump
 
+from espnet_llmasr.asr.encoder import Encoder
+from espnet_llmasr.asr.frontend import Frontend
 from espnet_llmasr.asr.modules import check_keys
 from espnet_llmasr.encoder_swap.store import EncoderStore
 from espnet_llmasr.encoder_swap.trainer import encoder_inputs, swap_log
@@ -26,7 +28,7 @@ with quiet_imports():
 OPTIONS_THAT_MAY_CHANGE = re.compile(  # those without an effect on the weights, and those that ESPnet adds itself
     "config|resume|max_epoch|patience|ngpu|num_workers|dist_|distributed|multiprocessing|log_|use_(tensorboard|wandb)"
     "|use_matplotlib|wandb|num_att_plot|keep_(nbest|last)|save_interval|token_list|version|required|print_config|dry_run"
-    "|output_dir|deepspeed_config|gradient_as_bucket_view|gradient_checkpointing"
+    "|output_dir|deepspeed_config|gradient_as_bucket_view|gradient_checkpointing|compile_encoder"
 )
 OPTIONS_OF_BATCHES = (  # those may change from one start to the next, if an epoch keeps its number of updates
     *("max_frames", "valid_max_frames", "max_llm_tokens", "accum_grad", "num_iters_per_epoch", "num_ranks"),
@@ -51,6 +53,33 @@ def build(component: Callable, option: str, conf: dict, **parts):
     """component(**parts, **conf). Raises ValueError for a key of --`option` that it does not have."""
     check_keys(component, option, conf, parts)
     return component(**parts, **conf)
+
+
+def check_mix(args, frontend: Frontend, specaug, normalize, encoder: Encoder) -> None:
+    """Raises ValueError for components that would run together, but learn nothing."""
+    needed = encoder.needs_frontend
+    if needed not in (None, args.frontend):
+        raise ValueError(f"--encoder {args.encoder} reads --frontend {needed}, not {args.frontend}: give {needed}")
+    if needed is None and not frontend.is_spectral:
+        raise ValueError(
+            f"--encoder {args.encoder} reads spectra, --frontend {args.frontend} makes none: give --frontend kaldi_fbank"
+        )
+    if frontend.has_own_scale and normalize is not None:
+        raise ValueError(f"--frontend {args.frontend} has the scale that its encoder needs: give --normalize none")
+    if specaug is not None and not frontend.is_spectral:
+        raise ValueError(
+            f"--specaug {args.specaug} masks spectra, --frontend {args.frontend} makes none: give --specaug none "
+            "(time_mask_share of --encoder_conf masks the encoder's frames)"
+        )
+
+
+def check_time_warp(args, frontend: Frontend, factor: int) -> None:
+    """Raises ValueError for a time warp of a waveform, which would become another pitch and noise."""
+    if factor and not frontend.is_spectral:
+        raise ValueError(
+            f"time_warp_factor is {factor}, but --frontend {args.frontend} makes no spectra, which a time warp needs: "
+            "give --model_conf time_warp_factor=0"
+        )
 
 
 def plain_values(text: str) -> str:

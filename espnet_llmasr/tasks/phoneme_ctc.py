@@ -8,7 +8,7 @@ from espnet2.utils.types import str_or_none
 
 from espnet_llmasr.asr.cr_ctc import CTCHead
 from espnet_llmasr.asr.phoneme_ctc_model import PhonemeCTCModel
-from espnet_llmasr.tasks.checks import build
+from espnet_llmasr.tasks.checks import build, check_time_warp
 from espnet_llmasr.tasks.speech_task import SpeechTask, read_token_list
 from espnet_llmasr.text.phonemes import min_frames
 from espnet_llmasr.train.checkpoints import CURRENT, begun
@@ -74,4 +74,6 @@ class PhonemeCTCTask(SpeechTask):
         components = cls.build_components(args)
         sizes = dict(input_size=components["encoder"].output_size(), vocab_size=len(args.token_list))
         head = build(CTCHead, "ctc_head_conf", args.ctc_head_conf, **sizes)
-        return build(PhonemeCTCModel, "model_conf", args.model_conf, components=components, ctc_head=head)
+        model = build(PhonemeCTCModel, "model_conf", args.model_conf, components=components, ctc_head=head)
+        check_time_warp(args, model.frontend, model.time_warp_factor)
+        return model

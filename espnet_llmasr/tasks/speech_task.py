@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Callable, Collection, Dict, List, Mapping, Optional, Sequence
 
 import torch
-from espnet2.asr.encoder.abs_encoder import AbsEncoder
-from espnet2.asr.frontend.abs_frontend import AbsFrontend
 from espnet2.iterators.sequence_iter_factory import SequenceIterFactory
 from espnet2.layers.abs_normalize import AbsNormalize
 from espnet2.train.class_choices import ClassChoices
@@ -22,10 +20,12 @@ from espnet2.utils.get_default_kwargs import get_default_kwargs
 from espnet2.utils.nested_dict_action import NestedDictAction
 from espnet2.utils.types import int_or_none, str2bool
 
-from espnet_llmasr.asr import encoders
-from espnet_llmasr.asr.blocks import PARTS, checkpoint_gradients
+from espnet_llmasr.asr import encoders, frontends
+from espnet_llmasr.asr.blocks import PARTS, check_compiler, checkpoint_gradients, compile_blocks
 from espnet_llmasr.asr.cr_ctc import SpecAugment
-from espnet_llmasr.asr.fbank import FeatureMVN, KaldiFbank
+from espnet_llmasr.asr.fbank import FeatureMVN
+from espnet_llmasr.asr.frontend import Frontend
+from espnet_llmasr.asr.registry import Registry
 from espnet_llmasr.asr.weights import load_state, read_state
 from espnet_llmasr.audio import Windows
 from espnet_llmasr.encoder_swap.trainer import SwapMixin
@@ -35,6 +35,7 @@ from espnet_llmasr.processes import only_one
 from espnet_llmasr.tasks import packed
 from espnet_llmasr.tasks.checks import (
     build,
+    check_mix,
     check_options,
     check_same_training,
     explaining_stops,
@@ -51,12 +52,11 @@ from espnet_llmasr.train.drift import DriftMixin
 from espnet_llmasr.train.engine import set_factors
 from espnet_llmasr.train.preprocessor import Utterance, collate
 from espnet_llmasr.train.speech_batches import AudioTable
-from espnet_llmasr.train.trainer import ExactTrainer, ExactTrainerOptions, is_first_rank
+from espnet_llmasr.train.trainer import ExactTrainer, ExactTrainerOptions, device_of, is_first_rank
 
 with quiet_imports():
     from espnet2.tasks.abs_task import AbsTask
 
-frontend_choices = ClassChoices("frontend", dict(kaldi_fbank=KaldiFbank), AbsFrontend, default="kaldi_fbank")
 specaug_choices = ClassChoices("specaug", dict(masks=SpecAugment), torch.nn.Module, default=None, optional=True)
 normalize_choices = ClassChoices(
     "normalize", dict(global_mvn=FeatureMVN), AbsNormalize, default="global_mvn", optional=True
@@ -65,17 +65,16 @@ normalize_choices = ClassChoices(
 STARTING = ".starting"  # the folder in --output_dir into which ESPnet writes config.yaml
 
 
-class EncoderChoices(ClassChoices):
-    """--encoder: the names in asr/encoders.py. Only the chosen class is imported: those of ESPnet take a second."""
+class LazyChoices(ClassChoices):
+    """The names of a registry. Only the chosen class is imported: those of ESPnet take a second."""
 
-    def choices(self):
-        return tuple(encoders.ENCODERS)
-
-    def get_class(self, name):
-        return encoders.encoder_class(name)
+    def __init__(self, registry: Registry, get_class: Callable[[str], type], default: str):
+        super().__init__(registry.kind, {}, default=default)
+        self.choices, self.get_class = registry.names, get_class
 
 
-encoder_choices = EncoderChoices("encoder", {}, AbsEncoder, default=encoders.DEFAULT)
+frontend_choices = LazyChoices(frontends.REGISTRY, frontends.frontend_class, frontends.DEFAULT)
+encoder_choices = LazyChoices(encoders.REGISTRY, encoders.encoder_class, encoders.DEFAULT)
 
 DATA_TYPES[r"audio_\d+$"] = dict(
     func=AudioTable,
@@ -109,9 +108,10 @@ class BaseConfig(argparse.Action):
 
 @dataclass
 class TrainerOptions(ExactTrainerOptions):
-    """The options of the exact trainer, of checkpointing, of the encoder swaps and of the drift checks."""
+    """The options of the exact trainer, of its blocks, of the encoder swaps and of the drift checks."""
 
     gradient_checkpointing: Sequence[str]
+    compile_encoder: bool
     encoder_dir: Optional[str]
     swap: str
     final_epochs: Optional[int]
@@ -146,7 +146,10 @@ class Trainer(DriftMixin, SwapMixin, ExactTrainer):
 
     @classmethod
     def run(cls, model, trainer_options, **kwargs) -> None:
-        """As the base classes, with --gradient_checkpointing; parameters are frozen by now."""
+        """As the base classes, with --compile_encoder and --gradient_checkpointing; parameters are frozen by now."""
+        if trainer_options.compile_encoder:
+            check_compiler(device_of(trainer_options))
+            compile_blocks(model.encoder)
         checkpoint_gradients(model, trainer_options.gradient_checkpointing)
         super().run(model=model, trainer_options=trainer_options, **kwargs)
 
@@ -171,6 +174,8 @@ class SpeechTask(AbsTask):
         add("--valid_max_frames", type=int_or_none, default=None, help="the same in validation")
         help_text = f"{', '.join(PARTS)}: their blocks are computed again in the backward pass, which saves memory"
         add("--gradient_checkpointing", nargs="*", default=[], metavar="PART", help=help_text)
+        help_text = "torch.compile for the encoder's blocks: minutes at the start, then faster updates"
+        add("--compile_encoder", type=str2bool, default=False, help=help_text)
         help_text = "speed, noise_prob, nonspeech_prob, noise, snr_db, max_pad_s"
         add("--augment_conf", action=NestedDictAction, default={}, help=help_text)
         add("--model_conf", action=NestedDictAction, default=get_default_kwargs(cls.model_class))
@@ -230,6 +235,7 @@ class SpeechTask(AbsTask):
             if choices is encoder_choices:
                 conf = {"input_size": built["frontend"].output_size(), **conf}
             built[choices.name] = component and build(component, option, conf)
+        check_mix(args, **built)
         return built
 
     @classmethod
@@ -241,7 +247,7 @@ class SpeechTask(AbsTask):
         return build(Augmentation, "augment_conf", args.augment_conf, **parts, **targets)
 
     @classmethod
-    def build_frontend(cls, args) -> AbsFrontend:
+    def build_frontend(cls, args) -> Frontend:
         return build(frontend_choices.get_class(args.frontend), "frontend_conf", args.frontend_conf)
 
     @classmethod
@@ -398,10 +404,8 @@ def read_token_list(token_list) -> List[str]:
     """
     if token_list is None:
         raise ValueError("no token list: give --token_list dump/phones.txt (made by stage 2)")
-    if isinstance(token_list, str):
-        token_list = read_tokens(token_list)
-    if token_list[:2] != ["<blank>", "<unk>"]:
-        raise ValueError(
-            f"the token list begins with {token_list[:2]}, expected ['<blank>', '<unk>']: make it by stage 2"
-        )
-    return list(token_list)
+    tokens = read_tokens(token_list) if isinstance(token_list, str) else list(token_list)
+    if tokens[:2] != ["<blank>", "<unk>"]:
+        name = f"the token list {token_list}" if isinstance(token_list, str) else "the token list"
+        raise ValueError(f"{name} begins with {tokens[:2]}, expected ['<blank>', '<unk>']: make it by stage 2")
+    return tokens

@@ -171,6 +171,8 @@ FORMS = [
         (r"(?<=\d)(?<!(?<!\d)0)(?: ?x ?)(?=\d)", " by "),
         (r"(?<![<>=-])(?<![</][A-Za-z])(?<![A-Za-z]{2})[<>] ?(?=\d)|[≥≤≠≈√∞]", lambda m: f" {_SIGNS[m[0].strip()]} "),
         (rf"(?<!\.)\.(?=(?:{EXTENSIONS})(?!\w))", " dot "),
+        # WeTextProcessing reads 1,234 as "thousand two hundred and thirty four"
+        (r"(?<![\d.,$£€¥-])1,(\d{3})(?![\d,%a-z-])", lambda m: f"one thousand {int(m[1]) or ''}".strip()),
         (r"(?<=\d) ?[µμ]([mgsl])(?!\w)", lambda m: f" micro{_SMALL_UNITS[m[1].lower()]}"),
         (r"(?<=\d) ?(k|M)?Ω", lambda m: {"k": " kilohms", "m": " megohms"}.get((m[1] or "").lower(), " ohms")),
         (r"(?<![α-ωΑ-Ω])(?-i:[αβγδεθλμπρσφωΔΣΩ])(?![α-ωΑ-Ω])", lambda m: f" {_GREEK[m[0]]} "),

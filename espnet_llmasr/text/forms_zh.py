@@ -142,7 +142,7 @@ FORMS = [
         # 100 000 and 1 234 567, but neither 555 123 nor 138 0013 8000
         (
             r"(?<![\d.,+-])\d{1,3}(?: (?:\d{3} )*\d00|(?: \d{3}){2,})(?![\d.,-]| \d)",
-            lambda m: m[0].replace(" ", ","),
+            lambda m: m[0].replace(" ", ""),
         ),
         (rf"({_CURRENCY}) ?({_PRICE}(?: ?[-~—–至到] ?{_PRICE})?) ?({_LARGE}?)(?=(美?[元金]|块|港币)?)", _price),
         (rf"(?<![A-Za-z$])({_PRICE})({_LARGE}?)([¥€£₩₹₽])(?!\d)", lambda m: f"{m[1]}{m[2]}{_CURRENCIES[m[3]]}"),
@@ -155,6 +155,7 @@ FORMS = [
             rf"(?:(?:{_CUES})(?:号码|号|为|是|了|叫|[:：])? ?)\d(?:[ -]?\d){{2,}}(?![\d.A-Za-z{_MEASURES}])",
             lambda m: re.sub(r"\d(?:[ -]?\d)+", lambda number: spell(number[0]), m[0]),
         ),
+        (r"(?<![\d.,])\d{1,3}(?:,\d{3})+(?![\d,])", lambda m: m[0].replace(",", "")),
         (
             rf"(?<![\d.])({_YEAR})([./-])({_MONTH})\2({_DAY})(?![\d./-])",
             lambda m: f"{m[1]}年{int(m[3])}月{int(m[4])}日",

@@ -20,6 +20,7 @@ _SINGLE = re.compile(rf"(?<=\d)(?=[\u00bc-\u00be\u2150-\u215e])|(?![0-9])\d|[{_F
 _HIDDEN = {ord(digit): 0xE000 + unicodedata.digit(digit) for digit in "0123456789⁰¹²³⁴⁵⁶⁷⁸⁹"}
 _SHOWN = {0xE000 + digit: str(digit) for digit in range(10)}
 _HAN = re.compile(f"[{HAN}]").search
+SUPERSCRIPTS = "⁰¹²³⁴⁵⁶⁷⁸⁹"
 _LATIN = re.compile("[A-Za-z]").search
 
 _ASCII_MARK = re.compile("[0-9&+=@#%]").search
@@ -53,8 +54,14 @@ def write_out(line: str, lang: str) -> str:
     forms, numbers = (forms_en, numerals_en) if english else (forms_zh, numerals_zh)
     line = re.sub(r"(?<=\d) ?º", "°", line)
     line = forms.UNDECIDED.sub(lambda match: match[0].translate(_HIDDEN), forms.rewrite_forms(line))
-    line = _SINGLE.sub(_unfold, line).replace("\u2044", "/")
-    return numbers.write_out(line).translate(_SHOWN)
+    return numbers.write_out(unfold(line)).translate(_SHOWN)
+
+
+def unfold(line: str, kept: str = "") -> str:
+    """ "①和½" -> "1和1/2": numbers and units in one character as several, except those in `kept`."""
+    return _SINGLE.sub(lambda match: match[0] if match[0] in kept and match[0] else _unfold(match), line).replace(
+        "\u2044", "/"
+    )
 
 
 def _unfold(match: "re.Match") -> str:

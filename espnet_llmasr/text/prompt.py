@@ -8,7 +8,7 @@ import logging
 import os
 import re
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence, Union
+from typing import Dict, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 from jinja2 import TemplateError
@@ -20,6 +20,7 @@ INSTRUCTION = "Transcribe the speech into text."
 SPEECH = "<speech>"
 SPEECH_ID = -1  # marks speech in token sequences; it never reaches the embedding table, so it needs no token
 HINTS = " Contextual hints: {}."  # after the speech, as in arXiv 2604.18105; ", " between two hints
+CUE = "Transcript:"  # the last line of a plain prompt
 IGNORE_ID = -100  # positions without loss, as in Hugging Face and torch
 PROMPT_FILE = "prompt.json"  # beside the tokenizer
 ANSWER = "transcript"  # an assistant's turn from which the end token is found
@@ -57,7 +58,7 @@ class Prompt:
 
     @classmethod
     def render(cls, tokenizer, instruction: str = INSTRUCTION, system: Optional[str] = None) -> "Prompt":
-        """The prompt by the tokenizer's chat template, without thinking.
+        """The prompt by the tokenizer's chat template, without thinking; a plain one without template (`_plain`).
 
         Rendered by the LLM's preparation only, because some templates print today's date.
 
@@ -65,15 +66,14 @@ class Prompt:
             instruction: the user's text before the speech.
             system: optional system message; "" takes out the template's own, if it has one.
         Raises:
-            ValueError: no chat template, or one that refuses or drops a message; no end token; see also `Prompt`.
+            ValueError: a chat template that refuses or drops a message; no end token; see also `Prompt`.
         """
         if not tokenizer.chat_template:
-            raise ValueError("the LLM's tokenizer has no chat template: take an instruction-tuned LLM such as Qwen3")
+            return cls(tokenizer, *_plain(tokenizer, instruction, system))
         user = [{"role": "user", "content": instruction + SPEECH}]
         with_system = [{"role": "system", "content": system}, *user]
-        chats = {None: [user], "": [user, with_system]}.get(
-            system, [with_system]
-        )  # an empty turn may be longer than none
+        # an empty turn may be longer than none
+        chats = {None: [user], "": [user, with_system]}.get(system, [with_system])
         texts = [_render(tokenizer, chat, add_generation_prompt=True) for chat in chats]
         text, messages = min(zip(texts, chats), key=lambda pair: len(pair[0]))
         if system and " ".join(system.split()) not in " ".join(text.split()):
@@ -144,6 +144,21 @@ class Prompt:
 
     def _encode(self, text: Union[str, List[str]], **options) -> list:
         return self.tokenizer(text, add_special_tokens=False, **options)["input_ids"]
+
+
+def _plain(tokenizer, instruction: str, system: Optional[str]) -> Tuple[str, str]:
+    """Prompt and end token for a base LLM, which has no chat template: lines of text, ended by its end of text.
+
+    The token that the tokenizer puts before every text (BOS, if any) comes first, since the LLM was trained with it.
+    """
+    if tokenizer.eos_token is None:
+        raise ValueError("the LLM's tokenizer has neither a chat template nor an eos_token: take another LLM")
+    logging.warning("the LLM's tokenizer has no chat template: the prompt is plain text, without turns of a chat")
+    before = tokenizer("a")["input_ids"]
+    begins = tokenizer.bos_token is not None and before[0] == tokenizer.bos_token_id
+    lines = [*([system] if system else []), instruction, SPEECH, CUE, ""]
+    _make_special(tokenizer, tokenizer.eos_token)
+    return (tokenizer.bos_token if begins else "") + "\n".join(lines), tokenizer.eos_token
 
 
 def _render(tokenizer, messages: List[Dict[str, str]], **options) -> str:

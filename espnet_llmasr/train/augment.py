@@ -17,7 +17,7 @@ from espnet2.samplers.abs_sampler import AbsSampler
 from torch.utils.data import Dataset
 
 from espnet_llmasr import audio
-from espnet_llmasr.asr.fbank import KaldiFbank
+from espnet_llmasr.asr.frontend import Frontend
 from espnet_llmasr.data.noise import noise_source
 from espnet_llmasr.train.preprocessor import Utterance
 
@@ -47,7 +47,7 @@ class Augmentation:
 
     def __init__(
         self,
-        frontend: KaldiFbank,
+        frontend: Frontend,
         output_lengths: Callable[[int], int],
         seed: int,
         frames_needed: Callable[[Utterance], int],

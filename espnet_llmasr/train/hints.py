@@ -1,6 +1,5 @@
 """Hints of training utterances: entries of a list that are said, and others that sound like them (context SFT)."""
 
-import hashlib
 import random
 from collections import defaultdict
 from typing import Dict, Iterator, List, Optional, Tuple
@@ -30,7 +29,7 @@ class TrainingHints:
         ValueError: no file, a probability outside of [0, 1], or see `read_hotwords` and `Hotwords`.
     """
 
-    def __init__(self, file: Optional[PathLike] = None, share: float = 0.7, distractors: float = 0.5, seed: int = 0):
+    def __init__(self, file: Optional[PathLike] = None, share: float = 0.9, distractors: float = 0.5, seed: int = 0):
         if file is None:
             raise ValueError("--hints has no file: give --hints file=names.txt, a list with one entry a line")
         for name, value in (("share", share), ("distractors", distractors)):
@@ -47,22 +46,20 @@ class TrainingHints:
 
     def __call__(self, uid: str, text: str) -> List[str]:
         """The hints of an utterance in random order; often none."""
-        rng = random.Random(hashlib.sha256(f"{self.seed} {uid}".encode()).digest())
+        rng = random.Random(f"{self.seed} {uid}")
         if rng.random() >= self.share:
             return []
         matches = self.hotwords.find(self.labelize(text, "").ids)
         said = [word for match in matches for word in match.words if word.lower() in text.lower()]
-        others = [self._other(word, rng) for word in said or [""] if rng.random() < self.distractors]
-        hints = list(dict.fromkeys([*said, *(word for word in others if word)]))
+        others = [self._near(word) for word in said] or [self.words]
+        drawn = [rng.choice(words) for words in others if words and rng.random() < self.distractors]
+        hints = list(dict.fromkeys([*said, *drawn]))
         rng.shuffle(hints)
         return hints
 
-    def _other(self, word: str, rng: random.Random) -> str:
-        """An entry that sounds like a word, "" if there is none; any entry for ""."""
-        if not word:
-            return rng.choice(self.words)
-        near = {other for pattern in self._patterns(word) for other in self.alike[pattern]} - {word}
-        return rng.choice(sorted(near)) if near else ""
+    def _near(self, word: str) -> List[str]:
+        """The other entries with at most one other label."""
+        return sorted({other for pattern in self._patterns(word) for other in self.alike[pattern]} - {word})
 
     def _patterns(self, word: str) -> Iterator[Pattern]:
         """The labels of a word with each of them left open in turn: alike words share one."""

@@ -7,7 +7,7 @@ added to: fused kernels of a GPU keep less.
 
 import weakref
 from dataclasses import dataclass
-from typing import Callable, Dict, Iterable, List, Tuple
+from typing import Callable, Dict, Iterable, List, Tuple, Union
 
 import torch
 from torch import Tensor, nn
@@ -28,9 +28,9 @@ def ctc_loss_backward(gradient: Tensor, log_probs: Tensor, *args) -> Tensor:
     return torch.empty_like(log_probs)
 
 
-def number(tensor: Tensor) -> float:
-    """The contents of a tensor without contents; an optimizer asks for the number of its update."""
-    return 1.0
+def number(tensor: Tensor) -> Union[int, float]:
+    """The contents of a tensor without contents: the number of an optimizer's update, a length of an ESPnet encoder."""
+    return 1.0 if tensor.is_floating_point() else 1
 
 
 STAND_INS = {  # for operators that torch has no fakes of, since they depend on contents

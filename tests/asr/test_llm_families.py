@@ -4,6 +4,7 @@ The templates are short ones in the style of each family.
 """
 
 import json
+import shutil
 from datetime import datetime
 from types import SimpleNamespace
 
@@ -14,12 +15,16 @@ import transformers
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
-from espnet_llmasr.asr.llm import build_llm, load_tokenizer, text_model, try_llm
+from espnet_llmasr import Speech2Text
+from espnet_llmasr.asr.llm import build_llm, load_llm, load_tokenizer, text_model, try_llm
 from espnet_llmasr.bin import llm_asr_train, prepare_llm
+from espnet_llmasr.files import read_scp
 from espnet_llmasr.inference.search import DecodingOptions, beam_search
 from espnet_llmasr.tasks.llm_asr import LLMASRTask
 from espnet_llmasr.text.prompt import INSTRUCTION, SPEECH, Prompt
 from espnet_llmasr.train.small_llm import save_llm
+from espnet_llmasr.train.speech_batches import read_audio
+from espnet_llmasr.zoo.pack import Parts, pack
 
 SIZES = dict(hidden_size=64, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1)
 VISION = dict(hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=1, image_size=28)
@@ -53,16 +58,39 @@ HEADS = dict(bos_token="<|begin|>", eos_token="<|eot_id|>", more=["<|head|>", "<
 TURN = dict(bos_token="<bos>", eos_token="<eos>", more=["<start_of_turn>", "<end_of_turn>"])
 ROLES = dict(eos_token="<|endoftext|>", more=["<|end|>", "<|user|>", "<|assistant|>"])
 TIED, WIDE = dict(tie_word_embeddings=True), dict(head_dim=32)
+NO_PAD = dict(pad_token_id=None, eos_token_id=[1, 2])  # as Llama 3 has them
+LINES = f"{INSTRUCTION}\n{SPEECH}\nTranscript:\n"  # of a base LLM, which has no chat template
 FAMILIES = {  # kind of model, changes of its sizes, template, tokens (None: sentencepiece); expected end token, prompt
     "qwen3": ("Qwen3", TIED, QWEN, IM, "<|im_end|>", NO_THOUGHT),
     "qwen3 thinking": ("Qwen3", {}, THINKING, IM, "<|im_end|>", NO_THOUGHT),
     "qwen3 base": ("Qwen3", {}, QWEN, BASE, "<|im_end|>", NO_THOUGHT),
-    "llama 3": ("Llama", {}, LLAMA, HEADS, "<|eot_id|>", LLAMA_PROMPT),
+    "qwen2": (
+        "Qwen2",
+        TIED,
+        CHATML + "{% endif %}",
+        IM,
+        "<|im_end|>",
+        "<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n",
+    ),
+    "llama 3": ("Llama", NO_PAD, LLAMA, HEADS, "<|eot_id|>", LLAMA_PROMPT),
     "gemma 2": ("Gemma2", WIDE, GEMMA, TURN, "<end_of_turn>", GEMMA_PROMPT),
     "gemma 3": ("Gemma3", WIDE, GEMMA, TURN, "<end_of_turn>", GEMMA_PROMPT),
     "phi 3": ("Phi3", {}, PHI, ROLES, "<|end|>", "<|user|>\n{}<|end|>\n<|assistant|>\n"),
     "llama 2": ("Llama", {}, INST, None, "</s>", "<s>[INST] {} [/INST]"),
     "plain": ("Llama", {}, PLAIN, dict(eos_token="</s>", more=[]), "</s>", "user: {}\nassistant:"),
+    "smollm": (
+        "Llama",
+        TIED,
+        CHATML + "{% endif %}",
+        IM | dict(bos_token="<|im_start|>", more=[]),
+        "<|im_end|>",
+        "<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n",
+    ),
+    "smollm 3 base": ("SmolLM3", TIED, None, dict(eos_token="<|endoftext|>", more=[]), "<|endoftext|>", LINES),
+    "llama 3 base": ("Llama", NO_PAD, None, HEADS, "<|eot_id|>", f"<|begin|>{LINES}"),
+    "llama 2 base": ("Llama", NO_PAD, None, None, "</s>", f"<s>{LINES}"),
+    "gemma base": ("Gemma", TIED | WIDE, None, TURN, "<eos>", f"<bos>{LINES}"),
+    "phi": ("Phi", {}, None, dict(eos_token="<|endoftext|>", more=[]), "<|endoftext|>", LINES),
 }
 
 
@@ -104,7 +132,7 @@ def make_llm(folder, kind, changes, template, tokens=None):
         sentencepiece_only(folder, template)
     else:
         byte_tokenizer(template, **tokens).save_pretrained(folder)
-    sizes = dict(SIZES, vocab_size=400, pad_token_id=0, bos_token_id=0, eos_token_id=1, **changes)
+    sizes = dict(SIZES, vocab_size=400, pad_token_id=0, bos_token_id=0, eos_token_id=1) | changes
     if kind == "Gemma3":  # of text and images
         sizes = dict(text_config=sizes, vision_config=VISION, mm_tokens_per_image=4, image_token_index=399)
     config = getattr(transformers, f"{kind}Config")(**sizes)
@@ -194,13 +222,30 @@ def test_training_and_beam_search(family, llm_options, build_model, load_batch, 
     assert [best.score for best in plain] == pytest.approx([best.score for best in found], abs=1e-4)
 
 
+def test_train_decode_pack_load(family, llm_options, corpus, command, tmp_path):
+    """One update through the command; the pack transcribes as the training's own files do, once these are gone."""
+    llm, exp = tmp_path / "llm", tmp_path / "exp"
+    shutil.copytree(family.out, llm)
+    files = dict(llm_config=f"{llm}/config.json", llm_tokenizer=f"{llm}/tokenizer.json")
+    options = llm_options(exp, **files, init_param=[f"{llm}/llm.pth::llm"], max_epoch=1, num_iters_per_epoch=1)
+    done = command(llm_asr_train, *options)
+    assert done.code == 0, done.err
+    samples = read_audio("valid_0", read_scp(corpus / "valid" / "wav.scp")["valid_0"], 16000)
+    expected = Speech2Text(exp / "config.yaml", exp / "latest.pth")(samples)
+    archive = pack(Parts(exp / "config.yaml", exp / "latest.pth"), tmp_path / "pack")
+    shutil.rmtree(llm)
+    shutil.rmtree(exp)
+    found = Speech2Text.from_pretrained(archive)(samples)
+    assert (found.text, found.score) == (expected.text, expected.score)
+
+
 # ---- refused --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     "template, tokens, options, message",
     [
-        (None, IM, [], "has no chat template: take an instruction-tuned LLM"),
+        (None, dict(more=[]), [], "the LLM's tokenizer has neither a chat template nor an eos_token: take another LLM"),
         (PLAIN, dict(more=[]), [], "the LLM has no end token: its chat template puts none after an assistant's turn"),
         (GEMMA, dict(bos_token="<bos>", eos_token="<eos>", more=[]), ["--system", "Be brief."],
          "refuses a chat of system and user (no system role here): give no --system, and put its text into"),
@@ -261,6 +306,20 @@ def test_lacking_weights_are_refused(command, tmp_path):
     model.save_pretrained(tmp_path / "hub", state_dict=state)
     done = command(prepare_llm, "--llm", tmp_path / "hub", "--output_dir", tmp_path / "out")
     assert done.code == 1 and "lack model.layers.1.mlp.up_proj.weight (1 in all)" in done.err.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    "name", ["tokenizer.json", "tokenizer_config.json", "config.json", "generation_config.json", "x.index.json"]
+)
+def test_a_damaged_file_of_a_downloaded_llm_is_named(name, tmp_path):
+    """What git without LFS leaves, and values of other kinds, on which transformers fails in its own ways."""
+    make_llm(tmp_path / "hub", "Qwen3", {}, QWEN, IM)
+    for content in ("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 123\n", "null", "[]", ""):
+        (tmp_path / "hub" / name).write_text(content)
+        with pytest.raises(
+            ValueError, match=f"{tmp_path}/hub/{name} (is damaged, expected JSON|holds a value of type)"
+        ):
+            load_llm(str(tmp_path / "hub"))
 
 
 @pytest.fixture(scope="module")

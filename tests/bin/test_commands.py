@@ -147,10 +147,12 @@ def test_an_llm_from_a_directory(tiny_llm, tmp_path):
     assert all(state[name].equal(value) for name, value in model.state_dict().items())
 
 
-def test_an_llm_without_chat_template(mistake, tiny_llm, tmp_path):
+def test_an_llm_without_chat_template_and_end_of_text(mistake, tiny_llm, tmp_path):
     build_llm(tiny_llm / "config.json").save_pretrained(tmp_path / "hub")
     tokenizer = load_tokenizer(tiny_llm / "tokenizer.json")
-    tokenizer.chat_template = None
+    tokenizer.chat_template = tokenizer.eos_token = None
     tokenizer.save_pretrained(tmp_path / "hub")
-    assert "no chat template" in mistake(prepare_llm, "--llm", tmp_path / "hub", "--output_dir", tmp_path / "out")
+    assert "neither a chat template nor" in mistake(
+        prepare_llm, "--llm", tmp_path / "hub", "--output_dir", tmp_path / "out"
+    )
     assert not (tmp_path / "out").exists()

@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 
 from espnet_llmasr.bin import (
+    calibrate_guard,
     compute_stats,
     format_data,
     llm_asr_inference,
     llm_asr_train,
     phoneme_ctc_train,
     prepare_llm,
+    watch,
 )
 from espnet_llmasr.tasks.checks import explaining_stops
 
@@ -49,6 +51,28 @@ def test_options_of_a_training(mistake, phone_options, changes, message, monkeyp
     assert message in mistake(phoneme_ctc_train, *phone_options(tmp_path / "out", **changes))
 
 
+HUBERT = dict(model_type="hubert", hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8)
+HUBERT |= dict(conv_dim=[8] * 7, num_conv_pos_embeddings=8, num_conv_pos_embedding_groups=2)
+WAVES = dict(encoder="wav2vec2", encoder_conf=dict(config=HUBERT), frontend="waveform", normalize=None, specaug=None)
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        (dict(frontend="waveform", normalize=None), "--encoder firered_conformer reads spectra, --frontend waveform"),
+        (dict(frontend="whisper"), "--frontend whisper has the scale that its encoder needs: give --normalize none"),
+        (WAVES, "time_warp_factor is 5, but --frontend waveform makes no spectra"),
+        (dict(WAVES, frontend="kaldi_fbank"), "the encoder hubert reads 160 values a frame, the frontend makes 80"),
+        (dict(WAVES, specaug="masks"), "--specaug masks masks spectra, --frontend waveform makes none: give --specaug"),
+        (dict(frontend="default", frontend_conf=dict(hop=1)), "--frontend_conf has 'hop', allowed are n_fft,"),
+        (dict(frontend="sliding_window"), "there is no frontend 'sliding_window', allowed are kaldi_fbank, default,"),
+        (dict(encoder="whisper", encoder_conf={}), "--encoder_conf has a config of model_type 'None', allowed are"),
+    ],
+)
+def test_components_that_do_not_mix(mistake, phone_options, changes, message, tmp_path):
+    assert message in mistake(phoneme_ctc_train, *phone_options(tmp_path / "out", **changes))
+
+
 def test_options_of_the_adaptor(mistake, llm_options, tmp_path):
     line = mistake(llm_asr_train, *llm_options(tmp_path / "out", adaptor_conf=dict(stride=2)))
     assert "--adaptor_conf has 'stride', allowed are downsample" in line
@@ -73,6 +97,15 @@ def test_a_configuration_that_is_no_file(mistake, tmp_path):
         (format_data, ["--nj", 0], "--nj: 0 is no whole number of at least 1"),
         (compute_stats, ["--max_utterances", 0], "--max_utterances: 0 is no whole number of at least 1"),
         (llm_asr_inference, ["--beam_size", "none"], "--beam_size: none is no whole number of at least 1"),
+        (format_data, ["--max_duration", "nan"], "--max_duration: nan is no finite number of at least 0"),
+        (
+            llm_asr_inference,
+            ["--tokens_per_second", "inf"],
+            "--tokens_per_second: inf is no finite number of at least 0",
+        ),
+        (watch, ["--threshold", "nan"], "--threshold: nan is no finite number of 0 to 1"),
+        (watch, ["--poll_s", "-1"], "--poll_s: -1 is no finite number of 0 to 3600"),
+        (calibrate_guard, ["--false_alarms", "1e3"], "--false_alarms: 1e3 is no finite number of 0 to 1"),
         (llm_asr_inference, ["--device", "foo"], "--device: no device 'foo' here: give cpu, or cuda where a GPU is"),
         (prepare_llm, ["--output_dir", "x", "--llm", "/none"], "--llm /none has no config.json: give the directory"),
     ],

@@ -63,6 +63,12 @@ def test_a_segment_of_an_unknown_recording_is_refused(data_dir):
         list(read_complete(data))
 
 
+def test_a_recording_that_is_a_command_is_refused(data_dir):
+    data = data_dir("cut", [("a-1", "a", "en", "1.5", "text", "rec 0 1.5")], {"rec": "sph2pipe -f wav /x.sph |"})
+    with pytest.raises(ValueError, match="'a-1' is a command .*only plain paths are allowed"):
+        list(read_complete(data))
+
+
 def test_every_line_of_a_sorted_table_is_found(tmp_path):
     table = {f"rec-{i:02}{'x' * (i % 7)}": f"/a b/{i}.wav" for i in range(50)}
     path = tmp_path / "wav.scp"

@@ -98,6 +98,14 @@ def test_a_leak_is_decoded_again_without_its_hint_and_then_without_hints(decoder
     ]
 
 
+def test_an_entry_that_the_llm_writes_without_a_hint_is_flagged_if_it_is_not_heard(decoder, emit):
+    texts = {0: "candle", 1: "garden", 2: "summer"}
+    found = decoder.decode(
+        lambda rows, hints: [Hypothesis(texts[row], -0.1, flags=("gap",)) for row in rows], [emit(GARDEN)] * 3, [""] * 3
+    )
+    assert [hypothesis.flags for hypothesis in found] == [("gap", "hotword"), ("gap",), ("gap",)]
+
+
 def test_the_search_reads_the_hints(llm_model, ctc_head, corpus, monkeypatch):
     """Without a heard hotword nothing changes; with hints the LLM gets them after the speech."""
     files = [f"{llm_model}/config.yaml", f"{llm_model}/latest.pth"]

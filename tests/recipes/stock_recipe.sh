@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The commands of a stock ESPnet ASR recipe from statistics to error rates, run through our wrapper, on the CPU.
+# The commands of a stock ESPnet ASR recipe from tokens to the packed model, run through our wrapper, on the CPU.
 # stock_recipe.sh DATA CONFIG EXP: DATA has {train,valid,test}/{wav.scp,text}, EXP gets everything that is made.
 set -euo pipefail
 data=$1 config=$2 exp=$3
@@ -33,7 +33,7 @@ ${run} -m espnet2.bin.asr_train "${task[@]}" "${sets[@]}" --resume true --output
 # decoding (stage 12)
 ${run} -m espnet2.bin.asr_inference --ngpu 0 --batch_size 1 --beam_size 2 --ctc_weight 1.0 \
     --data_path_and_name_and_type "${data}/test/wav.scp,speech,sound" --asr_train_config "${exp}/config.yaml" \
-    --asr_model_file "${exp}/valid.loss.ave.pth" --output_dir "${exp}/decode"
+    --asr_model_file "${exp}/valid.cer_ctc.ave.pth" --output_dir "${exp}/decode"
 
 # error rates (stage 13): the files that sclite reads
 for pair in "ref ${data}/test/text" "hyp ${exp}/decode/1best_recog/text"; do
@@ -41,3 +41,7 @@ for pair in "ref ${data}/test/text" "hyp ${exp}/decode/1best_recog/text"; do
     paste <(${run} -m espnet2.bin.tokenize_text -f 2- --input "${text}" --output - --token_type word) \
         <(awk '{ print "(" $1 "-" $1 ")" }' "${text}") > "${exp}/${side}.trn"
 done
+
+# pack (stage 14)
+${run} -m espnet2.bin.pack asr --asr_train_config "${exp}/config.yaml" --asr_model_file "${exp}/valid.cer_ctc.ave.pth" \
+    --option "${stats}/train/feats_stats.npz" --outpath "${exp}/model.zip"

@@ -21,6 +21,7 @@ from espnet_llmasr.bin import (
     prepare_table,
     score,
 )
+from espnet_llmasr.data.table import read_table
 
 WORDS = "zero one two three four five six seven eight nine".split()
 FEW = ["--max_epoch", 1, "--num_iters_per_epoch", 2, "--max_frames", 800, "--encoder_conf", "num_blocks=1"]
@@ -107,6 +108,9 @@ def test_the_steps_are_at_most_six_and_the_first_ones_make_a_recipe(tmp_path):
         ("audio,text,age\n", "the column 'age'"),
         ("audio,text\na.wav,one, two\n", "another number of columns"),
         ("audio,text,set\na.wav,one,dev\n", "is of the set 'dev', allowed are train, valid, test"),
+        ('audio,text\na.wav,"one\nb.wav,two\n', "line 3 or one before it has a wrong quote (unexpected end of data)"),
+        ('audio,text\na.wav,"one" two\n', "line 2 or one before it has a wrong quote (',' expected after"),
+        (f'audio,text\na.wav,"{"x" * 200000}\n', "or one before it has a wrong quote (field larger than"),
         ("audio,text,set\na.wav,one,train\n", "leaves no utterance for valid"),
     ],
 )
@@ -114,3 +118,8 @@ def test_wrong_tables_are_one_line(tmp_path, command, content, message):
     (tmp_path / "t.csv").write_text(content)
     failed = command(prepare_table, tmp_path, tmp_path / "t.csv", tmp_path / "data")
     assert failed.code == 1 and message in failed.err and not (tmp_path / "data").exists()
+
+
+def test_a_text_may_hold_quotes_and_lines(tmp_path):
+    (tmp_path / "t.csv").write_text('audio,text\r\na.wav,"one\r\ntwo, ""three"""\r\nb.wav,a 5" pipe\u2028b\r\n')
+    assert [row["text"] for row in read_table(tmp_path / "t.csv")] == ['one\ntwo, "three"', 'a 5" pipe\u2028b']

@@ -117,6 +117,13 @@ def test_lists_made_anew_are_noticed(command, corpus, split_options, tmp_path):
     assert done.code == 1 and f"was trained with another content of {table}" in done.err
 
 
+def test_a_pipe_in_the_place_of_a_table_is_not_waited_for(command, tmp_path):
+    for name in split_data.TABLES:
+        os.mkfifo(tmp_path / name)
+    done = command(split_data, "--data_dir", tmp_path, "--num_splits", 2)
+    assert done.code == 1 and f"{tmp_path / split_data.TABLES[0]} is a folder, a pipe or a device" in done.err
+
+
 def test_the_lists(command, corpus, tmp_path):
     data = tmp_path / "data"
     data.mkdir()

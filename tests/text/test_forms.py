@@ -81,6 +81,8 @@ CO₂排放 | co二排放
 500强和211个人 | 五百强和两百一十一个人
 买985元的 | 买九百八十五元的
 有100 000人 | 有十万人
+有1,000人和1,234,567人 | 有一千人和一百二十三万四千五百六十七人
+①号第Ⅲ章½的人 | 一号第三章二分之一的人
 有1 234 567人 | 有一百二十三万四千五百六十七人
 3-5个和10~20个 | 三到五个和十到二十个
 100—200人 | 一百到两百人
@@ -119,6 +121,7 @@ a 4-3-3, the 1-2-3, 321-45-6789 | a four three three the one two three three two
 an A380 or a Boeing 737-800 | an a three eighty or a boeing seven thirty seven eight hundred
 ~5 people, § 5 | approximately five people section five
 1'000'000 | one million
+1,000 people, 1,234.5 | one thousand people one thousand two hundred and thirty four point five
 30°15'20" and 30° 15' | thirty degrees fifteen minutes twenty seconds and thirty degrees fifteen minutes
 NO. 5, no.7 | number five number seven
 640 x 768 | six hundred and forty by seven hundred and sixty eight

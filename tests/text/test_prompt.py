@@ -55,8 +55,15 @@ def test_target_is_the_transcript_and_the_end_token(tokenizer):
 
 
 def test_tokenizer_without_template(tokenizer):
+    """A base LLM reads lines of text and ends by its end of text; hints stand behind the speech."""
     tokenizer.chat_template = None
-    with pytest.raises(ValueError, match="no chat template"):
+    prompt = Prompt.render(tokenizer, instruction="Write:", system="Be brief.")
+    assert prompt.text == "Be brief.\nWrite:\n<speech>\nTranscript:\n" and prompt.end_token == tokenizer.eos_token
+    assert tokenizer.decode([n for n in prompt.with_hints(["red"]) if n != SPEECH_ID]) == (
+        "Be brief.\nWrite:\n Contextual hints: red.\nTranscript:\n"
+    )
+    tokenizer.eos_token = None
+    with pytest.raises(ValueError, match="neither a chat template nor an eos_token"):
         Prompt.render(tokenizer)
 
 

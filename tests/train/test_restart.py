@@ -305,6 +305,19 @@ def test_a_killed_holder_is_waited_for_a_moment(holder, tmp_path):
     assert (tmp_path / "lock").read_text() == ""
 
 
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: os.symlink(path.with_name("precious"), path)])
+def test_what_is_no_file_is_not_taken_for_the_lock(make, tmp_path):
+    """What a link names would be emptied."""
+    (tmp_path / "precious").write_text("kept")
+    make(tmp_path / "lock")
+    with (
+        pytest.raises(ValueError, match="lock is a link, a folder, a pipe or a device"),
+        only_one(tmp_path, "training"),
+    ):
+        pass
+    assert (tmp_path / "precious").read_text() == "kept"
+
+
 def test_a_process_that_loads_data_does_not_keep_the_lock(tmp_path):
     """It may live on for some seconds after its parent has been killed."""
     reading, writing = os.pipe()

@@ -54,7 +54,7 @@ seed=                   # of all trainings (empty: as in their configurations)
 # those of run.sh; options of run.sh for a stage count only with its configuration there, not with another --align_conf.
 training_conf=conf/training.yaml  # what all trainings share; a key of a stage's own configuration replaces it
 encoder_conf=conf/encoder.yaml    # the encoder of all trainings
-llm=                    # hub name, directory or .gguf of a chat LLM, or smollm2; empty: as llm_conf says
+llm=                    # hub name, directory or .gguf of a causal LLM, or smollm2; empty: as llm_conf says
 llm_conf=conf/llm.yaml
 llm_args=               # --instruction and --system: the prompt of all trainings and decodings
 init_encoder=           # FireRedASR-AED (or -LLM), or exp/pretrain of ours: its encoder and statistics are the start
@@ -317,8 +317,9 @@ fi
 if [ -z "$init_encoder" ] && at_stage 3 "Statistics of the features of $train_set"; then
     need_no_import
     need "$dumpdir/$train_set/wav.scp" 2
+    need_conf encoder_conf
     launch "$train_cmd" "$base_exp/stats/feats_stats.npz" "$base_exp/stats/stats.log" \
-        "$python" -m espnet_llmasr.bin.compute_stats --data_dir "$dumpdir/$train_set" \
+        "$python" -m espnet_llmasr.bin.compute_stats --data_dir "$dumpdir/$train_set" --encoder_config "$encoder_conf" \
         --output "$base_exp/stats/feats_stats.npz" --fs "$fs" --max_utterances "$stats_utts"
 fi
 

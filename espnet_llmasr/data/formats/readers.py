@@ -10,19 +10,22 @@ from pathlib import Path
 from typing import Dict, Iterator, List, Sequence, Tuple
 
 from espnet_llmasr.data.formats.source import Source
+from espnet_llmasr.files import check_file
 
 
 def lines(path: Path) -> Iterator[str]:
     """Lines of a text file, also gzipped: without line ends (also \\r\\n) and BOM, without empty ones.
 
     Bytes that are not UTF-8 become lone surrogates; data/prepare.py drops the utterances that hold any.
-    Raises ValueError for a gzip file that is cut off or damaged.
+    Raises ValueError for a gzip file that is cut off or damaged, or a pipe in the place of a file.
     """
     return (line for _, line in numbered_lines(path))
 
 
 def numbered_lines(path: Path) -> Iterator[Tuple[int, str]]:
     """`lines` with their numbers in the file, which begin at 1."""
+    if path.exists():
+        check_file(path)
     opened = gzip.open if path.suffix == ".gz" else open
     try:
         with opened(path, "rt", encoding="utf-8-sig", errors="surrogateescape", newline="\n") as file:
@@ -80,6 +83,7 @@ def json_items(path: Path, prefix: str) -> Iterator[dict]:
     """Objects of an array in a huge JSON file, one at a time; `prefix` as in ijson. Raises ValueError for broken JSON."""
     import ijson
 
+    check_file(path)
     with open(path, "rb") as file:
         if file.read(3) != codecs.BOM_UTF8:
             file.seek(0)

@@ -14,7 +14,7 @@ see them: `forms_zh`, `forms_en`, as in training text. What those rules leave un
 more than 50 digits does not pass the FSTs, which would take seconds: each digit is a word, and the utterance counts as
 a fallback.
 
-Other errors of the tool stay: "1990s" are seconds, "1,000" is "thousand".
+Other errors of the tool stay: "1990s" are seconds.
 
 Most lines need no FST: those without digits, 儿 and a few signs (Mandarin) or of plain words and punctuation (English).
 On these the FSTs replace single characters at most, by tables in the package. tests/text/routes/test_paper.py proves
@@ -31,7 +31,7 @@ from espnet_llmasr.text.routes import Route, installed
 
 DESCRIPTION = "WeTextProcessing: numbers as words, no filler words, no erhua, simplified characters"
 PACKAGES = ("WeTextProcessing",)
-OUR_VERSION = "2"
+OUR_VERSION = "3"
 MAX_DIGITS = 50  # of a line: up to them the FSTs take 0.2 s, and 0.5 s more for each further 50
 _DIGITS = re.compile(r"\d+")
 _CLOCK = re.compile(r"(?<=\w )([ap]) m\b")  # "three a m" is "3am" as well
@@ -83,7 +83,8 @@ def normalize(text: str, lang: str, short_cuts: bool) -> str:
         line = _DIGITS.sub(lambda digits: f" {(forms_en if lang == 'en' else forms_zh).spell(digits[0])} ", line)
         return line if lang == "en" else line.translate(plain_mandarin()[1])
     if numerals.has_marks(line):
-        line = wetext.readable((forms_en if lang == "en" else forms_zh).rewrite_forms(line))
+        line = (forms_en if lang == "en" else forms_zh).rewrite_forms(line)
+        line = wetext.readable(numerals.unfold(line, kept=numerals.SUPERSCRIPTS))
     return english(line, short_cuts) if lang == "en" else mandarin(line, short_cuts)
 
 

@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import os
 import tarfile
 
 import pyarrow
@@ -172,6 +173,13 @@ def test_damaged_gzip_is_one_clear_line(tmp_path, content):
     path.write_bytes(content)
     with pytest.raises(ValueError, match="x.gz is damaged .*get it again"):
         list(lines(path))
+
+
+def test_a_pipe_in_the_place_of_a_table_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "x.tsv")
+    for read in (lines, lambda path: json_items(path, "item")):
+        with pytest.raises(ValueError, match="x.tsv is a folder, a pipe or a device"):
+            list(read(tmp_path / "x.tsv"))
 
 
 def test_json_items_stream_and_broken_json_is_one_clear_line(tmp_path):

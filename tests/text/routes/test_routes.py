@@ -93,7 +93,7 @@ def test_odd_lines_pass(name, odd_lines):
 def test_names_and_versions():
     library = f"WeTextProcessing {version('WeTextProcessing')}"
     assert str(make_route("none")) == "none (2)"
-    assert str(make_route("paper")) == f"paper (2, {library} zh_tn/en_tn)"
+    assert str(make_route("paper")) == f"paper (3, {library} zh_tn/en_tn)"
     assert str(make_route("sure")) == f"sure (2, {library} zh_itn)"
     whisper = f"whisper-normalizer {version('whisper-normalizer')}"
     assert str(make_route("whisper")) == f"whisper (2, {whisper})"
