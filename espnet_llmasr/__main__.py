@@ -14,15 +14,6 @@ from espnet_llmasr import register
 USAGE = "espnet_llmasr: expected -m MODULE, -c CODE or the path of a script, such as -m espnet2.bin.asr_train --help"
 
 
-def start() -> None:
-    """Registers the components in this process and in its workers, then runs what the command line names."""
-    # ESPnet starts its workers by `spawn`. A worker imports the main module again by name, but skips a `__main__.py`;
-    # with register.py in its place every worker registers the components too.
-    sys.modules["__main__"] = register
-    register.register()
-    main()
-
-
 def main() -> None:
     """Runs what the command line names."""
     kind, rest = sys.argv[1:2], sys.argv[2:]
@@ -70,4 +61,8 @@ def run_script(path: str) -> None:
 
 
 if __name__ == "__main__":
-    start()
+    # ESPnet starts its workers by `spawn`. A worker imports the main module again by name, but skips a `__main__.py`;
+    # with register.py in its place every worker registers the components too.
+    sys.modules["__main__"] = register
+    register.register()
+    main()

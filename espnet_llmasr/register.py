@@ -1,6 +1,7 @@
 """Adds our components to ESPnet's speech tasks. A task gets them when it is imported: importing one takes seconds."""
 
 import os
+import runpy
 import sys
 from argparse import Namespace
 from importlib import import_module
@@ -103,7 +104,5 @@ if __name__ == "__mp_main__":  # the name under which a spawned worker imports t
     register()
 elif __name__ == "__main__" and MODULE in os.environ:
     # Lightning starts its other ranks by the main module's name and the arguments of the program.
-    from espnet_llmasr.__main__ import start
-
     sys.argv[1:1] = ["-m", os.environ[MODULE]]
-    start()
+    runpy.run_module("espnet_llmasr", run_name="__main__")

@@ -83,7 +83,7 @@ def test_links_lead_somewhere(path):
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_commands_exist_with_their_options(path):
-    for match, words in words_after(r"-m espnet_llmasr\.bin\.(\w+)|`?bin\.(\w+)", path):
+    for match, words in words_after(r"-m espnet_llmasr\.bin\.(\w+)|(?<!espnet2\.)\bbin\.(\w+)", path):
         module = importlib.import_module(f"espnet_llmasr.bin.{match[1] or match[2]}")
         if hasattr(module, "get_parser"):
             unknown = option_names(words) - known_options(module.get_parser())

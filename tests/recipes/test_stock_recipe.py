@@ -77,8 +77,8 @@ def digits(tmp_path_factory):
 def test_words_are_counted_and_no_update_is_skipped(digits, tmp_path):
     (tmp_path / "conf.yaml").write_text(yaml.safe_dump({**RECIPE, **SMALL}))
     environment = dict(os.environ, python=sys.executable, PYTHONPATH=str(REPO))
-    recipe = [str(Path(__file__).with_name("stock_recipe.sh")), digits, tmp_path / "conf.yaml", tmp_path / "exp"]
-    done = subprocess.run(recipe, env=environment, capture_output=True, text=True, timeout=580)
+    recipe = [str(Path(__file__).with_name("stock_recipe.sh")), digits, "conf.yaml", "exp"]  # a pack has relative paths
+    done = subprocess.run(recipe, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=580)
     assert done.returncode == 0, done.stderr[-4000:]
     assert "Skipping updating the model" not in done.stderr
     shares = [float(share) for share in re.findall(r"\[train\].*too_short=([\d.e-]+)", done.stderr)]
