@@ -135,6 +135,7 @@ def commands() -> List[Command]:
         of("swap_table", *store, "--ia_sft_dir", "my exp/align", "--out", "my exp/swaps.md"),
         of("llm_asr_inference", *MODEL, *HEAD, "--guard", "redecode", *shared, "--output_dir", "my exp/decode/valid",
            "--tokens_per_second", "2"),
+        of("transcribe", *MODEL, *HEAD, "my audio/valid", "--format", "json", "--output_dir", "my exp/transcribed"),
         of("verify_transcripts", *HEAD, *shared, "--hyp_dir", "my exp/decode/valid"),
         of("measure_guard", *HEAD, "--ref_dir", "my dump", "--hyp_dir", "my other", "--out", "my exp/guard", "valid"),
         of("score", *sets, "valid"),
@@ -160,6 +161,7 @@ def commands() -> List[Command]:
         of("run_strategies", "--recipe", ".", "--out", "my runs", "--strategies", "efin", "--seeds", "1"),
         of("run_parallel", "--job", "one", "one.log", "true"),
         of("import_firered", "FireRedASR", "my exp/firered"),
+        of("prepare_encoder", "--encoder", "hub/wav2vec2", "--output_dir", "my exp/wav2vec2"),
         of("plan_training", "conf/phones.yaml", "--task", "phoneme_ctc", *shared, "--token_list", "my dump/phones.txt"),
         of("doctor", "--help", bad=("my exp/pretrain/config.yaml",)),  # fails by right for a training of two updates
         paced,
@@ -235,6 +237,7 @@ def write_inputs() -> None:
     )
     write("run.sh", "exit 1\n")
     write_release("FireRedASR")
+    write_hub("hub/wav2vec2")
 
 
 def write_release(folder: str) -> None:
@@ -250,6 +253,16 @@ def write_release(folder: str) -> None:
     sizes = b"".join(b"\4" + size.to_bytes(4, "little") for size in (2, 81))
     sums = np.ones((2, 81)) * [[1000.0], [9000.0]]
     Path(folder, "cmvn.ark").write_bytes(b"\0BDM " + sizes + sums.tobytes())
+
+
+def write_hub(folder: str) -> None:
+    """A tiny wav2vec 2.0 as it is on the hub."""
+    from transformers import Wav2Vec2Config, Wav2Vec2FeatureExtractor, Wav2Vec2Model
+
+    layers = dict(hidden_size=64, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64)
+    convolutions = dict(conv_dim=[8] * 7, num_conv_pos_embeddings=8, num_conv_pos_embedding_groups=2)
+    Wav2Vec2Model(Wav2Vec2Config(**layers, **convolutions)).save_pretrained(folder)
+    Wav2Vec2FeatureExtractor().save_pretrained(folder)
 
 
 # ---- a call in a process of its own ----------------------------------------------------------------------------------
