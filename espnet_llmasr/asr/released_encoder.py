@@ -10,8 +10,10 @@ from transformers import AutoConfig, AutoFeatureExtractor
 
 from espnet_llmasr.asr.hugging_face_encoder import HuggingFaceEncoder, Wav2Vec2, Wav2Vec2BERT, Whisper
 from espnet_llmasr.asr.pretrained import check_weights, load_model
+from espnet_llmasr.files import read_json
 
 CLASSES = {"whisper": Whisper, "wav2vec2": Wav2Vec2, "w2v_bert": Wav2Vec2BERT}  # by their names in --encoder
+FILES = ("config.json", "preprocessor_config.json")
 PRIVATE = ("_name_or_path", "architectures", "auto_map", "transformers_version", "dtype", "torch_dtype")
 
 
@@ -21,11 +23,14 @@ def read_released(name: str) -> Tuple[dict, Dict[str, Tensor]]:
     Args:
         name: a directory that save_pretrained wrote, or a name on the hub.
     Raises:
-        ValueError: no such directory, no encoder of CLASSES, or weights that are broken or missing.
+        ValueError: no such directory, no encoder of CLASSES, files or weights that are broken or missing.
         OSError: no such name on the hub, or no network.
     """
     if name.startswith((".", "/")) and not Path(name, "config.json").is_file():
         raise ValueError(f"--encoder {name} has no config.json: give the directory of a model, or its name on the hub")
+    for file in (Path(name, part) for part in FILES):
+        if file.exists():
+            read_json(file)
     config = AutoConfig.from_pretrained(name, trust_remote_code=False)
     kinds = {kind: chosen for chosen, component in CLASSES.items() for kind in component.model_types}
     if config.model_type not in kinds:
