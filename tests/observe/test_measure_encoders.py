@@ -103,7 +103,7 @@ def test_nothing_of_a_broken_measurement_stays(exp, options, tmp_path, monkeypat
         (["--exp", "/absent"], "has no checkpoints in pretrain, ia_sft, joint_sft"),
         ([], "observations.jsonl does not exist: make it with"),
         (["--model", "a=.", "--model", "a=."], "this name is taken"),
-        (["--exp", ".", "--ridge", "x"], "invalid float value"),
+        (["--exp", ".", "--ridge", "x"], "invalid number value: 'x'"),
         (["--exp", "/absent", "--pair", "a=b"], "--pair a=b: expected LABEL=BEFORE,AFTER"),
         (["--exp", "/absent", "--compare", "a=/none"], "/none/observations.jsonl does not exist"),
     ],
