@@ -154,7 +154,11 @@ def test_mistakes(command, pretrained, corpus, tmp_path):
     (incomplete / FINISHED).unlink()
     (incomplete / "5epoch.pth").write_bytes(b"PK")
     for module, asked, message in (
-        (plan_swaps, options(incomplete, corpus, 1.5, out=tmp_path / "plan"), "--threshold: 1.5 is no finite number of 0 to 1"),
+        (
+            plan_swaps,
+            options(incomplete, corpus, 1.5, out=tmp_path / "plan"),
+            "--threshold: 1.5 is no finite number of 0 to 1",
+        ),
         (plan_swaps, options(incomplete, corpus, out=tmp_path / "plan"), "5epoch.pth is missing or broken"),
         (watch, options(incomplete, corpus, encoder_dir=tmp_path / "e", replay="true"), "has not ended"),
     ):

@@ -62,7 +62,10 @@ def test_mistakes(command, pretrained, corpus, tmp_path):
     """test_rule has all wrong thresholds."""
     done = command(watch, *options(pretrained, corpus, tmp_path / "e", threshold=1.5))
     assert done.code == 1 and not (tmp_path / "e").exists()
-    assert done.err.startswith("watch: argument --threshold: 1.5 is no finite number of 0 to 1") and done.err.count("\n") == 1
+    assert (
+        done.err.startswith("watch: argument --threshold: 1.5 is no finite number of 0 to 1")
+        and done.err.count("\n") == 1
+    )
     done = command(watch, *options(pretrained, tmp_path, tmp_path / "e"))
     assert done.code == 1 and "wav.scp does not exist" in done.err.splitlines()[-1]
 
