@@ -105,6 +105,12 @@ def _address(match: "re.Match") -> str:
     return match[0].replace(".", " dot ").replace("_", " underscore ").replace("@", " at ")
 
 
+def _one_thousand(match: "re.Match") -> str:
+    """ "1,065" -> "one thousand and 65"."""
+    rest = int(match[1])
+    return f"one thousand{' and' if 0 < rest < 100 else ''} {rest or ''}".strip()
+
+
 def _version(match: "re.Match") -> str:
     """ "2.0.1" -> "2 point zero point 1"; an address of four numbers is read by digit."""
     parts = match[1].split(".")
@@ -172,7 +178,7 @@ FORMS = [
         (r"(?<![<>=-])(?<![</][A-Za-z])(?<![A-Za-z]{2})[<>] ?(?=\d)|[≥≤≠≈√∞]", lambda m: f" {_SIGNS[m[0].strip()]} "),
         (rf"(?<!\.)\.(?=(?:{EXTENSIONS})(?!\w))", " dot "),
         # WeTextProcessing reads 1,234 as "thousand two hundred and thirty four"
-        (r"(?<![\d.,$£€¥-])1,(\d{3})(?![\d,%a-z-])", lambda m: f"one thousand {int(m[1]) or ''}".strip()),
+        (r"(?<![\d.,$£€¥-])1,(\d{3})(?![\d,%a-z-])", _one_thousand),
         (r"(?<=\d) ?[µμ]([mgsl])(?!\w)", lambda m: f" micro{_SMALL_UNITS[m[1].lower()]}"),
         (r"(?<=\d) ?(k|M)?Ω", lambda m: {"k": " kilohms", "m": " megohms"}.get((m[1] or "").lower(), " ohms")),
         (r"(?<![α-ωΑ-Ω])(?-i:[αβγδεθλμπρσφωΔΣΩ])(?![α-ωΑ-Ω])", lambda m: f" {_GREEK[m[0]]} "),

@@ -17,6 +17,7 @@ in the 1990s, '90s, 1900s and 2000s | in the nineteen nineties, nineties, ninete
 at 5am, 10:00 A.M. today | at five a.m., ten a.m. today
 May 5, 1 October 2021 | May fifth, the first of October twenty twenty one
 1,234 men, 10,000 in 2021 | one thousand two hundred and thirty four men, ten thousand in twenty twenty one
+1,065 men, 1,000 and 1,200 | one thousand and sixty five men, one thousand and one thousand two hundred
 $100k, $5M, US$1.2Bn | one hundred thousand dollars, five million dollars, one point two billion dollars
 $0.00, $0.99 and $1.01 | zero dollars, ninety nine cents and one dollar and one cent
 $10-$20, 5%-10%, 2010-2015 | ten dollars to twenty dollars, five percent to ten percent, twenty ten to twenty fifteen
