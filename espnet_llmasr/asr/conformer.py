@@ -218,11 +218,8 @@ class FireRedConformerEncoder(Encoder):
 
     def _embed(self, xs_pad: Tensor, ilens: Lengths) -> Tuple[Tensor, Tensor, Tensor, Lengths]:
         """-> frames (B, S, D), positions (2S - 1, D), padding (B, S), lengths (B,)."""
-        longest, olens = self.longest(ilens), self.output_lengths(ilens)
-        xs_pad = xs_pad[:, :longest]
         # Masking the features (and not only the frames) keeps NaN in the padding out of the gradients.
-        xs_pad = xs_pad.masked_fill(~valid_frames(ilens, xs_pad).unsqueeze(-1), 0.0)
-        x = self.input_preprocessor(xs_pad)
+        x, olens = self.input_preprocessor(self.trimmed(xs_pad, ilens)), self.output_lengths(ilens)
         positions = self.positional_encoding(x.size(1))
         return self.dropout(x), self.dropout(positions), ~valid_frames(olens, x), olens
 

@@ -88,3 +88,12 @@ class Encoder(AbsEncoder):
             )
             raise too_short(message, shortest, self.min_frames)
         return longest
+
+    def trimmed(self, xs_pad: Tensor, ilens: Lengths) -> Tensor:
+        """(B, T, F), (B,) -> the features up to the longest length, zero beyond each. Raises as `longest`."""
+        feats = xs_pad[:, : self.longest(ilens)]
+        return feats.masked_fill(~valid_frames(ilens, feats)[..., None], 0.0)
+
+    def valid_outputs(self, feats: Tensor, ilens: Lengths) -> Tensor:
+        """(B, S), which encoder frames of trimmed features (B, T, F) with lengths (B,) exist."""
+        return valid_frames(self.output_lengths(ilens), feats[:, : self.output_lengths(feats.size(1))])

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from espnet_llmasr.asr.blocks import blocks_of
 from espnet_llmasr.asr.encoder import Encoder
-from espnet_llmasr.asr.modules import Lengths, frames_of, on_device, valid_frames
+from espnet_llmasr.asr.modules import Lengths, frames_of, on_device
 from espnet_llmasr.audio import Windows
 from espnet_llmasr.espnet_versions import quiet_imports
 
@@ -101,12 +101,10 @@ class _Adapter(Encoder):
     def forward(
         self, xs_pad: Tensor, ilens: Lengths, prev_states: Optional[Tensor] = None
     ) -> Tuple[Tensor, Lengths, None]:
-        longest, olens = self.longest(ilens), self.output_lengths(ilens)
-        feats = xs_pad[:, :longest]
-        feats = feats.masked_fill(~valid_frames(ilens, feats)[..., None], 0.0)
-        self._valid = valid_frames(olens, feats[:, : self.output_lengths(longest)])
+        feats = self.trimmed(xs_pad, ilens)
+        self._valid = self.valid_outputs(feats, ilens)
         frames = frames_of(self.espnet_class.forward(self, feats, on_device(ilens, feats.device)))
-        return frames.masked_fill(~self._valid[..., None], 0.0), olens, None
+        return frames.masked_fill(~self._valid[..., None], 0.0), self.output_lengths(ilens), None
 
     def _mask_by_length(self, module: nn.Module, inputs: Tuple[Tensor], output: Tuple[Tensor, Tensor]):
         """Replaces the mask (B, 1, S) behind the subsampling, because ESPnet's own may reach into the padding."""

@@ -73,12 +73,10 @@ class HuggingFaceEncoder(Encoder):
     def forward(
         self, xs_pad: Tensor, ilens: Lengths, prev_states: Optional[Tensor] = None
     ) -> Tuple[Tensor, Lengths, None]:
-        longest, olens = self.longest(ilens), self.output_lengths(ilens)
-        feats = xs_pad[:, :longest]
-        feats = feats.masked_fill(~valid_frames(ilens, feats)[..., None], 0.0)
-        valid = valid_frames(olens, feats[:, : self.output_lengths(longest)])
+        feats = self.trimmed(xs_pad, ilens)
+        valid = self.valid_outputs(feats, ilens)
         frames = self.frames(feats, on_host(ilens), valid)
-        return frames.masked_fill(~valid[..., None], 0.0), olens, None
+        return frames.masked_fill(~valid[..., None], 0.0), self.output_lengths(ilens), None
 
 
 class Whisper(HuggingFaceEncoder):

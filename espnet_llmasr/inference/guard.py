@@ -5,7 +5,6 @@ B batch, N samples, S encoder frames, D encoder width, V tokens of the CTC head.
 
 import logging
 import math
-import re
 from pathlib import Path
 from typing import Callable, List, Optional, Sequence, Tuple
 
@@ -19,7 +18,7 @@ from espnet_llmasr.guard.verifier import CTCVerifier
 from espnet_llmasr.inference.hypothesis import BUDGET, GAP, LOOP, UNSUPPORTED, Candidate, Hypothesis
 from espnet_llmasr.inference.search import find_tail_loop
 from espnet_llmasr.text.ctc_labels import WORD
-from espnet_llmasr.text.normalize import HAN
+from espnet_llmasr.text.normalize import joined
 
 MODES = ("off", "flag", "redecode")
 MARGIN_S = 0.3  # audio on both sides of a gap that is decoded with it
@@ -147,14 +146,8 @@ def insert(hypothesis: Hypothesis, texts: Sequence[str]) -> Optional[str]:
     text = hypothesis.text
     for gap, piece in reversed(list(zip(unwritten(hypothesis), texts))):
         place = ends[sum(word.start_s < gap.start_s for word in hypothesis.words)]
-        text = _joined(_joined(text[:place].rstrip(), piece.strip()), text[place:])
+        text = joined([text[:place].rstrip(), piece.strip(), text[place:]])
     return text
-
-
-def _joined(left: str, right: str) -> str:
-    """Both texts, with a space between them unless two Han characters meet or one is empty."""
-    meet = re.fullmatch(f"[{HAN}]{{2}}", left[-1:] + right[:1])
-    return f"{left}{right}" if meet or not (left and right) else f"{left} {right}"
 
 
 def check_guard(guard: str, *files: Optional[PathLike]) -> None:

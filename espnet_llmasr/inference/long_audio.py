@@ -11,7 +11,7 @@ from typing import Callable, Iterable, Iterator, List, NamedTuple, Optional, Tup
 import numpy as np
 
 from espnet_llmasr.audio import resample
-from espnet_llmasr.text.normalize import HAN
+from espnet_llmasr.text.ctc_labels import WORD
 
 WINDOW_S = 0.032
 VAD_HZ, VAD_WINDOW = 16000, 512
@@ -22,7 +22,6 @@ BREAK = 6  # windows of silence (0.2 s) at which a piece that would be too long 
 OVERLAP = 62  # windows (2 s) that two pieces share where there is no silence
 WORDS_PER_S = 6  # at most, to be looked for in an overlap
 EDGE = 2  # words that a cut through a word may garble on each side
-TOKEN = re.compile(rf"[{HAN}]|[^\s{HAN}]+")
 
 Probabilities = Callable[[np.ndarray], np.ndarray]
 """Samples of whole windows (N,) that continue those of the last call -> probabilities of speech (W,)."""
@@ -161,7 +160,7 @@ def silero(rate: int) -> Probabilities:
 
 def tokens(text: str) -> List["re.Match"]:
     """The words and Han characters of a transcript, with their places in it."""
-    return list(TOKEN.finditer(text))
+    return list(WORD.finditer(text))
 
 
 def join(left: str, right: str, overlap_s: float) -> Optional[Tuple[int, int]]:

@@ -22,7 +22,7 @@ from espnet_llmasr.guard.gaps import Gap
 from espnet_llmasr.guard.verifier import Word
 from espnet_llmasr.inference.hypothesis import Hypothesis
 from espnet_llmasr.inference.long_audio import Piece, join, pieces, silero, tokens
-from espnet_llmasr.text.normalize import is_han
+from espnet_llmasr.text.normalize import is_han, joined
 
 STDIN = "-"
 WINDOW = 4  # batches whose pieces are read together and sorted by length
@@ -274,15 +274,6 @@ def _slice(hypothesis: Hypothesis, first: int, last: Union[int, None]) -> Hypoth
     kept = found[first:last]
     text = hypothesis.text[kept[0].start() : kept[-1].end()] if kept else ""
     return hypothesis._replace(text=text, words=words)
-
-
-def joined(texts: Iterable[str]) -> str:
-    """The texts in one line, without a blank between two Han characters."""
-    line = ""
-    for text in texts:
-        blank = line and text and not (is_han(line[-1]) and is_han(text[0]))
-        line += f" {text}" if blank else text
-    return line
 
 
 def script_of(text: str) -> str:

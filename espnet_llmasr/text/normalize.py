@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from typing import List
+from typing import Iterable, List
 
 from espnet_llmasr.text.lookalikes import LOOKALIKES, unify
 
@@ -33,6 +33,15 @@ _LOOSE_APOSTROPHE = re.compile("'(?:(?<![a-z0-9]')|(?![a-z0-9]))").search
 def is_han(token: str) -> bool:
     """True for exactly one Han character."""
     return _IS_HAN(token) is not None
+
+
+def joined(texts: Iterable[str]) -> str:
+    """The texts in one line, without a blank between two Han characters."""
+    line = ""
+    for text in texts:
+        blank = line and text and not (is_han(line[-1]) and is_han(text[0]))
+        line += f" {text}" if blank else text
+    return line
 
 
 def to_half_width(text: str) -> str:
