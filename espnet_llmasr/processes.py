@@ -256,7 +256,8 @@ def _lock(handle: int, directory: Path, what: str) -> None:
 def interruptible() -> Iterator[None]:
     """SIGTERM, SIGINT and SIGHUP raise KeyboardInterrupt, once; afterwards the handlers are as before.
 
-    SIGINT also where a background shell ignores it, but not SIGHUP under nohup.
+    SIGINT also where a background shell ignores it, but not SIGHUP under nohup. After an interruption the command ends:
+    further signals are disregarded, so that none of them changes its last words or its exit code.
     """
     before = {number: signal.getsignal(number) for number in SIGNALS}
     for number in SIGNALS:
@@ -264,6 +265,9 @@ def interruptible() -> Iterator[None]:
             signal.signal(number, _interrupt)
     try:
         yield
+    except KeyboardInterrupt:
+        before = dict.fromkeys(SIGNALS, signal.SIG_IGN)  # Python's own end takes handlers away, but leaves this one
+        raise
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
