@@ -34,6 +34,7 @@ _ENTRY = re.compile(
 )
 _MISSING_S = 0.1  # more than this missing at the end is damage
 _ALL = sys.maxsize  # what libsndfile states for a FLAC that states no length
+_MOST_CHANNELS = 64  # of an array: more are samples, as in torchaudio's (channels, samples)
 _BLOCK = 1 << 20  # samples read at a time
 _FILTER = 10  # half the length of scipy's resampling filter, in samples of the lower rate
 _RATES = (1000, 768000)  # Hz; headers with others are damaged
@@ -277,6 +278,29 @@ def _mono(samples: np.ndarray, channel: Optional[int]) -> np.ndarray:
     if channel is not None:
         return samples[:, min(channel, samples.shape[1] - 1)]
     return samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
+
+
+def of_array(speech, fs: float, rate: int) -> np.ndarray:
+    """Samples as a caller has them -> float32 mono samples (N,) at `rate` Hz.
+
+    Args:
+        speech: (N,) or (N, channels), floats in [-1, 1] or signed integers. fs: their rate in Hz.
+    Raises:
+        ValueError: other shapes, types or rates, and samples that are no numbers.
+    """
+    samples = np.asarray(speech)
+    if samples.ndim not in (1, 2) or samples.ndim == 2 and not 1 <= samples.shape[1] <= _MOST_CHANNELS:
+        raise ValueError(f"speech has the shape {samples.shape}: give (samples,) or (samples, channels)")
+    if samples.dtype.kind not in "fi":
+        raise ValueError(f"speech has samples of {samples.dtype}: give floats in [-1, 1], or signed integers")
+    if not _RATES[0] <= fs <= _RATES[1] or fs != int(fs):
+        raise ValueError(f"speech has {fs} samples a second: give fs in Hz, from {_RATES[0]} to {_RATES[1]}")
+    if not np.isfinite(samples).all():
+        raise ValueError("speech has samples that are no numbers (NaN or infinite): look at what made them")
+    if samples.dtype.kind == "i":
+        samples = samples / -float(np.iinfo(samples.dtype).min)
+    samples = samples if samples.ndim == 1 else _mono(samples, None)
+    return (samples if fs == rate else resample(samples, int(fs), rate)).astype(np.float32)
 
 
 def fault_of(samples: np.ndarray) -> str:

@@ -98,3 +98,36 @@ def test_a_stream_of_a_file_that_is_cut_ends_with_its_fault(tmp_path, monkeypatc
     assert len(next(blocks)) == 4000
     with pytest.raises(audio.AudioError, match="truncated_wav|unreadable_wav"):
         list(blocks)
+
+
+def test_arrays_of_callers():
+    """What soundfile, scipy and torch return, as float32 mono at the wanted rate."""
+    floats = np.random.default_rng(0).uniform(-0.5, 0.5, 800)
+    same = audio.of_array(floats, RATE, RATE)
+    assert same.dtype == np.float32 and np.array_equal(same, floats.astype(np.float32))
+    for dtype in (np.int16, np.int32):
+        whole = np.round(floats * -float(np.iinfo(dtype).min)).astype(dtype)
+        assert np.abs(audio.of_array(whole, RATE, RATE) - floats).max() < 2.0**-15
+    assert np.allclose(audio.of_array(np.stack([floats, -floats], 1), RATE, RATE), 0.0)
+    assert len(audio.of_array(floats.tolist(), 8000, RATE)) == 1600 and len(audio.of_array([], RATE, RATE)) == 0
+
+
+@pytest.mark.parametrize(
+    "speech, fs, message",
+    [
+        (np.zeros((1, 800), np.float32), RATE, r"the shape \(1, 800\): give \(samples,\) or \(samples, channels\)"),
+        (np.float32(0.5), RATE, r"the shape \(\)"),
+        (np.zeros(800, np.uint8), RATE, "samples of uint8: give floats"),
+        (np.zeros(800, complex), RATE, "samples of complex128"),
+        (["a.wav"], RATE, "samples of <U5"),
+        (np.array([0.0, np.nan]), RATE, "no numbers"),
+        (np.array([0.0, np.inf], np.float32), RATE, "no numbers"),
+        (np.zeros(800), 0, "has 0 samples a second: give fs in Hz, from 1000 to 768000"),
+        (np.zeros(800), 16, "has 16 samples a second"),
+        (np.zeros(800), 16000.5, "has 16000.5 samples a second"),
+        (np.zeros(800), float("nan"), "has nan samples a second"),
+    ],
+)
+def test_arrays_that_are_no_speech_are_refused(speech, fs, message):
+    with pytest.raises(ValueError, match=message):
+        audio.of_array(speech, fs, RATE)

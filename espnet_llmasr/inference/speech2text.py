@@ -88,20 +88,19 @@ class Speech2Text:
         """Speech -> one tuple in a list, as ESPnet's Speech2Text returns it: text, tokens, token ids, hypothesis.
 
         Args:
-            speech: samples (N,) in [-1, 1], or the path of a file of any rate; both of any length.
+            speech: samples (N,) or (N, channels), floats in [-1, 1] or signed integers, or the path of a file of any
+                rate; both of any length.
             fs: the rate of the samples in Hz, if it is not the model's.
             lang: a value of utt2lang; it affects only the guard, and only if it is "yue".
             hotwords: see the method of this name.
         Raises:
-            ValueError: a file that cannot be read.
+            ValueError: a file that cannot be read, or samples that `audio.of_array` refuses.
         """
         if isinstance(speech, (str, Path)):
             source = Source("", str(speech), lang)
         else:
-            samples = np.asarray(speech, np.float32)
-            if fs not in (None, self.sample_rate):
-                samples = audio.resample(samples, fs, self.sample_rate).astype(np.float32)
-            source = Source("", samples, lang)
+            fs = self.sample_rate if fs is None else fs
+            source = Source("", audio.of_array(speech, fs, self.sample_rate), lang)
         (transcript,) = transcribe_sources([source], partial(self.decode, hotwords=hotwords), self.sample_rate)
         if transcript.error:
             raise ValueError(transcript.error)
