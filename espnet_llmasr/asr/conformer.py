@@ -12,6 +12,7 @@ from typing import List, Optional, Tuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.compiler import is_exporting
 
 from espnet_llmasr.asr.encoder import Encoder
 from espnet_llmasr.asr.encoders import FIXED_WINDOWS
@@ -57,7 +58,7 @@ class RelativePositions(nn.Module):
     def forward(self, length: int) -> Tensor:
         """The 2S - 1 rows for distances S - 1 ... -(S - 1): (2S - 1, D)."""
         zero = self.pe.size(1) // 2
-        if length > zero + 1:
+        if is_exporting() or length > zero + 1:  # a graph of ONNX computes them: its input may be of any length
             return sinusoids(self.pe.size(2), length).to(self.pe)
         return self.pe[0, zero - length + 1 : zero + length]
 

@@ -8,6 +8,7 @@ from typing import List, Optional, Tuple
 
 from espnet2.asr.encoder.abs_encoder import AbsEncoder
 from torch import Tensor
+from torch.compiler import is_exporting
 
 from espnet_llmasr.asr.blocks import blocks_of
 from espnet_llmasr.asr.modules import Lengths, on_host, outputs_of, too_short, valid_frames
@@ -91,7 +92,7 @@ class Encoder(AbsEncoder):
 
     def trimmed(self, xs_pad: Tensor, ilens: Lengths) -> Tensor:
         """(B, T, F), (B,) -> the features up to the longest length, zero beyond each. Raises as `longest`."""
-        feats = xs_pad[:, : self.longest(ilens)]
+        feats = xs_pad if is_exporting() else xs_pad[:, : self.longest(ilens)]  # an exported graph has no lengths yet
         return feats.masked_fill(~valid_frames(ilens, feats)[..., None], 0.0)
 
     def valid_outputs(self, feats: Tensor, ilens: Lengths) -> Tensor:

@@ -1,6 +1,6 @@
 """A page of utterances with their alignments and audio: one HTML file that needs no network and no script.
 
-Every text on it comes from elsewhere (a hypothesis may hold "<script>"), so the templates escape everything.
+Every text on it comes from elsewhere (a hypothesis may hold `<script>`), so the templates escape everything.
 """
 
 import os
