@@ -1,6 +1,6 @@
 """Decoding by a trained recipe: batches of 16 against single utterances, Whisper-tiny beside it, an hour, bad files.
 
-    python benchmarks/decoding.py --recipe egs2/mini_zh_en/llmasr1    (after stage 15; 15 minutes; prints decoding.md)
+    python benchmarks/decoding.py --recipe egs2/mini_zh_en/llmasr1    (after stage 15; 30 minutes; prints decoding.md)
 
 It takes the pack of stage 15 and the three test sets. All ratios are of times that were measured in turns in one run.
 The long recordings are made of the test utterances, in any order, with pauses of faint noise.
@@ -23,6 +23,7 @@ from common import machine, peak_mb, table
 
 from espnet_llmasr import Speech2Text, audio
 from espnet_llmasr.files import read_scp
+from espnet_llmasr.inference.long_audio import PAUSE_S
 from espnet_llmasr.inference.transcribe import Source, transcribe
 from espnet_llmasr.metrics.error_rate import count_errors
 from espnet_llmasr.text.normalize import score_tokens
@@ -30,18 +31,23 @@ from espnet_llmasr.text.normalize import score_tokens
 SETS = [f"dump/{name}" for name in ("test_zh", "test_en", "test_cs")]
 SIZES = (1, 16)
 COMMAND = [sys.executable, "-m", "espnet_llmasr.bin.transcribe"]
-RECORDINGS = {"hour": (1.0, (1.0, 2.5)), "short_pauses": (0.1, (0.3, 0.8))}  # part of --hours, pauses in seconds
-LONGEST_S = 8  # the longest utterances that the miniature was trained on
+RECORDINGS = (  # part of --hours, pauses in it in seconds, --pause_s; the first must not find its memory used already
+    (1.0, (0.3, 2.0), PAUSE_S),
+    (0.1, (0.3, 2.0), 0.8),
+    (0.1, (1.0, 2.5), PAUSE_S),
+)
+LONG = "pauses, length; pause_s; utterances, pieces; mean and longest piece in s; real-time factor; peak MiB after a \
+tenth, half, all of the batches; error rate %; of its utterances alone"
+SPEED = "system, beam 3; batch; utterances; tokens; s; CPU s; real-time factor; ratio to 1; in CPU time"
 SPECIALS = "<|endoftext|> <|startoftranscript|> <|en|> <|transcribe|> <|nospeech|> <|notimestamps|>".split()
-DECODER_START, NO_TIMESTAMPS = 50258, 50363  # Whisper's ids
 
 
-def test_sets(rate):
-    """id -> (samples, transcript) of all test sets."""
+def test_sets(rate, most=None):
+    """id -> (samples, transcript) of all test sets, or of the first utterances of each."""
     found = {}
     for name in SETS:
-        texts = read_scp(Path(name) / "text")
-        found |= {uid: (audio.read(wav, rate), texts[uid]) for uid, wav in read_scp(Path(name) / "wav.scp").items()}
+        texts, wavs = (read_scp(Path(name) / table) for table in ("text", "wav.scp"))
+        found |= {uid: (audio.read(wavs[uid], rate), texts[uid]) for uid in list(wavs)[:most]}
     return found
 
 
@@ -149,8 +155,8 @@ def make_recording(path, utterances, rate, hours, pauses):
     return used
 
 
-def long_recording(model, utterances, folder, hours, pauses):
-    """Lines of figures of one recording, in which pauses of so many seconds stand between utterances."""
+def long_recording(model, utterances, folder, hours, pauses, pause_s):
+    """The figures of one recording, in which pauses of so many seconds stand between utterances."""
     path = Path(folder, "long.flac")
     used = make_recording(path, utterances, model.sample_rate, hours, pauses)
     peaks = []
@@ -161,23 +167,19 @@ def long_recording(model, utterances, folder, hours, pauses):
         return found
 
     start = time.perf_counter()
-    (found,) = transcribe([Source("long", str(path))], decode, model.sample_rate, longest_s=LONGEST_S)
+    (found,) = transcribe([Source("long", str(path))], decode, model.sample_rate, pause_s=pause_s)
     seconds = time.perf_counter() - start
     alone = ours(model, utterances, 16)
     reference = " ".join(utterances[uid][1] for uid in used)
-    pieces = rate_of([(utterances[uid][1], alone[uid]) for uid in used])
     lengths = [one.end_s - one.start_s for one in found.segments]
-    yield "seconds of audio, utterances", f"{found.seconds:.0f}, {len(used)}"
-    yield "pieces, mean and longest in s", f"{len(lengths)}, {np.mean(lengths):.2f}, {max(lengths):.2f}"
-    yield "real-time factor", f"{seconds / found.seconds:.4f}"
-    early = max(1, len(peaks) // 10)
-    yield "peak MiB after a tenth of the batches, at the end", f"{peaks[early - 1]:.0f}, {peaks[-1]:.0f}"
-    yield "error rate of the recording, %", f"{rate_of([(reference, found.text)]):.2f}"
-    yield "error rate of its utterances alone, %", f"{pieces:.2f}"
-    yield (
-        "pieces without the times of words",
-        f"{sum(not one.hypothesis.words for one in found.segments if one.hypothesis.text)}",
-    )
+    yield f"{pauses[0]}-{pauses[1]} s, {found.seconds:.0f} s"
+    yield pause_s
+    yield f"{len(used)}, {len(lengths)}"
+    yield f"{np.mean(lengths):.2f}, {max(lengths):.2f}"
+    yield f"{seconds / found.seconds:.4f}"
+    yield ", ".join(f"{peaks[int(share * (len(peaks) - 1))]:.0f}" for share in (0.1, 0.5, 1))
+    yield f"{rate_of([(reference, found.text)]):.2f}"
+    yield f"{rate_of([(utterances[uid][1], alone[uid]) for uid in used]):.2f}"
 
 
 def bad_files(utterances, folder, pack, rate):
@@ -207,27 +209,26 @@ def main():
     parser.add_argument("--pack", type=Path, help="default: exp/pack of the recipe")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--hours", type=float, default=1.0)
-    parser.add_argument("--only", nargs="*", default=["hour", "short_pauses", "equality", "speed", "files"])
+    parser.add_argument("--utterances", type=int, help="of each test set, for a trial (default: all)")
+    parser.add_argument("--only", nargs="*", default=["long", "equality", "speed", "files"])
     args = parser.parse_args()
     pack = str((args.pack or args.recipe / "exp/pack").resolve())
     os.chdir(args.recipe)
     torch.set_num_threads(2)
     model = Speech2Text.from_pretrained(pack)
-    utterances = test_sets(model.sample_rate)
+    utterances = test_sets(model.sample_rate, args.utterances)
     print(machine("torch", "transformers"), f"; {torch.get_num_threads()} threads.\n", flush=True)
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as other:
         for name in args.only:
-            if name in RECORDINGS:
-                share, pauses = RECORDINGS[name]
-                head = f"a recording with pauses of {pauses[0]} to {pauses[1]} s", ""
-                table(head, long_recording(model, utterances, other, share * args.hours, pauses))
+            if name == "long":
+                made = ((share * args.hours, *settings) for share, *settings in RECORDINGS)
+                table(LONG.split("; "), (long_recording(model, utterances, other, *one) for one in made))
             elif name == "equality":
                 head = ("transcripts equal to single decoding", "equal", "utterances")
                 table(head, equality(model, utterances, pack))
             elif name == "speed":
-                head = "system, beam 3; batch; utterances; tokens; s; CPU s; real-time factor; ratio to 1; in CPU time"
-                head = head.split("; ")
-                table(head, speed(model, Speech2Text.from_pretrained(pack, guard="off"), utterances, args.rounds))
+                unguarded = Speech2Text.from_pretrained(pack, guard="off")
+                table(SPEED.split("; "), speed(model, unguarded, utterances, args.rounds))
             else:
                 table(("200 files, 20 of them broken", ""), bad_files(utterances, folder, pack, model.sample_rate))
             print(flush=True)

@@ -3,7 +3,7 @@
 from functools import partial
 from pathlib import Path
 
-from espnet_llmasr.cli import Parser, at_least, device, run
+from espnet_llmasr.cli import Parser, at_least, between, device, run
 
 MODEL, HEAD = ("llm_asr_train_config", "llm_asr_model_file"), ("ctc_train_config", "ctc_model_file")
 
@@ -27,6 +27,7 @@ def get_parser() -> Parser:
     add("--batch_size", type=at_least(1), default=16, help="most pieces that are decoded together")
     add("--max_frames", type=at_least(1), default=10000, help="most padded 10 ms frames of them (memory)")
     add("--longest_s", type=at_least(1), default=20, help="longer recordings are cut at silences")
+    add("--pause_s", type=between(0.1), default=0.4, help="silence in them that ends a piece")
     add("--device", type=device, default="cpu", help="cpu or cuda")
     return parser
 
@@ -47,7 +48,8 @@ def main(argv=None) -> int:
         model = make(device=args.device, beam_size=args.beam_size, guard=args.guard, **files)
         check_format(args.format, sources, args.output_dir, model.guard is not None)
         decode = partial(model.decode, hotwords=model.hotwords(args.hotwords, args.language))
-        found = transcribe(sources, decode, model.sample_rate, args.batch_size, args.max_frames, args.longest_s)
+        limits = args.batch_size, args.max_frames, args.longest_s, args.pause_s
+        found = transcribe(sources, decode, model.sample_rate, *limits)
         return int(deliver(found, args.format, args.output_dir, len(sources) > 1) > 0)
 
 

@@ -16,10 +16,10 @@ from espnet_llmasr.text.ctc_labels import WORD
 WINDOW_S = 0.032
 VAD_HZ, VAD_WINDOW = 16000, 512
 SPEECH = 0.35  # probability from which a window may be speech; Silero VAD ends speech below it
-MARGIN = 10  # windows of silence that stay around speech: consonants at its edges have low probabilities
-PAUSE = 25  # windows of silence (0.8 s) that end a piece in any case
+MARGIN = 10  # windows of silence that stay around speech, or half of it: consonants at its edges are improbable
 BREAK = 6  # windows of silence (0.2 s) at which a piece that would be too long may end
 OVERLAP = 62  # windows (2 s) that two pieces share where there is no silence
+PAUSE_S = 0.4  # of silence that ends a piece in any case
 WORDS_PER_S = 6  # at most, to be looked for in an overlap
 EDGE = 2  # words that a cut through a word may garble on each side
 
@@ -45,12 +45,16 @@ class Cut(NamedTuple):
 
 
 def pieces(
-    blocks: Iterable[np.ndarray], rate: int, longest_s: float, detector: Callable[[int], Probabilities]
+    blocks: Iterable[np.ndarray],
+    rate: int,
+    longest_s: float,
+    detector: Callable[[int], Probabilities],
+    pause_s: float = PAUSE_S,
 ) -> Iterator[Piece]:
     """Blocks of samples (N,) at `rate` Hz -> pieces of at most `longest_s`, as soon as each is complete.
 
-    A recording of at most `longest_s` is one piece, and needs no detector. In a longer one, stretches without speech
-    are left out. `detector(rate)` makes a detector for one recording.
+    A recording of at most `longest_s` is one piece, and needs no detector. In a longer one, silence of `pause_s` ends a
+    piece, and stretches without speech are left out. `detector(rate)` makes a detector for one recording.
     """
     blocks, held = iter(blocks), np.zeros(0, np.float32)
     while len(held) <= longest_s * rate:
@@ -59,7 +63,8 @@ def pieces(
             yield Piece(0.0, len(held) / rate, held)
             return
         held = np.concatenate([held, block])
-    yield from _cut_all(_with_first(held, blocks), rate, longest_s, detector(rate))
+    windows = int(longest_s / WINDOW_S), round(pause_s / WINDOW_S)
+    yield from _cut_all(_with_first(held, blocks), rate, *windows, detector(rate))
 
 
 def _with_first(first: np.ndarray, others: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
@@ -67,8 +72,10 @@ def _with_first(first: np.ndarray, others: Iterator[np.ndarray]) -> Iterator[np.
     yield from others
 
 
-def _cut_all(blocks: Iterator[np.ndarray], rate: int, longest_s: float, detect: Probabilities) -> Iterator[Piece]:
-    size, longest = round(WINDOW_S * rate), int(longest_s / WINDOW_S)
+def _cut_all(
+    blocks: Iterator[np.ndarray], rate: int, longest: int, pause: int, detect: Probabilities
+) -> Iterator[Piece]:
+    size = round(WINDOW_S * rate)
     held, probabilities = np.zeros(0, np.float32), np.zeros(0)
     origin = overlap = 0  # window at which `held` begins, windows that it shares with the last piece
     ended = False
@@ -81,7 +88,7 @@ def _cut_all(blocks: Iterator[np.ndarray], rate: int, longest_s: float, detect: 
             held = np.pad(held, (0, -len(held) % size))
         new = held[len(probabilities) * size : len(held) // size * size]
         probabilities = np.concatenate([probabilities, detect(new)]) if len(new) else probabilities
-        while cut := next_cut(probabilities, longest, ended):
+        while cut := next_cut(probabilities, longest, pause, ended):
             if cut.end > cut.begin:
                 start_s, end_s = ((origin + window) * size / rate for window in (cut.begin, cut.end))
                 shared_s = max(0, overlap - cut.begin) * size / rate
@@ -91,10 +98,10 @@ def _cut_all(blocks: Iterator[np.ndarray], rate: int, longest_s: float, detect: 
             origin += cut.rest
 
 
-def next_cut(probabilities: np.ndarray, longest: int, ended: bool) -> Optional[Cut]:
+def next_cut(probabilities: np.ndarray, longest: int, pause: int, ended: bool) -> Optional[Cut]:
     """Probabilities of speech (W,) -> the first piece, or None if the windows that follow are needed, or none is left.
 
-    It ends in the first pause. If that would make it longer than `longest` windows, it ends in the last short silence,
+    It ends in the first silence of `pause` windows. If that would make it longer than `longest` windows, it ends in the last short silence,
     and without one at the least probable speech, around which this piece and the next share `OVERLAP` windows. A piece
     with begin = end only skips silence.
     """
@@ -106,8 +113,10 @@ def next_cut(probabilities: np.ndarray, longest: int, ended: bool) -> Optional[C
     begin = max(0, int(speech[0]) - MARGIN)
     silences = _silences(speech, number)
     for start, end in silences:
-        if end - start >= PAUSE and start + MARGIN - begin <= longest:
-            return Cut(begin, start + MARGIN, start + MARGIN)
+        kept = start + min(MARGIN, (end - start) // 2)
+        if end - start >= pause and kept - begin <= longest:
+            unknown = end == number and end - start < 2 * MARGIN and not ended  # how long this silence is
+            return None if unknown else Cut(begin, kept, kept)
     if number - begin <= longest:
         return Cut(begin, min(number, int(speech[-1]) + 1 + MARGIN), number) if ended else None
     middles = [(start + end) // 2 for start, end in silences if end - start >= BREAK]

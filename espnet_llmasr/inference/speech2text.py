@@ -20,6 +20,7 @@ from espnet_llmasr.guard.verifier import CTCVerifier
 from espnet_llmasr.inference.guard import Guard, check_guard, span, unwritten
 from espnet_llmasr.inference.hotwords import HotwordDecoder
 from espnet_llmasr.inference.hypothesis import Hypothesis
+from espnet_llmasr.inference.long_audio import PAUSE_S
 from espnet_llmasr.inference.search import DecodingOptions, beam_search
 from espnet_llmasr.inference.transcribe import Source, Transcript, find_sources
 from espnet_llmasr.inference.transcribe import transcribe as transcribe_sources
@@ -115,6 +116,7 @@ class Speech2Text:
         hotwords: Union[PathLike, Sequence[str], HotwordDecoder, None] = None,
         max_frames: int = 10000,
         longest_s: float = 20.0,
+        pause_s: float = PAUSE_S,
     ) -> Iterator[Transcript]:
         """The transcripts of files, folders and Kaldi directories, as they come; "-" is the standard input.
 
@@ -123,14 +125,15 @@ class Speech2Text:
         Args:
             language: of all recordings, a value of utt2lang. It affects the guard as in a call.
             hotwords: names and rare words, or a file with one a line: see the method of this name.
-            batch_size, max_frames, longest_s: see `inference.transcribe.transcribe`.
+            batch_size, max_frames, longest_s, pause_s: see `inference.transcribe.transcribe`.
         Raises:
             ValueError: a folder without audio, a damaged Kaldi table, or hotwords without a guard.
         """
         paths = [files] if isinstance(files, (str, Path)) else files
         decode = partial(self.decode, hotwords=self.hotwords(hotwords, language))
         with find_sources(paths, language) as sources:
-            yield from transcribe_sources(sources, decode, self.sample_rate, batch_size, max_frames, longest_s)
+            limits = batch_size, max_frames, longest_s, pause_s
+            yield from transcribe_sources(sources, decode, self.sample_rate, *limits)
 
     def decode(
         self, speech: Sequence[np.ndarray], langs: Sequence[str], hotwords: Optional[HotwordDecoder] = None

@@ -21,7 +21,7 @@ from espnet_llmasr.files import PathLike, read_scp
 from espnet_llmasr.guard.gaps import Gap
 from espnet_llmasr.guard.verifier import Word
 from espnet_llmasr.inference.hypothesis import Hypothesis
-from espnet_llmasr.inference.long_audio import Piece, join, pieces, silero, tokens
+from espnet_llmasr.inference.long_audio import PAUSE_S, Piece, join, pieces, silero, tokens
 from espnet_llmasr.text.normalize import is_han, joined
 
 STDIN = "-"
@@ -143,10 +143,10 @@ class _Recording:
     error: str = ""
     ended: bool = False
 
-    def pieces(self, rate: int, longest_s: float) -> Iterator[Tuple[int, np.ndarray]]:
+    def pieces(self, rate: int, longest_s: float, pause_s: float) -> Iterator[Tuple[int, np.ndarray]]:
         """The number and the samples (N,) of each piece; a fault of the file ends them and becomes the `error`."""
         try:
-            for number, piece in enumerate(pieces(self._blocks(rate), rate, longest_s, silero)):
+            for number, piece in enumerate(pieces(self._blocks(rate), rate, longest_s, silero, pause_s)):
                 self.read.append(piece._replace(samples=None))
                 yield number, piece.samples
         except (audio.AudioError, OSError) as error:
@@ -185,6 +185,7 @@ def transcribe(
     batch_size: int = 16,
     max_frames: int = 10000,
     longest_s: float = 20.0,
+    pause_s: float = PAUSE_S,
 ) -> Iterator[Transcript]:
     """The transcripts of recordings in their order, each as soon as it and those before it are decoded.
 
@@ -195,6 +196,7 @@ def transcribe(
         rate: of the samples that `decode` gets, in Hz.
         batch_size: most pieces in a batch. max_frames: most padded frames of 10 ms in it, unless a piece has more.
         longest_s: recordings that are longer, in seconds, are cut at silences into pieces of at most this length.
+        pause_s: silence that ends a piece, in seconds.
     """
     pending: Deque[_Recording] = deque()
     window: List[Tuple[_Recording, int, np.ndarray]] = []
@@ -217,7 +219,7 @@ def transcribe(
 
     for source in sources:
         pending.append(_Recording(source))
-        for number, samples in pending[-1].pieces(rate, longest_s):
+        for number, samples in pending[-1].pieces(rate, longest_s, pause_s):
             window.append((pending[-1], number, samples))
             if len(window) >= WINDOW * batch_size or sum(len(row[2]) for row in window) >= WINDOW * most:
                 yield from decoded()

@@ -3,9 +3,12 @@
 import json
 import re
 
+import numpy as np
 import pytest
+import soundfile
 
 from espnet_llmasr.bin import transcribe
+from espnet_llmasr.inference import transcribe as module
 from espnet_llmasr.inference.speech2text import Speech2Text
 
 
@@ -36,6 +39,20 @@ def test_the_command_python_and_single_calls_agree(model, speech2text, corpus, c
         assert one.hypothesis.score == pytest.approx(hypothesis.score, abs=1e-4)
 
 
+@pytest.mark.parametrize("pause_s, pieces", [("0.3", 4), ("0.6", 2), (None, 3)])
+def test_the_pause_that_ends_a_piece_is_an_option(pause_s, pieces, model, capsys, tmp_path, monkeypatch):
+    """Four tones with pauses of 0.35, 0.5 and 1 s; a detector by level stands for Silero, which hears no speech."""
+    monkeypatch.setattr(module, "silero", lambda rate: lambda samples: np.abs(samples).reshape(-1, 512).max(1) * 2)
+    tone = 0.5 * np.sin(np.arange(16000 * 8 // 10) * 0.2)
+    parts = [part for pause in (0, 0.35, 0.5, 1) for part in (np.zeros(int(16000 * pause)), tone)]
+    soundfile.write(tmp_path / "long.wav", np.concatenate(parts), 16000)
+    options = [] if pause_s is None else ["--pause_s", pause_s]
+    options += ["--longest_s", "5", "--format", "json", *model[:4]]
+    assert transcribe.main([str(tmp_path / "long.wav"), *options]) == 0
+    segments = json.loads(capsys.readouterr().out)["segments"]
+    assert len(segments) == pieces and segments[0]["start_s"] == 0
+
+
 def test_bad_files_end_with_exit_code_1(model, corpus, command, tmp_path):
     """20 of 200 in small: each bad file is named, and each good one has its file."""
     files = [corpus / "train" / f"{number}.wav" for number in range(4)]
@@ -52,6 +69,7 @@ def test_bad_files_end_with_exit_code_1(model, corpus, command, tmp_path):
         (["--format", "ctm"], "--format ctm needs the times of words"),
         (["--format", "vtt"], "--format vtt holds one recording, found 8: give --output_dir"),
         (["--format", "doc"], "invalid choice: 'doc'"),
+        (["--pause_s", "0"], "0 is no finite number of at least 0.1"),
         (["--model", "x"], "give --model, or --llm_asr_train_config and --llm_asr_model_file"),
     ],
 )

@@ -7,7 +7,6 @@ import torch
 from espnet_llmasr.inference.long_audio import (
     BREAK,
     MARGIN,
-    PAUSE,
     WINDOW_S,
     Cut,
     join,
@@ -19,6 +18,7 @@ from espnet_llmasr.inference.long_audio import (
 
 RATE = 8000
 SIZE = round(WINDOW_S * RATE)
+PAUSE = 25  # windows
 
 
 def windows(*runs):
@@ -31,12 +31,12 @@ def by_level(rate):
     return lambda samples: (np.abs(samples).reshape(-1, SIZE).max(1) > 0).astype(float)
 
 
-def cut(probabilities, longest_s, block=1000):
+def cut(probabilities, longest_s, block=1000, pause=PAUSE):
     """Pieces of a recording whose sample i is i where there is speech, and 0 in silences."""
     samples = np.arange(len(probabilities) * SIZE, dtype=np.float64) + 1
     samples *= np.repeat(probabilities > 0, SIZE)
     blocks = (samples[start : start + block] for start in range(0, len(samples), block))
-    return samples, list(pieces(blocks, RATE, longest_s, by_level))
+    return samples, list(pieces(blocks, RATE, longest_s, by_level, pause * WINDOW_S))
 
 
 def test_a_short_recording_is_one_piece_and_needs_no_detector():
@@ -46,7 +46,7 @@ def test_a_short_recording_is_one_piece_and_needs_no_detector():
 
 def test_a_pause_ends_a_piece():
     probabilities = windows((0, 40), (1, 50), (0, PAUSE), (1, 60), (0, 40))
-    assert next_cut(probabilities, 100, False) == Cut(40 - MARGIN, 90 + MARGIN, 90 + MARGIN)
+    assert next_cut(probabilities, 100, PAUSE, False) == Cut(40 - MARGIN, 90 + MARGIN, 90 + MARGIN)
     samples, found = cut(probabilities, longest_s=100 * WINDOW_S)
     assert [piece.start_s / WINDOW_S for piece in found] == pytest.approx([40 - MARGIN, 90 + PAUSE - MARGIN])
     assert [piece.end_s / WINDOW_S for piece in found] == pytest.approx([90 + MARGIN, 175 + MARGIN])
@@ -54,19 +54,44 @@ def test_a_pause_ends_a_piece():
 
 
 def test_a_silence_within_a_word_does_not_end_a_piece():
-    assert next_cut(windows((1, 20), (0, PAUSE - 1), (1, 20)), 100, False) is None
-    assert next_cut(windows((1, 20), (0, PAUSE - 1), (1, 20)), 100, True) == Cut(0, 39 + PAUSE, 39 + PAUSE)
+    assert next_cut(windows((1, 20), (0, PAUSE - 1), (1, 20)), 100, PAUSE, False) is None
+    assert next_cut(windows((1, 20), (0, PAUSE - 1), (1, 20)), 100, PAUSE, True) == Cut(0, 39 + PAUSE, 39 + PAUSE)
+
+
+@pytest.mark.parametrize("pause", [3, 9, 10, 24])
+def test_a_shorter_pause_ends_a_piece_and_both_sides_share_its_silence(pause):
+    probabilities = windows((0, 40), (1, 50), (0, pause), (1, 60), (0, 40))
+    middle = 90 + min(MARGIN, pause // 2)
+    assert next_cut(probabilities, 200, pause + 1, True).end == 150 + pause + MARGIN
+    _, found = cut(probabilities, 100 * WINDOW_S, pause=pause)
+    ends = [round(time / WINDOW_S) for piece in found for time in (piece.start_s, piece.end_s)]
+    assert ends == [40 - MARGIN, middle, max(middle, 90 + pause - MARGIN), 150 + pause + MARGIN]
+
+
+def test_a_pause_whose_end_is_not_known_yet_is_waited_for():
+    probabilities = windows((1, 50), (0, 2 * MARGIN - 1))
+    assert next_cut(probabilities, 200, 9, False) is None
+    assert next_cut(np.append(probabilities, 0), 200, 9, False) == Cut(0, 50 + MARGIN, 50 + MARGIN)
+    assert next_cut(probabilities, 200, 9, True) == Cut(0, 50 + MARGIN - 1, 50 + MARGIN - 1)
+
+
+def test_pieces_do_not_depend_on_blocks():
+    rng = np.random.default_rng(0)
+    probabilities = windows(*[(number % 2, rng.integers(1, 40)) for number in range(80)])
+    found = [cut(probabilities, 300 * WINDOW_S, block, pause=9)[1] for block in (SIZE, 1000, 30000, 10**7)]
+    times = [[(piece.start_s, piece.end_s) for piece in each] for each in found]
+    assert times[0] == times[1] == times[2] == times[3] and len(times[0]) > 20
 
 
 def test_a_piece_that_would_be_too_long_ends_in_its_last_short_silence():
     probabilities = windows((1, 40), (0, BREAK), (1, 30), (0, BREAK), (1, 60))
     middle = 40 + BREAK + 30 + BREAK // 2
-    assert next_cut(probabilities, 100, False) == Cut(0, middle, middle)
+    assert next_cut(probabilities, 100, PAUSE, False) == Cut(0, middle, middle)
 
 
 def test_without_silence_two_pieces_share_the_least_probable_speech():
     probabilities = windows((1, 70), (0.8, 1), (1, 129))
-    found = next_cut(probabilities, 100, False)
+    found = next_cut(probabilities, 100, PAUSE, False)
     assert found.rest < 70 < found.end and found.end - found.rest == 24 and found.end <= 100
 
 
