@@ -4,12 +4,11 @@ from typing import Dict, Optional
 
 from fastapi.responses import JSONResponse
 
+from espnet_llmasr.files import printable
 from espnet_llmasr.inference.transcribe import TOO_LONG
 
 TYPES = {401: "authentication_error", 404: "not_found_error", 429: "rate_limit_error"}
-NO_AUDIO = (
-    "this is no audio that can be read here: send wav, flac, mp3, ogg, opus, aiff or au (m4a, webm, video: convert it)"
-)
+NO_AUDIO = "this is no audio that can be read here, or it is damaged: send wav, flac, mp3, ogg, opus, aiff or au (m4a, webm, video: convert it)"
 REASONS: Dict[str, tuple] = {  # of audio.AudioError
     "empty_wav": (415, "the file has no sound: send a recording"),
     "unreadable_wav": (415, NO_AUDIO),
@@ -25,7 +24,7 @@ class Fault(Exception):
     """A request that cannot be answered: an HTTP status and one line; `param` is the field that is wrong."""
 
     def __init__(self, status: int, message: str, param: Optional[str] = None, **headers: str):
-        super().__init__(message)
+        super().__init__(printable(message))
         self.status, self.param, self.headers = (
             status,
             param,

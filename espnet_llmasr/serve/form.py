@@ -8,7 +8,6 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
-from espnet_llmasr.files import printable
 from espnet_llmasr.serve.faults import Fault
 
 MAX_FIELDS, MAX_FIELD_BYTES = 32, 65536
@@ -119,6 +118,4 @@ def _fields(parts: FormData) -> Form:
             raise Fault(422, first["msg"].removeprefix("Value error, ")) from error
         known = [field.alias or key for key, field in Form.model_fields.items()]
         allowed = f"known fields are file, {', '.join(known)}" if first["type"] == "extra_forbidden" else first["msg"]
-        raise Fault(
-            422, f"{printable(name[:40])}: found '{printable(str(first['input'])[:40])}': {allowed}", name[:40]
-        ) from error
+        raise Fault(422, f"{name[:40]}: found '{str(first['input'])[:40]}': {allowed}", name[:40]) from error

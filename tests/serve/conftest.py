@@ -14,10 +14,13 @@ import httpx2 as httpx
 import numpy as np
 import openai
 import pytest
+import soundfile
+from scipy.signal import lfilter
 
 from espnet_llmasr.inference.hypothesis import Hypothesis
 
 START_S = 180
+FORMANTS = ((730, 1090, 2440), (270, 2290, 3010), (570, 840, 2410), (530, 1840, 2480))  # Hz, of four vowels
 
 
 @dataclass
@@ -32,12 +35,40 @@ class Server:
     def client(self, key="none") -> openai.OpenAI:
         return openai.OpenAI(base_url=f"{self.url}/v1", api_key=key, max_retries=0, timeout=120)
 
-    def post(self, files=None, data=None, **more) -> httpx.Response:
-        return httpx.post(f"{self.url}/v1/audio/transcriptions", files=files, data=data, timeout=120, **more)
+    def post(self, files=None, data=None, timeout=120, **more) -> httpx.Response:
+        return httpx.post(f"{self.url}/v1/audio/transcriptions", files=files, data=data, timeout=timeout, **more)
+
+    @property
+    def left(self) -> list:
+        """Files in its TMPDIR, but torch's own."""
+        return [path for path in self.folder.iterdir() if not path.name.startswith("torchinductor")]
 
     def end(self, number=signal.SIGTERM) -> int:
         self.process.send_signal(number)
         return self.process.wait(60)
+
+
+def voice(seconds, pitch, rate=16000):
+    """Vowels, one every 0.2 s, (N,): Silero VAD takes them for speech."""
+    time_s = np.arange(int(seconds * rate)) / rate
+    phase = np.cumsum(pitch * (1 + 0.1 * np.sin(2 * np.pi * 2.3 * time_s))) / rate
+    pulses = np.diff(np.floor(phase), prepend=0) + 0.01 * np.random.default_rng(0).standard_normal(len(time_s))
+    parts = []
+    for number, part in enumerate(np.split(pulses, range(rate // 5, len(pulses), rate // 5))):
+        for formant in FORMANTS[number % len(FORMANTS)]:
+            radius = np.exp(-np.pi * 100 / rate)
+            part = lfilter([1], [1, -2 * radius * np.cos(2 * np.pi * formant / rate), radius**2], part)
+        parts.append(part * np.hanning(len(part)) ** 0.5 / np.abs(part).max())
+    return 0.3 * np.concatenate(parts)
+
+
+@pytest.fixture(scope="session")
+def long_file(tmp_path_factory):
+    """Seven phrases with pauses of 1.5 s, 19 s in all."""
+    path = tmp_path_factory.mktemp("long") / "long.flac"
+    phrases = [voice(1 + 0.1 * number, 100 + 15 * number) for number in range(7)]
+    soundfile.write(path, np.concatenate([part for one in phrases for part in (one, np.zeros(24000))]), 16000)
+    return path
 
 
 @pytest.fixture(scope="session")

@@ -64,17 +64,18 @@ CONTENTS = {  # name -> the bytes of a file, the status
     "html": (lambda: b"<!DOCTYPE html><script>alert(1)</script>", 415),
     "zeros": (lambda: bytes(5000), 415),
     "random bytes": (lambda: np.random.default_rng(1).bytes(5000), 415),
-    "a head without samples": (lambda: encoded(noise())[:44], 415),
-    "half a head": (lambda: encoded(noise())[:20], 415),
-    "a head of 2 GB": (lambda: with_data_size(2**31 - 100), 422),
+    "a head without samples": (lambda: encoded(np.zeros(0)), 415),
+    "a head alone": (lambda: encoded(noise())[:44], 422),
+    "half a head": (lambda: encoded(noise())[:20], 422),
+    "a head of 2 GB": (lambda: with_data_size(2 * 10**9), 422),
     "a head of twice as much": (lambda: with_data_size(32000), 422),
-    "0 Hz": (lambda: with_rate(0), 422),
+    "0 Hz": (lambda: with_rate(0), 415),
     "1 Hz": (lambda: with_rate(1), 422),
-    "4 GHz": (lambda: with_rate(2**32 - 1), 422),
+    "4 GHz": (lambda: with_rate(2**32 - 1), 415),
     "NaN": (lambda: bad_samples(np.nan), 422),
     "infinite": (lambda: bad_samples(np.inf), 422),
     "half a wav": (lambda: encoded(noise())[:8000], 422),
-    "half a flac": (lambda: (data := encoded(noise(2), "FLAC"))[: len(data) // 2], 422),
+    "half a flac": (lambda: (data := encoded(noise(2), "FLAC"))[: len(data) // 2], 415),
     "half an mp3": (lambda: (data := encoded(noise(2), "MP3"))[: len(data) // 2], 422),
     "half an ogg": (lambda: (data := encoded(noise(2), "OGG"))[: len(data) // 2], 422),
     "two flac": (lambda: encoded(noise(), "FLAC") * 2, 422),
@@ -107,7 +108,7 @@ FIELDS = {  # name -> fields of a form with a good file, the status
     "unknown language": (dict(language="fr"), 422),
     "a long language": (dict(language="x" * 5000), 422),
     "unknown model": (dict(model="whisper-1\r\nx: y"), 404),
-    "hotwords without phones": (dict(hotwords="12, !"), 422),
+    "hotwords without phones": (dict(hotwords="!, ?"), 422),
     "many hotwords": (dict(hotwords=",".join(f"word{number}" for number in range(1001))), 422),
     "100 kB in a field": (dict(prompt="x" * 100_000), 400),
     "100 fields": ({f"field{number}": "1" for number in range(100)}, 400),
@@ -120,7 +121,7 @@ def unharmed(server):
     """After each request the server answers, and its folder is empty."""
     yield
     assert httpx.get(f"{server.url}/health", timeout=60).json()["status"] == "ok"
-    assert not os.listdir(server.folder)
+    assert not server.left
 
 
 def refused(response, status):
@@ -210,7 +211,7 @@ def test_endless_bodies_are_cut(server):
 
 def test_heads_that_lie(server):
     body = HEAD + encoded(noise()) + b"\r\n--b--\r\n"
-    for length, status in {b"99999999999999": 413, b"-1": 400, b"x": 400, b"10": 400, b"%d" % len(body): 200}.items():
+    for length, status in {b"99999999999999": 413, b"-1": 400, b"x": 400, b"10": 422, b"%d" % len(body): 200}.items():
         assert (
             raw(server, HOST, MULTIPART, b"Content-Length: ", length, b"\r\nConnection: close\r\n\r\n", body) == status
         )

@@ -6,7 +6,6 @@ import os
 import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
 import soundfile
 
@@ -33,11 +32,10 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def speech(corpus, tmp_path_factory):
-    """5 s of tones, for the upload and the microphone."""
-    path = tmp_path_factory.mktemp("page") / "speech.wav"
-    parts = [soundfile.read(corpus / "train" / f"{number}.wav")[0] for number in (1, 3, 5)]
-    soundfile.write(path, 5 * np.concatenate(parts), 16000)
+def speech(long_file):
+    """Of the upload and the microphone."""
+    path = long_file.with_name("speech.wav")
+    soundfile.write(path, *soundfile.read(long_file))
     return path
 
 
