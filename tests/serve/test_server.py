@@ -130,7 +130,7 @@ def test_a_signal_ends_it_when_all_is_answered(number, launch, long_file):
 
 
 def test_killed_in_flight_and_started_again(launch, long_file, files):
-    with launch() as own:
+    with launch("--longest_s", "4", "--batch_size", "1") as own:
         port = own.url.rpartition(":")[2]
         events = iter(ask(own, long_file, stream=True))
         next(events)

@@ -157,6 +157,7 @@ async function transcribe() {
   form.append("stream", "true");
   for (const name of ["hotwords", "language"]) if (at(name).value.trim()) form.append(name, at(name).value);
   running = Object.assign(new AbortController(), { started: performance.now() });
+  at("title").textContent = `Transcript of ${chosen.name}`;
   at("words").replaceChildren();
   at("detail").textContent = "";
   at("downloads").hidden = true;
