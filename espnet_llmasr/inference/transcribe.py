@@ -162,13 +162,18 @@ class Recording:
 
     def _blocks(self, rate: int) -> Iterator[np.ndarray]:
         speech = self.source.speech
+        if isinstance(speech, str) and math.isfinite(self.max_seconds):
+            self._check_length(audio.stated_seconds(speech))
         for block in audio.stream(speech, rate) if isinstance(speech, str) else [speech]:
             self.seconds += len(block) / rate
-            if self.seconds > self.max_seconds:
-                raise audio.AudioError(TOO_LONG, self.source.id)
+            self._check_length(self.seconds)
             yield block
         if isinstance(speech, str):
             audio.refuse_more_than_stated(speech)
+
+    def _check_length(self, seconds: float) -> None:
+        if seconds > self.max_seconds:
+            raise audio.AudioError(TOO_LONG, self.source.id)
 
     def put(self, number: int, hypothesis: Hypothesis) -> None:
         """Takes the hypothesis of a piece; the pieces may come in any order."""

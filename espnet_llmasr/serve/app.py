@@ -11,6 +11,7 @@ from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.responses import Response, StreamingResponse
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import ClientDisconnect
 
 from espnet_llmasr.inference.speech2text import Speech2Text
 from espnet_llmasr.inference.transcribe import Recording, Source
@@ -55,6 +56,7 @@ def build_app(batcher: Batcher, options: Options):
     app.include_router(_api(batcher, options))
     app.add_exception_handler(Fault, lambda _, fault: fault.response)
     app.add_exception_handler(HTTPException, lambda _, error: Fault(error.status_code, error.detail).response)
+    app.add_exception_handler(ClientDisconnect, lambda *_: Response(status_code=GONE))
     app.add_exception_handler(Exception, lambda *_: Fault(500, "an error of the server; its log says why").response)
 
     @app.get("/health")

@@ -20,7 +20,7 @@ from espnet_llmasr.inference.transcribe import FRAME_S, WINDOW, Recording, batch
 
 READERS = 2  # threads
 OPEN = 32  # recordings that are read in turn; each holds about a minute of samples
-GATHER_S = 0.02  # for which a batch that is not full waits for recordings that are being read
+GATHER_S = 0.05  # for which a batch that is not full waits for recordings that are being read
 
 
 class BadHotwords(ValueError):

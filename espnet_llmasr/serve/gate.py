@@ -8,7 +8,6 @@ import time
 from typing import Tuple
 
 from fastapi import Request
-from starlette.requests import ClientDisconnect
 
 from espnet_llmasr.serve.batcher import Batcher
 from espnet_llmasr.serve.faults import Fault
@@ -72,13 +71,11 @@ class Gate:
         self.taken += 1
         try:
             await self.app(scope, receive, observed)
-        except ClientDisconnect:
-            pass
         finally:
             job = state.get("job")
-            if job and not job.is_done:
+            if job:
+                status = status if job.is_done else GONE
                 self.batcher.cancel(job)
-                status = GONE
             self.taken -= 1
             self.finished += 1
             self.metrics.requests.labels(status).inc()

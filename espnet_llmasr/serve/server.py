@@ -4,6 +4,7 @@ import logging
 import signal
 import socket
 
+import numpy as np
 import uvicorn
 
 from espnet_llmasr.serve.app import Options, build_app
@@ -30,6 +31,8 @@ def serve(listener: socket.socket, batcher: Batcher, options: Options) -> None:
     """Answers until SIGTERM or SIGINT, and then what is in flight; a second SIGINT ends at once."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)  # uvicorn sends the signal once more, when all is answered
+    silence = np.zeros(batcher.rate, np.float32)
+    batcher.speech2text.decode([silence], [""])  # what is loaded at the first use, is loaded now
     with batcher:
         app = build_app(batcher, options)
         config = uvicorn.Config(app, http="h11", ws="none", log_config=None, access_log=False, server_header=False)

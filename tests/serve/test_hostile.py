@@ -150,6 +150,8 @@ def test_good_files_of_many_channels_and_from_a_pipe(server):
     channels = np.stack([noise()] * 8, 1)
     assert server.post(files={"file": ("a.wav", encoded(channels, rate=48000))}).status_code == 200
     assert server.post(files={"file": ("a.wav", with_data_size(2**32 - 1))}).status_code == 200
+    large = server.post(files={"file": encoded(noise(59))}, data={"response_format": "verbose_json"})
+    assert large.json()["duration"] == 59  # it has gone to the disk
 
 
 def test_file_names_are_not_paths(server):
