@@ -73,21 +73,31 @@ def load(client, process, paths, single, number, rounds):
         yield one, number, right, lost, f"{seconds:.1f}", f"{resident_mb(process):.0f}"
 
 
+def decoded(client):
+    """Pieces and batches so far, (2,)."""
+    text = client.get("/metrics").text
+    return np.array([float(re.search(rf"llmasr_{name}_total (\S+)", text)[1]) for name in ("pieces", "batches")])
+
+
 def throughput(client, model, paths, rounds):
     """A line for the batches of files and for each number of clients; a round before the others warms up."""
-    seconds = {name: [] for name in ("files", *CLIENTS)}
+    seconds, batches = {name: [] for name in ("files", *CLIENTS)}, dict.fromkeys(("files", *CLIENTS), "")
     for _ in range(rounds + 1):
         start = time.perf_counter()
         list(model.transcribe(paths))
         seconds["files"].append(time.perf_counter() - start)
         for number in CLIENTS:
+            before = decoded(client)
             seconds[number].append(together(client, paths, number)[0])
+            pieces, number_of_batches = decoded(client) - before
+            batches[number] = f"{pieces / number_of_batches:.1f}"
     speech = sum(soundfile.info(path).duration for path in paths)
     for name, times in seconds.items():
+        size = batches[name]
         name = name if name == "files" else f"{name} client{'s' * (name > 1)}"
         ratios = [files / each for files, each in zip(seconds["files"], times)][1:]
         shown = f"{median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f})"
-        yield name, f"{median(times[1:]):.2f}", f"{speech / median(times[1:]):.1f}", shown
+        yield name, f"{median(times[1:]):.2f}", f"{speech / median(times[1:]):.1f}", size, shown
 
 
 def first_words(client, model, path, rounds):
@@ -131,7 +141,7 @@ def main():
         ) as client:  # fmt: skip
             table(("first words of a recording of s", "decoding, s", "first words, s", "ratio"),
                   first_words(client, model, folder / "first.wav", args.rounds))  # fmt: skip
-            table(("throughput", "s", "seconds of speech per s", "of that of files"),
+            table(("throughput", "s", "seconds of speech per s", "pieces in a batch", "of that of files"),
                   throughput(client, model, paths, args.rounds))  # fmt: skip
             table(("round", "requests at the same time", "answers equal to single ones", "lost", "s", "MiB of the server"),
                   load(client, process, paths, single, args.requests, args.rounds))  # fmt: skip

@@ -20,7 +20,7 @@ from espnet_llmasr.inference.transcribe import FRAME_S, WINDOW, Recording, batch
 
 READERS = 2  # threads
 OPEN = 32  # recordings that are read in turn; each holds about a minute of samples
-GATHER_S = 0.05  # for which a batch that is not full waits for recordings that are being read
+GATHER = 0.1  # of the time of the last batch: so long one that is not full waits for recordings that are on their way
 
 
 class BadHotwords(ValueError):
@@ -74,6 +74,7 @@ class Work:
     pieces: int = 0
     speech_s: float = 0.0
     busy_s: float = 0.0
+    last_s: float = 0.0
 
 
 @dataclass
@@ -100,6 +101,7 @@ class Batcher:
         self.fresh: Deque[Job] = deque()  # not opened yet
         self.reading: Deque[Job] = deque()  # those that no reader has at this moment
         self.opened = self.held = 0  # recordings, samples
+        self.coming = 0  # requests that are being received; counted by those who submit
         self.rows: List[Row] = []
         self.stopped = False
         self.decoder = lru_cache(32)(self._decoder)
@@ -127,6 +129,7 @@ class Batcher:
     def submit(self, job: Job) -> None:
         job.pieces = job.recording.pieces(self.rate, self.longest_s)
         with self.changed:
+            self.coming -= 1
             self.fresh.append(job)
             self.changed.notify_all()
 
@@ -180,7 +183,8 @@ class Batcher:
             started = time.monotonic()
             self._decode(batch)
             work = self.work
-            work.busy_s += time.monotonic() - started
+            work.last_s = time.monotonic() - started
+            work.busy_s += work.last_s
             work.speech_s += sum(len(row.samples) for row in batch) / self.rate
             work.batches, work.pieces = work.batches + 1, work.pieces + len(batch)
 
@@ -189,7 +193,8 @@ class Batcher:
         with self.changed:
             self.changed.wait_for(lambda: self.rows or self.stopped)
             self.changed.wait_for(
-                lambda: len(self.rows) >= self.batch_size or self.stopped or not self._reads(), GATHER_S
+                lambda: len(self.rows) >= self.batch_size or self.stopped or not self._reads(),
+                GATHER * self.work.last_s,
             )
             if not self.rows or self.stopped:
                 return []
@@ -203,7 +208,7 @@ class Batcher:
 
     def _reads(self) -> bool:
         """More pieces will come soon."""
-        return bool(self.fresh or self.opened)
+        return bool(self.coming > 0 or self.fresh or self.opened)
 
     def _drop(self, rows: Sequence[Row]) -> None:
         dropped = {*map(id, rows)}

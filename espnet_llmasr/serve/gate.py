@@ -69,11 +69,14 @@ class Gate:
             await send(message)
 
         self.taken += 1
+        self.batcher.coming += 1
         try:
             await self.app(scope, receive, observed)
         finally:
             job = state.get("job")
-            if job:
+            if job is None:
+                self.batcher.coming -= 1
+            else:
                 status = status if job.is_done else GONE
                 self.batcher.cancel(job)
             self.taken -= 1
