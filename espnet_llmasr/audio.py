@@ -158,6 +158,12 @@ def info(entry: str) -> Info:
         return Info(sound.samplerate, 1 if where.channel is not None else sound.channels, last - first, plain)
 
 
+def stated_seconds(entry: str) -> float:
+    """The length of a whole file by its header, 0 where that states none: nothing is decoded. Raises as `info`."""
+    with _open(Entry.parse(entry), entry) as sound:
+        return sound.frames / sound.samplerate if sound.frames < _ALL else 0.0
+
+
 def _finite(seconds: float) -> float:
     return seconds if math.isfinite(seconds) else 0.0
 

@@ -25,6 +25,7 @@ FLOORS = (  # a module may import its own package and those of lower floors (the
     {"tasks", "register"},
     {"guard", "doctor", "zoo"},
     {"inference"},
+    {"serve"},
     {"observe"},
     {"experiments"},
     {"report"},

@@ -4,6 +4,7 @@ N samples.
 """
 
 import logging
+import math
 import shutil
 import sys
 import tempfile
@@ -27,6 +28,7 @@ from espnet_llmasr.text.normalize import is_han, joined
 STDIN = "-"
 WINDOW = 4  # batches whose pieces are read together and sorted by length
 FRAME_S = 0.01  # of `max_frames`
+TOO_LONG = "too_long"  # reason of the error of a recording of more than `max_seconds`
 
 Decode = Callable[[List[np.ndarray], List[str]], List[Hypothesis]]
 """Samples (N,) and languages of pieces -> their hypotheses."""
@@ -133,49 +135,73 @@ def _of_kaldi(data: Path, language: str) -> List[Source]:
 
 
 @dataclass
-class _Recording:
-    """A recording that is being read and decoded."""
+class Recording:
+    """A recording that is being read and decoded: `pieces` gives its pieces, `put` takes their hypotheses.
+
+    `segments` are those of the first pieces, up to one that is not decoded yet.
+    """
 
     source: Source
-    read: List[Piece] = field(default_factory=list)  # without samples
-    hypotheses: Dict[int, Hypothesis] = field(default_factory=dict)
+    max_seconds: float = math.inf
+    segments: List[Segment] = field(default_factory=list)
     seconds: float = 0.0
     error: str = ""
-    ended: bool = False
+    _read: List[Piece] = field(default_factory=list)  # without samples
+    _hypotheses: Dict[int, Hypothesis] = field(default_factory=dict)  # of pieces behind those of `segments`
+    _ended: bool = False
 
     def pieces(self, rate: int, longest_s: float, pause_s: float) -> Iterator[Tuple[int, np.ndarray]]:
         """The number and the samples (N,) of each piece; a fault of the file ends them and becomes the `error`."""
         try:
             for number, piece in enumerate(pieces(self._blocks(rate), rate, longest_s, silero, pause_s)):
-                self.read.append(piece._replace(samples=None))
+                self._read.append(piece._replace(samples=None))
                 yield number, piece.samples
         except (audio.AudioError, OSError) as error:
             self.error = str(error)
-        self.ended = True
+        self._ended = True
 
     def _blocks(self, rate: int) -> Iterator[np.ndarray]:
         speech = self.source.speech
+        if isinstance(speech, str) and math.isfinite(self.max_seconds):
+            self._check_length(audio.stated_seconds(speech))
         for block in audio.stream(speech, rate) if isinstance(speech, str) else [speech]:
             self.seconds += len(block) / rate
+            self._check_length(self.seconds)
             yield block
         if isinstance(speech, str):
             audio.refuse_more_than_stated(speech)
 
+    def _check_length(self, seconds: float) -> None:
+        if seconds > self.max_seconds:
+            raise audio.AudioError(TOO_LONG, self.source.id)
+
+    def put(self, number: int, hypothesis: Hypothesis) -> None:
+        """Takes the hypothesis of a piece; the pieces may come in any order."""
+        self._hypotheses[number] = hypothesis
+        while (number := len(self.segments)) in self._hypotheses:
+            piece = self._read[number]
+            new = Segment(piece.start_s, piece.end_s, shifted(self._hypotheses.pop(number), piece.start_s))
+            if piece.overlap_s and self.segments:
+                self.segments[-1], new = without_overlap(self.segments[-1], new, piece.overlap_s)
+            self.segments.append(new)
+
+    @property
+    def settled(self) -> int:
+        """The number of segments that no later piece changes."""
+        number = len(self.segments)
+        if not number or self.is_done or number < len(self._read) and not self._read[number].overlap_s:
+            return number
+        return number - 1
+
     @property
     def is_done(self) -> bool:
-        return self.ended and (bool(self.error) or len(self.hypotheses) == len(self.read))
+        return self._ended and (bool(self.error) or len(self.segments) == len(self._read))
 
     def transcript(self) -> Transcript:
         if self.error:
             return Transcript(self.source.id, seconds=self.seconds, language=self.source.language, error=self.error)
-        segments: List[Segment] = []
-        for number, piece in enumerate(self.read):
-            new = Segment(piece.start_s, piece.end_s, shifted(self.hypotheses[number], piece.start_s))
-            if piece.overlap_s and segments:
-                segments[-1], new = without_overlap(segments[-1], new, piece.overlap_s)
-            segments.append(new)
-        language = self.source.language or script_of(joined(segment.hypothesis.text for segment in segments))
-        return Transcript(self.source.id, tuple(segments), self.seconds, language)
+        language = self.source.language or script_of(joined(one.hypothesis.text for one in self.segments))
+        return Transcript(self.source.id, tuple(self.segments), self.seconds, language)
 
 
 def transcribe(
@@ -198,8 +224,8 @@ def transcribe(
         longest_s: recordings that are longer, in seconds, are cut at silences into pieces of at most this length.
         pause_s: silence that ends a piece, in seconds.
     """
-    pending: Deque[_Recording] = deque()
-    window: List[Tuple[_Recording, int, np.ndarray]] = []
+    pending: Deque[Recording] = deque()
+    window: List[Tuple[Recording, int, np.ndarray]] = []
     most = int(max_frames * FRAME_S * rate)
     done = seconds = 0
 
@@ -209,7 +235,7 @@ def transcribe(
         for batch in batches([row for row in window if not row[0].error], batch_size, most):
             found = decode([samples for _, _, samples in batch], [row.source.language for row, _, _ in batch])
             for (recording, number, _), hypothesis in zip(batch, found):
-                recording.hypotheses[number] = hypothesis
+                recording.put(number, hypothesis)
         seconds += sum(len(samples) for _, _, samples in window) / rate
         window.clear()
         while pending and pending[0].is_done:
@@ -218,7 +244,7 @@ def transcribe(
         logging.info("%d recordings and %.0f s of speech", done, seconds)
 
     for source in sources:
-        pending.append(_Recording(source))
+        pending.append(Recording(source))
         for number, samples in pending[-1].pieces(rate, longest_s, pause_s):
             window.append((pending[-1], number, samples))
             if len(window) >= WINDOW * batch_size or sum(len(row[2]) for row in window) >= WINDOW * most:

@@ -11,7 +11,9 @@ from espnet_llmasr.guard.gaps import Gap
 from espnet_llmasr.guard.verifier import Word
 from espnet_llmasr.inference import transcribe as module
 from espnet_llmasr.inference.hypothesis import Hypothesis
+from espnet_llmasr.inference.long_audio import Piece
 from espnet_llmasr.inference.transcribe import (
+    Recording,
     Segment,
     Source,
     Transcript,
@@ -129,6 +131,29 @@ def test_a_long_recording_is_cut_and_its_times_are_its_own(monkeypatch):
     lengths = [(one.end_s - one.start_s) for one in found.segments]
     assert whole.score == pytest.approx(-sum(length * length for length in lengths) * RATE / sum(lengths))
     assert whole.words == tuple(found.words) and [gap.start_s - 0.3 for gap in whole.gaps] == pytest.approx(starts)
+
+
+def test_a_recording_that_is_too_long_is_refused_by_its_header_or_its_samples(wav, monkeypatch):
+    long, samples = Source("x", wav("long.wav", 9000)), Source("x", np.zeros(9000))
+    assert Recording(long, max_seconds=2.0).pieces(RATE, 20.0).__next__()[0] == 0
+    monkeypatch.setattr(module.audio, "stream", None)
+    for source in (long, samples):
+        recording = Recording(source, max_seconds=1.0)
+        assert list(recording.pieces(RATE, 20.0)) == [] and recording.is_done
+        assert recording.transcript().error == "x: too_long"
+
+
+def test_segments_are_settled_when_no_later_piece_changes_them(monkeypatch):
+    parts = [Piece(0.0, 2.0, np.zeros(1)), Piece(2.0, 4.0, np.zeros(1)), Piece(3.0, 5.0, np.zeros(1), 1.0)]
+    monkeypatch.setattr(module, "pieces", lambda *_: iter(parts))
+    recording, settled = Recording(Source("x", np.zeros(1))), []
+    read = recording.pieces(RATE, 2.0)
+    for number, text in ((0, "a"), (None, ""), (None, ""), (1, "b c d"), (2, "c d e")):
+        next(read, None)
+        if number is not None:
+            recording.put(number, Hypothesis(text, -0.1))
+        settled.append(recording.settled)
+    assert settled == [0, 1, 1, 1, 3] and [one.hypothesis.text for one in recording.segments] == ["a", "b c d", "e"]
 
 
 def test_a_recording_without_speech_is_empty(monkeypatch):

@@ -1,0 +1,121 @@
+"""The form of a request: a file, which goes to the disk while it comes, and checked fields."""
+
+import asyncio
+from typing import AsyncIterator, List, Literal, Tuple
+
+from fastapi import Request
+from pydantic import BaseModel, Field, ValidationError, model_validator
+from starlette.datastructures import FormData, UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+
+from espnet_llmasr.serve.faults import Fault
+
+MAX_FIELDS, MAX_FIELD_BYTES = 32, 65536
+MAX_HOTWORDS = 1000
+IDLE_S = 30.0  # without a byte, after which an upload is given up
+
+
+class Form(BaseModel, extra="forbid"):
+    """The fields of OpenAI's request that have a meaning here, and `hotwords`."""
+
+    model: str = Field("", description="the name in /v1/models, or empty")
+    language: str = Field("", description="of the recording, as in utt2lang: en, zh, yue, ...", max_length=12)
+    prompt: str = Field("", description="hotwords, divided by commas")
+    hotwords: str = Field("", description="the same")
+    response_format: Literal["json", "verbose_json", "text", "srt", "vtt"] = "json"
+    timestamp_granularities: List[Literal["segment", "word"]] = Field([], alias="timestamp_granularities[]")
+    stream: bool = Field(False, description="server-sent events, as long recordings are cut")
+    temperature: float = Field(0.0, ge=0, le=1, description="without effect: decoding is a beam search")
+    chunking_strategy: Literal["", "auto"] = Field("", description="without effect: long recordings are always cut")
+
+    @model_validator(mode="after")
+    def _fit(self) -> "Form":
+        if self.stream and "json" not in self.response_format:
+            raise ValueError("stream=true goes with response_format json or verbose_json")
+        if self.timestamp_granularities and self.response_format != "verbose_json":
+            raise ValueError("timestamp_granularities go with response_format=verbose_json")
+        if len(self.words) > MAX_HOTWORDS:
+            raise ValueError(f"found {len(self.words)} hotwords: at most {MAX_HOTWORDS} are allowed")
+        return self
+
+    @property
+    def words(self) -> Tuple[str, ...]:
+        """The hotwords, in order."""
+        words = (" ".join(word.split()) for word in f"{self.prompt},{self.hotwords}".replace("，", ",").split(","))
+        return tuple(dict.fromkeys(word for word in words if word))
+
+
+SCHEMA = Form.model_json_schema()
+SCHEMA["properties"] = {"file": {"type": "string", "format": "binary"}, **SCHEMA["properties"]}
+SCHEMA["required"] = ["file"]
+
+
+async def read_form(request: Request, max_bytes: int) -> Tuple[UploadFile, Form]:
+    """The uploaded file, which the caller closes, and the fields.
+
+    Raises:
+        Fault: 400, 408, 413, 415 or 422.
+    """
+    if not request.headers.get("content-type", "").startswith("multipart/form-data"):
+        raise Fault(415, "the body is no multipart/form-data: send a form with the field 'file'")
+    if int(request.headers.get("content-length", 0)) > max_bytes:
+        raise _too_large(max_bytes)
+    body = _body(request, max_bytes)
+    parser = MultiPartParser(request.headers, body, max_files=1, max_fields=MAX_FIELDS, max_part_size=MAX_FIELD_BYTES)
+    try:
+        parts = await parser.parse()
+    except MultiPartException as error:
+        raise Fault(400, f"the form cannot be read: {error.message}") from error
+    files = [part for part in parts.values() if isinstance(part, UploadFile)]
+    try:
+        return _file(parts), _fields(parts)
+    except Fault:
+        for file in files:
+            file.file.close()
+        raise
+
+
+async def _body(request: Request, max_bytes: int) -> AsyncIterator[bytes]:
+    """The body in chunks. Raises Fault for more bytes, also where the header states fewer, and for a pause."""
+    size, chunks = 0, request.stream()
+    while True:
+        try:
+            chunk = await asyncio.wait_for(anext(chunks), IDLE_S)
+        except StopAsyncIteration:
+            return
+        except TimeoutError as error:
+            raise Fault(408, f"nothing came for {IDLE_S:g} s: send the file again", Connection="close") from error
+        size += len(chunk)
+        if size > max_bytes:
+            raise _too_large(max_bytes)
+        yield chunk
+
+
+def _too_large(max_bytes: int) -> Fault:
+    return Fault(
+        413, f"the request has more than {max_bytes:,} bytes: send flac or mp3, or less", "file", Connection="close"
+    )
+
+
+def _file(parts: FormData) -> UploadFile:
+    file = parts.get("file")
+    if not isinstance(file, UploadFile) or len(parts.getlist("file")) > 1:
+        raise Fault(422, "the form needs one file in the field 'file'", "file")
+    return file
+
+
+def _fields(parts: FormData) -> Form:
+    values = {}
+    for name in parts.keys() - {"file"}:
+        found = parts.getlist(name)
+        values[name] = found if name.endswith("[]") or len(found) > 1 else found[0]
+    try:
+        return Form.model_validate(values)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        name = str(first["loc"][0]) if first["loc"] else None
+        if name is None:
+            raise Fault(422, first["msg"].removeprefix("Value error, ")) from error
+        known = [field.alias or key for key, field in Form.model_fields.items()]
+        allowed = f"known fields are file, {', '.join(known)}" if first["type"] == "extra_forbidden" else first["msg"]
+        raise Fault(422, f"{name[:40]}: found '{str(first['input'])[:40]}': {allowed}", name[:40]) from error

@@ -1,0 +1,42 @@
+"""Runs the server until a signal ends it."""
+
+import logging
+import signal
+import socket
+
+import numpy as np
+import uvicorn
+
+from espnet_llmasr.serve.app import Options, build_app
+from espnet_llmasr.serve.batcher import Batcher
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A socket that does not listen yet: a port that is taken is found before the model is loaded.
+
+    Raises:
+        ValueError: no such address, or it is taken.
+    """
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except (OSError, OverflowError) as error:
+        raise ValueError(f"cannot listen on {host}, port {port} ({error}): give another --port or --host") from error
+    return listener
+
+
+def serve(listener: socket.socket, batcher: Batcher, options: Options) -> None:
+    """Answers until SIGTERM or SIGINT, and then what is in flight; a second SIGINT ends at once."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)  # uvicorn sends the signal once more, when all is answered
+    silence = np.zeros(batcher.rate, np.float32)
+    batcher.speech2text.decode([silence], [""])  # what is loaded at the first use, is loaded now
+    with batcher:
+        app = build_app(batcher, options)
+        config = uvicorn.Config(app, http="h11", ws="none", log_config=None, access_log=False, server_header=False)
+        host, port = listener.getsockname()[:2]
+        logging.info("listening on http://%s:%d as '%s'", f"[{host}]" if ":" in host else host, port, options.name)
+        uvicorn.Server(config).run([listener])
+    logging.info("ended: everything is answered")
