@@ -121,7 +121,7 @@ def write_graph(path: Path, graph: Graph) -> None:
         try:
             program = torch.onnx.export(graph, inputs, dynamo=True, verbose=False, **options)
         except Exception as error:  # torch's exporter and the code of any encoder may raise anything
-            reason, name = " ".join(str(error).split())[:300], type(graph.encoder).__name__
+            reason, name = " ".join(str(error.__cause__ or error).split())[:300], type(graph.encoder).__name__
             raise ValueError(f"torch cannot export {name} ({reason}): export a model with another encoder") from error
     program.model.metadata_props.update(metadata(graph))
     program.save(path)
@@ -161,7 +161,7 @@ def compare(path: Path, graph: Graph, lengths: Sequence[int]) -> float:
             if not difference <= TOLERANCE:  # also not if it is no number
                 where = f"an utterance of {length} frames in a batch of {len(lengths)}"
                 raise ValueError(
-                    f"{path.name} computes other numbers than torch for {where} (off by {difference:.1e} of the largest): "
+                    f"{path.name} computes other numbers than torch for {where} (off by {difference:.1e}): "
                     "report this with the versions of torch, onnx and onnxscript"
                 )
     return max(shares)
