@@ -1,6 +1,6 @@
 """The server under load: nothing lost or mixed up, memory, throughput beside batches of files, time to first words.
 
-    python benchmarks/serving.py --model exp/pack dump/test_zh dump/test_en dump/test_cs    (prints serving.md)
+    python benchmarks/serving.py --model exp/pack dump/test_zh dump/test_en dump/test_cs  (prints serving.md)
 
 The server is a process of its own. Clients send wav files and wait; the batches beside them are `Speech2Text.transcribe`
 of the same files in this process. Both take turns, each with all threads of the machine.

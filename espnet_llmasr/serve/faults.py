@@ -8,7 +8,8 @@ from espnet_llmasr.files import printable
 from espnet_llmasr.inference.transcribe import TOO_LONG
 
 TYPES = {401: "authentication_error", 404: "not_found_error", 429: "rate_limit_error"}
-NO_AUDIO = "this is no audio that can be read here, or it is damaged: send wav, flac, mp3, ogg, opus, aiff or au (m4a, webm, video: convert it)"
+KINDS = "wav, flac, mp3, ogg, opus, aiff or au (m4a, webm, video: convert it)"
+NO_AUDIO = f"this is no audio that can be read here, or it is damaged: send {KINDS}"
 REASONS: Dict[str, tuple] = {  # of audio.AudioError
     "empty_wav": (415, "the file has no sound: send a recording"),
     "unreadable_wav": (415, NO_AUDIO),

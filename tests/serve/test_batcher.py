@@ -28,7 +28,7 @@ def run(batcher, jobs):
     with batcher:
         threading.Event().wait(0.3)
         batcher.speech2text.go.set()
-        assert all(done.wait(10) for _, done in jobs)
+        assert all(done.wait(60) for _, done in jobs)
     assert batcher.held == batcher.opened == 0 and not batcher.rows and all(job.file.closed for job, _ in jobs)
     return [job.error or job.recording.transcript().text for job, _ in jobs]
 
@@ -61,10 +61,10 @@ def test_a_long_recording_does_not_keep_others_waiting(stand_in, monkeypatch):
     from espnet_llmasr.inference import transcribe
 
     monkeypatch.setattr(transcribe, "silero", lambda rate: lambda samples: np.abs(samples).reshape(-1, 256).max(1))
-    long, short = make_job(np.tile(np.repeat([0.5, 0.0], 8192), 400)), make_job(np.zeros(100))
+    long, short = make_job(np.tile(np.repeat([0.5, 0.0], 8192), 100)), make_job(np.zeros(100))
     assert run(Batcher(stand_in, batch_size=2, max_frames=400, longest_s=2.0), [long, short])[1] == "100"
     number = next(number for number, batch in enumerate(stand_in.batches) if 100 in batch)
-    assert number < len(stand_in.batches) / 2 and len(long[0].recording.segments) > 300
+    assert number < len(stand_in.batches) / 2 and len(long[0].recording.segments) > 90
 
 
 def test_cancelled_jobs_are_dropped(stand_in):
