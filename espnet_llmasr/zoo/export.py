@@ -39,8 +39,8 @@ CTC, SPEECH = ("log_probs", "log_probs_len"), ("speech_embeddings", "speech_embe
 class Graph(nn.Module):
     """x (B, T, F) unnormalised features and x_len (B,) -> the two outputs of the CTC head, of the adaptor, or of both.
 
-    log_probs (B, S, V), their lengths (B,); speech_embeddings (B, L', E), their lengths (B,). Values beyond a length are
-    no result. The CTC head comes first, where sherpa-onnx looks for it.
+    log_probs (B, S, V), their lengths (B,); speech_embeddings (B, L', E), their lengths (B,). Values beyond a length
+    are no result. The CTC head comes first, where sherpa-onnx looks for it.
     """
 
     def __init__(self, model: SpeechModel, args, ctc_head: Optional[nn.Module], adaptor: Optional[nn.Module]):
