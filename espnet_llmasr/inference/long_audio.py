@@ -16,7 +16,7 @@ from espnet_llmasr.text.ctc_labels import WORD
 WINDOW_S = 0.032
 VAD_HZ, VAD_WINDOW = 16000, 512
 SPEECH = 0.35  # probability from which a window may be speech; Silero VAD ends speech below it
-MARGIN = 10  # windows of silence that stay around speech, or half of it: consonants at its edges are improbable
+MARGIN = 6  # windows of silence (0.2 s) that stay around speech, or half of it: consonants at its edges are improbable
 BREAK = 6  # windows of silence (0.2 s) at which a piece that would be too long may end
 OVERLAP = 62  # windows (2 s) that two pieces share where there is no silence
 PAUSE_S = 0.4  # of silence that ends a piece in any case
@@ -101,9 +101,9 @@ def _cut_all(
 def next_cut(probabilities: np.ndarray, longest: int, pause: int, ended: bool) -> Optional[Cut]:
     """Probabilities of speech (W,) -> the first piece, or None if the windows that follow are needed, or none is left.
 
-    It ends in the first silence of `pause` windows. If that would make it longer than `longest` windows, it ends in the last short silence,
-    and without one at the least probable speech, around which this piece and the next share `OVERLAP` windows. A piece
-    with begin = end only skips silence.
+    It ends in the first silence of `pause` windows. If that would make it longer than `longest` windows, it ends in the
+    last short silence, and without one at the least probable speech, around which this piece and the next share
+    `OVERLAP` windows. A piece with begin = end only skips silence.
     """
     number = len(probabilities)
     speech = np.flatnonzero(probabilities >= SPEECH)
