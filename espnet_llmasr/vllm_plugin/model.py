@@ -70,9 +70,10 @@ class Processor(BaseMultiModalProcessor[Info]):
         return {"samples": MultiModalFieldConfig.batched("audio")}
 
     def _get_prompt_updates(self, mm_items, hf_processor_mm_kwargs: Mapping, out_mm_kwargs) -> List[PromptInsertion]:
-        pack, audios = self.info.pack, mm_items.get_items("audio", AudioProcessorItems)
+        pack = self.info.pack
 
         def places(number: int) -> List[int]:
+            audios = mm_items.get_items("audio", AudioProcessorItems)  # vLLM has none for a recording in its cache
             return [PLACE] * pack.speech_tokens(audios.get_audio_length(number))
 
         return [PromptInsertion("audio", PromptIndexTargets.prefix(pack.before), places)]

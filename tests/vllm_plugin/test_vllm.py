@@ -23,7 +23,7 @@ vllm = pytest.importorskip("vllm")
 PACKS = Path(os.environ.get("VLLM_PACKS", ""))
 FAMILIES = ("qwen3", "qwen3_tied", "llama")
 SMALL = dict(VLLM_CPU_KVCACHE_SPACE="1", VLLM_CPU_OMP_THREADS_BIND="nobind", VLLM_NO_USAGE_STATS="1")
-os.environ.update(SMALL, VLLM_ENABLE_V1_MULTIPROCESSING="0")
+os.environ.update(SMALL)
 PORT = 8931
 FS = 16000
 
@@ -80,11 +80,12 @@ def server():
     """vLLM's own server with the first pack; its log is shown if it does not start."""
     pack = PACKS / FAMILIES[0] / "pack"
     options = ["--dtype", "float32", "--enforce-eager", "--max-model-len", "512", "--port", str(PORT)]
-    command = [Path(sys.executable).with_name("vllm"), "serve", pack, "--tokenizer", pack / "llm", *options]
+    module = "vllm.entrypoints.openai.api_server"  # `vllm serve`, which asks for the version of the package "vllm"
+    command = [sys.executable, "-m", module, "--model", pack, "--tokenizer", pack / "llm", *options]
     log = open(PACKS / "server.log", "w+")
     process = subprocess.Popen([*map(str, command), "--served-model-name", "ours"], stdout=log, stderr=log)
     try:
-        for _ in range(300):
+        for _ in range(600):
             assert process.poll() is None, (PACKS / "server.log").read_text()[-3000:]
             try:
                 urllib.request.urlopen(f"http://localhost:{PORT}/health", timeout=2)
@@ -105,7 +106,10 @@ def wav(samples: np.ndarray) -> bytes:
 
 
 def test_two_clients_of_the_server(server, clips):
-    """Each sends all clips, one after the other, and gets our texts; vLLM itself has no limit by the duration."""
+    """Each sends all clips, one after the other, and gets our texts. Half of them come from vLLM's cache.
+
+    vLLM itself has no limit by the duration.
+    """
     import openai
 
     ours = expected(FAMILIES[0])
@@ -120,7 +124,8 @@ def test_two_clients_of_the_server(server, clips):
     with ThreadPoolExecutor(2) as pool:
         answers = list(pool.map(client, [numbers, numbers[::-1]]))
     for answer in answers:
-        assert [answer[n].text for n in numbers] == ours["texts"]
+        # vLLM keeps back the bytes of a last character that is not whole, as the limit leaves some in these models
+        assert [answer[n].text.rstrip("� ") for n in numbers] == [text.rstrip("� ") for text in ours["texts"]]
 
 
 def test_refusals_of_the_server(server, clips):
