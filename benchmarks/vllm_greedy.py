@@ -3,15 +3,18 @@
 VLLM_CPU_KVCACHE_SPACE=1 python benchmarks/vllm_greedy.py exp/pack dump/test > text
 """
 
+import os
 import sys
 from pathlib import Path
 
 import numpy as np
-from vllm import LLM, SamplingParams
 
-from espnet_llmasr import audio
-from espnet_llmasr.files import read_scp
-from espnet_llmasr.vllm_plugin.speech import open_pack
+os.environ.setdefault("VLLM_LOGGING_STREAM", "ext://sys.stderr")  # read by the import
+from vllm import LLM, SamplingParams  # noqa: E402
+
+from espnet_llmasr import audio  # noqa: E402
+from espnet_llmasr.files import read_scp  # noqa: E402
+from espnet_llmasr.vllm_plugin.speech import open_pack  # noqa: E402
 
 
 def main(folder: str, data: str) -> None:
