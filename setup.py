@@ -23,6 +23,7 @@ setup(
         "espnet_llmasr.serve": ["page/*"],
         "espnet_llmasr.zoo": ["templates/*"],
     },
+    entry_points={"vllm.general_plugins": ["espnet_llmasr = espnet_llmasr.vllm_plugin:register"]},
     python_requires=">=3.11,<3.14",
     install_requires=[
         # Lower bounds, too: without them pip walks back to 202205 rather than fail. 202611 needs Python 3.12.

@@ -52,9 +52,11 @@ def add_to(module: ModuleType) -> None:
     elif module.__name__ == LIGHTNING:
         module.torch.serialization.add_safe_globals([Namespace])
     for name in TASKS.get(module.__name__, ()):
-        choices, path = COMPONENTS[name]
+        where, path = COMPONENTS[name]
         package, _, component = path.rpartition(".")
-        getattr(module, choices).classes[name] = getattr(import_module(package), component)
+        choices, component = getattr(module, where), getattr(import_module(package), component)
+        choices.classes[name] = component
+        choices.base_type.register(component)  # ours are defined without ESPnet, which asks isinstance
 
 
 class ImportWatch(MetaPathFinder):

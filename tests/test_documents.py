@@ -93,7 +93,7 @@ def test_commands_exist_with_their_options(path):
     for match, words in words_after(r"(?:^|\s)\./(?:run|llmasr)\.sh", path):
         unknown = option_names(words) - recipe_options_of(path)
         assert not unknown, f"{path.name}: run.sh has no --{unknown}"
-    for match, _ in words_after(r"(?:^|\s)make (?:\w+=\S+ )*([a-z]\w*)", path):
+    for match, _ in words_after(r"(?:^|\s)make (?:\w+=\S+ )*([a-z][\w-]*)", path):
         assert re.search(rf"(?m)^{match[1]}:", (ROOT / "Makefile").read_text()), f"{path.name}: make {match[1]}"
 
 

@@ -3,11 +3,10 @@
 Shapes: B batch, T feature frames, F feature bins, S encoder frames, D encoder width.
 """
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from typing import List, Optional, Tuple
 
-from espnet2.asr.encoder.abs_encoder import AbsEncoder
-from torch import Tensor
+from torch import Tensor, nn
 from torch.compiler import is_exporting
 
 from espnet_llmasr.asr.blocks import blocks_of
@@ -15,7 +14,7 @@ from espnet_llmasr.asr.modules import Lengths, on_host, outputs_of, too_short, v
 from espnet_llmasr.audio import Windows
 
 
-class Encoder(AbsEncoder):
+class Encoder(nn.Module, ABC):
     """(B, T, F) features -> (B, S, D) frames.
 
     A subclass takes `input_size` (F) and its own options, sets `windows`, and writes the abstract methods. One whose blocks

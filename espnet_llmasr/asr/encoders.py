@@ -31,8 +31,6 @@ def encoder_class(name: str) -> type:
     Raises:
         ValueError: there is no encoder of this name, or see `Registry.load`.
     """
-    from espnet2.asr.encoder.abs_encoder import AbsEncoder
-
     from espnet_llmasr.asr.encoder import Encoder
     from espnet_llmasr.espnet_versions import quiet_imports
 
@@ -40,6 +38,8 @@ def encoder_class(name: str) -> type:
         chosen = REGISTRY.load(name)
     if issubclass(chosen, Encoder):
         return chosen
+    from espnet2.asr.encoder.abs_encoder import AbsEncoder  # also where there is no ESPnet, our own encoders work
+
     if not issubclass(chosen, AbsEncoder):
         raise ValueError(
             f"the encoder '{name}' ({chosen.__module__}.{chosen.__name__}) is neither an Encoder "

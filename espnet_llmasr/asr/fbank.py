@@ -13,8 +13,7 @@ from typing import Tuple, Union
 import numpy as np
 import torch
 import torch.nn.functional as F
-from espnet2.layers.global_mvn import GlobalMVN
-from torch import Tensor
+from torch import Tensor, nn
 
 from espnet_llmasr.asr.frontend import Frontend
 from espnet_llmasr.asr.modules import Lengths, valid_frames
@@ -83,19 +82,23 @@ def _mel(hertz: float) -> float:
     return 1127.0 * math.log(1.0 + hertz / 700.0)
 
 
-class FeatureMVN(GlobalMVN):
-    """ESPnet's normalisation of features by their mean and variance.
+class FeatureMVN(nn.Module):
+    """Normalises features by mean and variance, in the arithmetic of ESPnet's `global_mvn`.
 
     Raises ValueError, with the name of the file, for statistics that are missing or damaged.
     """
 
     def __init__(self, stats_file: PathLike, norm_means: bool = True, norm_vars: bool = True, eps: float = 1.0e-20):
-        check_statistics(stats_file)
-        super().__init__(stats_file, norm_means, norm_vars, eps)
-        self.mean, self.std = self.mean.float(), self.std.float()
+        super().__init__()
+        self.norm_means, self.norm_vars = norm_means, norm_vars
+        count, first, second = read_statistics(stats_file)
+        mean = first / count
+        std = np.sqrt(np.maximum(second / count - mean * mean, eps))
+        self.register_buffer("mean", torch.from_numpy(mean).float())
+        self.register_buffer("std", torch.from_numpy(std).float())
 
     def forward(self, x: Tensor, ilens: Lengths) -> Tuple[Tensor, Lengths]:
-        """As ESPnet's, whose mask is made of lengths that are read from the accelerator."""
+        """x (B, T, F), lengths (B,) -> (B, T, F) that is zero beyond each length, lengths."""
         x = x - self.mean if self.norm_means else x
         x = x.masked_fill(~valid_frames(ilens, x)[..., None], 0.0)
         return (x / self.std if self.norm_vars else x), ilens
@@ -108,8 +111,11 @@ def write_statistics(path: PathLike, count: float, first: np.ndarray, second: np
     write_atomically(path, buffer.getvalue())
 
 
-def check_statistics(path: PathLike) -> None:
-    """Raises ValueError for a feats_stats.npz that is missing or damaged: bin.compute_stats makes count, sum, sum_square."""
+def read_statistics(path: PathLike) -> Tuple[float, np.ndarray, np.ndarray]:
+    """Frames, sums (n_mels,) and sums of squares (n_mels,) of a feats_stats.npz (bin.compute_stats).
+
+    Raises ValueError if it is missing or damaged.
+    """
     check_file(path)
     advice = "make it again (stage 3, bin.compute_stats)"
     try:
@@ -120,3 +126,4 @@ def check_statistics(path: PathLike) -> None:
         raise ValueError(f"{path} holds no statistics of features ({type(error).__name__}): {advice}") from error
     if not whole or first.ndim != 1 or first.shape != second.shape:
         raise ValueError(f"{path} has no finite sums of a positive number of frames: {advice}")
+    return count, first, second

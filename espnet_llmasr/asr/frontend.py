@@ -3,13 +3,12 @@
 Shapes: B batch, N samples, T feature frames, F values of a frame.
 """
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from typing import Tuple, Union
 
 import humanfriendly
 import torch
-from espnet2.asr.frontend.abs_frontend import AbsFrontend
-from torch import Tensor
+from torch import Tensor, nn
 
 from espnet_llmasr.asr.modules import Lengths, on_host, too_short, valid_frames
 from espnet_llmasr.audio import Windows
@@ -26,7 +25,7 @@ def parse_rate(fs: Union[int, str]) -> int:
     return rate
 
 
-class Frontend(AbsFrontend):
+class Frontend(nn.Module, ABC):
     """Waveforms (B, N) in [-1, 1] -> features (B, T, F), zero beyond each length; fp32, no parameters, no gradient.
 
     A subclass takes `fs` and its own options, calls `super().__init__(fs)`, sets `windows`, and writes `features` and

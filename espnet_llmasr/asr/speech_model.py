@@ -7,7 +7,6 @@ from typing import Dict, Optional, Tuple
 
 import numpy as np
 import torch
-from espnet2.layers.abs_normalize import AbsNormalize
 from espnet2.train.abs_espnet_model import AbsESPnetModel
 from torch import Tensor, nn
 
@@ -25,7 +24,7 @@ class SpeechModel(AbsESPnetModel):
 
     frontend: Frontend
     specaug: Optional[nn.Module]
-    normalize: Optional[AbsNormalize]
+    normalize: Optional[nn.Module]
     encoder: Encoder
 
     def __init__(self, components: Dict[str, Optional[nn.Module]]):

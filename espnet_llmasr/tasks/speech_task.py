@@ -11,7 +11,6 @@ from typing import Callable, Collection, Dict, List, Mapping, Optional, Sequence
 
 import torch
 from espnet2.iterators.sequence_iter_factory import SequenceIterFactory
-from espnet2.layers.abs_normalize import AbsNormalize
 from espnet2.train.class_choices import ClassChoices
 from espnet2.train.dataset import DATA_TYPES
 from espnet2.train.distributed_utils import DistributedOption
@@ -59,7 +58,7 @@ with quiet_imports():
 
 specaug_choices = ClassChoices("specaug", dict(masks=SpecAugment), torch.nn.Module, default=None, optional=True)
 normalize_choices = ClassChoices(
-    "normalize", dict(global_mvn=FeatureMVN), AbsNormalize, default="global_mvn", optional=True
+    "normalize", dict(global_mvn=FeatureMVN), torch.nn.Module, default="global_mvn", optional=True
 )
 
 STARTING = ".starting"  # the folder in --output_dir into which ESPnet writes config.yaml

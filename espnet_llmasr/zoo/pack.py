@@ -1,6 +1,7 @@
 """Packs a trained model: everything that a transcription needs, in one folder that may be moved, and as a zip.
 
 meta.yaml               the arguments of Speech2Text and their files, and `requires`: the package that loads them
+config.json             what vLLM asks first (docs/vllm.md): the LLM's configuration, and the token that ends a transcript
 config.yaml             what builds the model; model.safetensors are its weights, with LoRA merged
 ctc_config.yaml         what builds the CTC head of the guard; ctc.safetensors, guard.json, phones.txt
 llm/                    configuration and tokenizer of the LLM, no weights
@@ -28,7 +29,7 @@ from espnet_llmasr.tasks.packed import REQUIRES
 from espnet_llmasr.tasks.phoneme_ctc import PhonemeCTCTask
 from espnet_llmasr.text.prompt import PROMPT_FILE
 from espnet_llmasr.train.checkpoints import LAST_OPTION, write_config
-from espnet_llmasr.zoo.load import META
+from espnet_llmasr.zoo.load import ARCHITECTURE, META, MODEL_TYPE
 
 COMPONENTS = ("frontend", "specaug", "normalize", "encoder", "adaptor")
 KEPT = ("version", "token_list", "ctc_head_conf", "prompt", "model_conf", *COMPONENTS)
@@ -94,15 +95,24 @@ def versions() -> Dict[str, str]:
 
 def write_model(staged: Path, parts: Parts) -> Dict[str, str]:
     """Configuration, LLM files and weights of the model; returns the entry of meta.yaml."""
-    options = vars(LLMASRTask.config_of(parts.config))
+    args = LLMASRTask.config_of(parts.config)
+    options = vars(args)
     write_llm(staged / "llm", Path(options["llm_config"]), Path(options["llm_tokenizer"]))
     llm = {"llm_config": "llm/config.json", "llm_tokenizer": "llm/tokenizer.json"}
     write_options(staged, "config.yaml", options, parts.config, llm)
+    write_vllm_config(staged, LLMASRTask.build_prompt(args).end_id)
     state = read_state(parts.weights)
     if "llm.lora_scaling" in state:
         merge(state, "llm.lora_scaling")
     write_packed(staged / "model.safetensors", state)
     return {"llm_asr_model_file": "model.safetensors"}
+
+
+def write_vllm_config(staged: Path, end_id: int) -> None:
+    """Writes config.json, from which vLLM knows the architecture before it asks our plugin."""
+    llm = read_json(staged / "llm/config.json")
+    config = {"architectures": [ARCHITECTURE], "model_type": MODEL_TYPE, "eos_token_id": end_id, "text_config": llm}
+    write_atomically(staged / "config.json", json.dumps(config, indent=2, ensure_ascii=False) + "\n")
 
 
 def write_head(staged: Path, parts: Parts) -> str:

@@ -1,0 +1,33 @@
+"""Greedy transcripts of a Kaldi directory by vLLM, to compare with our own (docs/vllm.md); runs in vLLM's environment.
+
+VLLM_CPU_KVCACHE_SPACE=1 python benchmarks/vllm_greedy.py exp/pack dump/test > text
+"""
+
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+
+os.environ.setdefault("VLLM_LOGGING_STREAM", "ext://sys.stderr")  # read by the import
+from vllm import LLM, SamplingParams  # noqa: E402
+
+from espnet_llmasr import audio  # noqa: E402
+from espnet_llmasr.files import read_scp  # noqa: E402
+from espnet_llmasr.vllm_plugin.speech import open_pack  # noqa: E402
+
+
+def main(folder: str, data: str) -> None:
+    """Prints `id text` lines. The token limit of an utterance is ours: ceil(15 a second) + 16 with the end token."""
+    pack, entries = open_pack(folder), read_scp(Path(data, "wav.scp"))
+    speech = [audio.read(entry, pack.rate) for entry in entries.values()]
+    seconds = np.array([len(samples) / pack.rate for samples in speech], np.float32)
+    sampling = [SamplingParams(temperature=0.0, max_tokens=int(np.ceil(15 * each)) + 15) for each in seconds]
+    llm = LLM(folder, tokenizer=f"{folder}/llm", dtype="float32", enforce_eager=True, max_model_len=1024)
+    results = llm.generate([pack.prompt_of(samples) for samples in speech], sampling)
+    for uid, result in zip(entries, results):
+        print(uid, " ".join(result.outputs[0].text.split()))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
