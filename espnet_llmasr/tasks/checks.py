@@ -18,7 +18,7 @@ from espnet_llmasr.asr.modules import check_keys
 from espnet_llmasr.encoder_swap.store import EncoderStore
 from espnet_llmasr.encoder_swap.trainer import encoder_inputs, swap_log
 from espnet_llmasr.espnet_versions import quiet_imports
-from espnet_llmasr.files import check_file
+from espnet_llmasr.files import read_text
 from espnet_llmasr.train import checkpoints, engine
 from espnet_llmasr.train.inputs import AUDIO, check_inputs, files_of, record_inputs
 
@@ -101,10 +101,11 @@ def plain_values(text: str) -> str:
 
 
 def readable_file(path: str) -> str:
-    """An argument type: no folder and no pipe, on which ESPnet would wait for ever. ESPnet names a file that is missing."""
+    """An argument type: UTF-8 text, no folder and no pipe, on which ESPnet would wait for ever. ESPnet names a file that
+    is missing."""
     try:
         if Path(path).exists():
-            check_file(path)
+            read_text(path)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
     return path

@@ -83,6 +83,11 @@ def test_a_configuration_that_is_no_yaml(mistake, tmp_path):
     assert "conf.yaml" in mistake(phoneme_ctc_train, "--config", tmp_path / "conf.yaml")
 
 
+def test_a_configuration_that_is_no_text(mistake, tmp_path):
+    (tmp_path / "conf.yaml").write_bytes(b"max_epoch: 1 # \xff\xde")
+    assert "conf.yaml is not UTF-8 text (byte 15)" in mistake(phoneme_ctc_train, "--config", tmp_path / "conf.yaml")
+
+
 def test_a_configuration_that_is_no_file(mistake, tmp_path):
     os.mkfifo(tmp_path / "pipe.yaml")
     for path, fault in ((tmp_path, "is a folder, a pipe"), (tmp_path / "pipe.yaml", "is a folder, a pipe")):
