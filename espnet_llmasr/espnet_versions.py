@@ -4,6 +4,8 @@
   202611 saves floats and {"__timedelta_seconds__": seconds}, which 202511 would not convert back.
 - The package `espnet`: ESPnet1 with 202511, the table of espnet.load() with 202611.
 - The module that prints that there is no flash_attn: on standard output with 202511, on standard error with 202611.
+
+And the difference between either of them and none, as in vLLM's environment (docs/vllm.md).
 """
 
 import struct
@@ -11,6 +13,7 @@ import sys
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from datetime import timedelta
 from importlib import import_module
+from importlib.util import find_spec
 from io import StringIO
 from pickle import UnpicklingError
 from typing import Any, Iterator
@@ -33,6 +36,12 @@ REPORTER_TYPES = [
     np.float64(0).__reduce__()[0],
     *{type(np.dtype(kind)) for kind in ("f4", "f8", "i4", "i8")},
 ]
+
+
+def base_class(path: str) -> type:
+    """The abstract class of ESPnet at this path, whose subclasses its models take; nn.Module where there is no ESPnet."""
+    module, _, name = path.rpartition(".")
+    return getattr(import_module(module), name) if find_spec("espnet2") else torch.nn.Module
 
 
 def load_checkpoint(path: PathLike, **options) -> dict:

@@ -52,11 +52,9 @@ def add_to(module: ModuleType) -> None:
     elif module.__name__ == LIGHTNING:
         module.torch.serialization.add_safe_globals([Namespace])
     for name in TASKS.get(module.__name__, ()):
-        where, path = COMPONENTS[name]
+        choices, path = COMPONENTS[name]
         package, _, component = path.rpartition(".")
-        choices, component = getattr(module, where), getattr(import_module(package), component)
-        choices.classes[name] = component
-        choices.base_type.register(component)  # ours are defined without ESPnet, which asks isinstance
+        getattr(module, choices).classes[name] = getattr(import_module(package), component)
 
 
 class ImportWatch(MetaPathFinder):

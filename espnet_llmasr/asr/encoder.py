@@ -6,15 +6,16 @@ Shapes: B batch, T feature frames, F feature bins, S encoder frames, D encoder w
 from abc import ABC, abstractmethod
 from typing import List, Optional, Tuple
 
-from torch import Tensor, nn
+from torch import Tensor
 from torch.compiler import is_exporting
 
 from espnet_llmasr.asr.blocks import blocks_of
 from espnet_llmasr.asr.modules import Lengths, on_host, outputs_of, too_short, valid_frames
 from espnet_llmasr.audio import Windows
+from espnet_llmasr.espnet_versions import base_class
 
 
-class Encoder(nn.Module, ABC):
+class Encoder(base_class("espnet2.asr.encoder.abs_encoder.AbsEncoder"), ABC):
     """(B, T, F) features -> (B, S, D) frames.
 
     A subclass takes `input_size` (F) and its own options, sets `windows`, and writes the abstract methods. One whose blocks

@@ -8,10 +8,11 @@ from typing import Tuple, Union
 
 import humanfriendly
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from espnet_llmasr.asr.modules import Lengths, on_host, too_short, valid_frames
 from espnet_llmasr.audio import Windows
+from espnet_llmasr.espnet_versions import base_class
 
 
 def parse_rate(fs: Union[int, str]) -> int:
@@ -25,7 +26,7 @@ def parse_rate(fs: Union[int, str]) -> int:
     return rate
 
 
-class Frontend(nn.Module, ABC):
+class Frontend(base_class("espnet2.asr.frontend.abs_frontend.AbsFrontend"), ABC):
     """Waveforms (B, N) in [-1, 1] -> features (B, T, F), zero beyond each length; fp32, no parameters, no gradient.
 
     A subclass takes `fs` and its own options, calls `super().__init__(fs)`, sets `windows`, and writes `features` and

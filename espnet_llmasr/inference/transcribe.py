@@ -150,7 +150,7 @@ class Recording:
     _hypotheses: Dict[int, Hypothesis] = field(default_factory=dict)  # of pieces behind those of `segments`
     _ended: bool = False
 
-    def pieces(self, rate: int, longest_s: float, pause_s: float) -> Iterator[Tuple[int, np.ndarray]]:
+    def pieces(self, rate: int, longest_s: float, pause_s: float = PAUSE_S) -> Iterator[Tuple[int, np.ndarray]]:
         """The number and the samples (N,) of each piece; a fault of the file ends them and becomes the `error`."""
         try:
             for number, piece in enumerate(pieces(self._blocks(rate), rate, longest_s, silero, pause_s)):
