@@ -13,7 +13,7 @@ from collections import Counter
 from importlib.metadata import version
 from importlib.resources import files
 
-from common import head, row
+from common import table
 from pypinyin import Style, lazy_pinyin
 from pypinyin.contrib.tone_convert import to_finals_tone3, to_initials
 from pypinyin_dict.phrase_pinyin_data.cc_cedict import phrases_dict
@@ -57,7 +57,7 @@ def percent(part, whole):
 
 
 def compare(name, read, words):
-    """One row of the table; returns the words with another reading."""
+    """(cells of the row, words with another reading)."""
     sums, different = Counter(), []
     for word, frequency, theirs in words:
         ours = read(word)
@@ -68,8 +68,8 @@ def compare(name, read, words):
             different.append((frequency, word, ours, theirs))
     cells = [(sums["other_weighted"], sums["weighted"]), (sums["other"], sums["syllables"])]
     cells.append((sums["neutral_weighted"], sums["weighted"]))
-    row(name, *(percent(*cell) for cell in cells), len(different))
-    return sorted(different, key=lambda entry: (-entry[0], entry[1]))
+    row = (name, *(percent(*cell) for cell in cells), len(different))
+    return row, sorted(different, key=lambda entry: (-entry[0], entry[1]))
 
 
 def main():
@@ -79,9 +79,10 @@ def main():
         print(line)
     packages = ", ".join(f"{name} {version(name)}" for name in ("pypinyin", "pypinyin-dict", "jieba"))
     print(f"\n{datetime.date.today()}; {packages}; {len(words):,} words.")
-    head("readings", "other syllables, weighted", "unweighted", "neutral tone, weighted", "words with another reading")
-    compare("pypinyin", pypinyin_units, words)
-    left = compare("frozen tables", HanReader("zh", lambda phones: ("".join(phones),)), words)
+    others, _ = compare("pypinyin", pypinyin_units, words)
+    frozen, left = compare("frozen tables", HanReader("zh", lambda phones: ("".join(phones),)), words)
+    columns = "readings; other syllables, weighted; unweighted; neutral tone, weighted; words with another reading"
+    table(columns.split("; "), [others, frozen])
     taste = [entry for entry in left if entry[0] >= MENDED]
     print(f"\nWords of frequency {MENDED} or more that keep another reading than CC-CEDICT's ({len(taste)}): usage")
     print("differs, or CC-CEDICT (CC BY-SA 4.0, cc-cedict.org) gives Taiwan's reading or a name's. Written as: word,")

@@ -150,6 +150,14 @@ def test_no_module_tries_the_network(tiny_llm):
     assert done.returncode == 0, done.stderr[-3000:]
 
 
+@pytest.mark.parametrize("path", sorted(ROOT.parent.glob("benchmarks/*.py")), ids=lambda path: path.name)
+def test_what_benchmarks_share_is_there(path):
+    """Some need packages that the tests lack, so that nothing else imports them."""
+    known = {getattr(node, "name", "") for node in ast.parse(path.with_name("common.py").read_text()).body}
+    wanted = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom)]
+    assert {alias.name for node in wanted if node.module == "common" for alias in node.names} <= known
+
+
 def test_sizes():
     """STYLE: median function <= 12 lines, none over 60; no file over 500 lines."""
     files = [path for top in (ROOT, ROOT.parent / "local") for path in top.rglob("*.py")]
