@@ -1,13 +1,15 @@
-"""The blocks of encoder and LLM, and gradient checkpointing.
+"""The blocks of encoder and LLM, gradient checkpointing, and compiled encoders.
 
-It changes how a block is called and adds no module, so the names of the weights stay as they are, and weights may be
+Both change how a block is called and add no module, so the names of the weights stay as they are, and weights may be
 loaded, frozen and swapped as before.
 """
 
 from contextlib import contextmanager, nullcontext
 from functools import partial
+from types import MethodType
 from typing import Iterator, List, Sequence
 
+import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
@@ -54,6 +56,46 @@ def checkpoint_gradients(model: nn.Module, parts: Sequence[str]) -> None:
             norms = [module for module in block.modules() if isinstance(module, _BatchNorm)]
             both = {"context_fn": partial(contexts, norms)} if norms else {}
             block.forward = partial(checkpoint, block.forward, use_reentrant=False, **both)
+
+
+def compile_blocks(encoder: nn.Module, **how) -> None:
+    """Compiles the blocks of an encoder at their first call: once for all blocks of a kind, of any batch and length.
+
+    Before `checkpoint_gradients`, which then calls the compiled block twice. A copy of the encoder is compiled, too,
+    and has its own weights.
+
+    Args:
+        how: options of torch.compile; by default dropout draws the random numbers that it draws without.
+    Raises:
+        ValueError: the blocks are not known.
+    """
+    blocks = blocks_of(encoder)
+    if not blocks:
+        raise ValueError(
+            f"compile_encoder is true, the blocks of a {type(encoder).__name__} are not known: leave it out, or take "
+            "another encoder"
+        )
+    how = how or dict(backend="inductor", options={"fallback_random": True})
+    forwards = {kind: torch.compile(kind.forward, dynamic=True, **how) for kind in set(map(type, blocks))}
+    # Left plain: the code of its backward pass holds for one length only, so each new length would be compiled again.
+    depthwise = torch.compiler.disable(nn.Conv1d.forward)
+    for block in blocks:
+        block.forward = MethodType(forwards[type(block)], block)
+        for module in block.modules():
+            if isinstance(module, nn.Conv1d) and module.groups > 1:
+                module.forward = MethodType(depthwise, module)
+
+
+def check_compiler(device: str) -> None:
+    """Raises ValueError if torch.compile does not work on this device; compiles a line, which takes seconds."""
+    try:
+        torch.compile(lambda x: x.exp() + 1)(torch.zeros(2, device=device))
+    except Exception as error:  # of any kind: no C++ compiler, no triton, a compiler that does not know the CPU
+        reason = " ".join(str(error).split())[:300]
+        raise ValueError(
+            f"compile_encoder is true, but torch.compile does not work here ({type(error).__name__}: {reason}): install "
+            f"{'triton' if device == 'cuda' else 'g++'}, or leave compile_encoder out"
+        ) from error
 
 
 def needs_gradients(model: nn.Module, name: str) -> bool:

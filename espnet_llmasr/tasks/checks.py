@@ -28,7 +28,7 @@ with quiet_imports():
 OPTIONS_THAT_MAY_CHANGE = re.compile(  # those without an effect on the weights, and those that ESPnet adds itself
     "config|resume|max_epoch|patience|ngpu|num_workers|dist_|distributed|multiprocessing|log_|use_(tensorboard|wandb)"
     "|use_matplotlib|wandb|num_att_plot|keep_(nbest|last)|save_interval|token_list|version|required|print_config|dry_run"
-    "|output_dir|deepspeed_config|gradient_as_bucket_view|gradient_checkpointing"
+    "|output_dir|deepspeed_config|gradient_as_bucket_view|gradient_checkpointing|compile_encoder"
 )
 OPTIONS_OF_BATCHES = (  # those may change from one start to the next, if an epoch keeps its number of updates
     *("max_frames", "valid_max_frames", "max_llm_tokens", "accum_grad", "num_iters_per_epoch", "num_ranks"),

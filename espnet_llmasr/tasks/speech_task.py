@@ -20,7 +20,7 @@ from espnet2.utils.nested_dict_action import NestedDictAction
 from espnet2.utils.types import int_or_none, str2bool
 
 from espnet_llmasr.asr import encoders, frontends
-from espnet_llmasr.asr.blocks import PARTS, checkpoint_gradients
+from espnet_llmasr.asr.blocks import PARTS, check_compiler, checkpoint_gradients, compile_blocks
 from espnet_llmasr.asr.cr_ctc import SpecAugment
 from espnet_llmasr.asr.fbank import FeatureMVN
 from espnet_llmasr.asr.frontend import Frontend
@@ -51,7 +51,7 @@ from espnet_llmasr.train.drift import DriftMixin
 from espnet_llmasr.train.engine import set_factors
 from espnet_llmasr.train.preprocessor import Utterance, collate
 from espnet_llmasr.train.speech_batches import AudioTable
-from espnet_llmasr.train.trainer import ExactTrainer, ExactTrainerOptions, is_first_rank
+from espnet_llmasr.train.trainer import ExactTrainer, ExactTrainerOptions, device_of, is_first_rank
 
 with quiet_imports():
     from espnet2.tasks.abs_task import AbsTask
@@ -107,9 +107,10 @@ class BaseConfig(argparse.Action):
 
 @dataclass
 class TrainerOptions(ExactTrainerOptions):
-    """The options of the exact trainer, of checkpointing, of the encoder swaps and of the drift checks."""
+    """The options of the exact trainer, of its blocks, of the encoder swaps and of the drift checks."""
 
     gradient_checkpointing: Sequence[str]
+    compile_encoder: bool
     encoder_dir: Optional[str]
     swap: str
     final_epochs: Optional[int]
@@ -144,7 +145,10 @@ class Trainer(DriftMixin, SwapMixin, ExactTrainer):
 
     @classmethod
     def run(cls, model, trainer_options, **kwargs) -> None:
-        """As the base classes, with --gradient_checkpointing; parameters are frozen by now."""
+        """As the base classes, with --compile_encoder and --gradient_checkpointing; parameters are frozen by now."""
+        if trainer_options.compile_encoder:
+            check_compiler(device_of(trainer_options))
+            compile_blocks(model.encoder)
         checkpoint_gradients(model, trainer_options.gradient_checkpointing)
         super().run(model=model, trainer_options=trainer_options, **kwargs)
 
@@ -169,6 +173,8 @@ class SpeechTask(AbsTask):
         add("--valid_max_frames", type=int_or_none, default=None, help="the same in validation")
         help_text = f"{', '.join(PARTS)}: their blocks are computed again in the backward pass, which saves memory"
         add("--gradient_checkpointing", nargs="*", default=[], metavar="PART", help=help_text)
+        help_text = "torch.compile for the encoder's blocks: minutes at the start, then faster updates"
+        add("--compile_encoder", type=str2bool, default=False, help=help_text)
         help_text = "speed, noise_prob, nonspeech_prob, noise, snr_db, max_pad_s"
         add("--augment_conf", action=NestedDictAction, default={}, help=help_text)
         add("--model_conf", action=NestedDictAction, default=get_default_kwargs(cls.model_class))

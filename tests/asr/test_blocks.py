@@ -1,16 +1,19 @@
-"""Gradient checkpointing: the same loss, gradients, weights and statistics, with less memory."""
+"""Gradient checkpointing and compiled blocks: the same loss, gradients, weights, statistics and names."""
 
 import copy
+from functools import partial
 
 import pytest
 import torch
 from torch import nn
 
-from espnet_llmasr.asr.blocks import checkpoint_gradients
+from espnet_llmasr.asr.blocks import check_compiler, checkpoint_gradients, compile_blocks
 from espnet_llmasr.asr.encoders import encoder_class
+from espnet_llmasr.asr.weights import read_state
 from espnet_llmasr.tasks.llm_asr import LLMASRTask
 from espnet_llmasr.tasks.phoneme_ctc import PhonemeCTCTask
 
+compile_ = torch.compile
 SIZES = dict(output_size=16, num_blocks=2, attention_heads=2, dropout_rate=0.3)
 CGMLP = dict(cgmlp_linear_units=32)
 CONFS = {
@@ -156,3 +159,79 @@ def test_the_options_of_a_training_reach_its_blocks(task, phone_options, llm_opt
     less, plain = (torch.load(tmp_path / name / "1epoch.pth", weights_only=True) for name in ("less", "plain"))
     torch.testing.assert_close(less, plain, atol=1e-6, rtol=1e-6)
     task.main(cmd=options(tmp_path / "less", max_epoch=2, resume=True))
+
+
+# ---- compiled encoders; inductor takes minutes, and benchmarks/compiled.py measures it ------------------------------
+
+
+@pytest.fixture()
+def graphs():
+    """Counts the graphs that torch.compile has made since the start of the test: graphs() -> number."""
+    torch._dynamo.reset()
+    counters = torch._dynamo.utils.counters
+    counters.clear()
+    yield lambda: counters["stats"]["unique_graphs"]
+    torch._dynamo.reset()
+
+
+@pytest.mark.parametrize("checkpointed", [False, True])
+def test_a_compiled_encoder_learns_the_same(graphs, checkpointed):
+    """To 1e-5, with dropout; the graphs of one block of our Conformer serve all blocks and lengths."""
+    model = SimpleModel(build()).train()
+    other, batch = copy.deepcopy(model), dict(xs_pad=torch.randn(3, 93, 20), ilens=torch.tensor([93, 61, 8]))
+    compile_blocks(other.encoder, backend="eager")
+    if checkpointed:
+        checkpoint_gradients(other, ["encoder"])
+    plain, compiled = step(model, batch), step(other, batch)
+    assert_same(plain, compiled, 1e-5)
+    assert list(other.state_dict()) == list(model.state_dict())
+    made = graphs()
+    longer = dict(xs_pad=torch.randn(2, 141, 20), ilens=torch.tensor([141, 100]))
+    assert_same(step(model, longer), step(other, longer), 1e-5)
+    assert graphs() == made > 0
+
+
+@pytest.mark.parametrize("name", ["conformer", "e_branchformer"])
+def test_a_compiled_encoder_of_espnet_learns_the_same(graphs, name):
+    model = SimpleModel(build(name)).train()
+    other, batch = copy.deepcopy(model), dict(xs_pad=torch.randn(3, 93, 20), ilens=torch.tensor([93, 61, 8]))
+    compile_blocks(other.encoder, backend="eager")
+    checkpoint_gradients(other, ["encoder"])
+    assert_same(step(model, batch), step(other, batch), 1e-5)
+    assert list(other.state_dict()) == list(model.state_dict()) and graphs() > 0
+
+
+def test_a_compiled_encoder_is_swapped_frozen_and_copied(graphs):
+    encoder, new, feats, lengths = build(), build(), torch.randn(2, 60, 20), torch.tensor([60, 31])
+    for parameter in new.parameters():
+        parameter.data.mul_(1.1)
+    compile_blocks(encoder.requires_grad_(False).eval(), backend="eager")
+    before = encoder(feats, lengths)[0]
+    copied = copy.deepcopy(encoder)
+    encoder.load_state_dict(new.state_dict())
+    torch.testing.assert_close(encoder(feats, lengths)[0], new.eval()(feats, lengths)[0], atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(copied(feats, lengths)[0], before)
+    assert graphs() > 0 and (before - encoder(feats, lengths)[0]).abs().max() > 0.01
+
+
+def test_what_cannot_be_compiled_is_refused(monkeypatch):
+    with pytest.raises(ValueError, match="compile_encoder is true, the blocks of a Linear are not known: leave it out"):
+        compile_blocks(nn.Linear(2, 2))
+    compiler = lambda graph, inputs: (_ for _ in ()).throw(RuntimeError("no compiler\nis here"))
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=compiler))
+    with pytest.raises(
+        ValueError, match=r"torch.compile does not work here \(.*no compiler is here.*\): install g\+\+"
+    ):
+        check_compiler("cpu")
+
+
+def test_the_option_compiles_the_encoder_of_a_training(graphs, llm_options, monkeypatch, tmp_path):
+    """The weights are those of a training without it to 1e-5, with a frozen encoder too, and a resume may leave it out."""
+    monkeypatch.setattr(torch, "compile", lambda block, **_: compile_(block, backend="eager", dynamic=True))
+    conf = dict(freeze_param=["encoder"], max_epoch=1)
+    LLMASRTask.main(cmd=llm_options(tmp_path / "compiled", **conf, compile_encoder=True))
+    assert graphs() > 0
+    LLMASRTask.main(cmd=llm_options(tmp_path / "plain", **conf))
+    compiled, plain = (read_state(tmp_path / name / "1epoch.pth") for name in ("compiled", "plain"))
+    torch.testing.assert_close(compiled, plain, atol=1e-5, rtol=1e-5)
+    LLMASRTask.main(cmd=llm_options(tmp_path / "compiled", **{**conf, "max_epoch": 2}, resume=True))
