@@ -3,13 +3,14 @@
 N samples.
 """
 
+import ctypes
 import logging
 import math
 import shutil
 import sys
 import tempfile
 from collections import deque
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Callable, Deque, Dict, Iterable, Iterator, List, NamedTuple, Sequence, Tuple, Union
@@ -238,6 +239,7 @@ def transcribe(
                 recording.put(number, hypothesis)
         seconds += sum(len(samples) for _, _, samples in window) / rate
         window.clear()
+        return_free_memory()
         while pending and pending[0].is_done:
             done += 1
             yield pending.popleft().transcript()
@@ -250,6 +252,15 @@ def transcribe(
             if len(window) >= WINDOW * batch_size or sum(len(row[2]) for row in window) >= WINDOW * most:
                 yield from decoded()
     yield from decoded()
+
+
+def return_free_memory() -> None:
+    """Gives the free parts of the heap back to the system; does nothing where the C library cannot.
+
+    glibc keeps them, and batches of ever new sizes leave holes, so that a long recording would seem to need more and more.
+    """
+    with suppress(AttributeError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def batches(rows: Sequence[tuple], batch_size: int, most: int) -> Iterator[Sequence[tuple]]:
