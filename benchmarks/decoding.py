@@ -2,7 +2,8 @@
 
     python benchmarks/decoding.py --recipe egs2/mini_zh_en/llmasr1    (after stage 15; 30 minutes; prints decoding.md)
 
-It takes the pack of stage 15 and the three test sets. All ratios are of times that were measured in turns in one run.
+It takes the pack of stage 15 and the test sets (fsdd: --sets dump/test). By another Python than that of stage 11,
+--only equality compares the two. All ratios are of times that were measured in turns in one run.
 The long recordings are made of the test utterances, in any order, with pauses of faint noise.
 """
 
@@ -42,10 +43,10 @@ SPEED = "system, beam 3; batch; utterances; tokens; s; CPU s; real-time factor; 
 SPECIALS = "<|endoftext|> <|startoftranscript|> <|en|> <|transcribe|> <|nospeech|> <|notimestamps|>".split()
 
 
-def test_sets(rate, most=None):
+def test_sets(sets, rate, most=None):
     """id -> (samples, transcript) of all test sets, or of the first utterances of each."""
     found = {}
-    for name in SETS:
+    for name in sets:
         texts, wavs = (read_scp(Path(name) / table) for table in ("text", "wav.scp"))
         found |= {uid: (audio.read(wavs[uid], rate), texts[uid]) for uid in list(wavs)[:most]}
     return found
@@ -113,17 +114,17 @@ def speed(model, unguarded, utterances, rounds):
         yield name, size, len(given), tokens, f"{median(wall):.2f}", f"{median(cpu):.2f}", f"{rtf:.4f}", *shown
 
 
-def equality(model, utterances, pack):
+def equality(model, utterances, pack, sets):
     """Utterances whose transcripts are those of single decoding: in batches, by the command, by stage 11."""
     alone = ours(model, utterances, 1)
-    done = subprocess.run([*COMMAND, *SETS, "--model", pack, "--format", "kaldi"], capture_output=True, text=True)
+    done = subprocess.run([*COMMAND, *sets, "--model", pack, "--format", "kaldi"], capture_output=True, text=True)
     others = {"batches of 16": ours(model, utterances, 16), "the command": lines(done.stdout)}
     others["the zip, command, batches of 5"] = lines(
-        subprocess.run([*COMMAND, *SETS, "--model", f"{pack}.zip", "--format", "kaldi", "--batch_size", "5"],
+        subprocess.run([*COMMAND, *sets, "--model", f"{pack}.zip", "--format", "kaldi", "--batch_size", "5"],
                        capture_output=True, text=True).stdout)  # fmt: skip
     folder = Path("exp/joint_sft/decode")
     others["stage 11"] = {}
-    for name in SETS:
+    for name in sets:
         others["stage 11"] |= read_scp(folder / Path(name).name / "text") if folder.exists() else {}
     for name, found in others.items():
         yield name, sum(found.get(uid) == text for uid, text in alone.items()), len(alone)
@@ -207,6 +208,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--recipe", type=Path, required=True)
     parser.add_argument("--pack", type=Path, help="default: exp/pack of the recipe")
+    parser.add_argument("--sets", nargs="+", default=SETS)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--hours", type=float, default=1.0)
     parser.add_argument("--utterances", type=int, help="of each test set, for a trial (default: all)")
@@ -216,7 +218,7 @@ def main():
     os.chdir(args.recipe)
     torch.set_num_threads(2)
     model = Speech2Text.from_pretrained(pack)
-    utterances = test_sets(model.sample_rate, args.utterances)
+    utterances = test_sets(args.sets, model.sample_rate, args.utterances)
     print(machine("torch", "transformers"), f"; {torch.get_num_threads()} threads.\n", flush=True)
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as other:
         for name in args.only:
@@ -225,7 +227,7 @@ def main():
                 table(LONG.split("; "), (long_recording(model, utterances, other, *one) for one in made))
             elif name == "equality":
                 head = ("transcripts equal to single decoding", "equal", "utterances")
-                table(head, equality(model, utterances, pack))
+                table(head, equality(model, utterances, pack, args.sets))
             elif name == "speed":
                 unguarded = Speech2Text.from_pretrained(pack, guard="off")
                 table(SPEED.split("; "), speed(model, unguarded, utterances, args.rounds))
