@@ -96,7 +96,10 @@ def probe_of(pretrain_dir: Path, data_dir: Path, max_frames: int, device: str = 
 def greedy_labels(
     ctc_train_config: PathLike, ctc_model_file: PathLike, data_dir: Path, max_frames: int, device: str = "cpu"
 ) -> Dict[str, str]:
-    """id -> greedy labels of the CTC head with spaces between them, for dump/<set> in batches of at most `max_frames` frames.
+    """id -> greedy labels of the CTC head, with spaces between them, for dump/<set>.
+
+    Args:
+        max_frames: padded frames per batch.
 
     Raises:
         ValueError: files that do not fit together, or see `SpeechSet`.
