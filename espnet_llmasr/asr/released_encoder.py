@@ -20,7 +20,11 @@ PRIVATE = ("_name_or_path", "architectures", "auto_map", "transformers_version",
 
 
 def write_released(name: str, output_dir: Path) -> None:
-    """Writes encoder.pth, the weights, and then encoder.yaml, the options of a training; errors: see `read_released`."""
+    """Writes encoder.pth, the weights, and then encoder.yaml, the options of a training.
+
+    Raises:
+        ValueError, OSError: see `read_released`.
+    """
     options, state = read_released(name)
     output_dir.mkdir(parents=True, exist_ok=True)
     write_state(output_dir / "encoder.pth", state)
