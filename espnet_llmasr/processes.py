@@ -10,9 +10,11 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Dict, Iterator, List, Optional, Sequence
+
+from espnet_llmasr.files import note_of_full_disk
 
 SHOW_S, GRACE_S, LOOK_S, TAIL_BYTES = 8.0, 5.0, 0.2, 4096
 LOCK_WAIT_S = 5.0
@@ -63,6 +65,11 @@ class Job:
         with self.log.open("rb") as f:
             f.seek(max(0, f.seek(0, os.SEEK_END) - TAIL_BYTES))
             return [line for line in f.read().decode("utf-8", "replace").splitlines() if line.strip()][-lines:]
+
+    def failure(self) -> str:
+        """Why a job that has ended did not succeed, and the log to read."""
+        note = note_of_full_disk(self.log.parent)
+        return f"{self.name} failed with exit code {self.returncode()}: read {self.log}{note}"
 
     def status(self) -> str:
         """The last message of the log in one short line."""
@@ -124,6 +131,20 @@ def run_jobs(jobs: Sequence[Job], limit: int, grace_s: float = GRACE_S, show: bo
             if running:
                 disregard_signals()  # a second interruption does not cut this short
             stop([job for job in running if job.process], grace_s)
+
+
+def first_failure(jobs: Sequence[Job], port: Optional[int] = None) -> Optional[Job]:
+    """Runs the jobs side by side and shows how they get on; when one fails, the others are stopped, and it is returned.
+
+    Args:
+        port: see `meeting_point`.
+
+    Raises:
+        KeyboardInterrupt: after a signal, once all jobs have been stopped; see `interruptible`.
+        ValueError: the port is taken.
+    """
+    with interruptible(), meeting_point(port), closing(run_jobs(jobs, limit=len(jobs), show=True)) as ended:
+        return next((job for job in ended if job.returncode()), None)
 
 
 @contextmanager

@@ -5,16 +5,30 @@ from pathlib import Path
 from typing import Dict, Tuple
 
 import torch
+import yaml
 from torch import Tensor
 from transformers import AutoConfig, AutoFeatureExtractor
 
 from espnet_llmasr.asr.hugging_face_encoder import HuggingFaceEncoder, Wav2Vec2, Wav2Vec2BERT, Whisper
 from espnet_llmasr.asr.pretrained import check_weights, load_model
-from espnet_llmasr.files import read_json
+from espnet_llmasr.asr.weights import write_state
+from espnet_llmasr.files import read_json, write_atomically
 
 CLASSES = {"whisper": Whisper, "wav2vec2": Wav2Vec2, "w2v_bert": Wav2Vec2BERT}  # by their names in --encoder
 FILES = ("config.json", "preprocessor_config.json")
 PRIVATE = ("_name_or_path", "architectures", "auto_map", "transformers_version", "dtype", "torch_dtype")
+
+
+def write_released(name: str, output_dir: Path) -> None:
+    """Writes encoder.pth, the weights, and then encoder.yaml, the options of a training.
+
+    Raises:
+        ValueError, OSError: see `read_released`.
+    """
+    options, state = read_released(name)
+    output_dir.mkdir(parents=True, exist_ok=True)
+    write_state(output_dir / "encoder.pth", state)
+    write_atomically(output_dir / "encoder.yaml", yaml.safe_dump(options, sort_keys=False))
 
 
 def read_released(name: str) -> Tuple[dict, Dict[str, Tensor]]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from espnet_llmasr.cli import Parser, add_ctc_options, at_least, between, run
 from espnet_llmasr.guard.calibration import TARGET
-from espnet_llmasr.guard.evaluation import calibrate, percent, share_below
+from espnet_llmasr.guard.evaluation import calibrate, flagged_shares
 from espnet_llmasr.guard.verifier import CTCVerifier
 
 
@@ -32,11 +32,8 @@ def main(argv=None):
     calibration, confidences = calibrate(verifier, args.data_dir, *limits)
     path = args.ctc_model_file.with_name("guard.json")
     calibration.write(path)
-    thresholds = f"not supported below {calibration.threshold:.4f}, doubtful below {calibration.doubt:.4f}"
-    thresholds = f"{thresholds}, a gap above {calibration.gap:.2f} nats"
-    logging.info("%s: %s; %d utterances", path, thresholds, calibration.utterances)
-    for kind, values in confidences.items():
-        share = percent(share_below(list(values.values()), calibration.threshold))
+    logging.info("%s: %s", path, calibration.summary())
+    for kind, share in flagged_shares(confidences, calibration.threshold).items():
         logging.info("flagged with %s audio, %%: %s", kind, share)
 
 

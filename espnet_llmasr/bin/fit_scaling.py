@@ -9,10 +9,7 @@ all its stages. Writes DIR/scaling.{json,md,png,svg} and prints the tables.
 from pathlib import Path
 
 from espnet_llmasr.cli import Parser, run
-from espnet_llmasr.experiments.runs import check_names, check_outputs, read_runs, strategies_of, values_of
-from espnet_llmasr.experiments.scaling import draw, fit_all, page, to_json
-from espnet_llmasr.files import write_all_atomically
-from espnet_llmasr.observe.plot_style import require_matplotlib
+from espnet_llmasr.experiments.scaling import write_scaling
 
 
 def get_parser() -> Parser:
@@ -26,18 +23,7 @@ def get_parser() -> Parser:
 
 def main(argv=None) -> None:
     args = get_parser().parse_args(argv)
-    require_matplotlib()
-    outputs = {kind: args.out / f"scaling.{kind}" for kind in ("json", "md", "png", "svg")}
-    check_outputs(args.runs, outputs.values())
-    runs = read_runs(args.runs)
-    names = strategies_of(runs)
-    check_names("--value", [args.value], values_of(runs), args.runs)
-    check_names("--strategies", args.strategies or [], names, args.runs)
-    fits, notes = fit_all(runs, args.value, list(dict.fromkeys(args.strategies or names)))
-    text = page(fits, args.value, notes)
-    write_all_atomically({outputs["json"]: to_json(fits, args.value, notes), outputs["md"]: text})
-    draw(fits, args.value, args.out)
-    print(text, end="")
+    print(write_scaling(args.runs, args.value, args.strategies, args.out), end="")
 
 
 if __name__ == "__main__":

@@ -10,9 +10,7 @@ import logging
 from pathlib import Path
 
 from espnet_llmasr.cli import Parser, at_least, run
-from espnet_llmasr.encoder_swap.plan import check_followed, ia_sft_schedule
-from espnet_llmasr.encoder_swap.store import EncoderStore
-from espnet_llmasr.encoder_swap.trainer import swap_log
+from espnet_llmasr.encoder_swap.plan import write_schedule
 
 
 def get_parser() -> Parser:
@@ -27,17 +25,11 @@ def get_parser() -> Parser:
 
 def main(argv=None):
     args = get_parser().parse_args(argv)
-    store = EncoderStore(args.encoder_dir)
-    if store.final_step() is None:
-        raise ValueError(f"{args.encoder_dir} has no last encoder yet: run stages 5 and 6 to their end")
-    final_epochs = args.final_epochs or max(args.epochs // 3, 1)
-    swaps = ia_sft_schedule(store.steps(), args.epochs, final_epochs)
-    if args.ia_sft_dir:
-        check_followed(args.ia_sft_dir, swaps)
-    swap_log(args.schedule).write(swaps)
-    logging.info(
-        "%s: %d swaps in %d epochs, %d on the last encoder", args.schedule, len(swaps), args.epochs, final_epochs
+    swaps, final_epochs = write_schedule(
+        args.schedule, args.encoder_dir, args.epochs, args.final_epochs, args.ia_sft_dir
     )
+    counts = len(swaps), args.epochs, final_epochs
+    logging.info("%s: %d swaps in %d epochs, %d on the last encoder", args.schedule, *counts)
 
 
 if __name__ == "__main__":

@@ -10,11 +10,8 @@ import logging
 from pathlib import Path
 
 from espnet_llmasr.cli import Parser, at_least, device, run
-from espnet_llmasr.data.kaldi import read_utt2lang
-from espnet_llmasr.files import read_scp
-from espnet_llmasr.observe.make_targets import make_targets, phones_of, read_phones
+from espnet_llmasr.observe.make_targets import write_targets
 from espnet_llmasr.text.inventories import INVENTORIES
-from espnet_llmasr.train.targets import check_name
 
 
 def get_parser() -> Parser:
@@ -33,18 +30,11 @@ def get_parser() -> Parser:
 
 def main(argv=None):
     """Writes the targets of all utterances that have a transcript."""
-    args = get_parser().parse_args(argv)
-    check_name(args.out)
-    texts = read_scp(args.data_dir / "text")
-    if args.phones is None:
-        phones = phones_of(texts, read_utt2lang(args.data_dir), args.inventory)
-    else:
-        phones = read_phones(args.phones, texts)
-    models = args.embedder, args.text_embeddings
-    targets = make_targets(args.data_dir, texts, phones, *models, args.batch_size, args.device)
-    targets.made["phones_from"] = str(args.phones or args.inventory)
-    targets.save(args.out)
-    logging.info("%s: %d utterances, %d phones", args.out, len(targets.ids), targets.phonetic.size(1))
+    options = vars(get_parser().parse_args(argv))
+    del options["config"]
+    targets = write_targets(**options)
+    counts = len(targets.ids), targets.phonetic.size(1)
+    logging.info("%s: %d utterances, %d phones", options["out"], *counts)
 
 
 if __name__ == "__main__":

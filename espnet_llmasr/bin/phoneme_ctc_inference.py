@@ -4,8 +4,7 @@ from pathlib import Path
 
 from espnet_llmasr.cli import Parser, add_ctc_options, run
 from espnet_llmasr.files import write_scp
-from espnet_llmasr.tasks.phoneme_ctc import PhonemeCTCTask
-from espnet_llmasr.train.speech_batches import SpeechSet
+from espnet_llmasr.tasks.phoneme_ctc import greedy_labels
 
 
 def get_parser() -> Parser:
@@ -19,12 +18,8 @@ def get_parser() -> Parser:
 def main(argv=None):
     """Writes <output_dir>/phones."""
     args = get_parser().parse_args(argv)
-    model, config = PhonemeCTCTask.load(args.ctc_train_config, args.ctc_model_file, args.device)
-    phones = {}
-    for uids, speech, lengths in SpeechSet(args.data_dir).batches(args.max_frames, model.frontend.fs):
-        for uid, labels in zip(uids, model.transcribe(speech.to(args.device), lengths)):
-            phones[uid] = " ".join(config.token_list[label] for label in labels)
-    write_scp(args.output_dir / "phones", phones)
+    head = args.ctc_train_config, args.ctc_model_file
+    write_scp(args.output_dir / "phones", greedy_labels(*head, args.data_dir, args.max_frames, args.device))
 
 
 if __name__ == "__main__":

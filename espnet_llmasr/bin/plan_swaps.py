@@ -6,19 +6,16 @@ The pretraining must have kept its epochs (--keep_nbest_models as large as its m
 thresholds: bin.watch --replay true publishes its encoders, bin.make_swap_schedule spreads them over an IA-SFT.
 """
 
-import json
+from functools import partial
 from pathlib import Path
 
 import torch
 
 from espnet_llmasr.cli import Parser, at_least, between, run
-from espnet_llmasr.encoder_swap.plan import Plan, StoredEncoders, replay, steps_to_replay
-from espnet_llmasr.encoder_swap.probe import build_probe
-from espnet_llmasr.encoder_swap.rule import SwapRule
+from espnet_llmasr.encoder_swap.plan import plan_swaps
 from espnet_llmasr.encoder_swap.run_dir import PretrainingDir
-from espnet_llmasr.encoder_swap.table import plan_table
-from espnet_llmasr.files import write_all_atomically
-from espnet_llmasr.tasks.phoneme_ctc import PhonemeCTCTask
+from espnet_llmasr.encoder_swap.table import plan_table, write_plans
+from espnet_llmasr.tasks.phoneme_ctc import probe_of
 
 
 def get_parser() -> Parser:
@@ -38,17 +35,13 @@ def main(argv=None):
     args = get_parser().parse_args(argv)
     torch.set_num_threads(1)
     pretraining = PretrainingDir(args.pretrain_dir)
-    ended, updates = pretraining.ended, pretraining.updates_per_epoch()
-    steps = steps_to_replay(pretraining, updates, args.start_step)
-    rules = [SwapRule(threshold, steps[0]) for threshold in dict.fromkeys(args.threshold)]
-    model = PhonemeCTCTask.build_model(PhonemeCTCTask.config_of(args.pretrain_dir / "config.yaml"))
-    encoders = StoredEncoders(build_probe(model, args.data_dir, args.max_frames), pretraining, updates)
-    plans = [Plan(*pair) for pair in zip(rules, replay(rules, steps, encoders.layer_cka, ended))]
+    ended = pretraining.ended
+    make_probe = partial(probe_of, args.pretrain_dir, args.data_dir, args.max_frames)
+    plans = plan_swaps(pretraining, ended, make_probe, args.threshold, args.start_step)
     text = plan_table(plans, pretraining.directory, ended)
     print(text)
     if args.out:
-        summaries = json.dumps([plan.summary() for plan in plans], indent=1)
-        write_all_atomically({args.out.with_suffix(".md"): text, args.out.with_suffix(".json"): summaries + "\n"})
+        write_plans(args.out, plans, text)
 
 
 if __name__ == "__main__":

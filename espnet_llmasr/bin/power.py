@@ -9,8 +9,7 @@ if a two-sided paired t test finds it in four of five cases.
 from pathlib import Path
 
 from espnet_llmasr.cli import Parser, at_least, run
-from espnet_llmasr.experiments.power import power_table, spreads
-from espnet_llmasr.experiments.runs import check_names, read_runs, strategies_of, values_of
+from espnet_llmasr.experiments.power import power_of_files
 from espnet_llmasr.experiments.strategies import BASELINE
 
 
@@ -27,19 +26,8 @@ def get_parser() -> Parser:
 
 def main(argv=None) -> None:
     args = get_parser().parse_args(argv)
-    files = [read_runs(path) for path in args.runs]
-    runs = [run for file in files for run in file]
-    strategies, values = strategies_of(runs), values_of(runs)
-    for option, names, present in (
-        ("--baseline", [args.baseline], strategies),
-        ("--strategies", args.strategies or [], strategies),
-        ("--values", args.values or [], values),
-    ):
-        check_names(option, names, present, args.runs[0])
-    kept = {args.baseline, *(args.strategies or strategies)}
-    found = spreads([[run for run in file if run.strategy in kept] for file in files], args.baseline)
-    chosen = {value: found[value] for value in args.values or values if value in found}
-    print(power_table(chosen, args.seeds, args.family), end="")
+    chosen = args.values, args.strategies
+    print(power_of_files(args.runs, args.baseline, args.seeds, args.family, *chosen), end="")
 
 
 if __name__ == "__main__":

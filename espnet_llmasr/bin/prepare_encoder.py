@@ -8,12 +8,8 @@ Writes encoder.yaml, the configuration of the encoder for --encoder_conf of a re
 
 from pathlib import Path
 
-import yaml
-
-from espnet_llmasr.asr.released_encoder import read_released
-from espnet_llmasr.asr.weights import write_state
+from espnet_llmasr.asr.released_encoder import write_released
 from espnet_llmasr.cli import Parser, run
-from espnet_llmasr.files import write_atomically
 
 
 def get_parser() -> Parser:
@@ -24,11 +20,9 @@ def get_parser() -> Parser:
 
 
 def main(argv=None) -> None:
+    """Raises ValueError and OSError: see `read_released`."""
     args = get_parser().parse_args(argv)
-    options, state = read_released(args.encoder)
-    args.output_dir.mkdir(parents=True, exist_ok=True)
-    write_state(args.output_dir / "encoder.pth", state)
-    write_atomically(args.output_dir / "encoder.yaml", yaml.safe_dump(options, sort_keys=False))
+    write_released(args.encoder, args.output_dir)
 
 
 if __name__ == "__main__":

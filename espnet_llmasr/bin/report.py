@@ -9,7 +9,6 @@ line that names the stage which makes it. The same files give the same page.
 from pathlib import Path
 
 from espnet_llmasr.cli import Parser, at_least, run
-from espnet_llmasr.files import write_atomically
 from espnet_llmasr.report import require_packages
 
 
@@ -24,16 +23,10 @@ def get_parser() -> Parser:
 def main(argv=None) -> None:
     args = get_parser().parse_args(argv)
     require_packages()
-    from espnet_llmasr.report.page import render_page  # needs the packages
+    from espnet_llmasr.report.page import write_page  # needs the packages
 
-    if not args.expdir.is_dir():
-        raise ValueError(f"{args.expdir} is no folder: give that of an experiment, with its stages' folders inside")
     out = args.out or args.expdir / "report.html"
-    if out.is_dir():
-        raise ValueError(f"--out {out} is a folder: give the name of a file")
-    content = render_page(args.expdir, args.examples).encode("utf-8", "replace")  # half a character in a hypothesis
-    write_atomically(out, content)
-    print(f"{out}: {len(content) / 1e6:.2f} MB")
+    print(f"{out}: {write_page(args.expdir, out, args.examples) / 1e6:.2f} MB")
 
 
 if __name__ == "__main__":

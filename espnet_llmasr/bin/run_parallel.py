@@ -5,12 +5,10 @@ the whole is interrupted, the others are stopped at once, nothing is left runnin
 """
 
 import sys
-from contextlib import closing
 from pathlib import Path
 
 from espnet_llmasr.cli import Parser, at_least, run
-from espnet_llmasr.files import note_of_full_disk
-from espnet_llmasr.processes import INTERRUPTED, Job, interruptible, meeting_point, run_jobs
+from espnet_llmasr.processes import INTERRUPTED, Job, first_failure
 
 
 def get_parser() -> Parser:
@@ -23,20 +21,13 @@ def get_parser() -> Parser:
 def main(argv=None) -> int:
     """Exit code 1 if a job fails, 130 after an interruption."""
     args = get_parser().parse_args(argv)
-    jobs = [Job(name, Path(log), command) for name, log, command in args.job]
     try:
-        with (
-            interruptible(),
-            meeting_point(args.rendezvous_port),
-            closing(run_jobs(jobs, limit=len(jobs), show=True)) as ended,
-        ):
-            failed = next((job for job in ended if job.returncode()), None)
+        failed = first_failure([Job(name, Path(log), command) for name, log, command in args.job], args.rendezvous_port)
     except KeyboardInterrupt:
         return INTERRUPTED
     if failed:
         sys.stderr.write("".join(f"    {line}\n" for line in failed.tail(5)))
-        note = note_of_full_disk(failed.log.parent)
-        raise ValueError(f"{failed.name} failed with exit code {failed.returncode()}: read {failed.log}{note}")
+        raise ValueError(failed.failure())
     return 0
 
 

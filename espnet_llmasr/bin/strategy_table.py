@@ -8,10 +8,8 @@ Reads one JSON line a run (experiments/runs.py), one for each strategy and seed,
 from pathlib import Path
 
 from espnet_llmasr.cli import Parser, run
-from espnet_llmasr.experiments.runs import check_names, check_outputs, read_runs, strategies_of
-from espnet_llmasr.experiments.statistics import page, statistics_of, to_json
+from espnet_llmasr.experiments.statistics import compare_strategies
 from espnet_llmasr.experiments.strategies import BASELINE
-from espnet_llmasr.files import write_all_atomically
 
 
 def get_parser() -> Parser:
@@ -25,14 +23,7 @@ def get_parser() -> Parser:
 
 def main(argv=None) -> None:
     args = get_parser().parse_args(argv)
-    check_outputs(args.runs, (args.out, args.json))
-    runs = read_runs(args.runs)
-    check_names("--baseline", [args.baseline], strategies_of(runs), args.runs)
-    figures = statistics_of(runs, args.baseline)
-    text = page(figures)
-    contents = {args.out: text, args.json: to_json(figures)}
-    write_all_atomically({path: content for path, content in contents.items() if path})
-    print(text, end="")
+    print(compare_strategies(args.runs, args.baseline, args.out, args.json), end="")
 
 
 if __name__ == "__main__":

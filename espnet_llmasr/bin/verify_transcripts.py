@@ -8,9 +8,7 @@ import logging
 from pathlib import Path
 
 from espnet_llmasr.cli import Parser, add_ctc_options, run
-from espnet_llmasr.guard.calibration import read_calibration
-from espnet_llmasr.guard.verifier import CTCVerifier, read_transcripts, verify_set, write_verified
-from espnet_llmasr.train.speech_batches import SpeechSet
+from espnet_llmasr.guard.transcripts import verify_transcripts
 
 
 def get_parser() -> Parser:
@@ -24,17 +22,12 @@ def get_parser() -> Parser:
 
 def main(argv=None):
     args = get_parser().parse_args(argv)
-    speech_set = SpeechSet(args.data_dir)
-    transcripts = read_transcripts(args.hyp_dir / "text", speech_set)
-    verifier = CTCVerifier(args.ctc_train_config, args.ctc_model_file, args.device)
-    threshold = read_calibration(args.ctc_model_file.with_name("guard.json"), verifier.fingerprint()).threshold
-    verified = dict(verify_set(verifier, speech_set, transcripts, args.max_frames))
-    flagged = write_verified(args.output_dir or args.hyp_dir, verified, threshold)
-    logging.info("%d of %d utterances are not supported", len(flagged), len(verified))
-    unknown = sum(each.verification.unknown for each in verified.values())
-    labels = sum(each.verification.labels for each in verified.values())
-    if unknown:
-        logging.warning("%d of %d labels have no token of the CTC head; they count as not supported", unknown, labels)
+    head = args.ctc_train_config, args.ctc_model_file, args.max_frames, args.device
+    totals = verify_transcripts(args.data_dir, args.hyp_dir, args.output_dir or args.hyp_dir, *head)
+    logging.info("%d of %d utterances are not supported", totals.flagged, totals.utterances)
+    if totals.unknown:
+        counts = totals.unknown, totals.labels
+        logging.warning("%d of %d labels have no token of the CTC head; they count as not supported", *counts)
 
 
 if __name__ == "__main__":

@@ -1,18 +1,15 @@
 """Follows a pretraining, publishes encoders: python -m espnet_llmasr.bin.watch --pretrain_dir exp/pretrain ..."""
 
+from functools import partial
 from pathlib import Path
 
 import torch
 from espnet2.utils.types import str2bool
 
 from espnet_llmasr.cli import Parser, at_least, between, device, run
-from espnet_llmasr.encoder_swap.probe import build_probe
 from espnet_llmasr.encoder_swap.rule import SwapRule
-from espnet_llmasr.encoder_swap.run_dir import PretrainingDir
-from espnet_llmasr.encoder_swap.store import EncoderStore
-from espnet_llmasr.encoder_swap.watcher import TensorBoardLog, Watcher, keep_rule, watch, watch_stored
-from espnet_llmasr.processes import only_one
-from espnet_llmasr.tasks.phoneme_ctc import PhonemeCTCTask
+from espnet_llmasr.encoder_swap.watcher import TensorBoardLog, follow
+from espnet_llmasr.tasks.phoneme_ctc import probe_of
 
 
 def get_parser() -> Parser:
@@ -33,26 +30,11 @@ def get_parser() -> Parser:
 def main(argv=None):
     """Waits for the pretraining's configuration, then watches until its last encoder is published."""
     args = get_parser().parse_args(argv)
-    rule = SwapRule(args.threshold, args.start_step)
-    show = [TensorBoardLog(args.encoder_dir / "tensorboard").show] if args.use_tensorboard else []
-    with only_one(args.encoder_dir, "watcher"):
-        follow(args, rule, show)
-
-
-def follow(args, rule: SwapRule, show: list) -> None:
-    """The work of the only watcher of --encoder_dir."""
-    keep_rule(args.encoder_dir, rule)
     torch.set_num_threads(1)
-    pretraining = PretrainingDir(args.pretrain_dir)
-    if not args.replay:
-        pretraining.wait_until_begun(args.poll_s)
-    model = PhonemeCTCTask.build_model(PhonemeCTCTask.config_of(args.pretrain_dir / "config.yaml"))
-    probe = build_probe(model, args.data_dir, args.max_frames, args.device)
-    watcher = Watcher(probe, EncoderStore(args.encoder_dir), rule, *show)
-    if args.replay:
-        watch_stored(pretraining, watcher)
-    else:
-        watch(pretraining, watcher, args.poll_s)
+    rule = SwapRule(args.threshold, args.start_step)
+    show = TensorBoardLog(args.encoder_dir / "tensorboard").show if args.use_tensorboard else None
+    make_probe = partial(probe_of, args.pretrain_dir, args.data_dir, args.max_frames, args.device)
+    follow(args.pretrain_dir, args.encoder_dir, rule, make_probe, show, args.poll_s, args.replay)
 
 
 if __name__ == "__main__":

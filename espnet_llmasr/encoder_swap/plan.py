@@ -4,11 +4,12 @@ import statistics
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Callable, Dict, Iterable, List, Optional, Sequence
+from typing import Callable, Dict, Iterable, List, Optional, Sequence, Tuple
 
 from espnet_llmasr.encoder_swap.probe import EncoderProbe
 from espnet_llmasr.encoder_swap.rule import CKACheck, SwapRule, action_for
 from espnet_llmasr.encoder_swap.run_dir import PretrainingDir
+from espnet_llmasr.encoder_swap.store import EncoderStore
 from espnet_llmasr.encoder_swap.trainer import Swap, swap_log
 from espnet_llmasr.files import read_number
 from espnet_llmasr.metrics.cka import layer_cka
@@ -119,6 +120,58 @@ def steps_to_replay(pretraining: PretrainingDir, updates: int, start_step: Optio
             f"train with --keep_nbest_models {total}, or give another --start_step"
         )
     return [epoch * updates for epoch in stored]
+
+
+def plan_swaps(
+    pretraining: PretrainingDir,
+    ended: bool,
+    make_probe: Callable[[], EncoderProbe],
+    thresholds: Sequence[float],
+    start_step: Optional[int] = None,
+) -> List[Plan]:
+    """A plan for each threshold, from the stored epochs of a pretraining.
+
+    Args:
+        ended: the last stored epoch is the end of the pretraining.
+        make_probe: makes the probe of the pretraining, once its files have been checked.
+        start_step: of the first reference, in updates; None: see `steps_to_replay`.
+
+    Raises:
+        ValueError: see `PretrainingDir`, `steps_to_replay` and `SwapRule`.
+    """
+    updates = pretraining.updates_per_epoch()
+    steps = steps_to_replay(pretraining, updates, start_step)
+    rules = [SwapRule(threshold, steps[0]) for threshold in dict.fromkeys(thresholds)]
+    encoders = StoredEncoders(make_probe(), pretraining, updates)
+    return [Plan(*pair) for pair in zip(rules, replay(rules, steps, encoders.layer_cka, ended))]
+
+
+def write_schedule(
+    schedule: Path,
+    encoder_dir: Path,
+    epochs: int,
+    final_epochs: Optional[int] = None,
+    ia_sft_dir: Optional[Path] = None,
+) -> Tuple[List[Swap], int]:
+    """Writes the swaps of `ia_sft_schedule` for an encoder store; returns them, and the number of final epochs.
+
+    Args:
+        schedule: the file; stays if nothing changes.
+        final_epochs: on the last encoder; None: a third of `epochs`, at least one.
+        ia_sft_dir: the training; if it has begun, it must have kept to these swaps.
+
+    Raises:
+        ValueError: the store has no last encoder, or see `ia_sft_schedule` and `check_followed`.
+    """
+    store = EncoderStore(encoder_dir)
+    if store.final_step() is None:
+        raise ValueError(f"{encoder_dir} has no last encoder yet: run stages 5 and 6 to their end")
+    final_epochs = final_epochs or max(epochs // 3, 1)
+    swaps = ia_sft_schedule(store.steps(), epochs, final_epochs)
+    if ia_sft_dir:
+        check_followed(ia_sft_dir, swaps)
+    swap_log(schedule).write(swaps)
+    return swaps, final_epochs
 
 
 def ia_sft_schedule(published: Sequence[int], epochs: int, final_epochs: int) -> List[Swap]:

@@ -1,11 +1,13 @@
 """Encoder swaps as Markdown: the paper's Table 5 of a run, and the plans of several thresholds."""
 
+import json
 from pathlib import Path
 from typing import List, Sequence
 
 from espnet_llmasr.encoder_swap.plan import Plan
 from espnet_llmasr.encoder_swap.rule import CKACheck, cka_log
 from espnet_llmasr.encoder_swap.trainer import Swap, swap_log
+from espnet_llmasr.files import write_all_atomically
 from espnet_llmasr.scoring.markdown import markdown
 
 ACTIONS = {
@@ -54,6 +56,12 @@ def plan_table(plans: Sequence[Plan], directory: Path, ended: bool) -> str:
         "Steps are updates of the pretraining. The first encoder starts the alignment, each later one is a swap.\n\n"
         + markdown([PLANS, *map(_plan_row, plans)])
     )
+
+
+def write_plans(out: Path, plans: Sequence[Plan], text: str) -> None:
+    """Writes <out>.md, the text, and <out>.json, the summaries of the plans."""
+    summaries = json.dumps([plan.summary() for plan in plans], indent=1)
+    write_all_atomically({out.with_suffix(".md"): text, out.with_suffix(".json"): summaries + "\n"})
 
 
 def _plan_row(plan: Plan) -> List[str]:

@@ -17,6 +17,7 @@ from espnet_llmasr.encoder_swap.run_dir import PretrainingDir
 from espnet_llmasr.encoder_swap.store import EncoderStore, State, is_whole
 from espnet_llmasr.files import read_yaml, write_atomically
 from espnet_llmasr.metrics.encoder_metrics import METRICS
+from espnet_llmasr.processes import only_one
 
 Show = Callable[[CKACheck], None]
 
@@ -27,11 +28,11 @@ class Watcher:
     Args:
         probe: the fixed validation subset.
         store: its folder holds cka.jsonl, the only state that a resumed watcher has.
-        show: called with every check, those in the log first.
+        show: called with every check, those in the log first; None: nothing is shown.
     """
 
-    def __init__(self, probe: EncoderProbe, store: EncoderStore, rule: SwapRule, show: Show = lambda _: None):
-        self.probe, self.store, self.rule, self.show = probe, store, rule, show
+    def __init__(self, probe: EncoderProbe, store: EncoderStore, rule: SwapRule, show: Optional[Show] = None):
+        self.probe, self.store, self.rule, self.show = probe, store, rule, show or (lambda _: None)
         self.log = cka_log(store.directory)
         self.reference, self.reference_step = None, 0
         self._resume()
@@ -130,6 +131,38 @@ def keep_rule(encoder_dir: Path, rule: SwapRule) -> None:
         if saved != given:
             raise ValueError(f"{encoder_dir} was made with {saved}, asked is {given}: remove it or choose another")
     write_atomically(path, yaml.safe_dump(given))
+
+
+def follow(
+    pretrain_dir: Path,
+    encoder_dir: Path,
+    rule: SwapRule,
+    make_probe: Callable[[], EncoderProbe],
+    show: Optional[Show] = None,
+    poll_s: float = 1.0,
+    replay: bool = False,
+) -> None:
+    """The only watcher of a store: publishes the encoders of a pretraining, of one that has ended with `replay`.
+
+    Args:
+        pretrain_dir: need not exist yet, except with `replay`.
+        make_probe: makes the probe of the pretraining, once that has saved its configuration.
+        show: see `Watcher`.
+        poll_s: seconds between looks at the pretraining.
+
+    Raises:
+        ValueError: another watcher runs, or see `keep_rule`, `PretrainingDir`, `watch` and `watch_stored`.
+    """
+    with only_one(encoder_dir, "watcher"):
+        keep_rule(encoder_dir, rule)
+        pretraining = PretrainingDir(pretrain_dir)
+        if not replay:
+            pretraining.wait_until_begun(poll_s)
+        watcher = Watcher(make_probe(), EncoderStore(encoder_dir), rule, show)
+        if replay:
+            watch_stored(pretraining, watcher)
+        else:
+            watch(pretraining, watcher, poll_s)
 
 
 def watch(pretraining: PretrainingDir, watcher: Watcher, poll_s: float = 1.0) -> None:

@@ -5,12 +5,13 @@ over the files (Cohen, 1988, chapter 2, for matched pairs: the noncentral t dist
 """
 
 import math
-from typing import Dict, List, NamedTuple, Sequence
+from pathlib import Path
+from typing import Dict, List, NamedTuple, Optional, Sequence
 
 import numpy as np
 from scipy import optimize, stats
 
-from espnet_llmasr.experiments.runs import Run, strategies_of, values_of
+from espnet_llmasr.experiments.runs import Run, check_names, read_runs, strategies_of, values_of
 from espnet_llmasr.experiments.statistics import by_seed
 from espnet_llmasr.scoring.markdown import cell_text, markdown
 
@@ -68,6 +69,31 @@ def _spread(parts: List[np.ndarray]) -> Spread:
     freedom = sum(len(part) - 1 for part in parts)
     squares = sum(float(((part - part.mean()) ** 2).sum()) for part in parts)
     return Spread(sum(map(len, parts)), float(np.concatenate(parts).mean()), math.sqrt(squares / freedom))
+
+
+def power_of_files(
+    paths: Sequence[Path],
+    baseline: str,
+    seeds: int,
+    family: int,
+    values: Optional[Sequence[str]] = None,
+    strategies: Optional[Sequence[str]] = None,
+) -> str:
+    """The `power_table` of files of runs, for these values and strategies (None: all).
+
+    Raises:
+        ValueError: see `read_runs` and `by_seed`, or a name that is in none of the files.
+    """
+    files = [read_runs(path) for path in paths]
+    runs = [run for file in files for run in file]
+    present = strategies_of(runs)
+    check_names("--baseline", [baseline], present, paths[0])
+    check_names("--strategies", strategies or [], present, paths[0])
+    check_names("--values", values or [], values_of(runs), paths[0])
+    kept = {baseline, *(strategies or present)}
+    found = spreads([[run for run in file if run.strategy in kept] for file in files], baseline)
+    chosen = {value: found[value] for value in values or values_of(runs) if value in found}
+    return power_table(chosen, seeds, family)
 
 
 def power_table(found: Dict[str, Dict[str, Spread]], seeds: int, family: int) -> str:

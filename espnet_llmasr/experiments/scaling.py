@@ -9,13 +9,22 @@ Shapes: N runs, R resamples, P amounts of compute.
 
 import math
 from pathlib import Path
-from typing import Dict, List, NamedTuple, Sequence, Tuple, Union
+from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 from scipy.optimize import curve_fit
 
-from espnet_llmasr.experiments.runs import Run, flops_text
-from espnet_llmasr.observe.plot_style import colour, marker, new_figure, save, style
+from espnet_llmasr.experiments.runs import (
+    Run,
+    check_names,
+    check_outputs,
+    flops_text,
+    read_runs,
+    strategies_of,
+    values_of,
+)
+from espnet_llmasr.files import write_all_atomically
+from espnet_llmasr.observe.plot_style import colour, marker, new_figure, require_matplotlib, save, style
 from espnet_llmasr.scoring.markdown import bullets, cell_text, markdown
 from espnet_llmasr.scoring.results import json_text
 
@@ -169,6 +178,30 @@ def fit_all(runs: Sequence[Run], value: str, strategies: Sequence[str]) -> Tuple
         except ValueError as error:
             raise ValueError(f"{value} of {name}: {error}; or leave it out with --strategies") from error
     return fits, notes
+
+
+def write_scaling(runs_file: Path, value: str, strategies: Optional[Sequence[str]], out: Path) -> str:
+    """Writes scaling.{json,md,png,svg} of a file of runs to the folder `out`; returns the page.
+
+    Args:
+        value: name of the error. strategies: None for all that the file has.
+
+    Raises:
+        ValueError: matplotlib is missing, a result would replace the file of the runs, a name that it lacks, or see
+            `read_runs` and `fit_all`.
+    """
+    require_matplotlib()
+    outputs = {kind: out / f"scaling.{kind}" for kind in ("json", "md", "png", "svg")}
+    check_outputs(runs_file, outputs.values())
+    runs = read_runs(runs_file)
+    names = strategies_of(runs)
+    check_names("--value", [value], values_of(runs), runs_file)
+    check_names("--strategies", strategies or [], names, runs_file)
+    fits, notes = fit_all(runs, value, list(dict.fromkeys(strategies or names)))
+    text = page(fits, value, notes)
+    write_all_atomically({outputs["json"]: to_json(fits, value, notes), outputs["md"]: text})
+    draw(fits, value, out)
+    return text
 
 
 def page(fits: Dict[str, Fit], value: str, notes: Sequence[str]) -> str:

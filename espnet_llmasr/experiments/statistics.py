@@ -5,12 +5,22 @@ mean has no interval: (nan, nan) with `is_constant`.
 """
 
 import math
+from pathlib import Path
 from typing import Dict, List, NamedTuple, Optional, Sequence
 
 import numpy as np
 from scipy import stats
 
-from espnet_llmasr.experiments.runs import Run, flops_text, strategies_of, values_of
+from espnet_llmasr.experiments.runs import (
+    Run,
+    check_names,
+    check_outputs,
+    flops_text,
+    read_runs,
+    strategies_of,
+    values_of,
+)
+from espnet_llmasr.files import write_all_atomically
 from espnet_llmasr.metrics.intervals import Interval
 from espnet_llmasr.scoring.markdown import bullets, cell_text, markdown, p_value
 from espnet_llmasr.scoring.results import json_text
@@ -140,6 +150,23 @@ def holm(p_values: Sequence[float]) -> List[float]:
     adjusted = np.full(len(p), math.nan)
     adjusted[order] = np.minimum(np.maximum.accumulate(p[order] * np.arange(len(order), 0, -1)), 1)
     return adjusted.tolist()
+
+
+def compare_strategies(runs_file: Path, baseline: str, out: Optional[Path] = None, json: Optional[Path] = None) -> str:
+    """The page of a file of runs; also written to `out`, and all figures to `json`.
+
+    Raises:
+        ValueError: a result would replace the file of the runs or the other result, the file lacks the baseline, or
+            see `read_runs` and `statistics_of`.
+    """
+    check_outputs(runs_file, (out, json))
+    runs = read_runs(runs_file)
+    check_names("--baseline", [baseline], strategies_of(runs), runs_file)
+    figures = statistics_of(runs, baseline)
+    text = page(figures)
+    contents = {out: text, json: to_json(figures)}
+    write_all_atomically({path: content for path, content in contents.items() if path})
+    return text
 
 
 def statistics_of(runs: Sequence[Run], baseline: str) -> Statistics:

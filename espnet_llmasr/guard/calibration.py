@@ -36,6 +36,11 @@ class Calibration:
     model: str
     data: str
 
+    def summary(self) -> str:
+        """The thresholds and the number of utterances in one line."""
+        confidences = f"not supported below {self.threshold:.4f}, doubtful below {self.doubt:.4f}"
+        return f"{confidences}, a gap above {self.gap:.2f} nats; {self.utterances} utterances"
+
     def write(self, path: PathLike) -> None:
         """Writes guard.json."""
         write_atomically(path, json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n")

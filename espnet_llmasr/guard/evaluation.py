@@ -1,5 +1,6 @@
 """Tests of the verifier: confidences of transcripts with their own and with corrupted audio.  N samples."""
 
+import json
 from collections import defaultdict
 from pathlib import Path
 from typing import Dict, Iterator, List, Mapping, NamedTuple, Sequence, Tuple
@@ -10,7 +11,7 @@ from scipy.stats import rankdata
 from torch.nn.utils.rnn import pad_sequence
 
 from espnet_llmasr.data.sounds import KINDS
-from espnet_llmasr.files import read_scp
+from espnet_llmasr.files import read_scp, write_atomically
 from espnet_llmasr.guard.calibration import TARGET, Calibration, gap_threshold, quantile, thresholds_for
 from espnet_llmasr.guard.gaps import UNWRITTEN
 from espnet_llmasr.guard.verifier import CTCVerifier
@@ -18,6 +19,7 @@ from espnet_llmasr.metrics.intervals import wilson_interval
 from espnet_llmasr.scoring.markdown import markdown, rate_cell
 from espnet_llmasr.scoring.test_sets import read_set
 from espnet_llmasr.text.normalize import score_tokens
+from espnet_llmasr.text.routes import make_route
 from espnet_llmasr.train.speech_batches import SpeechSet, read_audio
 
 CORRUPTIONS = {
@@ -149,6 +151,11 @@ def calibrate(
     return Calibration(*thresholds, gap, false_alarms, len(texts), verifier.fingerprint(), str(data_dir)), confidences
 
 
+def flagged_shares(confidences: Confidences, threshold: float) -> Dict[str, str]:
+    """Kind of audio -> the share of its confidences below the threshold, see `percent`."""
+    return {kind: percent(share_below(list(values.values()), threshold)) for kind, values in confidences.items()}
+
+
 # ---- figures ---------------------------------------------------------------------------------------------------------
 
 
@@ -178,6 +185,29 @@ def read_cases(
         gaps = {kind: test.gaps[kind][uid] for kind in test.gaps}
         seconds = test.speech_set.num_frames[uid] * verifier.feature_shift_s
         yield Case(uid, right, len(tokens[uid]), seconds, own, gaps)
+
+
+def measure(
+    verifier: CTCVerifier,
+    calibration: Calibration,
+    ref_dir: Path,
+    hyp_dir: Path,
+    sets: Sequence[str],
+    max_frames: int,
+    seed: int,
+) -> Dict:
+    """The figures of all sets together (see `figures`), with the options that they depend on.
+
+    Args:
+        ref_dir: dump: <set>/text, wav.scp and utt2num_frames. hyp_dir: <set>/text of the system to be guarded.
+        max_frames: padded frames per batch. seed: of the corrupted audio.
+
+    Raises:
+        ValueError: see `read_set` and `CorruptionTest`.
+    """
+    cases = [case for name in sets for case in read_cases(verifier, ref_dir, hyp_dir, name, max_frames, seed)]
+    options = {"sets": sets, "seed": seed, "route": str(make_route("none")), "threshold": calibration.threshold}
+    return {**options, "gap": calibration.gap, **figures(cases, calibration.threshold, calibration.gap)}
 
 
 def figures(cases: Sequence[Case], threshold: float, gap: float) -> Dict:
@@ -240,6 +270,12 @@ def percent(share: Dict) -> str:
     if not share["of"]:
         return "-"
     return f"{rate_cell(share['rate'], share['95 %'], 1)}, {share['hits']} of {share['of']}"
+
+
+def write_result(out: Path, result: Dict) -> None:
+    """Writes <out>.json, all figures, and <out>.md, the page."""
+    write_atomically(f"{out}.json", json.dumps(result, indent=2, ensure_ascii=False) + "\n")
+    write_atomically(f"{out}.md", page(result))
 
 
 def page(result: Dict) -> str:

@@ -7,21 +7,18 @@ B batch, N samples, S encoder frames, D encoder width, V tokens (token 0 is blan
 
 import hashlib
 import math
-from pathlib import Path
-from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import List, NamedTuple, Optional, Sequence
 
 import torch
 from torchaudio.functional import forced_align
 
 from espnet_llmasr.asr.cr_ctc import BLANK, greedy
 from espnet_llmasr.asr.modules import Lengths, on_host
-from espnet_llmasr.files import PathLike, json_lines, read_scp, write_atomically, write_scp
+from espnet_llmasr.files import PathLike
 from espnet_llmasr.guard.gaps import LABEL_EVIDENCE, UNHEARD, UNWRITTEN, Gap, find_stretches
-from espnet_llmasr.metrics.error_rate import check_ids
 from espnet_llmasr.tasks.phoneme_ctc import PhonemeCTCTask
 from espnet_llmasr.text.ctc_labels import CTCLabelizer, Labels
 from espnet_llmasr.text.phonemes import min_frames
-from espnet_llmasr.train.speech_batches import SpeechSet
 
 TAIL_S = 0.2  # at most so long a word is heard after the frames of its last label; chosen on validation sets
 SHARED = ("frontend", "frontend_conf", "normalize", "encoder", "encoder_conf")  # options that equal encoders share
@@ -192,49 +189,6 @@ class CTCVerifier:
             sample = flat[:: max(1, flat.numel() // 1000)].cpu().double()
             digest.update(f"{name} {tuple(value.shape)}".encode() + sample.numpy().tobytes())
         return digest.hexdigest()[:16]
-
-
-class Verified(NamedTuple):
-    """The verification of an utterance and its words."""
-
-    verification: Verification
-    words: List[Word]
-
-
-def read_transcripts(path: PathLike, speech_set: SpeechSet) -> Dict[str, str]:
-    """The transcripts (id and text) of all utterances. Raises ValueError for missing or unknown ids, with numbers."""
-    transcripts = read_scp(path)
-    try:
-        check_ids(speech_set.wavs, transcripts)
-    except ValueError as error:
-        raise ValueError(f"{path}: {error} in wav.scp") from error
-    return transcripts
-
-
-def verify_set(
-    verifier: CTCVerifier, speech_set: SpeechSet, transcripts: Mapping[str, str], max_frames: int
-) -> Iterator[Tuple[str, Verified]]:
-    """(id, Verified) for every utterance, in batches of at most `max_frames` padded frames."""
-    for uids, speech, lengths in speech_set.batches(max_frames, verifier.sample_rate):
-        for uid, log_probs in zip(uids, verifier.log_probs(speech, lengths)):
-            line = log_probs, transcripts[uid], speech_set.langs.get(uid, "")
-            yield uid, Verified(verifier.verify(*line), verifier.words(*line))
-
-
-def write_verified(output_dir: Path, verified: Mapping[str, Verified], threshold: float) -> Dict[str, str]:
-    """Writes confidence, flagged (those below the threshold) and words.jsonl; returns the flagged ones."""
-    confidences = {uid: each.verification.confidence for uid, each in verified.items()}
-    flagged = {uid: "unsupported" for uid, confidence in confidences.items() if confidence < threshold}
-    write_scp(output_dir / "confidence", {uid: f"{confidence:.6f}" for uid, confidence in confidences.items()})
-    write_scp(output_dir / "flagged", flagged)
-    rows = (words_row(uid, verified[uid].words) for uid in sorted(verified))
-    write_atomically(output_dir / "words.jsonl", json_lines(rows))
-    return flagged
-
-
-def words_row(uid: str, words: Sequence[Word]) -> Dict:
-    """A line of words.jsonl."""
-    return {"id": uid, "words": [word._asdict() for word in words]}
 
 
 def _rows(log_probs: torch.Tensor, lengths: Lengths) -> List[torch.Tensor]:

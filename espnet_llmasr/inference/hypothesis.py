@@ -5,7 +5,8 @@ from typing import Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 from espnet_llmasr.files import json_lines, write_atomically, write_scp
 from espnet_llmasr.guard.gaps import Gap
-from espnet_llmasr.guard.verifier import Word, words_row
+from espnet_llmasr.guard.transcripts import words_row
+from espnet_llmasr.guard.verifier import Word
 
 LOOP, BUDGET, UNSUPPORTED, GAP, UNHEARD_HOTWORD = "loop", "budget", "unsupported", "gap", "hotword"
 GUARD_FILES = ("confidence", "flagged", "words.jsonl", "gaps", "redecoded.jsonl")

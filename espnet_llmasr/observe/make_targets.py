@@ -24,9 +24,10 @@ from espnet_llmasr.asr.modules import valid_frames
 from espnet_llmasr.asr.pretrained import check_weights, load_model
 from espnet_llmasr.asr.shipped import MINILM, shipped_file
 from espnet_llmasr.asr.weights import load_state, read_state
+from espnet_llmasr.data.kaldi import read_utt2lang
 from espnet_llmasr.files import read_json, read_scp
 from espnet_llmasr.text.phonemes import UNKNOWN, Phonemizer
-from espnet_llmasr.train.targets import Targets
+from espnet_llmasr.train.targets import Targets, check_name
 
 POOLING_FILE = "1_Pooling/config.json"  # of a model of the library sentence-transformers
 LAST_TOKEN = "pooling_mode_lasttoken"
@@ -60,6 +61,37 @@ def phone_shares(phones: Mapping[str, List[str]]) -> Tuple[Tensor, List[str]]:
     shares = torch.tensor([[row[token] for token in tokens] for row in counts], dtype=torch.float64)
     shares = shares.view(len(counts), len(tokens))  # also without utterances
     return shares / shares.sum(dim=1, keepdim=True).clamp(min=1), tokens
+
+
+def write_targets(
+    out: Path,
+    data_dir: Path,
+    embedder: str,
+    inventory: str,
+    phones: Optional[Path] = None,
+    text_embeddings: Optional[str] = None,
+    batch_size: int = 32,
+    device: str = "cpu",
+) -> Targets:
+    """Writes the targets of all utterances of dump/<set> that have a transcript; returns them.
+
+    Args:
+        inventory: the phones of the transcripts (text, utt2lang). phones: a table (id and phones) in their place.
+        embedder, text_embeddings, batch_size, device: see `make_targets`.
+
+    Raises:
+        ValueError: a name of `out` that is not of such a file, or see `phones_of`, `read_phones` and `make_targets`.
+    """
+    check_name(out)
+    texts = read_scp(data_dir / "text")
+    if phones is None:
+        labels = phones_of(texts, read_utt2lang(data_dir), inventory)
+    else:
+        labels = read_phones(phones, texts)
+    targets = make_targets(data_dir, texts, labels, embedder, text_embeddings, batch_size, device)
+    targets.made["phones_from"] = str(phones or inventory)
+    targets.save(out)
+    return targets
 
 
 def make_targets(

@@ -12,6 +12,7 @@ from jinja2 import ChoiceLoader, PackageLoader
 from markdown_it import MarkdownIt
 from markupsafe import Markup, escape
 
+from espnet_llmasr.files import write_atomically
 from espnet_llmasr.report.encoders import drift, metrics, swaps
 from espnet_llmasr.report.examples import examples
 from espnet_llmasr.report.files import DAMAGE, describe_error, made_by, read_json, recipe_path
@@ -42,6 +43,21 @@ def render_page(expdir: Path, each: int) -> str:
     templates.filters["markdown"] = render_markdown
     title = "/".join(expdir.absolute().parts[-3:])  # the recipe's folder and the experiment's
     return templates.get_template("report.html.j2").render(title=title, sections=sections)
+
+
+def write_page(expdir: Path, out: Path, each: int) -> int:
+    """Writes the page of an experiment; `each`: see `render_page`. Returns its size in bytes.
+
+    Raises:
+        ValueError: `expdir` is no folder, or `out` is one.
+    """
+    if not expdir.is_dir():
+        raise ValueError(f"{expdir} is no folder: give that of an experiment, with its stages' folders inside")
+    if out.is_dir():
+        raise ValueError(f"--out {out} is a folder: give the name of a file")
+    content = render_page(expdir, each).encode("utf-8", "replace")  # half a character in a hypothesis
+    write_atomically(out, content)
+    return len(content)
 
 
 def blocks_or_note(title: str, make: Callable[[], List[Dict]]) -> List[Dict]:

@@ -2,17 +2,21 @@
 
 from itertools import zip_longest
 from pathlib import Path
+from typing import Dict
 
 from espnet2.utils.nested_dict_action import NestedDictAction
 from espnet2.utils.types import str_or_none
 
 from espnet_llmasr.asr.cr_ctc import CTCHead
 from espnet_llmasr.asr.phoneme_ctc_model import PhonemeCTCModel
+from espnet_llmasr.encoder_swap.probe import EncoderProbe, build_probe
+from espnet_llmasr.files import PathLike
 from espnet_llmasr.tasks.checks import build, check_time_warp
 from espnet_llmasr.tasks.speech_task import SpeechTask, read_token_list
 from espnet_llmasr.text.phonemes import min_frames
 from espnet_llmasr.train.checkpoints import CURRENT, begun
 from espnet_llmasr.train.preprocessor import PhonePreprocessor, Utterance
+from espnet_llmasr.train.speech_batches import SpeechSet
 
 
 class PhonemeCTCTask(SpeechTask):
@@ -77,3 +81,32 @@ class PhonemeCTCTask(SpeechTask):
         model = build(PhonemeCTCModel, "model_conf", args.model_conf, components=components, ctc_head=head)
         check_time_warp(args, model.frontend, model.time_warp_factor)
         return model
+
+
+def probe_of(pretrain_dir: Path, data_dir: Path, max_frames: int, device: str = "cpu") -> EncoderProbe:
+    """The probe of a pretraining on dump/<set>, with batches of at most `max_frames` padded frames.
+
+    Raises:
+        ValueError: the saved configuration is damaged or cannot be built, or see `SpeechSet`.
+    """
+    model = PhonemeCTCTask.build_model(PhonemeCTCTask.config_of(pretrain_dir / "config.yaml"))
+    return build_probe(model, data_dir, max_frames, device)
+
+
+def greedy_labels(
+    ctc_train_config: PathLike, ctc_model_file: PathLike, data_dir: Path, max_frames: int, device: str = "cpu"
+) -> Dict[str, str]:
+    """id -> greedy labels of the CTC head, with spaces between them, for dump/<set>.
+
+    Args:
+        max_frames: padded frames per batch.
+
+    Raises:
+        ValueError: files that do not fit together, or see `SpeechSet`.
+    """
+    model, config = PhonemeCTCTask.load(ctc_train_config, ctc_model_file, device)
+    phones = {}
+    for uids, speech, lengths in SpeechSet(data_dir).batches(max_frames, model.frontend.fs):
+        for uid, labels in zip(uids, model.transcribe(speech.to(device), lengths)):
+            phones[uid] = " ".join(config.token_list[label] for label in labels)
+    return phones

@@ -9,10 +9,8 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from espnet2.layers.global_mvn import GlobalMVN
 
 from espnet_llmasr import bin as commands
-from espnet_llmasr.asr.fbank import KaldiFbank
 from espnet_llmasr.asr.llm import build_llm, load_tokenizer
 from espnet_llmasr.bin import compute_stats, llm_asr_inference, phoneme_ctc_inference, prepare_llm
 from espnet_llmasr.files import read_scp
@@ -88,29 +86,6 @@ def test_bad_audio_is_one_line_and_no_result(mistake, llm_model, tmp_path, fault
 
 
 # ---- statistics and LLM --------------------------------------------------------------------------------------------
-
-
-def test_statistics_normalise_the_set(corpus, tmp_path):
-    mvn, frontend, feats = GlobalMVN(str(corpus / "feats_stats.npz")), KaldiFbank(), []
-    for uid, wav in read_scp(corpus / "train" / "wav.scp").items():
-        speech = torch.from_numpy(read_audio(uid, wav, 16000))[None]
-        feats.append(mvn(*frontend(speech, torch.tensor([speech.size(1)])))[0][0])
-    feats = torch.cat(feats)
-    torch.testing.assert_close(feats.mean(0), torch.zeros(80), atol=1e-3, rtol=0)
-    torch.testing.assert_close(feats.std(0, correction=0), torch.ones(80), atol=1e-3, rtol=0)
-
-
-def test_statistics_of_a_sample(corpus, tmp_path, caplog):
-    """Taken evenly: every third utterance of eight for at most three; a table that is read as a stream."""
-    assert list(compute_stats.sample(corpus / "train" / "wav.scp", 3)) == ["train_0", "train_3", "train_6"]
-    assert len(compute_stats.sample(corpus / "train" / "wav.scp", 8)) == 8
-    frames = read_scp(corpus / "train" / "utt2num_frames")
-    options = ["--data_dir", str(corpus / "train"), "--output", str(tmp_path / "s.npz"), "--max_utterances", "3"]
-    compute_stats.main(options)
-    first = dict(np.load(tmp_path / "s.npz"))
-    assert first["count"] == sum(int(frames[f"train_{number}"]) for number in (0, 3, 6))
-    compute_stats.main(options)
-    assert all(np.array_equal(value, first[name]) for name, value in np.load(tmp_path / "s.npz").items())
 
 
 def test_statistics_of_nothing(mistake, tmp_path):

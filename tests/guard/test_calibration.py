@@ -97,3 +97,8 @@ def test_files_that_cannot_be_used(tmp_path, content, message):
     with pytest.raises(ValueError, match=message) as error:
         read_calibration(tmp_path / "guard.json", "abc")
     assert "--guard off" in str(error.value) and "\n" not in str(error.value)
+
+
+def test_the_thresholds_in_one_line():
+    line = Calibration(0.5, 0.9, 12.0, 0.05, 4, "model", "dump/valid").summary()
+    assert line == "not supported below 0.5000, doubtful below 0.9000, a gap above 12.00 nats; 4 utterances"

@@ -13,6 +13,7 @@ from espnet_llmasr.guard.evaluation import (
     draw_others,
     figures,
     first_half,
+    flagged_shares,
     half_replaced,
     noise_like,
     page,
@@ -108,3 +109,8 @@ def test_share_below():
     assert (share["hits"], share["of"], share["rate"]) == (1, 4, 0.25)
     assert share["95 %"] == pytest.approx((0.0456, 0.6994), abs=1e-4)
     assert share_below([], 0.5)["rate"] is None
+
+
+def test_flagged_shares():
+    confidences = {"own": {"u1": 0.9, "u2": 0.4}, "noise": {"u1": 0.1, "u2": 0.2}}
+    assert flagged_shares(confidences, 0.5) == {"own": "50.0 (9.5-90.5), 1 of 2", "noise": "100.0 (34.2-100.0), 2 of 2"}

@@ -115,29 +115,3 @@ def test_lists_made_anew_are_noticed(command, corpus, split_options, tmp_path):
     done = command(phoneme_ctc_train, *split_options(tmp_path / "out", max_epoch=1))
     table.write_text(content)
     assert done.code == 1 and f"was trained with another content of {table}" in done.err
-
-
-def test_a_pipe_in_the_place_of_a_table_is_not_waited_for(command, tmp_path):
-    for name in split_data.TABLES:
-        os.mkfifo(tmp_path / name)
-    done = command(split_data, "--data_dir", tmp_path, "--num_splits", 2)
-    assert done.code == 1 and f"{tmp_path / split_data.TABLES[0]} is a folder, a pipe or a device" in done.err
-
-
-def test_the_lists(command, corpus, tmp_path):
-    data = tmp_path / "data"
-    data.mkdir()
-    for name in split_data.TABLES:
-        (data / name).write_text("".join(f"u{number} {name} {number}\n" for number in range(5)))
-    split_data.main(["--data_dir", str(data), "--num_splits", "3"])
-    out = data / "splits3"
-    for name in split_data.TABLES:
-        assert (out / name / "num_splits").read_text() == "3"
-        assert (out / name / "split.1").read_text() == f"u1 {name} 1\nu4 {name} 4\n"
-        assert (out / name / "split.2").read_text() == f"u2 {name} 2\n"
-    for count, message in ((6, "cannot be dealt out into 6 lists"), (201, "allowed are 2 to 200"), (1, "at least 2")):
-        done = command(split_data, "--data_dir", data, "--num_splits", count)
-        assert done.code == 1 and message in done.err and not (data / f"splits{count}").exists()
-    (data / "text").write_text("u0 x\n" * 4)
-    assert "cannot be dealt out" in command(split_data, "--data_dir", data, "--num_splits", 3).err
-    assert (out / "text" / "split.1").read_text() == "u1 text 1\nu4 text 4\n"
