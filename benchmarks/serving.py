@@ -76,7 +76,7 @@ def load(client, process, paths, single, number, rounds):
 def decoded(client):
     """Pieces and batches so far, (2,)."""
     text = client.get("/metrics").text
-    return np.array([float(re.search(rf"llmasr_{name}_total (\S+)", text)[1]) for name in ("pieces", "batches")])
+    return np.array([float(re.search(rf"\nllmasr_{name}_total (\S+)", text)[1]) for name in ("pieces", "batches")])
 
 
 def throughput(client, model, paths, rounds):

@@ -16,7 +16,7 @@ import numpy as np
 from espnet_llmasr.inference.hotwords import HotwordDecoder
 from espnet_llmasr.inference.long_audio import PAUSE_S, silero
 from espnet_llmasr.inference.speech2text import Speech2Text
-from espnet_llmasr.inference.transcribe import FRAME_S, WINDOW, Recording, batches
+from espnet_llmasr.inference.transcribe import FRAME_S, WINDOW, Recording, batches, return_free_memory
 
 READERS = 2  # threads
 OPEN = 32  # recordings that are read in turn; each holds about a minute of samples
@@ -183,6 +183,7 @@ class Batcher:
         while batch := self._next_batch():
             started = time.monotonic()
             self._decode(batch)
+            return_free_memory()
             work = self.work
             work.last_s = time.monotonic() - started
             work.busy_s += work.last_s

@@ -82,16 +82,18 @@ class DriftMixin:
         add("--drift_targets", type=str_or_none, help="its targets: PAI and CSAI too")
 
     @classmethod
-    def run(cls, trainer_options, **kwargs) -> None:
+    def run(cls, model, trainer_options, **kwargs) -> None:
         """As the base class. Raises ValueError for targets without a set."""
         if trainer_options.drift_data is None and trainer_options.drift_targets is not None:
             raise ValueError("--drift_targets needs --drift_data: give dump/<set>, or leave it out")
-        super().run(trainer_options=trainer_options, **kwargs)
+        if trainer_options.drift_data is not None and is_frozen(model.encoder):
+            logging.info("the encoder is frozen and cannot drift: --drift_data has nothing to measure")
+        super().run(model=model, trainer_options=trainer_options, **kwargs)
 
     @classmethod
     def train_one_epoch(cls, engine, reporter, options, summary_writer, **parts) -> None:
         parts |= dict(engine=engine, reporter=reporter, options=options)
-        if options.drift_data is None:
+        if options.drift_data is None or is_frozen(engine.module.encoder):
             return super().train_one_epoch(**parts)
         checks = DriftChecks(engine.module, options, summary_writer)
         agree(lambda: checks.begin(reporter.epoch))
@@ -111,10 +113,8 @@ class DriftChecks:
     def begin(self, epoch: int) -> None:
         """Keeps and measures the starting encoder before the first epoch.
 
-        Raises ValueError for a frozen encoder, or an unusable set.
+        Raises ValueError for an unusable set.
         """
-        if is_frozen(self.model.encoder):
-            raise ValueError("--drift_data needs an encoder that is trained: omit it, or do not freeze the encoder")
         self.speech_set = SpeechSet(self.data_dir)
         self.targets = Targets.load(self.targets_file) if self.targets_file else None
         if self.targets is not None:

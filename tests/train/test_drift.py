@@ -214,13 +214,20 @@ def test_two_ranks(options, two_ranks, tmp_path):
         (dict(drift_data="{corpus}/valid"), "no targets for valid_"),
         (dict(drift_data="{corpus}/none"), "does not exist"),
         (dict(drift_data=None), "--drift_targets needs --drift_data"),
-        (dict(freeze_param=["encoder"]), "an encoder that is trained"),
     ],
 )
 def test_inputs_that_cannot_work(options, corpus, given, message, tmp_path):
     given = {name: value.format(corpus=corpus) if isinstance(value, str) else value for name, value in given.items()}
     with pytest.raises(ValueError, match=message):
         train(options(tmp_path / "out", **given))
+    assert not (tmp_path / "out" / "drift.jsonl").exists()
+
+
+def test_a_frozen_encoder_is_not_measured(options, tmp_path, caplog):
+    """Context SFT is stage 9, which names the set for every training, with a frozen encoder."""
+    with caplog.at_level("INFO"):
+        train(options(tmp_path / "out", freeze_param=["encoder"], max_epoch=1))
+    assert "the encoder is frozen and cannot drift" in caplog.text
     assert not (tmp_path / "out" / "drift.jsonl").exists()
 
 
