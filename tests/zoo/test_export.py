@@ -4,6 +4,7 @@ import io
 import json
 import shutil
 from contextlib import redirect_stdout
+from importlib.metadata import version
 from types import SimpleNamespace
 
 import numpy as np
@@ -163,6 +164,7 @@ def test_input_beyond_the_table_of_positions(packs, exported):
 
 
 def test_an_encoder_of_espnet(tmp_path):
+    """ESPnet 202611's mask of padding is as long as a tensor's value says, which torch cannot export."""
     torch.manual_seed(1)
     options = dict(output_size=32, num_blocks=1, attention_heads=2, cgmlp_linear_units=32, linear_units=32)
     encoder = encoder_class("e_branchformer")(input_size=80, **options, rel_pos_type="latest")
@@ -171,7 +173,11 @@ def test_an_encoder_of_espnet(tmp_path):
         PhonemeCTCModel(components, CTCHead(32, 12)),
         SimpleNamespace(frontend="kaldi_fbank", frontend_conf={}),
     )
-    write_graph(tmp_path / "speech.onnx", Graph(model, args, model.ctc_head, ConcatAdaptor(32, 24)))
+    graph = Graph(model, args, model.ctc_head, ConcatAdaptor(32, 24))
+    if version("espnet") < "202611":
+        return write_graph(tmp_path / "speech.onnx", graph)
+    with pytest.raises(ValueError, match="torch cannot export EBranchformerEncoder .*: export a model with another"):
+        write_graph(tmp_path / "speech.onnx", graph)
 
 
 def test_a_wrong_graph_is_not_left(packs, tmp_path, monkeypatch, command):
