@@ -11,6 +11,7 @@ import time
 from functools import lru_cache
 from importlib.metadata import version
 from itertools import accumulate
+from pathlib import Path
 from statistics import median
 
 from espnet_llmasr.text.english import read_cmudict
@@ -39,6 +40,11 @@ def rates(jobs, rounds):
 def peak_mb() -> float:
     """Peak memory of this process so far, in MiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def resident_mb(process="self") -> float:
+    """MiB that a process holds now."""
+    return int(Path(f"/proc/{process}/statm").read_text().split()[1]) * resource.getpagesize() / 2**20
 
 
 def machine(*packages: str) -> str:

@@ -20,7 +20,7 @@ from statistics import median
 import numpy as np
 import soundfile
 import torch
-from common import machine, peak_mb, table
+from common import machine, resident_mb, table
 
 from espnet_llmasr import Speech2Text, audio
 from espnet_llmasr.files import read_scp
@@ -37,8 +37,8 @@ RECORDINGS = (  # part of --hours, pauses in it in seconds, --pause_s; the first
     (0.1, (0.3, 2.0), 0.8),
     (0.1, (1.0, 2.5), PAUSE_S),
 )
-LONG = "pauses, length; pause_s; utterances, pieces; mean and longest piece in s; real-time factor; peak MiB after a \
-tenth, half, all of the batches; error rate %; of its utterances alone"
+LONG = "pauses, length; pause_s; utterances, pieces; mean and longest piece in s; real-time factor; most MiB in each \
+quarter, then at the end; error rate %; of its utterances alone"
 SPEED = "system, beam 3; batch; utterances; tokens; s; CPU s; real-time factor; ratio to 1; in CPU time"
 SPECIALS = "<|endoftext|> <|startoftranscript|> <|en|> <|transcribe|> <|nospeech|> <|notimestamps|>".split()
 
@@ -160,11 +160,11 @@ def long_recording(model, utterances, folder, hours, pauses, pause_s):
     """The figures of one recording, in which pauses of so many seconds stand between utterances."""
     path = Path(folder, "long.flac")
     used = make_recording(path, utterances, model.sample_rate, hours, pauses)
-    peaks = []
+    resident = []
 
     def decode(speech, langs):
         found = model.decode(speech, langs)
-        peaks.append(peak_mb())
+        resident.append(resident_mb())
         return found
 
     start = time.perf_counter()
@@ -178,7 +178,7 @@ def long_recording(model, utterances, folder, hours, pauses, pause_s):
     yield f"{len(used)}, {len(lengths)}"
     yield f"{np.mean(lengths):.2f}, {max(lengths):.2f}"
     yield f"{seconds / found.seconds:.4f}"
-    yield ", ".join(f"{peaks[int(share * (len(peaks) - 1))]:.0f}" for share in (0.1, 0.5, 1))
+    yield ", ".join(f"{max(quarter):.0f}" for quarter in np.array_split(resident, 4)) + f"; {resident_mb():.0f}"
     yield f"{rate_of([(reference, found.text)]):.2f}"
     yield f"{rate_of([(utterances[uid][1], alone[uid]) for uid in used]):.2f}"
 

@@ -16,7 +16,7 @@ from statistics import median
 
 import numpy as np
 import torch
-from common import machine, peak_mb, table, vocabularies
+from common import machine, peak_mb, resident_mb, table, vocabularies
 
 from espnet_llmasr.data.sounds import KINDS
 from espnet_llmasr.files import read_scp
@@ -41,11 +41,6 @@ def made_entries(number):
         entries[" ".join(rng.choices(words, k=rng.randint(2, 3)))] = None
         entries["".join(rng.choices(characters, k=rng.randint(2, 4)))] = None
     return list(entries)[:number]
-
-
-def resident_mb():
-    """Memory of this process now, in MiB."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 def outputs(verifier, name):

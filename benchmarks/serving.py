@@ -20,7 +20,7 @@ from statistics import median
 import httpx2
 import numpy as np
 import soundfile
-from common import machine, table
+from common import machine, resident_mb, table
 
 from espnet_llmasr import Speech2Text, audio
 from espnet_llmasr.inference.transcribe import find_sources
@@ -46,10 +46,6 @@ def server(model, folder):
         assert process.wait(60) == 0, log.read_text()
 
 
-def resident_mb(process):
-    return int(Path(f"/proc/{process.pid}/statm").read_text().split()[1]) / 256  # pages of 4 kB
-
-
 def ask(client, path, **data):
     answer = client.post("/v1/audio/transcriptions", files={"file": path.read_bytes()}, data=data)
     return answer.json()["text"] if answer.status_code == 200 else answer.status_code
@@ -70,7 +66,7 @@ def load(client, process, paths, single, number, rounds):
         seconds, found = together(client, given, number)
         right = sum(text == single[path] for path, text in zip(given, found))
         lost = sum(isinstance(text, int) for text in found)
-        yield one, number, right, lost, f"{seconds:.1f}", f"{resident_mb(process):.0f}"
+        yield one, number, right, lost, f"{seconds:.1f}", f"{resident_mb(process.pid):.0f}"
 
 
 def decoded(client):

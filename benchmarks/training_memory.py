@@ -7,14 +7,13 @@ python benchmarks/training_memory.py full             plans of all four stages a
 
 import ctypes
 import itertools
-import resource
 import sys
 import tempfile
 import time
 from argparse import Namespace
 from multiprocessing import get_context
 
-from common import machine, peak_mb, table
+from common import machine, peak_mb, resident_mb, table
 from transformers import Qwen3Config
 
 from espnet_llmasr.experiments.training_plan import (
@@ -50,12 +49,6 @@ def stage_of(folder: str, conf: str, options: str, llm: dict, durations: list):
     task = "phoneme_ctc" if conf == "pretrain" else "llm_asr"
     given = dict(data_dir=None, durations=durations, hours=None, llm_dir=folder, token_list=None, fs=16000)
     return read_stage(Namespace(plan=configurations(conf), task=task, options=options, num_ranks=[1], **given))
-
-
-def resident_mb() -> float:
-    """Memory of this process now, in MiB."""
-    with open("/proc/self/statm") as numbers:
-        return int(numbers.read().split()[1]) * resource.getpagesize() / 2**20
 
 
 def step(name: str, conf: str):

@@ -237,9 +237,9 @@ def transcribe(
             found = decode([samples for _, _, samples in batch], [row.source.language for row, _, _ in batch])
             for (recording, number, _), hypothesis in zip(batch, found):
                 recording.put(number, hypothesis)
+            return_free_memory()
         seconds += sum(len(samples) for _, _, samples in window) / rate
         window.clear()
-        return_free_memory()
         while pending and pending[0].is_done:
             done += 1
             yield pending.popleft().transcript()

@@ -15,27 +15,25 @@ Pattern = Tuple[object, ...]
 class TrainingHints:
     """Draws the hints of an utterance from its transcript (stage 5 of arXiv 2604.18105, whose shares are not given).
 
-    An utterance with hints gets the entries that it says, and for each, with the probability `distractors`, another
-    entry with at most one other phone. An utterance that says none gets, with the same probability, any entry: from
-    both the LLM learns that a hint need not be said. The draws depend on the seed and the id alone, so that a batch can
-    be planned, and a training repeated.
+    An utterance gets the entries that it says, always, so that the LLM does not learn to write them without a hint; and
+    for each, with the probability `distractors`, another entry with at most one other phone. An utterance that says none
+    gets, with the same probability, any entry: from both the LLM learns that a hint need not be said. The draws depend
+    on the seed and the id alone, so that a batch can be planned, and a training repeated.
 
     Args:
         file: the list, one entry a line.
-        share: of the utterances that get hints.
         distractors: probability.
         seed: of the training.
     Raises:
         ValueError: no file, a probability outside of [0, 1], or see `read_hotwords` and `Hotwords`.
     """
 
-    def __init__(self, file: Optional[PathLike] = None, share: float = 0.9, distractors: float = 0.5, seed: int = 0):
+    def __init__(self, file: Optional[PathLike] = None, distractors: float = 0.5, seed: int = 0):
         if file is None:
             raise ValueError("--hints has no file: give --hints file=names.txt, a list with one entry a line")
-        for name, value in (("share", share), ("distractors", distractors)):
-            if not isinstance(value, (int, float)) or not 0 <= value <= 1:
-                raise ValueError(f"--hints has {name} {value!r}, expected a probability from 0 to 1")
-        self.share, self.distractors, self.seed = share, distractors, seed
+        if not isinstance(distractors, (int, float)) or not 0 <= distractors <= 1:
+            raise ValueError(f"--hints has distractors {distractors!r}, expected a probability from 0 to 1")
+        self.distractors, self.seed = distractors, seed
         self.labelize = CTCLabelizer(read_tokens("zh_en"))
         self.words = read_hotwords(file)
         self.hotwords = Hotwords(self.words, self.labelize)
@@ -47,8 +45,6 @@ class TrainingHints:
     def __call__(self, uid: str, text: str) -> List[str]:
         """The hints of an utterance in random order; often none."""
         rng = random.Random(f"{self.seed} {uid}")
-        if rng.random() >= self.share:
-            return []
         matches = self.hotwords.find(self.labelize(text, "").ids)
         said = [word for match in matches for word in match.words if word.lower() in text.lower()]
         others = [self._near(word) for word in said] or [self.words]
