@@ -45,3 +45,12 @@ def test_random_texts_mix_scripts(task):
     texts = [task.text() for _ in range(200)]
     assert any(text in LINES for text in texts) and any(text not in LINES for text in texts)
     assert all(text == " ".join(text.split()) for text in texts)
+
+
+def test_a_share_of_the_examples_is_plain_text_as_often_as_it_occurs(task):
+    plain = ["red cat"] * 9 + ["dog dog"]
+    mixed = CopyTask(LINES, task.prompt, random.Random(0), plain, plain_share=0.5)
+    texts = [ids.tolist() for ids, labels in (mixed.example() for _ in range(2000)) if ids.equal(labels)]
+    assert 900 < len(texts) < 1100
+    assert 0.05 < texts.count(task.prompt.target("dog dog")) / len(texts) < 0.15
+    assert all(ids in map(task.prompt.target, set(plain)) for ids in texts)
