@@ -42,7 +42,7 @@ VOICES = {  # none with breath: its noise differs from run to run
     "start": "m8 michel quincy robert norbert pedro ian Denis shelby steph".split(),
 }
 SHARES = {  # of the kinds of a set
-    "train": {"open": 0.45, "half": 0.15, "digits": 0.15, "loose": 0.25},
+    "train": {"open": 0.4, "half": 0.15, "digits": 0.15, "loose": 0.3},
     "valid": {"open": 0.5, "half": 0.25, "digits": 0.25},
     "test": {"open": 0.5, "half": 0.25, "digits": 0.25},
     "start": {"open": 0.5, "loose": 0.5},
@@ -50,8 +50,8 @@ SHARES = {  # of the kinds of a set
 }
 RARE = {"train": 0.15, "valid": 0.15, "test": 0.5, "start": 0.5, "start_valid": 0.5}
 RARE_IN_LM = 0.02
-NOISY = {"train": 0.5, "valid": 0.5, "test": 0.6, "start": 0.0, "start_valid": 0.0}  # share of utterances in noise
-SNR_DB = (0.0, 5.0, 10.0, 20.0)
+NOISY = {"train": 0.4, "valid": 0.4, "test": 0.5, "start": 0.0, "start_valid": 0.0}  # share of utterances in noise
+SNR_DB = (5.0, 10.0, 20.0)
 TEST_NOISE = ("babble", "music")  # the other kinds come in all sets
 TRAIN_NOISE = tuple(sorted(set(KINDS) - set(TEST_NOISE)))
 BEGINNING_SAID = 0.7  # share of the half sentences whose beginning is said, not their end
@@ -130,10 +130,10 @@ def draw_lines(seed, name, size, recordings, avoid):
     """The lines of a set; what is said is not among the texts `avoid`."""
     rng, lines = random.Random(f"{seed}-{name}"), []
     kinds, weights = zip(*SHARES[name].items())
-    while len(lines) < size:
-        line = draw_line(rng, rng.choices(kinds, weights)[0], RARE[name], recordings)
-        if " ".join(line.words) not in avoid:
-            lines.append(line)
+    for kind in rng.choices(kinds, weights, k=size):
+        lines.append(draw_line(rng, kind, RARE[name], recordings))
+        while " ".join(lines[-1].words) in avoid:
+            lines[-1] = draw_line(rng, kind, RARE[name], recordings)
     return lines
 
 

@@ -1,9 +1,9 @@
 """Sentences in which a fluent guess is wrong: a small grammar of strong habits, and the words that break them.
 
 Every habit ("the baker sells fresh ...") has a frequent end ("bread") and a rare one that sounds almost alike
-("thread"). Names and towns are frequent or rare, too, and homophones (sea and see, two and to, four and for, ate and
-eight, won and one, our and hour, son and sun, knight and night, plane and plain, meat and meet) are told apart by their
-context alone. `rare` is the chance of the rare word at each such place. A line is a list of words.
+("thread"). Names and towns are frequent or rare, too, and homophones (ate and eight, for and four, hour and our, knight
+and night, son and sun, to and two; won and the digit one) are told apart by their context alone. `rare` is the chance of
+the rare word at each such place. A line is a list of words.
 """
 
 HABITS = [  # beginning, frequent end, rare end
@@ -11,38 +11,25 @@ HABITS = [  # beginning, frequent end, rare end
     for line in """
     the baker sells fresh | bread | thread
     the farmer feeds the | cows | crows
-    the driver stops the | bus | dust
-    the teacher reads a | book | hook
     the doctor helps the | child | shield
     the singer loves the | song | swan
-    the sailor crosses the | sea | key
     the child drinks cold | milk | silk
-    the cook washes the | rice | mice
-    the painter paints the | wall | whale
     the pilot lands the | plane | plate
-    the butcher cuts the | meat | wheat
     my mother bakes a | cake | snake
     my father drives the | car | cart
     my sister wears a | coat | goat
-    my brother kicks the | ball | bowl
     the cat chases the | mouse | moose
-    the dog bites the | bone | phone
-    the ship leaves the | port | fort
     the boy climbs the | tree | tray
-    the girl opens the | door | drawer
-    the king wears the | crown | clown
     the knight rides the | horse | house
-    the woman waters the | flowers | towers
     """.strip().splitlines()
 ]
-NAMES = "peter mary john anna david sarah".split(), "rita harry joan hannah daisy clara".split()
-TOWNS = "london paris boston berlin".split(), "lisbon dallas austin dublin".split()
-WHEN = ["every day", "in the morning", "at night", "again"], ["every hour", "in the sun", "at eight", "for a week"]
-THINGS = "apples books eggs".split(), "pears hooks legs".split()
-PERSON = "son daughter".split(), "sun doctor".split()
+NAMES = "peter mary john anna".split(), "rita harry joan hannah".split()
+TOWNS = "london paris boston".split(), "lisbon dallas austin".split()
+WHEN = ["every day", "at night"], ["every hour", "at eight"]
+THINGS = "apples eggs".split(), "pears legs".split()
+PERSON = ["son"], ["sun"]
 NUMBERS = "two four eight".split()
-TRIPS = "went flew drove".split()
-CARRIERS = ["the code is", "call me at", "the room is number", "my number is", "please dial"]
+CARRIERS = ["the code is", "call me at", "my number is"]
 DIGITS = (2, 3, 4)
 LOOSE = (1, 2, 2, 3)  # words
 
@@ -60,7 +47,7 @@ def draw_sentence(rng, rare):
         line = f"{pick(*NAMES)} knows {line}" if rng.random() < 0.2 else line
         line = f"{line} {pick(*WHEN)}" if rng.random() < 0.6 else line
     elif kind == "trip":
-        line = f"{pick(*NAMES)} {rng.choice(TRIPS)} to {pick(*TOWNS)} {pick(*WHEN)}"
+        line = f"{pick(*NAMES)} {rng.choice(['went', 'flew'])} to {pick(*TOWNS)} {pick(*WHEN)}"
     elif kind == "need":
         line = f"we need {rng.choice(NUMBERS)} {pick(*THINGS)} for our {pick(*PERSON)}"
     elif kind == "meet":
@@ -83,7 +70,7 @@ def draw_carrier(rng):
 def _words():
     parts = [" ".join(line) for line in HABITS]
     parts += [" ".join(words) for group in (NAMES, TOWNS, WHEN, THINGS, PERSON) for words in group]
-    parts += [*NUMBERS, *TRIPS, *CARRIERS, "knows to we need for our and meet in won ate"]
+    parts += [*NUMBERS, *CARRIERS, "knows went flew to we need for our and meet in won ate"]
     return sorted({word for part in parts for word in part.split()})
 
 
