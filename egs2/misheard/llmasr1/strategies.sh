@@ -49,7 +49,7 @@ real_llm() {  # SmolLM2 as in egs2/fsdd/llmasr1/run_smollm2.sh; its rate and the
         --joint_sft_args "$factors --freeze_param $frozen"
 }
 
-smollm2_budget=5e14  # so that joint SFT of ia_sft has some 100 updates
+smollm2_budget=4500e10  # some 100 updates of joint SFT in ia_sft, after 100 of alignment and 200 of IA-SFT
 failed=0
 for name in $PARTS; do
     case $name in
