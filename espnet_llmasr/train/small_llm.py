@@ -70,7 +70,8 @@ class CopyTask:
     """Random examples: the prompt holds a string of words in the place of speech, and the target repeats it.
 
     Half of the strings are lines of the corpus, half are one to five random Latin words and Han characters. A share
-    `plain_share` of the examples is a text of `plain` alone, without prompt, each as often as it occurs there.
+    `plain_share` of the examples is a text of `plain` alone, without prompt, each as often as it occurs there. Tokens
+    stand 1 to `repeats` times in the prompt, as words span several positions of speech.
     """
 
     def __init__(
@@ -80,9 +81,10 @@ class CopyTask:
         rng: random.Random,
         plain: Sequence[str] = (),
         plain_share: float = 0.0,
+        repeats: int = 1,
     ):
         self.lines, self.prompt, self.rng = lines, prompt, rng
-        self.plain, self.plain_share = plain, plain_share
+        self.plain, self.plain_share, self.repeats = plain, plain_share, repeats
         self.words = sorted({word for line in lines for word in WORD.findall(line)})
         if not self.words:
             raise ValueError(
@@ -103,7 +105,10 @@ class CopyTask:
             return target, target
         target = self.prompt.target(self.text())
         place = self.prompt.ids.index(SPEECH_ID)
-        context = self.prompt.ids[:place] + target[:-1] + self.prompt.ids[place + 1 :]
+        spoken = target[:-1]
+        if self.repeats > 1:
+            spoken = [token for token in spoken for _ in range(self.rng.randint(1, self.repeats))]
+        context = self.prompt.ids[:place] + spoken + self.prompt.ids[place + 1 :]
         return torch.tensor(context + target), torch.tensor([IGNORE_ID] * len(context) + target)
 
     def batch(self, size: int):
@@ -147,6 +152,7 @@ class TinyLLM:
     max_lr: float
     seed: int
     plain_share: float
+    repeats: int
 
 
 def train_llm(text: PathLike, tiny: TinyLLM, **prompt_options):
@@ -162,7 +168,7 @@ def train_llm(text: PathLike, tiny: TinyLLM, **prompt_options):
     model = build(tokenizer, tiny.hidden_size, tiny.num_layers)
     logging.info("tiny Qwen3: %d parameters, %d tokens", model.num_parameters(), len(tokenizer))
     prompt = Prompt.render(tokenizer, **prompt_options)
-    task = CopyTask(lines, prompt, random.Random(tiny.seed), texts, tiny.plain_share)
+    task = CopyTask(lines, prompt, random.Random(tiny.seed), texts, tiny.plain_share, tiny.repeats)
     train(model, task, tiny.num_updates, tiny.batch_size, tiny.max_lr)
     return prompt, model
 
