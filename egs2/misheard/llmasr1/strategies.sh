@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# The matrix of docs/evidence.md, 69 runs, at equal compute within each length; ./start.sh makes the encoder to start from.
-#   FSDD=<dir> nohup ./strategies.sh >strategies.log 2>&1 & echo $!     starts it, or goes on with it; prints its process id
+# The matrix of docs/evidence.md, 69 runs, at equal compute within each length; ./start.sh makes the starting encoder.
+#   FSDD=<dir> nohup ./strategies.sh >strategies.log 2>&1 & echo $!     starts it, or goes on; prints its process
 #   ./strategies.sh --status                             which runs are complete, which are left
-#   kill <process id>                                    stops it with all its trainings (kill -9 would not)
+#   kill <process>                                       stops it with all its trainings (kill -9 would not)
 #   PARTS="strategies lengths" ./strategies.sh           some parts; pilot is none of the matrix
 # Options are those of run_strategies (--jobs 1); those after -- are added to those of run.sh. Results of a part:
 # exp_<part>/runs.jsonl and strategies.md.

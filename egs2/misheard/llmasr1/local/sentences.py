@@ -2,8 +2,8 @@
 
 Every habit ("the baker sells fresh ...") has a frequent end ("bread") and a rare one that sounds almost alike
 ("thread"). Names and towns are frequent or rare, too, and homophones (ate and eight, for and four, hour and our, knight
-and night, son and sun, to and two; won and the digit one) are told apart by their context alone. `rare` is the chance of
-the rare word at each such place. A line is a list of words.
+and night, son and sun, to and two; won and the digit one) are told apart by their context alone. `rare` is the chance
+of the rare word at each such place. A line is a list of words.
 """
 
 HABITS = [  # beginning, frequent end, rare end
