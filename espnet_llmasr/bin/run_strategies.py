@@ -40,12 +40,12 @@ def main(argv=None) -> int:
     if args.status:
         print(status(args.recipe / args.out / "runs.jsonl", cells))
         return 0
-    from espnet_llmasr.experiments.matrix import Matrix  # slow to import
-
-    matrix = Matrix(args.recipe, args.out, argv[place + 1 :], args.clips, args.fs, sys.executable, args.jobs)
     try:
         with interruptible():
-            matrix.run(cells)
+            from espnet_llmasr.experiments.matrix import Matrix  # slow to import
+
+            options = argv[place + 1 :]
+            Matrix(args.recipe, args.out, options, args.clips, args.fs, sys.executable, args.jobs).run(cells)
     except KeyboardInterrupt:
         print("run_strategies: stopped; start it again to go on", file=sys.stderr)
         return INTERRUPTED
