@@ -4,7 +4,7 @@ Writes <data_dir>/{train,valid,cka,test,start,start_valid} at 8 kHz and <data_di
 options does nothing. An utterance's id says its kind:
 
     open    a sentence of sentences.py, spoken by espeak-ng
-    half    the same, of which a part is not spoken but silent or noise; the transcript has the spoken words only
+    half    the same, of which half or more is not spoken but silent or noise; the transcript has the spoken words only
     digits  a carrier phrase of espeak-ng, then real digits of the Free Spoken Digit Dataset (CC BY-SA 4.0)
     loose   one to three words in any order (not in test)
 
@@ -44,7 +44,7 @@ VOICES = {  # none with breath: its noise differs from run to run
 SHARES = {  # of the kinds of a set
     "train": {"open": 0.4, "half": 0.15, "digits": 0.15, "loose": 0.3},
     "valid": {"open": 0.5, "half": 0.25, "digits": 0.25},
-    "test": {"open": 0.5, "half": 0.25, "digits": 0.25},
+    "test": {"open": 0.45, "half": 0.3, "digits": 0.25},
     "start": {"open": 0.5, "loose": 0.5},
     "start_valid": {"open": 1.0},
 }
@@ -148,10 +148,10 @@ def draw_line(rng, kind, rare, recordings):
     words = sentences.draw_sentence(rng, rare)
     if kind == "open":
         return Line(kind, words)
-    cut = rng.randint(1, len(words) - 1)
+    said = rng.randint(1, len(words) // 2)
     if rng.random() < BEGINNING_SAID:
-        return Line(kind, words[:cut], after=len(words) - cut)
-    return Line(kind, words[cut:], before=cut)
+        return Line(kind, words[:said], after=len(words) - said)
+    return Line(kind, words[-said:], before=len(words) - said)
 
 
 def draw_text(seed, size, held_out):
