@@ -44,7 +44,7 @@ setup(
         "jinja2<4",  # the pages of bin.score and bin.report
     ],
     extras_require={
-        "synth": ["espeakng-loader<1", "soxr<2"],  # for egs2/mini_zh_en and egs2/fsdd
+        "synth": ["espeakng-loader<1", "soxr<2"],  # for egs2/mini_zh_en, fsdd and misheard
         "g2p": ["espnet-g2p-en<3", "nltk<4"],  # English words that the dictionary lacks
         "corpora": ["pyarrow<27", "ijson<4", "WeTextProcessing<2", "OpenCC<2"],  # for bin.prepare_corpus
         "score": ["WeTextProcessing<2", "whisper-normalizer<1"],  # the normaliser routes of bin.score

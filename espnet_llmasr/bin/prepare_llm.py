@@ -10,7 +10,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from espnet_llmasr.asr.llm import load_llm
-from espnet_llmasr.cli import Parser, between, run
+from espnet_llmasr.cli import Parser, at_least, between, run
 from espnet_llmasr.text.prompt import INSTRUCTION
 from espnet_llmasr.train import small_llm
 
@@ -31,6 +31,10 @@ def get_parser() -> Parser:
     group.add_argument("--num_updates", type=int, default=600, help="training updates")
     group.add_argument("--batch_size", type=int, default=32, help="sequences per update")
     group.add_argument("--max_lr", type=between(0), default=2e-3, help="highest learning rate")
+    help_text = "share of the examples that are plain text, from which it learns what usually follows"
+    group.add_argument("--plain_share", type=between(0, 1), default=0.0, help=help_text)
+    help_text = "most times that a token stands in the prompt that it copies, as words span several positions of speech"
+    group.add_argument("--repeats", type=at_least(1), default=1, help=help_text)
     group.add_argument("--seed", type=int, default=0, help="random seed")
     return parser
 

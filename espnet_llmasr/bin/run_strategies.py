@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from espnet_llmasr.cli import MIN_FS, Parser, at_least, run
-from espnet_llmasr.experiments.matrix import Matrix
+from espnet_llmasr.experiments.runs import status
 from espnet_llmasr.experiments.strategies import choose, read_strategies, recipe_file
 from espnet_llmasr.processes import INTERRUPTED, interruptible
 
@@ -23,6 +23,7 @@ def get_parser() -> Parser:
     parser.add_argument("--strategies", nargs="+", help="names (default: all of conf/strategies.yaml)")
     parser.add_argument("--seeds", nargs="+", type=at_least(0), default=[1, 2, 3, 4, 5], help="of every strategy")
     parser.add_argument("--jobs", type=at_least(1), default=1, help="runs at a time")
+    parser.add_argument("--status", action="store_true", help="only print which runs are complete and which are left")
     parser.add_argument("--clips", type=at_least(1), default=120, help="clips without speech, for made-up words")
     parser.add_argument("--fs", type=at_least(MIN_FS), default=16000, help="sample rate of the clips in Hz")
     return parser
@@ -35,10 +36,16 @@ def main(argv=None) -> int:
     args = get_parser().parse_args(argv[:place])
     known = read_strategies(recipe_file(args.recipe))
     strategies = choose(known, args.strategies or list(known), "--strategies")
-    matrix = Matrix(args.recipe, args.out, argv[place + 1 :], args.clips, args.fs, sys.executable, args.jobs)
+    cells = [(strategy, seed) for seed in args.seeds for strategy in strategies]
+    if args.status:
+        print(status(args.recipe / args.out / "runs.jsonl", cells))
+        return 0
     try:
         with interruptible():
-            matrix.run([(strategy, seed) for seed in args.seeds for strategy in strategies])
+            from espnet_llmasr.experiments.matrix import Matrix  # slow to import
+
+            options = argv[place + 1 :]
+            Matrix(args.recipe, args.out, options, args.clips, args.fs, sys.executable, args.jobs).run(cells)
     except KeyboardInterrupt:
         print("run_strategies: stopped; start it again to go on", file=sys.stderr)
         return INTERRUPTED

@@ -4,6 +4,7 @@ A source maps (number of samples, random numbers) to float32 samples (N,) of any
 """
 
 import logging
+import math
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Callable, Tuple
@@ -71,3 +72,22 @@ def audio_files(folder: str) -> Tuple[Tuple[str, float], ...]:
         raise ValueError(f"noise {error}: repair or remove the file") from error
     logging.info("noise: %d files of %s, %.2f h", len(files), folder, sum(seconds for _, seconds in files) / 3600)
     return files
+
+
+def power(samples: np.ndarray) -> float:
+    """Mean square of (N,)."""
+    return float(np.mean(np.square(samples, dtype=np.float64)))
+
+
+def mix(speech: np.ndarray, noise: np.ndarray, speech_power: float, snr_db: float) -> np.ndarray:
+    """Adds noise (N,) to padded speech (N,), float32; the whole is scaled down if its peak would exceed 1.
+
+    The ratio is that of the mean power of the whole speech without its padding (pauses within count as speech) to
+    the mean power of the whole noise. Nothing is added if either is silent.
+    """
+    noise_power = power(noise)
+    if not speech_power or not noise_power:
+        return speech
+    gain = math.sqrt(speech_power / noise_power) * 10.0 ** (-snr_db / 20)
+    mixed = speech + gain * noise.astype(np.float64)
+    return (mixed / max(1.0, np.abs(mixed).max())).astype(np.float32)

@@ -1,5 +1,5 @@
-"""What the synthesised corpora (egs2/fsdd, egs2/mini_zh_en) share: options, a stamp that makes a second run do nothing,
-chunks in processes of their own, wavs and data directories.
+"""What the synthesised corpora (egs2/fsdd, mini_zh_en, misheard) share: options, a stamp that makes a second run do
+nothing, chunks in processes of their own, wavs and data directories.
 """
 
 import hashlib

@@ -8,9 +8,9 @@ import logging
 import shlex
 from contextlib import closing
 from pathlib import Path
-from typing import Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Callable, Dict, List, Optional, Sequence
 
-from espnet_llmasr.experiments.runs import Run, read_runs
+from espnet_llmasr.experiments.runs import Cell, Run, left_of, read_runs
 from espnet_llmasr.experiments.statistics import page, statistics_of
 from espnet_llmasr.experiments.strategies import BASELINE, Strategy
 from espnet_llmasr.files import count_rows, json_lines, read_json, read_json_lines, read_text, write_atomically
@@ -22,8 +22,6 @@ from espnet_llmasr.train.flops_log import read_flops
 
 NONSPEECH = "nonspeech"
 GRACE_S = 40.0  # the recipe stops its own jobs within seconds
-Cell = Tuple[Strategy, int]
-"""A strategy and a seed."""
 Values = Dict[str, Optional[float]]
 
 
@@ -50,8 +48,7 @@ class Matrix:
         if not (self.recipe / "run.sh").is_file():
             raise ValueError(f"no run.sh in {self.recipe}: give the recipe's folder with --recipe")
         self.check_options()
-        complete = {run[:2] for run in self.finished()}
-        left = [(strategy, seed) for strategy, seed in cells if (strategy.name, seed) not in complete]
+        left = left_of(self.runs, cells)
         logging.info("%d of %d runs to make, logs in %s/*/*/run.log", len(left), len(cells), self.folder)
         if left:
             self.run_all([self.preparation(left)])

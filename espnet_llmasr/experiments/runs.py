@@ -8,12 +8,16 @@ ignored.
 
 import math
 from pathlib import Path
-from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence
+from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
-from espnet_llmasr.experiments.strategies import read_strategies, recipe_file
+from espnet_llmasr.experiments.strategies import Strategy, read_strategies, recipe_file
 from espnet_llmasr.files import read_json_lines
 
 EXPECTED = '{"strategy": NAME, "seed": 1, "flops": {STAGE: 1e12, ...}, "values": {NAME: 1.5 or null, ...}}'
+
+
+Cell = Tuple[Strategy, int]
+"""A strategy and a seed: one run of a matrix."""
 
 
 class Run(NamedTuple):
@@ -61,6 +65,22 @@ def _make(row: Dict, number: int) -> Run:
     if run.total <= 0 or min(run.flops.values()) < 0:
         raise ValueError("FLOPs are not above 0")
     return run
+
+
+def left_of(path: Path, cells: Sequence[Cell]) -> List[Cell]:
+    """The runs of a matrix that its file lacks; all of them before there is a file."""
+    complete = {run[:2] for run in read_runs(path)} if path.exists() else set()
+    return [(strategy, seed) for strategy, seed in cells if (strategy.name, seed) not in complete]
+
+
+def status(path: Path, cells: Sequence[Cell]) -> str:
+    """A line for each strategy of a matrix: how many of its runs are complete, and the seeds of the others."""
+    left, lines = left_of(path, cells), []
+    for strategy in dict.fromkeys(strategy for strategy, _ in cells):
+        asked, missing = ([seed for one, seed in some if one == strategy] for some in (cells, left))
+        seeds = f", left: seed {' '.join(map(str, missing))}" if missing else ""
+        lines.append(f"{path.parent / strategy.name}: {len(asked) - len(missing)} of {len(asked)} complete{seeds}")
+    return "\n".join(lines)
 
 
 def strategies_of(runs: Iterable[Run]) -> List[str]:

@@ -18,7 +18,7 @@ from torch.utils.data import Dataset
 
 from espnet_llmasr import audio
 from espnet_llmasr.asr.frontend import Frontend
-from espnet_llmasr.data.noise import noise_source
+from espnet_llmasr.data.noise import mix, noise_source, power
 from espnet_llmasr.train.preprocessor import Utterance
 
 SLOWEST, FASTEST = 0.5, 2.0
@@ -123,25 +123,6 @@ class Augmentation:
             return self.windows.count(_ceil_div(samples, slowest) + padding)
 
         return {uid: most(count) for uid, count in frames.items()}
-
-
-def power(samples: np.ndarray) -> float:
-    """Mean square of (N,)."""
-    return float(np.mean(np.square(samples, dtype=np.float64)))
-
-
-def mix(speech: np.ndarray, noise: np.ndarray, speech_power: float, snr_db: float) -> np.ndarray:
-    """Adds noise (N,) to padded speech (N,), float32; the whole is scaled down if its peak would exceed 1.
-
-    The ratio is that of the mean power of the whole speech without its padding (pauses within count as speech) to
-    the mean power of the whole noise. Nothing is added if either is silent.
-    """
-    noise_power = power(noise)
-    if not speech_power or not noise_power:
-        return speech
-    gain = math.sqrt(speech_power / noise_power) * 10.0 ** (-snr_db / 20)
-    mixed = speech + gain * noise.astype(np.float64)
-    return (mixed / max(1.0, np.abs(mixed).max())).astype(np.float32)
 
 
 class NumberedBatches(AbsSampler):

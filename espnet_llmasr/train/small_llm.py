@@ -2,7 +2,8 @@
 
 The tiny Qwen3 replaces Qwen3-1.7B in the miniature. A released LLM can copy text from its context; a tiny one must
 learn this first, otherwise no adaptor can be aligned to it while it is frozen. The tiny LLM is therefore trained on the
-chat prompt with random words in the place of speech, which it has to repeat. S tokens of a sequence.
+chat prompt with random words in the place of speech, which it has to repeat. It can be trained on plain text beside, as
+released LLMs are: then it knows what usually follows, and can guess. S tokens of a sequence.
 """
 
 import logging
@@ -11,7 +12,7 @@ import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import List
+from typing import List, Sequence
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -68,11 +69,22 @@ def build(tokenizer, hidden_size: int, num_layers: int) -> Qwen3ForCausalLM:
 class CopyTask:
     """Random examples: the prompt holds a string of words in the place of speech, and the target repeats it.
 
-    Half of the strings are lines of the corpus, half are one to five random Latin words and Han characters.
+    Half of the strings are lines of the corpus, half are one to five random Latin words and Han characters. A share
+    `plain_share` of the examples is a text of `plain` alone, without prompt, each as often as it occurs there. Tokens
+    stand 1 to `repeats` times in the prompt, as words span several positions of speech.
     """
 
-    def __init__(self, lines: List[str], prompt: Prompt, rng: random.Random):
+    def __init__(
+        self,
+        lines: List[str],
+        prompt: Prompt,
+        rng: random.Random,
+        plain: Sequence[str] = (),
+        plain_share: float = 0.0,
+        repeats: int = 1,
+    ):
         self.lines, self.prompt, self.rng = lines, prompt, rng
+        self.plain, self.plain_share, self.repeats = plain, plain_share, repeats
         self.words = sorted({word for line in lines for word in WORD.findall(line)})
         if not self.words:
             raise ValueError(
@@ -88,9 +100,15 @@ class CopyTask:
 
     def example(self):
         """Token ids (S,) and labels (S,), which are IGNORE_ID outside the transcript and the end token."""
+        if self.plain_share and self.rng.random() < self.plain_share:
+            target = torch.tensor(self.prompt.target(self.rng.choice(self.plain)))
+            return target, target
         target = self.prompt.target(self.text())
         place = self.prompt.ids.index(SPEECH_ID)
-        context = self.prompt.ids[:place] + target[:-1] + self.prompt.ids[place + 1 :]
+        spoken = target[:-1]
+        if self.repeats > 1:
+            spoken = [token for token in spoken for _ in range(self.rng.randint(1, self.repeats))]
+        context = self.prompt.ids[:place] + spoken + self.prompt.ids[place + 1 :]
         return torch.tensor(context + target), torch.tensor([IGNORE_ID] * len(context) + target)
 
     def batch(self, size: int):
@@ -133,6 +151,8 @@ class TinyLLM:
     batch_size: int
     max_lr: float
     seed: int
+    plain_share: float
+    repeats: int
 
 
 def train_llm(text: PathLike, tiny: TinyLLM, **prompt_options):
@@ -142,12 +162,14 @@ def train_llm(text: PathLike, tiny: TinyLLM, **prompt_options):
         prompt_options: `instruction` and `system` of `Prompt.render`.
     """
     set_seed(tiny.seed)
-    lines = sorted(set(read_scp(text).values()))
+    texts = list(read_scp(text).values())
+    lines = sorted(set(texts))
     tokenizer = train_tokenizer(lines, tiny.vocab_size)
     model = build(tokenizer, tiny.hidden_size, tiny.num_layers)
     logging.info("tiny Qwen3: %d parameters, %d tokens", model.num_parameters(), len(tokenizer))
     prompt = Prompt.render(tokenizer, **prompt_options)
-    train(model, CopyTask(lines, prompt, random.Random(tiny.seed)), tiny.num_updates, tiny.batch_size, tiny.max_lr)
+    task = CopyTask(lines, prompt, random.Random(tiny.seed), texts, tiny.plain_share, tiny.repeats)
+    train(model, task, tiny.num_updates, tiny.batch_size, tiny.max_lr)
     return prompt, model
 
 

@@ -122,6 +122,20 @@ def test_pretrainings_come_first_and_are_shared(recipe):
     assert max(done.index(f"end pretrain.{seed}") for seed in (1, 2)) < first_run
 
 
+def test_the_status_says_what_is_complete_and_runs_nothing(recipe, capsys):
+    assert go("ia_sft efin", "1 2", "--status") == 0
+    assert not (recipe / "calls").exists()
+    go("ia_sft efin", "1")
+    capsys.readouterr()
+    assert go("ia_sft efin", "1 2 3", "--status") == 0
+    wanted = (
+        "exp_strategies/ia_sft: 1 of 3 complete, left: seed 2 3\nexp_strategies/efin: 1 of 3 complete, left: seed 2 3\n"
+    )
+    assert capsys.readouterr().out == wanted
+    go("efin", "1", "--status")
+    assert capsys.readouterr().out == "exp_strategies/efin: 1 of 1 complete\n"
+
+
 def test_the_embedder_of_the_options_makes_the_targets(recipe):
     go("joint_only")
     go("joint_only", "1", "--out", "other", after=["--embedder", "minilm"])

@@ -49,6 +49,8 @@ def make_corpus(digits):
     small = {
         "mini_zh_en": ["--train_hours", 0.05, "--num_valid", 12, "--num_cka", 4, "--num_test", 6],
         "fsdd": ["--src", digits, "--num_train", 60, "--num_valid", 10, "--num_cka", 4, "--num_test", 50],
+        "misheard": ["--src", digits, "--train_hours", 0.05, "--num_valid", 12, "--num_cka", 4, "--num_test", 40]
+        + ["--num_lm", 300],
     }
 
     def make(name, folder, *more):
@@ -62,7 +64,7 @@ def make_corpus(digits):
 @pytest.fixture(scope="session")
 def made_corpora(make_corpus, tmp_path_factory):
     """Recipe's name -> the folder in which its corpus has been made."""
-    folders = {name: tmp_path_factory.mktemp(name) / "a" for name in ("mini_zh_en", "fsdd")}
+    folders = {name: tmp_path_factory.mktemp(name) / "a" for name in ("mini_zh_en", "fsdd", "misheard")}
     for name, folder in folders.items():
         done = make_corpus(name, folder)
         assert done.returncode == 0, done.stderr

@@ -8,6 +8,7 @@ from espnet_llmasr.files import read_scp
 CORPORA = {  # sample rate and number of utterances
     "mini_zh_en": (16000, dict(train=None, valid=12, cka=4, test_zh=6, test_en=6, test_cs=6)),
     "fsdd": (8000, dict(train=60, valid=10, cka=4, test=50)),
+    "misheard": (8000, dict(train=None, valid=12, cka=4, test=40, start=None, start_valid=12)),
 }
 
 
@@ -48,6 +49,9 @@ def test_equal_options_give_equal_bytes_whatever_nj_and_are_not_done_twice(make_
         ("mini_zh_en", ["--num_test", 0], "num_test >= 1"),
         ("mini_zh_en", ["--bogus", 1], "--bogus"),
         ("fsdd", ["--src", "nowhere"], "FSDD"),
+        ("misheard", ["--src", "nowhere"], "FSDD"),
+        ("misheard", ["--src", ""], "FSDD is not named: give FSDD=<dir>"),
+        ("misheard", ["--num_lm", 0], "num_lm >= 1"),
     ],
 )
 def test_mistakes_are_one_line_and_leave_what_was_there(make_corpus, made_corpora, corpus, options, message):

@@ -12,18 +12,12 @@ set -euo pipefail
 cd "$(dirname "$0")"
 # shellcheck disable=SC1091
 . ./path.sh
-own=()
-while [ $# -gt 0 ] && [ "$1" != -- ]; do own+=("$1") && shift; done
-[ $# -eq 0 ] || shift
-[[ ${LENGTH:-100} =~ ^([2-9]|[1-9][0-9])[0-9]$ ]] || {
-    echo "strategies.sh: LENGTH=$LENGTH, expected a whole number of percent from 20 to 999" >&2
-    exit 1
-}
-of() { echo $(($1 * ${LENGTH:-100} / 100)); }
+# shellcheck disable=SC1091
+. utils/matrix.sh
 epoch="--num_iters_per_epoch $(of 50) --valid_max_frames 4000"
 pretrain="$epoch --max_epoch 14 --keep_nbest_models 14 --scheduler_conf total_steps=$(of 900)"
 pretrain="$pretrain --scheduler_conf warmup_steps=$(of 100) --model_conf cr_warmup_batches=$(of 230)"
-exec "${python:-python3}" -m espnet_llmasr.bin.run_strategies --recipe . --fs 8000 --jobs 2 ${own[@]+"${own[@]}"} -- \
+matrix --fs 8000 -- \
     --local_data_opts "--nj 2 --max_digits 3" \
     --test_sets test \
     --nthreads 1 \
@@ -34,5 +28,4 @@ exec "${python:-python3}" -m espnet_llmasr.bin.run_strategies --recipe . --fs 80
     --watch_args "--start_step $(of 200)" \
     --align_args "$epoch --max_epoch 3 --scheduler_conf total_steps=$(of 150) --scheduler_conf warmup_steps=$(of 15)" \
     --ia_sft_args "$epoch --scheduler_conf total_steps=$(of 800) --scheduler_conf warmup_steps=$(of 25)" \
-    --joint_sft_args "--num_iters_per_epoch $(of 25) --max_frames 1200 --scheduler_conf warmup_steps=$(of 25)" \
-    "$@"
+    --joint_sft_args "--num_iters_per_epoch $(of 25) --max_frames 1200 --scheduler_conf warmup_steps=$(of 25)"

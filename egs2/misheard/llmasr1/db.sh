@@ -1,0 +1,1 @@
+../../TEMPLATE/llmasr1/db.sh

@@ -1,0 +1,1 @@
+../../../mini_zh_en/llmasr1/local/espeak.py

@@ -1,0 +1,1 @@
+../../../fsdd/llmasr1/local/fsdd.py

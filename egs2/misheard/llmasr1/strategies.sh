@@ -1,0 +1,68 @@
+#!/usr/bin/env bash
+# The matrix of docs/evidence.md, 69 runs, at equal compute within each length; ./start.sh makes the starting encoder.
+#   FSDD=<dir> nohup ./strategies.sh >strategies.log 2>&1 & echo $!     starts it, or goes on; prints its process
+#   ./strategies.sh --status                             which runs are complete, which are left
+#   kill <process>                                       stops it with all its trainings (kill -9 would not)
+#   PARTS="strategies lengths" ./strategies.sh           some parts; pilot is none of the matrix
+# Options are those of run_strategies (--jobs 1); those after -- are added to those of run.sh. Results of a part:
+# exp_<part>/runs.jsonl and strategies.md.
+set -euo pipefail
+cd "$(dirname "$0")"
+# shellcheck disable=SC1091
+. ./path.sh
+# shellcheck disable=SC1091
+. utils/matrix.sh
+PARTS=${PARTS:-strategies lengths fast_encoder smollm2}
+
+part() {  # NAME "STRATEGY..." "SEED..." [OPTION of run.sh]...: the trainings of conf, all of them at LENGTH
+    local name=$1 strategies seeds epoch
+    read -ra strategies <<<"$2"
+    read -ra seeds <<<"$3"
+    shift 3
+    epoch="--num_iters_per_epoch $(of 50)"
+    matrix --fs 8000 --out "exp_$name" --strategies "${strategies[@]}" --seeds "${seeds[@]}" -- \
+        --nthreads 1 \
+        --inference_nj 1 \
+        --flops_budget "$(of 1150)e10" \
+        --ia_sft_epochs 10 \
+        --pretrain_args "$epoch $(schedule 700) --model_conf cr_warmup_batches=$(of 230)" \
+        --watch_args "--start_step $(of 200)" \
+        --align_args "$epoch $(schedule 150)" \
+        --ia_sft_args "$epoch $(schedule 500)" \
+        --joint_sft_args "--num_iters_per_epoch $(of 25) $(schedule 250)" \
+        "$@" || failed=1  # the other parts go on
+}
+
+schedule() {  # UPDATES: of a training at full length, a tenth of them warm-up
+    echo "--scheduler_conf total_steps=$(of "$1") --scheduler_conf warmup_steps=$(of $(($1 / 10)))"
+}
+
+real_llm() {  # SmolLM2 as in egs2/fsdd/llmasr1/run_smollm2.sh; its rate and the adaptor's are 3e-4 in both SFT stages
+    local layer frozen=llm.model.embed_tokens factors="--lr_factor adaptor=15 --lr_factor llm=15"
+    for layer in {0..29}; do frozen+=" llm.model.layers.$layer.mlp"; done
+    part smollm2 "ia_sft no_ia_sft" "1 2 3" \
+        --llm smollm2 \
+        --llm_args "--system '' --instruction 'Repeat: '" \
+        --flops_budget "$smollm2_budget" \
+        --align_args "--max_epoch 2 --scheduler_conf max_lr=0.003 --scheduler_conf min_lr=0.0003 $(schedule 100)" \
+        --ia_sft_args "--num_iters_per_epoch 20 $(schedule 200) $factors --freeze_param encoder $frozen" \
+        --joint_sft_args "$factors --freeze_param $frozen"
+}
+
+smollm2_budget=4500e10  # some 100 updates of joint SFT in ia_sft, after 100 of alignment and 200 of IA-SFT
+failed=0
+for name in $PARTS; do
+    case $name in
+        pilot) part pilot "ia_sft no_ia_sft" 0 ;;
+        strategies)
+            part strategies "ia_sft no_swap no_ia_sft no_joint" "1 2 3 4 5 6 7 8"
+            part strategies "char efin" "1 2 3 4 5"
+            part strategies joint_only "1 2 3" ;;
+        lengths) for LENGTH in 60 160; do part "$LENGTH" "efin joint_only" "1 2 3"; done && LENGTH=100 ;;
+        fast_encoder)  # 5e-4 in joint SFT
+            part fast_encoder "ia_sft no_ia_sft" "1 2 3" --joint_sft_args "--lr_factor encoder=25" ;;
+        smollm2) real_llm ;;
+        *) die "PARTS has '$name', allowed are pilot, strategies, lengths, fast_encoder and smollm2" ;;
+    esac
+done
+exit "$failed"
