@@ -193,20 +193,24 @@ class Batcher:
     def _next_batch(self) -> Sequence[Row]:
         """The batch of the oldest piece, with others of similar length and the same hotwords. Empty at the end."""
         with self.changed:
-            self.changed.wait_for(lambda: self.rows or self.stopped)
-            self.changed.wait_for(
-                lambda: len(self.rows) >= self.batch_size or self.stopped or not self._reads(),
-                GATHER * self.work.last_s,
-            )
-            if not self.rows or self.stopped:
-                return []
-            oldest = self.rows[0]
-            rows = sorted((row for row in self.rows if row.job.key == oldest.job.key), key=lambda row: len(row.samples))
-            found = batches(rows, self.batch_size, self.most)
-            batch = next(batch for batch in found if any(row is oldest for row in batch))
-            self._drop(batch)
-            self.changed.notify_all()
-            return batch
+            while not self.stopped:
+                self.changed.wait_for(lambda: self.rows or self.stopped)
+                self.changed.wait_for(
+                    lambda: len(self.rows) >= self.batch_size or self.stopped or not self._reads(),
+                    GATHER * self.work.last_s,
+                )
+                if self.rows and not self.stopped:  # none is left if their jobs were cancelled meanwhile
+                    return self._take_batch()
+            return []
+
+    def _take_batch(self) -> Sequence[Row]:
+        oldest = self.rows[0]
+        rows = sorted((row for row in self.rows if row.job.key == oldest.job.key), key=lambda row: len(row.samples))
+        found = batches(rows, self.batch_size, self.most)
+        batch = next(batch for batch in found if any(row is oldest for row in batch))
+        self._drop(batch)
+        self.changed.notify_all()
+        return batch
 
     def _reads(self) -> bool:
         """More pieces will come soon."""

@@ -84,6 +84,20 @@ def test_cancelled_jobs_are_dropped(stand_in):
     assert jobs[1][0].file.closed and not any(100 in batch for batch in stand_in.batches)
 
 
+def test_a_job_cancelled_while_its_batch_waits_for_others_does_not_end_the_decoding(stand_in):
+    batcher, (first, _), (second, done) = Batcher(stand_in), make_job(np.zeros(100)), make_job(np.zeros(200))
+    batcher.work.last_s, batcher.coming = 10.0, 2  # so the batch waits for 1 s, as the second request is still received
+    with batcher:
+        batcher.submit(first)
+        with batcher.changed:
+            assert batcher.changed.wait_for(lambda: batcher.rows, 10)
+        batcher.cancel(first)
+        threading.Event().wait(1.2)
+        batcher.submit(second)
+        assert done.wait(10) and batcher.is_alive
+    assert second.recording.transcript().text == "200"
+
+
 def test_it_says_what_is_missing(stand_in, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "silero_vad", None)
     with pytest.raises(ValueError, match="pip install silero-vad"):
