@@ -1,13 +1,14 @@
 # The package in an image, for CPUs and NVIDIA GPUs:
 #     docker build -t espnet_llmasr .
 #     docker run --rm --gpus all -v "$PWD:/data" espnet_llmasr espnet_llmasr.bin.transcribe talk.flac --model exp/pack
+#     docker run --rm --gpus all -p 8000:8000 -v "$PWD:/data" espnet_llmasr espnet_llmasr.bin.serve exp/pack --host 0.0.0.0
 # For CPUs alone, some GB smaller: --build-arg TORCH_INDEX=URL, the index of CPU wheels that pytorch.org names.
 # EXTRAS are what setup.py calls extras.
 ARG PYTHON=3.12
 FROM python:${PYTHON}-slim-bookworm
 
 ARG TORCH_INDEX=
-ARG EXTRAS=transcribe,hotwords,score
+ARG EXTRAS=transcribe,hotwords,score,serve
 
 # g++ compiles what has no wheel
 # hadolint ignore=DL3008

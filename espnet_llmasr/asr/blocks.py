@@ -77,6 +77,7 @@ def compile_blocks(encoder: nn.Module, **how) -> None:
         )
     how = how or dict(backend="inductor", options={"fallback_random": True})
     forwards = {kind: torch.compile(kind.forward, dynamic=True, **how) for kind in set(map(type, blocks))}
+    torch._dynamo.config.optimize_ddp = False  # would cut a block at DDP's buckets; blocks are small enough for overlap
     # Left plain: the code of its backward pass holds for one length only, so each new length would be compiled again.
     depthwise = torch.compiler.disable(nn.Conv1d.forward)
     for block in blocks:
@@ -93,8 +94,8 @@ def check_compiler(device: str) -> None:
     except Exception as error:  # of any kind: no C++ compiler, no triton, a compiler that does not know the CPU
         reason = " ".join(str(error).split())[:300]
         raise ValueError(
-            f"compile_encoder is true, but torch.compile does not work here ({type(error).__name__}: {reason}): install "
-            f"{'triton' if device == 'cuda' else 'g++'}, or leave compile_encoder out"
+            f"compile_encoder is true, but torch.compile does not work here ({type(error).__name__}: {reason}): "
+            f"install {'triton' if device == 'cuda' else 'g++'}, or leave compile_encoder out"
         ) from error
 
 
@@ -105,7 +106,7 @@ def needs_gradients(model: nn.Module, name: str) -> bool:
 
 
 def layers_of(llm: nn.Module) -> List[nn.Module]:
-    """The layers that transformers can checkpoint. Its own switch would not act on a frozen LLM, which is in eval mode."""
+    """The layers that transformers can checkpoint; its own switch does nothing in a frozen LLM, in eval mode."""
     from transformers.modeling_layers import GradientCheckpointingLayer  # takes seconds, and pretraining has no LLM
 
     return [module for module in llm.modules() if isinstance(module, GradientCheckpointingLayer)]

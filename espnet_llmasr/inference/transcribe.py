@@ -257,7 +257,7 @@ def transcribe(
 def return_free_memory() -> None:
     """Gives the free parts of the heap back to the system; does nothing where the C library cannot.
 
-    glibc keeps them, and batches of ever new sizes leave holes, so that a long recording would seem to need more and more.
+    glibc keeps them, and batches of ever new sizes leave holes, so that a long recording would seem to need ever more.
     """
     with suppress(AttributeError, TypeError):
         ctypes.CDLL(None).malloc_trim(0)

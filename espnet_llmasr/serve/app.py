@@ -50,7 +50,7 @@ class Options:
 
 
 def build_app(batcher: Batcher, options: Options):
-    """The ASGI application; the batcher must run."""
+    """The ASGI application; the batcher must run when it answers."""
     gate = Gate(batcher, options.max_waiting)
     app = gate.app = FastAPI(title="espnet_llmasr", docs_url=None, redoc_url=None)  # whose scripts lie elsewhere
     app.include_router(_api(batcher, options))

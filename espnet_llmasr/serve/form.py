@@ -56,7 +56,7 @@ async def read_form(request: Request, max_bytes: int) -> Tuple[UploadFile, Form]
     Raises:
         Fault: 400, 408, 413, 415 or 422.
     """
-    if not request.headers.get("content-type", "").startswith("multipart/form-data"):
+    if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
         raise Fault(415, "the body is no multipart/form-data: send a form with the field 'file'")
     if int(request.headers.get("content-length", 0)) > max_bytes:
         raise _too_large(max_bytes)

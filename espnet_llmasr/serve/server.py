@@ -29,14 +29,19 @@ def bind(host: str, port: int) -> socket.socket:
 
 def serve(listener: socket.socket, batcher: Batcher, options: Options) -> None:
     """Answers until SIGTERM or SIGINT, and then what is in flight; a second SIGINT ends at once."""
+    app = build_app(batcher, options)
+    config = uvicorn.Config(app, http="h11", ws="none", log_config=None, access_log=False, server_header=False)
+    server = uvicorn.Server(config)
+
+    def end(*_) -> None:  # before uvicorn has handlers of its own; it sends a signal once more, when all is answered
+        server.should_exit = True
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: None)  # uvicorn sends the signal once more, when all is answered
+        signal.signal(number, end)
     silence = np.zeros(batcher.rate, np.float32)
     batcher.speech2text.decode([silence], [""])  # what is loaded at the first use, is loaded now
     with batcher:
-        app = build_app(batcher, options)
-        config = uvicorn.Config(app, http="h11", ws="none", log_config=None, access_log=False, server_header=False)
         host, port = listener.getsockname()[:2]
         logging.info("listening on http://%s:%d as '%s'", f"[{host}]" if ":" in host else host, port, options.name)
-        uvicorn.Server(config).run([listener])
+        server.run([listener])
     logging.info("ended: everything is answered")

@@ -173,7 +173,7 @@ class SpeechTask(AbsTask):
         add("--valid_max_frames", type=int_or_none, default=None, help="the same in validation")
         help_text = f"{', '.join(PARTS)}: their blocks are computed again in the backward pass, which saves memory"
         add("--gradient_checkpointing", nargs="*", default=[], metavar="PART", help=help_text)
-        help_text = "torch.compile for the encoder's blocks: minutes at the start, then faster updates"
+        help_text = "torch.compile for the encoder's blocks: minutes at the start; meant for GPUs"
         add("--compile_encoder", type=str2bool, default=False, help=help_text)
         help_text = "speed, noise_prob, nonspeech_prob, noise, snr_db, max_pad_s"
         add("--augment_conf", action=NestedDictAction, default={}, help=help_text)

@@ -15,10 +15,10 @@ Pattern = Tuple[object, ...]
 class TrainingHints:
     """Draws the hints of an utterance from its transcript (stage 5 of arXiv 2604.18105, whose shares are not given).
 
-    An utterance gets the entries that it says, always, so that the LLM does not learn to write them without a hint; and
-    for each, with the probability `distractors`, another entry with at most one other phone. An utterance that says none
-    gets, with the same probability, any entry: from both the LLM learns that a hint need not be said. The draws depend
-    on the seed and the id alone, so that a batch can be planned, and a training repeated.
+    An utterance gets the entries that it says, always, so that the LLM does not learn to write them without a hint;
+    and for each, with the probability `distractors`, another entry with at most one other phone. An utterance that
+    says none gets, with the same probability, any entry: from both the LLM learns that a hint need not be said. The
+    draws depend on the seed and the id alone, so that a batch can be planned, and a training repeated.
 
     Args:
         file: the list, one entry a line.

@@ -226,7 +226,7 @@ def test_what_cannot_be_compiled_is_refused(monkeypatch):
 
 
 def test_the_option_compiles_the_encoder_of_a_training(graphs, llm_options, monkeypatch, tmp_path):
-    """The weights are those of a training without it to 1e-5, with a frozen encoder too, and a resume may leave it out."""
+    """The weights are those of a training without it to 1e-5, with a frozen encoder, too; a resume may leave it out."""
     monkeypatch.setattr(torch, "compile", lambda block, **_: compile_(block, backend="eager", dynamic=True))
     conf = dict(freeze_param=["encoder"], max_epoch=1)
     LLMASRTask.main(cmd=llm_options(tmp_path / "compiled", **conf, compile_encoder=True))

@@ -1,5 +1,6 @@
 """Sources, batches of pieces, order, bad files, and segments that overlap; the decoder is a stand-in."""
 
+import ctypes
 import io
 from types import SimpleNamespace
 
@@ -20,6 +21,7 @@ from espnet_llmasr.inference.transcribe import (
     batches,
     find_sources,
     joined,
+    return_free_memory,
     script_of,
     transcribe,
     without_overlap,
@@ -191,3 +193,14 @@ def test_times_decide_where_no_word_is_common():
 def test_joined_and_script():
     assert joined(["我们", "去", "", "london", "bridge", "好"]) == "我们去 london bridge 好"
     assert [script_of(text) for text in ("我", "a", "我 a", "", "12")] == ["zh", "en", "zh-en", "", ""]
+
+
+def test_free_memory_is_returned_after_each_batch_where_the_c_library_can(monkeypatch):
+    given = []
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: SimpleNamespace(malloc_trim=given.append))
+    sources = [Source(f"{number}", np.zeros(80 * number, np.float32)) for number in range(1, 6)]
+    decode = lambda speech, _: [Hypothesis(f"{len(samples)}", 0.0) for samples in speech]
+    assert [one.text for one in transcribe(sources, decode, 8000, batch_size=2)] == ["80", "160", "240", "320", "400"]
+    assert given == [0, 0, 0]
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: SimpleNamespace())
+    return_free_memory()

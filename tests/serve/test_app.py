@@ -2,6 +2,9 @@
 
 import asyncio
 import io
+import os
+import signal
+import threading
 
 import httpx2 as httpx
 import numpy as np
@@ -13,6 +16,8 @@ from espnet_llmasr.serve import form
 from espnet_llmasr.serve.app import Options, build_app
 from espnet_llmasr.serve.batcher import Batcher
 from espnet_llmasr.serve.gate import read_keys
+from espnet_llmasr.serve.server import bind
+from espnet_llmasr.serve.server import serve as run_server
 
 FILE = io.BytesIO()
 soundfile.write(FILE, np.zeros(800), 8000, format="WAV")
@@ -150,3 +155,18 @@ def test_the_page_allows_nothing_from_elsewhere(serve):
             assert "http://" not in answer.text.replace("http://www.w3.org", "") and "https://" not in answer.text
 
     serve(use)
+
+
+def test_a_signal_before_it_answers_ends_it(stand_in, monkeypatch):
+    """During the first decoding, which loads what is loaded late."""
+    kept = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    late = threading.Timer(20, os.kill, (os.getpid(), signal.SIGTERM))
+    monkeypatch.setattr(stand_in, "decode", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+    try:
+        late.start()
+        run_server(bind("127.0.0.1", 0), Batcher(stand_in), Options("tiny"))
+        assert late.is_alive()
+    finally:
+        late.cancel()
+        for number, handler in kept.items():
+            signal.signal(number, handler)

@@ -134,6 +134,27 @@ def test_a_file(page, server, speech, browser):
     shot(browser, "file")
 
 
+def test_another_file_while_one_is_transcribed(page, speech, tmp_path):
+    """The first run ends; its words, which come later, are not shown under the name of the second."""
+    other = tmp_path / "other.wav"
+    other.write_bytes(speech.read_bytes())
+    page.run("""
+        const fetched = window.fetch;
+        window.fetch = (...all) => { window.fetch = fetched; return new Promise((_, fail) =>
+            all[1].signal.addEventListener("abort", () => fail(all[1].signal.reason))); };
+    """)
+    page("#file")[0].send_keys(str(speech))
+    page("#go")[0].click()
+    page.wait(lambda: not page("#stop[hidden]"))
+    page("#file")[0].send_keys(str(other))
+    assert page("#stop[hidden]") and page("#result[hidden]") and page.status.startswith("other.wav")
+    page("#go")[0].click()
+    page.wait(lambda: page.status.startswith("Done"))
+    assert page(".word") and not page("#downloads[hidden]")
+    page("#file")[0].send_keys(str(speech))
+    assert page("#result[hidden]")
+
+
 def test_the_microphone(page, browser):
     page("#record")[0].click()
     page.wait(lambda: "0:02" in page.status or "0:03" in page.status)

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # AISHELL-1, 150 h, from the weights of FireRedASR-AED, on 1, 2, 4 or 8 GPUs of 80 GB (README.md has the plan):
-#   AISHELL1=<dir> ./run.sh --ngpu 8 --init_encoder FireRedASR-AED-L --llm Qwen/Qwen3-1.7B     more options: --help
+#   AISHELL1=<dir> ./run.sh --ngpu 8 --gpus_pretrain 0-3 --gpus_finetune 4-7 --init_encoder FireRedASR-AED-L \
+#       --llm Qwen/Qwen3-1.7B     more options: --help
 # An epoch is a pass over the data, and the interval of CKA. An update has 8 batches, whatever the number of GPUs.
 set -euo pipefail
 cd "$(dirname "$0")"

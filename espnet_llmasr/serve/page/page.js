@@ -156,7 +156,7 @@ async function transcribe() {
   form.append("response_format", "verbose_json");
   form.append("stream", "true");
   for (const name of ["hotwords", "language"]) if (at(name).value.trim()) form.append(name, at(name).value);
-  running = Object.assign(new AbortController(), { started: performance.now() });
+  const run = running = Object.assign(new AbortController(), { started: performance.now() });
   at("title").textContent = `Transcript of ${chosen.name}`;
   at("words").replaceChildren();
   at("detail").textContent = "";
@@ -166,20 +166,30 @@ async function transcribe() {
   at("stop").hidden = false;
   say("Transcribing …");
   try {
-    const request = { method: "POST", body: form, headers: headers(), signal: running.signal };
+    const request = { method: "POST", body: form, headers: headers(), signal: run.signal };
     const answer = await fetch("v1/audio/transcriptions", request);
     if (!answer.ok) throw new Error(await refusal(answer));
-    for await (const event of events(answer)) take(event);
+    for await (const event of events(answer)) if (run === running) take(event);
   } catch (error) {
+    if (run !== running) return; // another recording has been chosen
     say(error.name === "AbortError" ? "Stopped." : `Not transcribed: ${error.message}`, error.name !== "AbortError");
   }
+  end();
+}
+
+function end() {
+  running = null;
   at("go").disabled = false;
   at("stop").hidden = true;
 }
 
 // ---- the recording
 
-function choose(file) {
+function choose(file) { // the words of the last one, and a run that makes them, belong to another recording
+  const last = running;
+  end();
+  last?.abort();
+  at("result").hidden = true;
   chosen = file;
   URL.revokeObjectURL(at("player").src);
   at("player").src = URL.createObjectURL(file);
@@ -246,7 +256,7 @@ at("form").addEventListener("submit", (event) => {
   event.preventDefault();
   transcribe();
 });
-at("stop").addEventListener("click", () => running.abort());
+at("stop").addEventListener("click", () => running?.abort());
 for (const kind of ["dragover", "dragleave", "drop"]) {
   document.addEventListener(kind, (event) => {
     event.preventDefault();
