@@ -40,10 +40,11 @@ import numpy as np  # noqa: E402
 import soundfile  # noqa: E402
 import yaml  # noqa: E402
 from common import table  # noqa: E402
+from fuzz_commands import COMMANDS, RATE, Command  # noqa: E402
 
 from espnet_llmasr import cli  # noqa: E402
 
-RATE, LIMIT_S, MEMORY_GB = 16000, 60, 12
+LIMIT_S, MEMORY_GB = 60, 12
 WORDS = ("red", "blue", "green", "cat", "dog", "你", "好", "天", "气")
 SECONDS = (0.8, 1.9, 0.9, 1.6, 0.7, 1.2, 0.9, 1.0)
 UTTERANCES = dict(train=24, valid=4)
@@ -65,112 +66,6 @@ TRAINING = dict(
     num_workers=0,
     ngpu=0,
 )
-LLM = "--vocab_size 290 --hidden_size 64 --num_layers 2 --num_updates 2 --batch_size 2".split()
-HEAD = ("--ctc_train_config", "my exp/pretrain/config.yaml", "--ctc_model_file", "my exp/pretrain/latest.pth")
-MODEL = ("--llm_asr_train_config", "my exp/align/config.yaml", "--llm_asr_model_file", "my exp/align/latest.pth")
-
-
-class Command(NamedTuple):
-    """A call that succeeds. `bad` are the arguments that bad calls begin with, where they differ: `arguments`."""
-
-    name: str
-    arguments: Tuple[str, ...]
-    bad: Optional[Tuple[str, ...]] = None
-
-
-def of(name: str, *arguments: str, bad: Optional[Sequence[str]] = None) -> Command:
-    return Command(name, tuple(arguments), bad and tuple(bad))
-
-
-def training(name: str, out: str, labels: str, *more: str) -> Command:
-    """A training in `my exp/<out>`; bad calls train in another folder, or go on in this one."""
-    words = ["--config", f"conf/{labels}.yaml", "--seed", "1"]
-    for part in ("train", "valid"):
-        words += [f"--{part}_shape_file", f"my dump/{part}/utt2num_frames"]
-        for file in (f"wav.scp,speech,audio_{RATE}", f"{labels},{labels},text"):
-            words += [f"--{part}_data_path_and_name_and_type", f"my dump/{part}/{file}"]
-    words += more
-    return of(name, *words, "--output_dir", f"my exp/{out}", bad=[*words, "--output_dir", f"my exp/{out}_new"])
-
-
-def longer(command: Command) -> Command:
-    """The same training resumed, with one epoch more."""
-    return of(command.name, *command.arguments, "--resume", "true", "--max_epoch", "3")
-
-
-def commands() -> List[Command]:
-    """All commands of espnet_llmasr.bin, in an order in which each finds its input."""
-    data = ("data/train", "data/valid")
-    pretrain = training("phoneme_ctc_train", "pretrain", "phones", "--token_list", "my dump/phones.txt")
-    store = ("--encoder_dir", "my exp/encoders")
-    llm = ("--llm_config", "my exp/llm/config.json", "--llm_tokenizer", "my exp/llm/tokenizer.json")
-    align = ("--init_param", "my exp/llm/llm.pth::llm", "--freeze_param", "encoder", "llm", *store)
-    paced = training("llm_asr_train", "paced", "text", *llm, *align, "--swap", "every_epoch", "--pace", "1")
-    align = training("llm_asr_train", "align", "text", *llm, *align)
-    sets, exp = ("--ref_dir", "my dump", "--hyp_dir", "my exp/decode"), "my exp/observe"
-    checked = ("--unit", "phone", "--tokens", "my dump/phones.txt", "--fs", str(RATE))
-    shared = ("--data_dir", "my dump/valid")
-    silent = ("--data_dir", "my dump/nonspeech")
-    return [
-        of("plan_corpora", "conf/corpora.yaml", "--jobs", "my jobs.tsv"),
-        of("prepare_corpus", "msr_86k", "corpus", "en", "data/corpus"),
-        of("prepare_table", "my audio/train", "conf/own.csv", "data/own"),
-        of("check_data", *data),
-        of("check_overlap", "--train", "data/train", "--test", "data/valid", "--out", "data/overlap"),
-        of("combine_data", "data/all", *data),
-        of("format_data", "--data", "data/train", "--out", "my dump/train", *checked),
-        of("format_data", "--data", "data/valid", "--out", "my dump/valid", *checked),
-        of("split_data", "--data_dir", "my dump/train", "--num_splits", "2"),
-        of("compute_stats", "--data_dir", "my dump/train", "--output", "my exp/stats/feats_stats.npz"),
-        of("prepare_llm", "--text", "my dump/train/text", "--output_dir", "my exp/llm", *LLM, "--system", "Be brief."),
-        of("make_targets", *shared, "--embedder", "my exp/llm", "--out", "my exp/targets.npz"),
-        pretrain,
-        of("plan_swaps", "--pretrain_dir", "my exp/pretrain", *shared, "--start_step", "2"),
-        of("watch", "--pretrain_dir", "my exp/pretrain", *shared, *store, "--replay", "true", "--start_step", "2"),
-        of("phoneme_ctc_inference", *HEAD, *shared, "--output_dir", "my exp/decode/valid"),
-        of("calibrate_guard", *HEAD, *shared),
-        of("make_swap_schedule", *store, "--epochs", "3", "--schedule", "my exp/swaps.jsonl"),
-        align,
-        of("whole_weights", "my exp/align/1epoch.pth", "my exp/whole.pth"),
-        of("swap_table", *store, "--ia_sft_dir", "my exp/align", "--out", "my exp/swaps.md"),
-        of("llm_asr_inference", *MODEL, *HEAD, "--guard", "redecode", *shared, "--output_dir", "my exp/decode/valid",
-           "--tokens_per_second", "2"),
-        of("transcribe", *MODEL, *HEAD, "my audio/valid", "--format", "json", "--output_dir", "my exp/transcribed"),
-        of("verify_transcripts", *HEAD, *shared, "--hyp_dir", "my exp/decode/valid"),
-        of("measure_guard", *HEAD, "--ref_dir", "my dump", "--hyp_dir", "my other", "--out", "my exp/guard", "valid"),
-        of("score", *sets, "valid"),
-        of("score", *sets, "--unit", "phone", "valid"),
-        of("compare", *sets, "--other_hyp_dir", "my other", "--out", "my exp/compare.json", "valid"),
-        of("benchmark", "--config", "conf/benchmark.yaml", *sets),
-        of("make_nonspeech", "--out", "my dump/nonspeech", "--wav_scp", "my dump/train/wav.scp", "--clips", "8"),
-        of("llm_asr_inference", *MODEL, *HEAD, *silent, "--output_dir", "my exp/off/nonspeech",
-           "--tokens_per_second", "1"),
-        of("nonspeech_table", *silent, "--hyp_dir", "my exp/off/nonspeech", "--out", "my exp/nonspeech.md"),
-        of("measure_encoders", "--exp", "my exp", *shared, "--targets", "my exp/targets.npz", "--out", exp,
-           "--num_components", "1"),
-        of("flops", "my exp/pretrain", "my exp/align"),
-        of("flops", "--plan", "conf/text.yaml", "--data_dir", "my dump/train", "--llm_dir", "my exp/llm",
-           "--budget", "3e14", "--spent", "my exp/pretrain"),
-        of("report", "--expdir", "my exp", "--out", "my exp/report.html"),
-        of("pack", *MODEL, *HEAD, "--out", "my exp/pack", "--data", "my dump/train"),
-        of("export", "my exp/pack", "my exp/exported"),
-        of("serve", "--help", bad=("my exp/none",)),  # serves for ever by right
-        of("upload", "my exp/pack", "user/model", "--dry_run"),
-        of("strategy", "ia_sft", "--strategies", "conf/strategies.yaml"),
-        of("strategy_table", "--runs", "my runs/runs.jsonl", "--out", "my exp/table.md"),
-        of("power", "--runs", "my runs/runs.jsonl", "--seeds", "4", "--family", "3", "--values", "MER %"),
-        of("fit_scaling", "--runs", "conf/budgets.jsonl", "--value", "MER %", "--out", "my exp/scaling"),
-        of("run_strategies", "--recipe", ".", "--out", "my runs", "--strategies", "efin", "--seeds", "1"),
-        of("run_parallel", "--job", "one", "one.log", "true"),
-        of("import_firered", "FireRedASR", "my exp/firered"),
-        of("prepare_encoder", "--encoder", "hub/wav2vec2", "--output_dir", "my exp/wav2vec2"),
-        of("plan_training", "conf/phones.yaml", "--task", "phoneme_ctc", *shared, "--token_list", "my dump/phones.txt"),
-        of("doctor", "--help", bad=("my exp/pretrain/config.yaml",)),  # fails by right for a training of two updates
-        paced,
-        of("check_swaps", "my exp/paced"),
-        longer(pretrain),
-        longer(align),
-    ]  # fmt: skip
 
 
 # ---- the experiment --------------------------------------------------------------------------------------------------
@@ -471,10 +366,10 @@ def bad_call(case: Case, command: Command, world: Path, rng: random.Random) -> T
         return done, judge(case, done, before, hashes(copy), goes_on_in)
 
 
-def commands_before(wanted: Sequence[str]) -> List[Command]:
+def commands_before(wanted: Sequence[str]) -> Sequence[Command]:
     """The commands up to the last wanted one."""
-    chosen = commands()
-    return chosen[: 1 + max(number for number, command in enumerate(chosen) if command.name in wanted)]
+    last = max(number for number, command in enumerate(COMMANDS) if command.name in wanted)
+    return COMMANDS[: last + 1]
 
 
 def make_world(world: Path, wanted: Sequence[str]) -> Tuple[List[Command], List[Done]]:
@@ -504,7 +399,7 @@ def show(case: Case, command: Command, done: Done, verdict: Verdict) -> None:
 
 
 def main() -> int:
-    names = sorted({command.name for command in commands()})
+    names = sorted({command.name for command in COMMANDS})
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--calls", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)

@@ -46,6 +46,19 @@ class Event(ctypes.Structure):
     ]
 
 
+def times_of(runs, spoken):
+    """[(word, start_s, end_s)] of a line: of its runs of words, and text, places and times of the events of each."""
+    times = []
+    for (_, part), (text, positions, bounds) in zip(runs, spoken):
+        begins = np.cumsum([0, *(len(one) + 1 for one in text.split())])[:-1] + 1
+        for number, word in enumerate(part):  # an event may be that of a syllable: the first one of a word counts
+            start = [bounds[n] for n, place in enumerate(positions) if place >= begins[number]][:1]
+            after = begins[number + 1] if number + 1 < len(part) else np.inf
+            end = [bound for n, bound in enumerate(bounds[:-1]) if positions[n] >= after]
+            times.append((word, *start, *(end[:1] or bounds[-1:])))
+    return times
+
+
 def speak_set(name, seed, audio_dir):
     """{id: [(word, start_s, end_s)]} of a set of mini_zh_en, in a fresh process like the recipe's chunk."""
     import espeak
@@ -90,18 +103,7 @@ def speak_set(name, seed, audio_dir):
         clock[0] = 0.0
         words.clear()
         samples = plain_line(synthesiser, line, *more)
-        times = []
-        for (_, part), (text, positions, bounds) in zip(mini_zh_en.language_runs(line), words):
-            begins = np.cumsum([0, *(len(spoken) + 1 for spoken in text.split())])[:-1] + 1
-            for number, word in enumerate(part):  # an event may be that of a syllable: the first one of a word counts
-                start = [bounds[n] for n, place in enumerate(positions) if place >= begins[number]][:1]
-                end = [
-                    b
-                    for n, b in enumerate(bounds[:-1])
-                    if number + 1 < len(part) and positions[n] >= begins[number + 1]
-                ]
-                times.append((word, *start, *(end[:1] or bounds[-1:])))
-        speak_line.times.append(times)
+        speak_line.times.append(times_of(mini_zh_en.language_runs(line), words))
         return samples
 
     speak_line.times = []
