@@ -26,6 +26,7 @@ need_file() {  # FILE ADVICE
 
 words_of() {  # OPTION: sets the array `words` to the words of its value; quotes are a shell's, nothing is expanded
     xargs -r true <<<"${!1}" 2>/dev/null || die "--$1 is '${!1}', in which a quote is not closed"
+    # shellcheck disable=SC2034  # read by the caller
     mapfile -d '' -t words < <(xargs -r printf '%s\0' <<<"${!1}")
 }
 
