@@ -77,7 +77,7 @@ def compile_blocks(encoder: nn.Module, **how) -> None:
         )
     how = how or dict(backend="inductor", options={"fallback_random": True})
     forwards = {kind: torch.compile(kind.forward, dynamic=True, **how) for kind in set(map(type, blocks))}
-    torch._dynamo.config.optimize_ddp = False  # would cut a block at DDP's buckets; blocks are small enough for overlap
+    torch._dynamo.config.optimize_ddp = False  # which would cut the graph of a block at the limits of buckets
     # Left plain: the code of its backward pass holds for one length only, so each new length would be compiled again.
     depthwise = torch.compiler.disable(nn.Conv1d.forward)
     for block in blocks:

@@ -183,12 +183,12 @@ class Batcher:
         while batch := self._next_batch():
             started = time.monotonic()
             self._decode(batch)
-            return_free_memory()
             work = self.work
             work.last_s = time.monotonic() - started
             work.busy_s += work.last_s
             work.speech_s += sum(len(row.samples) for row in batch) / self.rate
             work.batches, work.pieces = work.batches + 1, work.pieces + len(batch)
+            return_free_memory()
 
     def _next_batch(self) -> Sequence[Row]:
         """The batch of the oldest piece, with others of similar length and the same hotwords. Empty at the end."""
