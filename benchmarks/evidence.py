@@ -1,0 +1,303 @@
+"""The reading of the matrix of docs/evidence.md: each claim with its test, its reading, and what would decide it.
+
+    python benchmarks/evidence.py egs2/misheard/llmasr1/results [--figures docs] [--earlier FILE...]
+
+The folder holds strategies.jsonl, 60.jsonl and 160.jsonl (other budgets), as strategies.sh writes them; of a part that is
+missing or not complete the claims say so. Families, directions and effects are those of the document, which was
+written before the runs. `--earlier` sets the matrices of another design beside it, in one table.
+"""
+
+import argparse
+import math
+from pathlib import Path
+from typing import Callable, Dict, List, NamedTuple, Optional, Sequence
+
+import numpy as np
+from scipy import stats
+
+from espnet_llmasr.experiments.power import pairs_needed, smallest_effect
+from espnet_llmasr.experiments.runs import Run, read_runs
+from espnet_llmasr.experiments.statistics import Difference, by_seed, holm, mean_interval, paired_difference
+from espnet_llmasr.observe.plot_style import colour, marker, new_figure, save, style
+from espnet_llmasr.scoring.markdown import markdown, p_value
+
+ALPHA, FEW = 0.05, 3
+BUDGETS = ("60", "strategies", "160")
+PAPER = {"no_joint": 0.21, "no_ia_sft": 0.10, "no_swap": 0.02}
+"""Table 3 of the paper: MER without a part, relative to that of ia_sft (means of four columns)."""
+Runs = Dict[str, Dict[str, Dict[int, Run]]]
+"""File -> strategy -> seed -> run."""
+
+
+class Claim(NamedTuple):
+    """A difference or a change that should be above 0 (sign 1) or below it (-1).
+
+    `pairs` gives (n,) numbers and (n,) numbers to which they are compared; `effect` is the smallest one that matters.
+    """
+
+    family: str
+    text: str
+    sign: int
+    pairs: Callable[[Runs], np.ndarray]
+    effect: Callable[[Runs], float]
+
+
+class Reading(NamedTuple):
+    claim: Claim
+    difference: Difference
+    effect: float
+    p_holm: float
+    tests: int
+    """In the family."""
+
+
+def values(runs: Runs, strategy: str, value: str, file: str = "strategies") -> Dict[int, float]:
+    """Seed -> value, where it is known."""
+    found = {seed: run.values.get(value) for seed, run in runs.get(file, {}).get(strategy, {}).items()}
+    return {seed: number for seed, number in found.items() if number is not None}
+
+
+def joined(first: Dict[int, float], second: Dict[int, float]) -> np.ndarray:
+    """(2, n): the numbers of the seeds that both have."""
+    seeds = sorted(first.keys() & second.keys())
+    return np.array([[one[seed] for seed in seeds] for one in (first, second)], float).reshape(2, -1)
+
+
+def between(strategy: str, value: str) -> Callable[[Runs], np.ndarray]:
+    return lambda runs: joined(values(runs, strategy, value), values(runs, "ia_sft", value))
+
+
+def change(value: str) -> Callable[[Runs], np.ndarray]:
+    """Of ia_sft in joint SFT, against no change."""
+
+    def pairs(runs: Runs) -> np.ndarray:
+        found = values(runs, "ia_sft", value)
+        return joined(found, dict.fromkeys(found, 0.0))
+
+    return pairs
+
+
+def half_deviation(value: str) -> Callable[[Runs], float]:
+    """Half a standard deviation of ia_sft over seeds, where the paper prints curves without numbers."""
+
+    def effect(runs: Runs) -> float:
+        found = list(values(runs, "ia_sft", value).values())
+        return 0.5 * float(np.std(found, ddof=1)) if len(found) > 1 else math.nan
+
+    return effect
+
+
+def share_of_error(share: float) -> Callable[[Runs], float]:
+    """A share of the mean MER of ia_sft."""
+    return lambda runs: share * float(np.mean([*values(runs, "ia_sft", "MER %").values()] or math.nan))
+
+
+def slopes(runs: Runs, strategy: str) -> Dict[int, float]:
+    """Seed -> slope of log MER on log FLOPs over the budgets; of seeds that have all of them."""
+    found = {}
+    for seed in runs.get("strategies", {}).get(strategy, {}):
+        rows = [runs.get(file, {}).get(strategy, {}).get(seed) for file in BUDGETS]
+        if all(rows):
+            compute, errors = np.log([(run.total, run.values["MER %"]) for run in rows]).T
+            found[seed] = float(np.polyfit(compute, errors, 1)[0])
+    return found
+
+
+def lower_everywhere(runs: Runs) -> bool:
+    """Mean MER of efin is below that of joint_only at each budget."""
+    means = (
+        [joined(*(values(runs, name, "MER %", file) for name in ("efin", "joint_only"))).mean(1)] for file in BUDGETS
+    )
+    return all(efin < joint for ((efin, joint),) in means)
+
+
+def claims() -> List[Claim]:
+    found = [
+        Claim("A", f"MER: {name} is worse", 1, between(name, "MER %"), share_of_error(PAPER[name])) for name in PAPER
+    ]
+    found += [
+        Claim(
+            "B", f"ia_sft, joint SFT: {name} {word}", sign, change(f"{name} change"), half_deviation(f"{name} change")
+        )
+        for name, sign, word in (("NSE", -1, "falls"), ("PAI", 1, "rises"), ("CSAI", -1, "does not rise"))
+    ]
+
+    def without(family: str, *rows) -> List[Claim]:
+        return [
+            Claim(
+                family,
+                f"{strategy}: {value} is {'higher' if sign > 0 else 'lower'}",
+                sign,
+                between(strategy, value),
+                half_deviation(value),
+            )
+            for strategy, value, sign in rows
+        ]
+
+    found += without("C", ("no_ia_sft", "NSE change", 1), ("no_ia_sft", "PAI", -1), ("no_ia_sft", "CSAI", -1))
+    found += without("D", ("no_ia_sft", "PAI change", -1), ("no_ia_sft", "CSAI change", 1))
+    found += without("E", ("no_ia_sft", "CKA to start", -1))
+    rules = [f"hallucinated ({rule}) %" for rule in ("paper", "length", "loop")]
+    found += without("F", *(("no_ia_sft", value, 1) for value in (*rules, "nonspeech: chars/min")))
+    found += without("G", ("char", "PAI", -1), ("char", "CSAI", 1))
+    slope = Claim(
+        "H",
+        "slope of log MER on log FLOPs: efin is steeper",
+        -1,
+        lambda runs: joined(slopes(runs, "efin"), slopes(runs, "joint_only")),
+        lambda runs: 0.5 * float(np.std([*slopes(runs, "joint_only").values()], ddof=1)) if runs else math.nan,
+    )
+    return [*found, slope]
+
+
+def read(runs: Runs) -> List[Reading]:
+    """The tests, with Holm in each family."""
+    found: List[Reading] = []
+    for family in dict.fromkeys(claim.family for claim in claims()):
+        rows = [claim for claim in claims() if claim.family == family]
+        tests = [paired_difference(*claim.pairs(runs)) for claim in rows]
+        corrected = holm([test.p_t for test in tests])
+        found += [
+            Reading(claim, test, claim.effect(runs), p, len(rows)) for claim, test, p in zip(rows, tests, corrected)
+        ]
+    return found
+
+
+def interval(row: Reading, level: float) -> Sequence[float]:
+    """t interval of the mean difference."""
+    mean = row.difference.mean
+    half = deviation(row) / math.sqrt(mean.n) * stats.t.ppf((1 + level) / 2, mean.n - 1)
+    return mean.mean - half, mean.mean + half
+
+
+def deviation(row: Reading) -> float:
+    """Standard deviation of the differences, from their 95 % interval."""
+    mean = row.difference.mean
+    low, high = mean.interval
+    return (high - low) / 2 / stats.t.ppf(0.975, mean.n - 1) * math.sqrt(mean.n)
+
+
+def word_of(row: Reading) -> str:
+    """holds, contradicted, null or undecided, as the document says."""
+    mean, claim = row.difference.mean, row.claim
+    if mean.n < FEW:
+        return "not run" if not mean.n else f"{mean.n} pairs only"
+    if math.isnan(mean.interval[0]):
+        return "undecided: all differences are equal"
+    low, high = interval(row, 0.90)
+    if claim.text.endswith("does not rise") and interval(row, 0.95)[1] < row.effect:
+        return "holds"
+    if row.p_holm < ALPHA:
+        return "holds" if mean.mean * claim.sign > 0 else "contradicted"
+    if -row.effect < low and high < row.effect:
+        return "null"
+    needed = pairs_needed(row.effect / deviation(row), ALPHA / row.tests)
+    return f"undecided: {'over 1000' if math.isinf(needed) else needed} seeds"
+
+
+def table(found: Sequence[Reading]) -> str:
+    heads = [
+        "",
+        "claim",
+        "n",
+        "difference",
+        "95 % interval",
+        "p (t)",
+        "p (signs)",
+        "p (t), Holm",
+        "effect",
+        "shown",
+        "reading",
+    ]
+    rows = [heads]
+    for row in found:
+        mean = row.difference.mean
+        if mean.n < 2 or math.isnan(mean.interval[0]):
+            figures = [f"{mean.mean:+.3g}" if mean.n else "-", *["-"] * 6]
+        else:
+            low, high = mean.interval
+            p = [p_value(value) for value in (row.difference.p_t, row.difference.p_sign_flip, row.p_holm)]
+            shown = smallest_effect(mean.n, ALPHA / row.tests) * deviation(row) if mean.n >= FEW else math.nan
+            figures = [f"{mean.mean:+.3g}", f"{low:.3g} to {high:.3g}", *p, f"{row.effect:.2g}", f"{shown:.2g}"]
+        rows.append([row.claim.family, row.claim.text, str(mean.n), *figures, word_of(row)])
+    return markdown(rows)
+
+
+def beside(runs: Runs, earlier: Sequence[Path]) -> str:
+    """All matrices in one table: log ratios of the MER, which hold for any error rate; differences of the other values.
+
+    The last column is of all pairs together, each with the same weight.
+    """
+    matrices = [*({"strategies": by_seed(read_runs(path))} for path in earlier), runs]
+    rows = [["value", "less ia_sft", *(path.stem for path in earlier), "this matrix", "all pairs"]]
+    for value in ("MER %", "PAI", "CSAI", "NSE change", "PAI change", "CSAI change", "CKA to start"):
+        for strategy in ("no_swap", "no_ia_sft", "no_joint"):
+            pairs = [joined(*(values(one, name, value) for name in (strategy, "ia_sft"))) for one in matrices]
+            differences = [np.log(a / b) * 100 if value == "MER %" else a - b for a, b in pairs]
+            if any(map(len, differences)):
+                name = "100 log MER" if value == "MER %" else value
+                cells = [mean_cell(numbers) for numbers in (*differences, np.concatenate(differences))]
+                rows.append([name, strategy, *cells])
+    return markdown(rows)
+
+
+def mean_cell(numbers: np.ndarray) -> str:
+    mean = mean_interval(numbers)
+    return f"{mean.mean:+.3g} ({mean.interval[0]:.3g} to {mean.interval[1]:.3g}), n {mean.n}" if mean.n else "-"
+
+
+def draw(found: Sequence[Reading], folder: Path) -> None:
+    """evidence.svg: the difference of each claim with its 95 % interval, over the effect that matters."""
+    from matplotlib import rc_context
+
+    tested = (row for row in found if row.difference.mean.n >= FEW and row.effect > 0)
+    rows = [row for row in tested if not math.isnan(row.difference.mean.interval[0])]
+    words = ("holds", "contradicted", "null", "undecided")
+    with style(), rc_context({"svg.fonttype": "none"}):  # text stays text
+        figure, (axes,) = new_figure(1, 7.5, 0.32 * len(rows) + 1.2)
+        axes.axvspan(-1, 1, color="0.92", linewidth=0)
+        axes.axvline(0, color="0.5", linewidth=0.8)
+        for place, row in enumerate(rows):
+            mean, scale = row.difference.mean, row.claim.sign * row.effect
+            low, high = sorted(end / scale for end in mean.interval)
+            kind = words.index(word_of(row).partition(":")[0])
+            look = dict(color=colour(kind), marker=marker(kind), markersize=5)
+            axes.plot([low, high], [place, place], color=colour(kind), linewidth=1.2)
+            axes.plot(mean.mean / scale, place, **look)
+        for kind, word in enumerate(words):
+            axes.plot([], [], color=colour(kind), marker=marker(kind), label=word)
+        axes.set_yticks(
+            range(len(rows)), [f"{row.claim.family}: {row.claim.text} (n {row.difference.mean.n})" for row in rows]
+        )
+        axes.set(
+            xscale="symlog", xlabel="mean difference over the effect that matters, 95 % interval; right: as claimed"
+        )
+        axes.invert_yaxis()
+        axes.legend(loc="lower right")
+        save(figure, folder, "evidence")
+
+
+def load(folder: Path) -> Runs:
+    files = {file: folder / f"{file}.jsonl" for file in BUDGETS}
+    return {file: by_seed(read_runs(path)) for file, path in files.items() if path.is_file()}
+
+
+def main(argv: Optional[Sequence[str]] = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("results", type=Path, help="folder of the runs")
+    parser.add_argument("--figures", type=Path, help="folder for evidence.svg and .png")
+    parser.add_argument("--earlier", type=Path, nargs="+", default=[], help="runs of matrices of another design")
+    args = parser.parse_args(argv)
+    runs = load(args.results)
+    found = read(runs)
+    print(table(found), end="")
+    if args.figures:
+        draw(found, args.figures)
+    if args.earlier:
+        print(f"\n{beside(runs, args.earlier)}", end="")
+    if slopes(runs, "efin"):
+        print(f"\nefin has the lower mean MER at each budget: {'yes' if lower_everywhere(runs) else 'no'}")
+
+
+if __name__ == "__main__":
+    main()
