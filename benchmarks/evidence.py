@@ -80,11 +80,12 @@ def change(value: str) -> Callable[[Runs], np.ndarray]:
 def half_deviation(value: str) -> Callable[[Runs], float]:
     """Half a standard deviation of ia_sft over seeds, where the paper prints curves without numbers."""
 
-    def effect(runs: Runs) -> float:
-        found = list(values(runs, "ia_sft", value).values())
-        return 0.5 * float(np.std(found, ddof=1)) if len(found) > 1 else math.nan
+    return lambda runs: half(values(runs, "ia_sft", value))
 
-    return effect
+
+def half(found: Dict[int, float]) -> float:
+    """Half a standard deviation; nan of fewer than two numbers."""
+    return 0.5 * float(np.std([*found.values()], ddof=1)) if len(found) > 1 else math.nan
 
 
 def share_of_error(share: float) -> Callable[[Runs], float]:
@@ -145,7 +146,7 @@ def claims() -> List[Claim]:
         "slope of log MER on log FLOPs: efin is steeper",
         -1,
         lambda runs: joined(slopes(runs, "efin"), slopes(runs, "joint_only")),
-        lambda runs: 0.5 * float(np.std([*slopes(runs, "joint_only").values()], ddof=1)) if runs else math.nan,
+        lambda runs: half(slopes(runs, "joint_only")),
     )
     return [*found, slope]
 

@@ -1,0 +1,107 @@
+"""The reading of the matrix (benchmarks/evidence.py) on made runs, of which the right reading is known."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+BASE = {"MER %": 20.0, "NSE change": -0.02, "PAI change": 0.3, "CSAI change": 0.0, "PAI": 5.0, "CSAI": 3.0}
+BASE |= {"CKA to start": 0.99, "nonspeech: chars/min": 50.0}
+BASE |= {f"hallucinated ({rule}) %": 1.0 for rule in ("paper", "length", "loop")}
+
+
+@pytest.fixture(scope="module")
+def evidence():
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    import evidence
+
+    yield evidence
+    sys.path.remove(str(ROOT / "benchmarks"))
+
+
+@pytest.fixture
+def write(tmp_path):
+    """(file, {strategy: (seeds, {value: shift})}, FLOPs): runs with noise that is shared by the runs of a seed."""
+    rng = np.random.default_rng(0)
+
+    def runs(file, strategies, flops=1e13):
+        lines = []
+        for strategy, (seeds, shifts) in strategies.items():
+            for seed in seeds:
+                own = np.random.default_rng(seed).normal(0, 0.01, len(BASE))  # the same in all strategies
+                values = {
+                    name: value * (1 + noise) + shifts.get(name, 0) * (1 + 0.1 * rng.normal())
+                    for (name, value), noise in zip(BASE.items(), own)
+                }
+                values["hallucinated (loop) %"] = 0.0
+                lines.append(
+                    json.dumps({"strategy": strategy, "seed": seed, "flops": {"all": flops}, "values": values})
+                )
+        (tmp_path / f"{file}.jsonl").write_text("\n".join(lines) + "\n")
+
+    return runs
+
+
+def words(evidence, folder):
+    return {
+        f"{row.claim.family} {row.claim.text}": evidence.word_of(row) for row in evidence.read(evidence.load(folder))
+    }
+
+
+def test_readings(evidence, write, tmp_path):
+    eight = range(1, 9)
+    shifts = {"MER %": 4.0, "CKA to start": -0.1, "PAI": 0.5, "nonspeech: chars/min": 0.01}
+    write(
+        "strategies",
+        {
+            "ia_sft": (eight, {}),
+            "no_ia_sft": (eight, shifts),
+            "no_joint": (eight, {"MER %": -3.0}),
+            "no_swap": (eight, {"MER %": 0.01}),
+            "char": ([1], {}),
+        },
+    )
+    found = words(evidence, tmp_path)
+    assert found["A MER: no_ia_sft is worse"] == "holds"
+    assert found["A MER: no_joint is worse"] == "contradicted"
+    assert found["A MER: no_swap is worse"] in ("holds", "null")  # a real effect, far below the paper's 2 %
+    assert found["B ia_sft, joint SFT: NSE falls"] == "holds"
+    assert found["B ia_sft, joint SFT: PAI rises"] == "holds"
+    assert found["C no_ia_sft: PAI is lower"] == "contradicted"
+    assert found["E no_ia_sft: CKA to start is lower"] == "holds"
+    assert found["F no_ia_sft: hallucinated (loop) % is higher"] == "undecided: all differences are equal"
+    assert found["G char: PAI is lower"] == "1 pairs only"
+    assert found["H slope of log MER on log FLOPs: efin is steeper"] == "not run"
+
+
+def test_undecided_names_the_seeds(evidence, write, tmp_path):
+    write("strategies", {"ia_sft": (range(1, 4), {}), "no_ia_sft": (range(1, 4), {"MER %": 1.0})})
+    row = next(row for row in evidence.read(evidence.load(tmp_path)) if row.claim.text == "MER: no_ia_sft is worse")
+    wide = row._replace(difference=evidence.paired_difference([21.0, 27.0, 15.0], [20.0, 20.0, 20.0]), p_holm=0.7)
+    needed = evidence.pairs_needed(2.0 / np.std([1.0, 7.0, -5.0], ddof=1), 0.05 / 3)
+    assert evidence.word_of(wide._replace(effect=2.0)) == f"undecided: {needed} seeds"
+
+
+def test_slopes_are_those_of_the_budgets(evidence, write, tmp_path):
+    for file, flops in (("60", 6e12), ("strategies", 1e13), ("160", 1.6e13)):
+        write(file, {"ia_sft": ([1], {}), "efin": ([1, 2, 3], {}), "joint_only": ([1, 2, 3], {})}, flops)
+        lines = [json.loads(line) for line in (tmp_path / f"{file}.jsonl").read_text().splitlines()]
+        for line in lines:
+            steep = {"efin": 0.5, "joint_only": 0.2, "ia_sft": 0.0}[line["strategy"]]
+            line["values"]["MER %"] = (20 if line["strategy"] == "efin" else 25) * (flops / 1e13) ** -steep
+        (tmp_path / f"{file}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    runs = evidence.load(tmp_path)
+    assert list(evidence.slopes(runs, "efin").values()) == pytest.approx([-0.5] * 3)
+    assert evidence.lower_everywhere(runs)
+    assert "| this matrix |" in evidence.beside(runs, [tmp_path / "60.jsonl"])
+
+
+def test_the_page_and_the_figure(evidence, write, tmp_path, capsys):
+    write("strategies", {"ia_sft": (range(1, 6), {}), "no_ia_sft": (range(1, 6), {"MER %": 4.0})})
+    evidence.main([str(tmp_path), "--figures", str(tmp_path)])
+    out = capsys.readouterr().out
+    assert out.count("\n") == 2 + len(evidence.claims()) and "| A | MER: no_ia_sft is worse | 5 | +4" in out
+    assert "MER: no_ia_sft is worse (n 5)" in (tmp_path / "evidence.svg").read_text()
