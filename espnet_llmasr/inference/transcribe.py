@@ -9,6 +9,7 @@ import math
 import shutil
 import sys
 import tempfile
+import time
 from collections import deque
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -27,6 +28,7 @@ from espnet_llmasr.inference.long_audio import PAUSE_S, Piece, join, pieces, sil
 from espnet_llmasr.text.normalize import is_han, joined
 
 STDIN = "-"
+TRIM_S = 1.0
 WINDOW = 4  # batches whose pieces are read together and sorted by length
 FRAME_S = 0.01  # of `max_frames`
 TOO_LONG = "too_long"  # reason of the error of a recording of more than `max_seconds`
@@ -229,6 +231,7 @@ def transcribe(
     window: List[Tuple[Recording, int, np.ndarray]] = []
     most = int(max_frames * FRAME_S * rate)
     done = seconds = 0
+    heap = Heap()
 
     def decoded() -> Iterator[Transcript]:
         nonlocal done, seconds
@@ -237,7 +240,7 @@ def transcribe(
             found = decode([samples for _, _, samples in batch], [row.source.language for row, _, _ in batch])
             for (recording, number, _), hypothesis in zip(batch, found):
                 recording.put(number, hypothesis)
-            return_free_memory()
+            heap.trim()
         seconds += sum(len(samples) for _, _, samples in window) / rate
         window.clear()
         while pending and pending[0].is_done:
@@ -254,13 +257,22 @@ def transcribe(
     yield from decoded()
 
 
-def return_free_memory() -> None:
-    """Gives the free parts of the heap back to the system; does nothing where the C library cannot.
+class Heap:
+    """Gives the free parts of the process's heap back to the system, at most once a second, because it takes 10 ms.
 
     glibc keeps them, and batches of ever new sizes leave holes, so that a long recording would seem to need ever more.
     """
-    with suppress(AttributeError, TypeError):
-        ctypes.CDLL(None).malloc_trim(0)
+
+    def __init__(self):
+        self.trimmed_s = time.monotonic()
+
+    def trim(self) -> None:
+        """Does nothing where the C library cannot."""
+        now = time.monotonic()
+        if now - self.trimmed_s >= TRIM_S:
+            self.trimmed_s = now
+            with suppress(AttributeError, TypeError):
+                ctypes.CDLL(None).malloc_trim(0)
 
 
 def batches(rows: Sequence[tuple], batch_size: int, most: int) -> Iterator[Sequence[tuple]]:

@@ -16,7 +16,7 @@ import numpy as np
 from espnet_llmasr.inference.hotwords import HotwordDecoder
 from espnet_llmasr.inference.long_audio import PAUSE_S, silero
 from espnet_llmasr.inference.speech2text import Speech2Text
-from espnet_llmasr.inference.transcribe import FRAME_S, WINDOW, Recording, batches, return_free_memory
+from espnet_llmasr.inference.transcribe import FRAME_S, WINDOW, Heap, Recording, batches
 
 READERS = 2  # threads
 OPEN = 32  # recordings that are read in turn; each holds about a minute of samples
@@ -180,6 +180,7 @@ class Batcher:
             return self.reading.popleft()
 
     def _decode_on(self) -> None:
+        heap = Heap()
         while batch := self._next_batch():
             started = time.monotonic()
             self._decode(batch)
@@ -188,7 +189,7 @@ class Batcher:
             work.busy_s += work.last_s
             work.speech_s += sum(len(row.samples) for row in batch) / self.rate
             work.batches, work.pieces = work.batches + 1, work.pieces + len(batch)
-            return_free_memory()
+            heap.trim()
 
     def _next_batch(self) -> Sequence[Row]:
         """The batch of the oldest piece, with others of similar length and the same hotwords. Empty at the end."""
