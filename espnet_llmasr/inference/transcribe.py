@@ -28,7 +28,7 @@ from espnet_llmasr.inference.long_audio import PAUSE_S, Piece, join, pieces, sil
 from espnet_llmasr.text.normalize import is_han, joined
 
 STDIN = "-"
-TRIM_S = 1.0
+TRIM_S = 0.5
 WINDOW = 4  # batches whose pieces are read together and sorted by length
 FRAME_S = 0.01  # of `max_frames`
 TOO_LONG = "too_long"  # reason of the error of a recording of more than `max_seconds`
@@ -258,7 +258,7 @@ def transcribe(
 
 
 class Heap:
-    """Gives the free parts of the process's heap back to the system, at most once a second, because it takes 10 ms.
+    """Gives the free parts of the process's heap back to the system, at most every TRIM_S seconds, because it takes 10 ms.
 
     glibc keeps them, and batches of ever new sizes leave holes, so that a long recording would seem to need ever more.
     """

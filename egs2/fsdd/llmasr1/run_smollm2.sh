@@ -31,4 +31,6 @@ exec ./llmasr.sh \
     --joint_sft_args "--num_iters_per_epoch 25 --max_epoch 4 --max_frames 1200 --specaug none --freeze_param $frozen" \
     --joint_sft_args "--scheduler_conf max_lr=0.0001 --scheduler_conf min_lr=0.00001" \
     --joint_sft_args "--scheduler_conf total_steps=100 --scheduler_conf warmup_steps=10" \
+    --ctc_head_args "--augment_conf nonspeech_prob=0.2 --augment_conf noise=[music,babble,white]" \
+    --ctc_head_args "--max_epoch 4 --scheduler_conf total_steps=400" \
     -- "$@"
