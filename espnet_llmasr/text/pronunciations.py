@@ -22,7 +22,7 @@ class Pronunciations:
     A spelling is a word, or letters with hyphens where other letters may stand: `-ch-` counts anywhere, `h-` at the
     beginning of a word only and `-e` at its end only. A word without a row of its own is read from left to right, each
     time by the row with the most letters. Of several rows for one spelling the first counts. Letters without a sound
-    have no symbols. A letter that no row has gives `<unk>`.
+    have no symbols (and no tab). A letter that no row has gives `<unk>`.
 
     >>> table = Pronunciations("es.tsv")  # rows: hola o l a | -c- k | -ch- t͡ʃ | -h- | -o- o
     >>> table("Choco, ¡hola!")
@@ -50,12 +50,14 @@ class Pronunciations:
         spelling, tab, symbols = (part.strip(" ") for part in line.partition("\t"))
         phones = tuple(symbols.translate(FROM_KEYBOARD).split(" ")) if symbols else ()
         word = normalize(spelling.strip("-"))
-        if not tab or not word or any(not phone or "\t" in phone or phone in RESERVED for phone in phones):
+        first, last = "-" * spelling.startswith("-"), "-" * spelling.endswith("-")
+        is_row = tab or ((first or last) and " " not in spelling)  # letters without a sound need no tab
+        if not is_row or not word or any(not phone or "\t" in phone or phone in RESERVED for phone in phones):
             raise ValueError(f"{where} is '{line}', {FORM}")
         if " " in word:
             self.several_words.append(spelling)
         else:
-            self.rows.setdefault(f"{'-' * (spelling[0] == '-')}{word}{'-' * (spelling[-1] == '-')}", phones)
+            self.rows.setdefault(f"{first}{word}{last}", phones)
 
     def __call__(self, text: str) -> List[str]:
         """Symbols of a line; empty for a line without letters."""

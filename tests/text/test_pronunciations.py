@@ -17,7 +17,7 @@ el\te l
 -ch-\tt͡ʃ
 -c-\tk
 -ce-\ts e
--h-\t
+-h-
 -n-\tn
 -ñ-\tɲ
 -o-\to
@@ -63,6 +63,8 @@ def test_rows_of_several_words_are_kept_apart(table):
         ("hola o l a\n", "line 1 is 'hola o l a', expected a spelling, a tab, and IPA"),
         ("a\ta\nb\tb\tc\n", "line 2 is 'b\tb\tc', expected"),
         ("a\ta\n--\tb\n", "line 2"),
+        ("-a- a\n", "line 1"),
+        ("-a-\ta\nb\n", "line 2"),
         ("a\ta <unk>\n", "line 1"),
         ("a\ta  b\n", "line 1"),
         ("# nothing\n", "has 0 different symbols, allowed are 1 to 500"),
