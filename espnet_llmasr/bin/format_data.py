@@ -13,7 +13,7 @@ from espnet_llmasr.asr.frontends import read_framing
 from espnet_llmasr.cli import MIN_FS, Parser, at_least, between, run
 from espnet_llmasr.data.checks import AUDIO_CHECKS, Limits
 from espnet_llmasr.data.labels import Labels, format_data
-from espnet_llmasr.text.phonemes import INVENTORIES
+from espnet_llmasr.text.inventories import inventory
 
 
 def get_parser() -> Parser:
@@ -23,7 +23,7 @@ def get_parser() -> Parser:
     add("--out", type=Path, required=True, help="dump directory to write; replaced when complete")
     add("--tokens", type=Path, required=True, help="token list, shared by all sets")
     add("--unit", choices=["phone", "char"], default="phone")
-    add("--inventory", choices=INVENTORIES, default="zh_en", help="phones of --unit phone")
+    add("--inventory", type=inventory, default="zh_en", help="phones of --unit phone, or a table of pronunciations")
     add("--token_text", type=Path, help="training text for --unit char; else the token list or --data")
     add("--fs", type=at_least(MIN_FS), default=16000, help="sample rate in Hz; others are converted on reading")
     checks = "decode: compressed and float audio as a whole; header: headers only; utt2dur: trust that, open nothing"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from espnet_llmasr.cli import Parser, at_least, device, run
 from espnet_llmasr.observe.make_targets import write_targets
-from espnet_llmasr.text.inventories import INVENTORIES
+from espnet_llmasr.text.inventories import inventory
 
 
 def get_parser() -> Parser:
@@ -20,7 +20,7 @@ def get_parser() -> Parser:
     add("--data_dir", type=Path, required=True, help="dump/<set> or any folder with text")
     add("--embedder", required=True, help="text model: hub name, its directory, exp/llm, or minilm")
     add("--out", type=Path, required=True, help="the file to write, such as exp/targets/valid.npz")
-    add("--inventory", choices=sorted(INVENTORIES), default="zh_en", help="phones made from the text")
+    add("--inventory", type=inventory, default="zh_en", help="phones made from the text, or a table of pronunciations")
     add("--phones", type=Path, help="take this table (id and phones) instead: for other languages")
     add("--text_embeddings", help="LLM whose input embeddings stand for the text in CKA; default: the embedder")
     add("--batch_size", type=at_least(1), default=32, help="transcripts at a time")

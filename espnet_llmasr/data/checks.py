@@ -90,12 +90,14 @@ class Check:
         rate: Hz, to which the audio is converted on reading.
         audio_check: one of AUDIO_CHECKS.
         test: keep a line of which no label is known.
+        lang: of lines whose language is not stated; empty: as their script tells.
     """
 
     labelize: Callable[[str, str], List[str]]
     rate: int
     audio_check: str
     test: bool = False
+    lang: str = ""
 
     def __call__(self, utterance: Utterance) -> Result:
         """Raises ValueError where utt2dur is to be trusted and lacks the utterance."""
@@ -108,7 +110,7 @@ class Check:
         text = " ".join(utterance.text.split())  # U+2028 and the like would break tables
         if utterance.fault or not text:
             raise Dropped(utterance.fault or "empty_text")
-        lang = utterance.lang or language_of(text)
+        lang = utterance.lang or self.lang or language_of(text)
         labels = self.labelize(utterance.pronunciation_text or text, lang)
         if not self.test and labels.count(UNKNOWN) == len(labels):
             raise Dropped("no_known_label")

@@ -1,15 +1,27 @@
 """Stage 2: from a Kaldi data directory to a dump directory with labels; what cannot be used is dropped and counted."""
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Optional
+from typing import Optional, Union
 
 from espnet_llmasr.data.checks import Check, Limits, check_all
 from espnet_llmasr.data.kaldi import audio_table, read_training_text, read_utterances
 from espnet_llmasr.data.writer import DumpWriter
-from espnet_llmasr.files import count_rows, progress, read_tokens, replacing, write_tokens
-from espnet_llmasr.text.phonemes import Characters, make_labelizer
+from espnet_llmasr.files import (
+    count_rows,
+    progress,
+    read_text,
+    read_tokens,
+    replacing,
+    write_atomically,
+    write_tokens,
+)
+from espnet_llmasr.text.inventories import INVENTORIES
+from espnet_llmasr.text.inventories import read_tokens as read_inventory
+from espnet_llmasr.text.phonemes import Characters, Phonemizer, make_labelizer
+from espnet_llmasr.text.pronunciations import beside
 
 
 @dataclass(frozen=True)
@@ -21,14 +33,14 @@ class Labels:
     unit: str
     """phone or char"""
     inventory: str
-    """The phones of `unit` phone."""
+    """The phones of `unit` phone: a name, or the file of a table, which is kept beside `tokens`."""
     training_text: Optional[Path] = None
     """The table that the characters of `unit` char come from; None: from `tokens`, or else from the first set."""
 
     def labelizer(self, text: Path, scratch: Path):
         """The function from text to labels; `text` is the table of the set, `scratch` a folder for sorted copies.
 
-        Raises ValueError if the token list exists and holds other tokens.
+        Raises ValueError if the token list exists and holds other tokens, or if those were made by another table.
         """
         exists, is_char = self.tokens.exists(), self.unit == "char"
         if is_char and exists and not self.training_text:
@@ -41,7 +53,31 @@ class Labels:
                 f" --unit {self.unit} --inventory {self.inventory}:"
                 " remove it (and what was trained on it) or name another file with --tokens"
             )
+        if exists and self.table_language and read_text(self.inventory) != read_text(beside(self.tokens)):
+            raise ValueError(
+                f"{self.inventory} differs from {beside(self.tokens)}, by which the other sets were labelled:"
+                f" remove {self.tokens} (and what was trained on it) or restore the table"
+            )
         return labelize
+
+    @property
+    def table_language(self) -> str:
+        """The language of a table of pronunciations, which is the name of its file; empty without one."""
+        return Path(self.inventory).stem if self.unit == "phone" and self.inventory not in INVENTORIES else ""
+
+    def write(self, labelize: Union[Phonemizer, Characters]) -> None:
+        """Writes the token list, and beside it a copy of the table, which the guard reads and a pack takes along."""
+        beside(self.tokens).unlink(missing_ok=True)
+        if self.table_language:
+            unused = labelize.table.several_words
+            if unused:
+                logging.warning(
+                    "%s: %d rows of several words are not used ('%s')", self.inventory, len(unused), unused[0]
+                )
+            new = [symbol for symbol in labelize.table.symbols if symbol not in read_inventory("shared_ipa")]
+            logging.info("%s: %d symbols, not in shared_ipa are %s", self.inventory, len(labelize.table.symbols), new)
+            write_atomically(beside(self.tokens), read_text(self.inventory))
+        write_tokens(self.tokens, labelize.tokens)
 
 
 def format_data(data: Path, out: Path, labels: Labels, limits: Limits, audio_check: str, nj: int = 1) -> dict:
@@ -56,7 +92,7 @@ def format_data(data: Path, out: Path, labels: Labels, limits: Limits, audio_che
     with replacing(out) as staged, TemporaryDirectory(dir=staged) as scratch:
         utterances = read_utterances(data, Path(scratch))
         labelize = labels.labelizer(data / "text", Path(scratch))
-        results = check_all(Check(labelize, limits.rate, audio_check, limits.test), utterances, nj)
+        results = check_all(Check(labelize, limits.rate, audio_check, limits.test, labels.table_language), utterances, nj)
         with DumpWriter(staged, limits.rate, limits.num_frames) as dump:
             for utterance, result in progress(results, f"utterances checked of {count_rows(audio_table(data))}"):
                 dump.add(utterance, limits(result))
@@ -66,5 +102,5 @@ def format_data(data: Path, out: Path, labels: Labels, limits: Limits, audio_che
             dropped = sum(stats["dropped"].values())
             raise ValueError(f"no utterance of {data} is left: all {dropped} dropped, see the line above")
         if not labels.tokens.exists():
-            write_tokens(labels.tokens, labelize.tokens)
+            labels.write(labelize)
     return stats

@@ -101,7 +101,7 @@ class CTCVerifier:
 
     def __init__(self, ctc_train_config: PathLike, ctc_model_file: PathLike, device: str = "cpu"):
         self.model, self.args = PhonemeCTCTask.load(ctc_train_config, ctc_model_file, device)
-        self.labelize = CTCLabelizer(self.args.token_list)
+        self.labelize = CTCLabelizer(self.args.token_list, vars(self.args).get("pronunciations"))
         self.device = device
         frontend = self.model.frontend
         self.sample_rate = frontend.fs

@@ -27,7 +27,7 @@ with quiet_imports():
 
 OPTIONS_THAT_MAY_CHANGE = re.compile(  # those without an effect on the weights, and those that ESPnet adds itself
     "config|resume|max_epoch|patience|ngpu|num_workers|dist_|distributed|multiprocessing|log_|use_(tensorboard|wandb)"
-    "|use_matplotlib|wandb|num_att_plot|keep_(nbest|last)|save_interval|token_list|version|required|print_config|dry_run"
+    "|use_matplotlib|wandb|num_att_plot|keep_(nbest|last)|save_interval|token_list|pronunciations|version|required|print_config|dry_run"
     "|output_dir|deepspeed_config|gradient_as_bucket_view|gradient_checkpointing|compile_encoder"
 )
 OPTIONS_OF_BATCHES = (  # those may change from one start to the next, if an epoch keeps its number of updates

@@ -14,6 +14,7 @@ from espnet_llmasr.files import PathLike
 from espnet_llmasr.tasks.checks import build, check_time_warp
 from espnet_llmasr.tasks.speech_task import SpeechTask, read_token_list
 from espnet_llmasr.text.phonemes import min_frames
+from espnet_llmasr.text.pronunciations import beside
 from espnet_llmasr.train.checkpoints import CURRENT, begun
 from espnet_llmasr.train.preprocessor import PhonePreprocessor, Utterance
 from espnet_llmasr.train.speech_batches import SpeechSet
@@ -30,6 +31,8 @@ class PhonemeCTCTask(SpeechTask):
         group = parser.add_argument_group("CTC head")
         help_text = "one token per line, <blank> and <unk> first"
         group.add_argument("--token_list", type=str_or_none, default=None, help=help_text)
+        help_text = "table of the user's that gave the tokens (default: phones.tsv beside them, if it is there)"
+        group.add_argument("--pronunciations", type=str_or_none, default=None, help=help_text)
         group.add_argument("--ctc_head_conf", action=NestedDictAction, default={}, help="dropout_rate")
 
     @classmethod
@@ -73,7 +76,9 @@ class PhonemeCTCTask(SpeechTask):
 
     @classmethod
     def build_model(cls, args) -> PhonemeCTCModel:
-        """The model; the token list itself goes into the saved configuration."""
+        """The model; the token list itself and the name of its table go into the saved configuration."""
+        if isinstance(args.token_list, str) and beside(Path(args.token_list)).is_file():
+            args.pronunciations = args.pronunciations or str(beside(Path(args.token_list)))
         args.token_list = read_token_list(args.token_list)
         components = cls.build_components(args)
         sizes = dict(input_size=components["encoder"].output_size(), vocab_size=len(args.token_list))

@@ -3,8 +3,9 @@
 import logging
 import re
 from importlib.util import find_spec
-from typing import Dict, List, NamedTuple, Sequence, Tuple, Union
+from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
 
+from espnet_llmasr.files import PathLike
 from espnet_llmasr.text.inventories import INVENTORIES, read_tokens
 from espnet_llmasr.text.markup import Unclean
 from espnet_llmasr.text.normalize import HAN, normalize, to_half_width
@@ -30,6 +31,8 @@ class Labels(NamedTuple):
 class CTCLabelizer:
     """(text, value of utt2lang or "") -> Labels, for the token list in the configuration of a CTC head.
 
+    `table` is the table of pronunciations (a file) that the tokens were made from, if one was.
+
     The text becomes labels as in the data preparation: digits and symbols are written out, and capitals and pauses are
     taken into account. Without WeTextProcessing digits become unknown labels, and without OpenCC traditional characters
     are not converted. A transcript may contain either, and a missing package must not end a decoding.
@@ -38,8 +41,8 @@ class CTCLabelizer:
         ValueError: at the start, tokens of no known kind of labels; at a call, a language without phones.
     """
 
-    def __init__(self, tokens: Sequence[str]):
-        self.labelize = find_labelizer(tokens)
+    def __init__(self, tokens: Sequence[str], table: Optional[PathLike] = None):
+        self.labelize = find_labelizer(tokens, table)
         self.ids = {token: number for number, token in enumerate(tokens)}
         self.transcript = Transcript("plain")
         self.installed: Dict[str, bool] = {}
@@ -80,12 +83,17 @@ class CTCLabelizer:
         return words if end == len(labels) else []
 
 
-def find_labelizer(tokens: Sequence[str]) -> Union[Phonemizer, Characters]:
-    """The labelizer whose token list this is.
+def find_labelizer(tokens: Sequence[str], table: Optional[PathLike] = None) -> Union[Phonemizer, Characters]:
+    """The labelizer whose token list this is; `table`: see `CTCLabelizer`.
 
     Raises:
-        ValueError: neither a phone inventory of this version nor characters.
+        ValueError: neither a phone inventory of this version, nor that of the table, nor characters.
     """
+    if table:
+        labelizer = Phonemizer(str(table))
+        if labelizer.tokens == list(tokens):
+            return labelizer
+        raise ValueError(f"the CTC head has other tokens than {table} gives: restore the table it was trained with")
     for name in INVENTORIES:
         if list(tokens) == read_tokens(name):
             return Phonemizer(name)

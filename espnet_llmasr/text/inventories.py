@@ -3,9 +3,12 @@
 `zh_en` has phones of Mandarin (lower case, tone 1-5 on the final) and English (ARPAbet, upper case). `zh_en_yue` also
 has phones of Cantonese (`y_` before the Jyutping onset, and before the rime with its tone 1-6). `shared_ipa` spells the
 same readings with IPA symbols that the three languages share, by the tables ipa_zh.tsv, ipa_yue.tsv and ipa_en.tsv.
+The file of a user's table (text.pronunciations) is an inventory, too: `shared_ipa` and one more language.
 """
 
+import argparse
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Dict, List, Optional, Sequence, Tuple
 
 from espnet_llmasr import files
@@ -30,8 +33,16 @@ INVENTORIES = {
 }
 
 
+def inventory(value: str) -> str:
+    """An argument type: the name of an inventory, or the file of a table of pronunciations."""
+    if value not in INVENTORIES and not Path(value).is_file():
+        known = ", ".join(INVENTORIES)
+        raise argparse.ArgumentTypeError(f"no phone inventory '{value}': choose {known}, or a file (docs/phonemes.md)")
+    return value
+
+
 def read_tokens(name: str) -> List[str]:
-    """The tokens of an inventory, `<blank>` and `<unk>` first; the line number is the index."""
+    """The tokens of a named inventory, `<blank>` and `<unk>` first; the line number is the index."""
     return files.read_tokens(TABLES / f"{name}.txt")
 
 
@@ -43,7 +54,10 @@ def han_table(lang: str, inventory: str) -> str:
     """
     table = HAN_TABLES.get(lang.partition("-")[0])
     if table is None:
-        raise ValueError(f"no phones for language '{lang}': utt2lang may have zh, zh-<dialect>, zh-en, en or yue")
+        raise ValueError(
+            f"no phones for language '{lang}': utt2lang may have zh, zh-<dialect>, zh-en, en or yue;"
+            " for another language give --inventory a table, or --unit char"
+        )
     if table not in INVENTORIES[inventory].han:
         able = [name for name, other in INVENTORIES.items() if table in other.han]
         raise ValueError(

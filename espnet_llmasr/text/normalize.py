@@ -9,6 +9,11 @@ from espnet_llmasr.text.lookalikes import LOOKALIKES, unify
 HAN = "\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 """Character class of 〇, the CJK blocks with extension A, the compatibility ideographs and all later extensions."""
 
+_MARKS = "".join(  # accents and vowel signs that follow a letter, in all scripts; not the frames of symbols
+    chr(code)
+    for code in (*range(0x300, 0x20D0), *range(0x2D00, 0xAC00))
+    if unicodedata.category(chr(code)) in ("Mn", "Mc")
+)
 _IS_HAN = re.compile(f"[{HAN}]").fullmatch
 _HALF_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}
 APOSTROPHES = dict.fromkeys(
@@ -17,9 +22,9 @@ APOSTROPHES = dict.fromkeys(
 _WIDTH = {**_HALF_WIDTH, 0x3000: " ", 0xFF07: "'", 0xFF40: "'", **APOSTROPHES}
 _WIDE = re.compile(f"[{re.escape(''.join(map(chr, _WIDTH)))}]")
 _WESTERN_MARKS = re.compile("[\u2013\u2014\u201c\u201d\u2026]")  # as blanks they leave an English line in ASCII
-_TO_CHANGE = re.compile(f"{_WIDE.pattern[:-1]}\u0300-\u036f{LOOKALIKES}]").search
-_COMBINED = re.compile("[A-Za-z][\u0300-\u036f]+")
-_LETTERS = rf"(?:[^\W_{HAN}]+|[\u0300-\u036f]+)+"
+_TO_CHANGE = re.compile(f"{_WIDE.pattern[:-1]}{_MARKS}{LOOKALIKES}]").search
+_COMBINED = re.compile(rf"[^\W\d_{HAN}][{_MARKS}]+")
+_LETTERS = rf"(?:[^\W_{HAN}]+|[{_MARKS}]+)+"
 _WORD = f"{_LETTERS}(?:'{_LETTERS})*"
 _TOKEN = re.compile(rf"[{HAN}]|{_WORD}")
 _RUN = re.compile(rf"[{HAN}]+|{_WORD}")
@@ -62,7 +67,7 @@ def _to_half_width(match: "re.Match") -> str:
 
 
 def compose(text: str) -> str:
-    """Latin letters and the accents after them as one character each."""
+    """Letters and the accents after them as one character each, where Unicode has it."""
     return _COMBINED.sub(lambda m: unicodedata.normalize("NFC", m[0]), text)
 
 

@@ -11,6 +11,7 @@ import re
 import unicodedata
 
 from espnet_llmasr.text import forms_en, forms_zh, numerals_en, numerals_zh
+from espnet_llmasr.text.inventories import HAN_TABLES
 from espnet_llmasr.text.normalize import HAN
 
 _FORMS = (  # superscripts, fractions, Roman and circled numbers, units in one character, wide currency signs
@@ -42,13 +43,14 @@ def needs_words(line: str) -> bool:
 def write_out(line: str, lang: str) -> str:
     """The line with words for its digits and symbols; the rest does not change.
 
-    With `lang` "en" the line is English; with any other language (zh, zh-en, yue, dialects) it is English only if it
-    has Latin letters and no Han characters. Cantonese is written out like Mandarin, with simplified 两 and 万.
+    With `lang` "en" the line is English; with zh, zh-en, yue, dialects and "" it is English only if it has Latin letters
+    and no Han characters. Cantonese is written out like Mandarin, with simplified 两 and 万. A line of any other language
+    does not change: there are no rules for its numbers.
 
     Raises:
         ValueError: the line has digits, and WeTextProcessing is not installed or cannot write its cache.
     """
-    if not needs_words(line):
+    if not needs_words(line) or lang.partition("-")[0] not in HAN_TABLES:
         return line
     english = lang == "en" or (_LATIN(line) and not _HAN(line))
     forms, numbers = (forms_en, numerals_en) if english else (forms_zh, numerals_zh)

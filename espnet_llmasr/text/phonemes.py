@@ -4,12 +4,14 @@ import re
 import unicodedata
 from itertools import chain
 from operator import eq
+from pathlib import Path
 from typing import Dict, Iterable, List, Optional, Sequence, Union
 
 from espnet_llmasr.text.english import English
 from espnet_llmasr.text.han import HanReader, Phones
-from espnet_llmasr.text.inventories import INVENTORIES, IPA, han_table, read_tokens
+from espnet_llmasr.text.inventories import HAN_TABLES, INVENTORIES, IPA, han_table, read_tokens
 from espnet_llmasr.text.normalize import HAN, normalize, to_half_width
+from espnet_llmasr.text.pronunciations import Pronunciations
 
 BLANK, UNKNOWN, SPACE = "<blank>", "<unk>", "<space>"
 WORDS_KEPT = 200_000  # words whose phones are remembered, about 40 MB; the memory is emptied when it is full
@@ -34,7 +36,8 @@ def _without_accent(match: "re.Match") -> str:
 
 
 class Phonemizer:
-    """Text -> phones of an inventory: `zh_en` (the default), `zh_en_yue` or `shared_ipa`, see text.inventories.
+    """Text -> phones of an inventory: `zh_en` (the default), `zh_en_yue` or `shared_ipa`, see text.inventories, or the
+    file of a table of pronunciations: `shared_ipa` for lines in zh, en and yue, and the table for all others.
 
     `zh_en` has 21 initials and tonal finals (lower case; tone 1-5 on the final, 5 is neutral) and 39 ARPAbet phones
     without stress (upper case). Punctuation gives no phone. Each digit, letter of another script and Han character
@@ -47,21 +50,24 @@ class Phonemizer:
     ['y_ng', 'y_o5', 'y_d', 'y_ei6']
 
     Raises:
-        ValueError: unknown inventory.
+        ValueError: unknown inventory, or see `Pronunciations`.
     """
 
     def __init__(self, inventory: str = "zh_en"):
-        if inventory not in INVENTORIES:
-            raise ValueError(f"unknown phone inventory '{inventory}': choose one of {', '.join(INVENTORIES)}")
+        if inventory not in INVENTORIES and not Path(inventory).is_file():
+            raise ValueError(f"unknown phone inventory '{inventory}': choose {', '.join(INVENTORIES)}, or a file")
         self.inventory = inventory
+        self.table = None if inventory in INVENTORIES else Pronunciations(inventory)
+        self._named = "shared_ipa" if self.table else inventory
         self.english = English()
-        self._spell = IPA() if INVENTORIES[inventory].ipa else tuple
-        self.tokens = read_tokens(inventory)  # `<blank>` has index 0 and `<unk>` index 1
+        self._spell = IPA() if INVENTORIES[self._named].ipa else tuple
+        self.tokens = read_tokens(self._named)  # `<blank>` has index 0 and `<unk>` index 1
+        self.tokens += [symbol for symbol in self.table.symbols if symbol not in self.tokens] if self.table else []
         self._words: Dict[str, Phones] = {}
         self._readers: Dict[str, HanReader] = {}
 
     def __reduce__(self):
-        """Pickles only the name of the inventory; another process reads the tables from the package."""
+        """Pickles only the name of the inventory; another process reads the tables from their files."""
         return type(self), (self.inventory,)
 
     def __call__(self, text: str, lang: str = "") -> List[str]:
@@ -69,18 +75,20 @@ class Phonemizer:
 
         Args:
             lang: value of utt2lang. Han characters are read as Cantonese for "yue", as Mandarin for "zh",
-                "zh-<dialect>", "zh-en", "en" and "".
+                "zh-<dialect>", "zh-en", "en" and ""; with a table it reads all lines of other languages and of "".
 
         Raises:
             ValueError: a language without phones, or without phones in this inventory.
         """
+        if self.table and (not lang or lang.partition("-")[0] not in HAN_TABLES):
+            return self.table(text)
         han = self._readers.get(lang) or self.han(lang)
         phones = self._plain(text, han)
         return self._mixed(text, han) if phones is None else phones
 
     def han(self, lang: str) -> HanReader:
         """The reader of Han characters in a language; loaded at the first call. Raises: see `han_table`."""
-        table = han_table(lang, self.inventory)
+        table = han_table(lang, self._named)
         if table not in self._readers:
             self._readers[table] = HanReader(table, self._spell, UNKNOWN)
         self._readers[lang] = self._readers[table]
@@ -169,10 +177,10 @@ class Characters:
 
 
 def make_labelizer(unit: str, lines: Iterable[str] = (), inventory: str = "zh_en") -> Union[Phonemizer, Characters]:
-    """(line, language) -> labels, for the unit "phone" (a fixed inventory) or "char" (the characters of `lines`).
+    """(line, language) -> labels, for the unit "phone" (an inventory) or "char" (the characters of `lines`).
 
     Raises:
-        ValueError: unknown unit or inventory.
+        ValueError: unknown unit, or see `Phonemizer`.
     """
     if unit == "phone":
         return Phonemizer(inventory)

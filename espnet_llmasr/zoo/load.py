@@ -13,7 +13,7 @@ from espnet_llmasr.tasks.packed import REQUIRES, check_version
 
 META = "meta.yaml"
 ARCHITECTURE, MODEL_TYPE = "EspnetLLMASR", "espnet_llmasr"  # in config.json, for vLLM
-CONTENTS = ("*.yaml", "*.json", "*.safetensors", "*.npz", "*.txt", "*.md", "*.jinja", "*.model", "LICENSE*")
+CONTENTS = ("*.yaml", "*.json", "*.safetensors", "*.npz", "*.txt", "*.tsv", "*.md", "*.jinja", "*.model", "LICENSE*")
 """What is taken from a repository of the Hub. Code is not."""
 TIMEOUT_S = 60
 HUB = ("https://huggingface.co/", "https://huggingface.co", "huggingface.co")

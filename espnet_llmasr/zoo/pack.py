@@ -3,7 +3,8 @@
 meta.yaml               the arguments of Speech2Text and their files, and `requires`: the package that loads them
 config.json             what vLLM asks first (docs/vllm.md): the LLM's configuration, and the token that ends a transcript
 config.yaml             what builds the model; model.safetensors are its weights, with LoRA merged
-ctc_config.yaml         what builds the CTC head of the guard; ctc.safetensors, guard.json, phones.txt
+ctc_config.yaml         what builds the CTC head of the guard; ctc.safetensors, guard.json, phones.txt,
+                        phones.tsv (a language of the user's own)
 llm/                    configuration and tokenizer of the LLM, no weights
 README.md               the model card; RESULTS.md and ROBUSTNESS.md are the tables of the recipe
 """
@@ -116,9 +117,10 @@ def write_vllm_config(staged: Path, end_id: int) -> None:
 
 
 def write_head(staged: Path, parts: Parts) -> str:
-    """Configuration, tokens, thresholds and weights of the CTC head; returns the name of its weights."""
+    """Configuration, tokens (and their table), thresholds and weights of the CTC head; returns the name of its weights."""
     options = vars(PhonemeCTCTask.config_of(parts.ctc_config))
-    write_options(staged, "ctc_config.yaml", options, parts.ctc_config, {})
+    names = {name: options[name] for name in ("pronunciations",) if options.get(name)}
+    write_options(staged, "ctc_config.yaml", options, parts.ctc_config, gathered(names, staged, str(parts.ctc_config)))
     write_tokens(staged / "phones.txt", options["token_list"])
     shutil.copy(parts.ctc_weights.with_name("guard.json"), staged / "guard.json")
     write_packed(staged / "ctc.safetensors", read_state(parts.ctc_weights), beside=staged / "model.safetensors")

@@ -217,3 +217,22 @@ def test_unicode_line_breaks_in_a_transcript(data):
     data.add("a", text="你\u2028好")
     stats = data.run()
     assert data.table("text") == {"a": "你 好"} and stats["utts"] == 1 and stats["dropped"] == {}
+
+
+def test_a_table_of_pronunciations(data, capsys):
+    table = data.dir.parent / "es.tsv"
+    table.write_text("-a-\ta\n-ch-\tt͡ʃ\n-o-\to\nel\te l\n", encoding="utf-8")
+    for uid, text in (("a", "el chacho"), ("b", "hello"), ("c", "el 3")):
+        data.add(uid, text)
+    (data.dir / "utt2lang").write_text("b en\n")
+    data.run("--inventory", str(table))
+    assert data.table("phones") == {"a": "e l t͡ʃ a t͡ʃ o", "b": "h ə l o ʊ", "c": "e l <unk>"}
+    assert data.table("utt2lang") == {"a": "es", "b": "en", "c": "es"}  # the name of the table
+    kept = data.tokens.with_name("phones.tsv")
+    assert kept.read_text(encoding="utf-8") == table.read_text(encoding="utf-8")
+    data.run("--inventory", str(table))
+    table.write_text("-a-\to\n-ch-\tt͡ʃ\n-o-\ta\nel\te l\n", encoding="utf-8")  # the same symbols for other letters
+    assert data.exit_code("--inventory", str(table)) == 1 and "es.tsv differs from" in capsys.readouterr().err
+    data.tokens.unlink()
+    data.run()
+    assert not kept.exists()

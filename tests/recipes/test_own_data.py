@@ -60,13 +60,21 @@ def train(command, name, labels, *options):
     run(command, *shared, *own, "--normalize_conf", "stats_file=exp/stats/feats_stats.npz", *sets, *options, *FEW)
 
 
-def test_folder_and_csv_to_a_packed_model(table, tmp_path, monkeypatch):
+IPA = "zero\tz i r o\ntwo\tt u\n-w-\tv\n-th-\tθ\n-h-\tx\n-x-\tk s\n"
+IPA += "".join(f"-{letter}-\t{letter}\n" for letter in "aefginorsuv")
+
+
+@pytest.mark.parametrize("inventory", ["zh_en", "zz.tsv"])
+def test_folder_and_csv_to_a_packed_model(table, tmp_path, monkeypatch, inventory):
     from espnet_llmasr import Speech2Text
 
     monkeypatch.chdir(tmp_path)
-    run(prepare_table, *table, "data", "--lang", "en")
+    Path("zz.tsv").write_text(IPA, encoding="utf-8")  # of a language of one's own
+    run(prepare_table, *table, "data", "--lang", "en" if inventory == "zh_en" else "zz")
+    labels = ["--tokens", "dump/phones.txt", "--inventory", inventory, "--fs", 8000]
     for name in ("train", "valid", "cka", "test"):
-        run(format_data, "--data", f"data/{name}", "--out", f"dump/{name}", "--tokens", "dump/phones.txt", "--fs", 8000)
+        run(format_data, "--data", f"data/{name}", "--out", f"dump/{name}", *labels)
+    Path("zz.tsv").unlink()
     run(compute_stats, "--data_dir", "dump/train", "--output", "exp/stats/feats_stats.npz", "--fs", 8000)
     tiny = ["--vocab_size", 300, "--hidden_size", 64, "--num_layers", 1, "--num_updates", 3]
     run(prepare_llm, "--output_dir", "exp/llm", "--text", "dump/train/text", *tiny)
@@ -80,7 +88,9 @@ def test_folder_and_csv_to_a_packed_model(table, tmp_path, monkeypatch):
     run(llm_asr_inference, *model, *head, "--guard", "flag", "--data_dir", "dump/test", "--output_dir", "decode/test")
     run(score, "--ref_dir", "dump", "--hyp_dir", "decode", "--routes", "none", "test")
     run(pack, *model, *head, "--scores", "decode/scores.json", "--data", "dump/train", "--out", "exp/pack")
+    Path("dump").rename("moved")
     packed = Speech2Text.from_pretrained("exp/pack.zip", guard="flag")
+    Path("moved").rename("dump")
     speech, rate = soundfile.read(table[0] / "0_jackson_0.wav", dtype="float32")
     trained = Speech2Text(*model[1::2], guard="flag", ctc_train_config=head[1], ctc_model_file=head[3])
     assert packed(speech, rate) == trained(speech, rate)

@@ -20,7 +20,7 @@ OTHERS = (
     "_.,!?-–—…“”‘’ \t\n\x0b\x1c\x1f\x85\xa0\u2028\u3000。，、《》·￥々あア한ะ한é̀Éßſ\u0130\u212aÅﬁ²①½㎏Ⅳ٣😀\ue000\x00"
 )
 FULL_WIDTH = "".join(map(chr, range(0xFF00, 0xFF61)))
-MARKS = "\u0300\u0301\u0308\u036f"
+MARKS = "\u0300\u0301\u0306\u0308\u036f\u064e\u093e\u094d\u0e31\u3099"  # Latin, Arabic, Devanagari, Thai, kana
 
 
 @pytest.mark.parametrize(
@@ -28,6 +28,10 @@ MARKS = "\u0300\u0301\u0308\u036f"
     [
         ("用Python写了demo，然后 push", ["用", "python", "写", "了", "demo", "然", "后", "push"]),
         ("don’t ‘stop’ rock 'n' roll", ["don't", "stop", "rock", "n", "roll"]),
+        ("नमस्ते दुनिया", ["नमस्ते", "दुनिया"]),
+        ("สวัสดีครับ", ["สวัสดีครับ"]),
+        ("мои\u0306, в", ["мой", "в"]),
+        ("1\u20e3 か\u3099", ["1", "が"]),
         ("他'她 it''s", ["他", "她", "it", "s"]),
         ("ＡＢＣ　１２", ["abc", "12"]),
         ("cafe\u0301 caf\u00e9", ["café", "café"]),
@@ -97,18 +101,25 @@ def same_text(character):
 
 
 def in_word(character):
-    return (character.isalnum() or "\u0300" <= character <= "\u036f") and not in_han(character)
+    return (character.isalnum() or is_mark(character)) and not in_han(character)
+
+
+def is_mark(character):
+    """An accent or a vowel sign; the signs that frame a symbol (20D0 and on) are none."""
+    code = ord(character)
+    return unicodedata.category(character) in ("Mn", "Mc") and code < 0xAC00 and not 0x20D0 <= code < 0x2D00
 
 
 def accents_joined(line):
     pieces = []
     for character in line:
-        if pieces and "\u0300" <= character <= "\u036f":
+        if pieces and is_mark(character):
             pieces[-1] += character
         else:
             pieces.append(character)
-    latin = [piece[0].isascii() and piece[0].isalpha() for piece in pieces]
-    return "".join(unicodedata.normalize("NFC", p) if is_latin else p for p, is_latin in zip(pieces, latin))
+    letter = [piece[0].isalnum() and not piece[0].isdecimal() and not in_han(piece[0]) for piece in pieces]
+    marked = [is_letter and len(piece) > 1 for piece, is_letter in zip(pieces, letter)]
+    return "".join(unicodedata.normalize("NFC", p) if has_marks else p for p, has_marks in zip(pieces, marked))
 
 
 def random_lines(number, seed=0):
