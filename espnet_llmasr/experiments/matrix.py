@@ -17,7 +17,7 @@ from espnet_llmasr.files import count_rows, json_lines, read_json, read_json_lin
 from espnet_llmasr.metrics.encoder_metrics import METRICS, SET_METRICS
 from espnet_llmasr.metrics.hallucination import DEFINITIONS
 from espnet_llmasr.observe.observations import FILE, read_observations
-from espnet_llmasr.processes import Job, run_jobs
+from espnet_llmasr.processes import Job, only_one, run_jobs
 from espnet_llmasr.train.flops_log import read_flops
 
 NONSPEECH = "nonspeech"
@@ -43,10 +43,15 @@ class Matrix:
         """Makes all runs that runs.jsonl lacks, and the table.
 
         Raises:
-            ValueError: no recipe, other options than at the first start, or failed runs (after the end of all others).
+            ValueError: no recipe, another matrix runs in the folder, other options than at the first start, or failed runs
+                (after the end of all others).
         """
         if not (self.recipe / "run.sh").is_file():
             raise ValueError(f"no run.sh in {self.recipe}: give the recipe's folder with --recipe")
+        with only_one(self.folder, "matrix"):
+            self._run(cells)
+
+    def _run(self, cells: Sequence[Cell]) -> None:
         self.check_options()
         left = left_of(self.runs, cells)
         logging.info("%d of %d runs to make, logs in %s/*/*/run.log", len(left), len(cells), self.folder)

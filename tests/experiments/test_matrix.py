@@ -11,6 +11,7 @@ from dataclasses import asdict
 import pytest
 
 from espnet_llmasr.bin import run_strategies
+from espnet_llmasr import processes
 from espnet_llmasr.experiments import matrix
 from espnet_llmasr.experiments.runs import read_runs
 from espnet_llmasr.observe.observations import Observation
@@ -236,6 +237,14 @@ def test_other_options_are_refused(recipe):
         go(after=["--flops_budget", "2e13"])
     with pytest.raises(ValueError, match="begun with the options .*--fs 16000 .*, these are .*--fs 8000"):
         go("ia_sft", "1", "--fs", "8000", after=["--flops_budget", "1e13"])
+
+
+def test_a_second_matrix_in_the_same_folder_is_refused(recipe, monkeypatch):
+    monkeypatch.setattr(processes, "LOCK_WAIT_S", 0.0)
+    with processes.only_one(recipe / "exp_strategies", "matrix"):
+        with pytest.raises(ValueError, match="a matrix runs in exp_strategies already .process .*: wait for its end"):
+            go()
+    assert go() == 0
 
 
 def test_clips_of_another_number_are_refused(recipe):
