@@ -18,7 +18,7 @@ from espnet_llmasr.inference.transcribe import Recording, Source
 from espnet_llmasr.serve.answers import answer, delta_event, done_event, event
 from espnet_llmasr.serve.batcher import BadHotwords, Batcher, Job
 from espnet_llmasr.serve.faults import Fault, of_audio
-from espnet_llmasr.serve.form import SCHEMA, Form, read_form
+from espnet_llmasr.serve.form import SCHEMA, Form, Uploads, read_form
 from espnet_llmasr.serve.gate import GONE, Gate, Keys
 from espnet_llmasr.text.normalize import joined
 
@@ -49,11 +49,11 @@ class Options:
     cors_origin: Optional[str] = None
 
 
-def build_app(batcher: Batcher, options: Options):
-    """The ASGI application; the batcher must run when it answers."""
+def build_app(batcher: Batcher, options: Options, uploads: Uploads):
+    """The ASGI application; the batcher must run when it answers. `uploads.end()` gives up those that are coming."""
     gate = Gate(batcher, options.max_waiting)
     app = gate.app = FastAPI(title="espnet_llmasr", docs_url=None, redoc_url=None)  # whose scripts lie elsewhere
-    app.include_router(_api(batcher, options))
+    app.include_router(_api(batcher, options, uploads))
     app.add_exception_handler(Fault, lambda _, fault: fault.response)
     app.add_exception_handler(HTTPException, lambda _, error: Fault(error.status_code, error.detail).response)
     app.add_exception_handler(ClientDisconnect, lambda *_: Response(status_code=GONE))
@@ -82,7 +82,7 @@ async def _same(_: Request, response: Response) -> Response:
     return response
 
 
-def _api(batcher: Batcher, options: Options) -> APIRouter:
+def _api(batcher: Batcher, options: Options, uploads: Uploads) -> APIRouter:
     """OpenAI's routes."""
     router = APIRouter(prefix="/v1", dependencies=[Depends(Keys(options.keys))])
     model = {"id": options.name, "object": "model", "created": int(time.time()), "owned_by": "espnet_llmasr"}
@@ -101,7 +101,7 @@ def _api(batcher: Batcher, options: Options) -> APIRouter:
 
     @router.post("/audio/transcriptions", openapi_extra={"requestBody": body})
     async def transcriptions(request: Request):
-        upload, form = await read_form(request, options.max_bytes)
+        upload, form = await read_form(request, options.max_bytes, uploads)
         try:
             _check_model(form.model or options.name, options.name)
             _check_form(batcher.speech2text, form)

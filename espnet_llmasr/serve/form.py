@@ -1,7 +1,10 @@
 """The form of a request: a file, which goes to the disk while it comes, and checked fields."""
 
 import asyncio
-from typing import AsyncIterator, List, Literal, Tuple
+import math
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import AsyncIterator, Callable, List, Literal, Set, Tuple
 
 from fastapi import Request
 from pydantic import BaseModel, Field, ValidationError, model_validator
@@ -10,9 +13,11 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 
 from espnet_llmasr.serve.faults import Fault
 
-MAX_FIELDS, MAX_FIELD_BYTES = 32, 65536
+MOST = dict(max_files=1, max_fields=32, max_part_size=65536)  # of a form; the last in bytes of a field
 MAX_HOTWORDS = 1000
 IDLE_S = 30.0  # without a byte, after which an upload is given up
+END_S = 1.0  # of an upload after the end of the server was asked for
+SLOWEST = 20_000  # bytes a second after the first IDLE_S, else an upload is given up
 
 
 class Form(BaseModel, extra="forbid"):
@@ -50,20 +55,51 @@ SCHEMA["properties"] = {"file": {"type": "string", "format": "binary"}, **SCHEMA
 SCHEMA["required"] = ["file"]
 
 
-async def read_form(request: Request, max_bytes: int) -> Tuple[UploadFile, Form]:
+class Uploads:
+    """The forms that are coming. After `end` a form has END_S to be complete: the last bytes may have come already."""
+
+    def __init__(self):
+        self.last = math.inf  # the time of the loop at which all forms must be complete
+        self.limits: Set[asyncio.Timeout] = set()
+
+    def end(self) -> None:
+        self.last = asyncio.get_running_loop().time() + END_S
+        for limit in self.limits:
+            self.move(limit, limit.when())
+
+    def move(self, limit: asyncio.Timeout, time: float) -> None:
+        if not limit.expired():
+            limit.reschedule(min(time, self.last))
+
+    @asynccontextmanager
+    async def limit(self) -> AsyncIterator[asyncio.Timeout]:
+        """Of a form, for `move`. Raises Fault after it."""
+        try:
+            async with asyncio.timeout(IDLE_S) as limit:
+                self.limits.add(limit)
+                yield limit
+        except TimeoutError as error:
+            slow = f"nothing came for {IDLE_S:g} s, or less than {SLOWEST:,} bytes a second"
+            status, why = (408, slow) if self.last == math.inf else (503, "the server ends")
+            raise Fault(status, f"{why}: send the file again", Connection="close") from error
+        finally:
+            self.limits.discard(limit)
+
+
+async def read_form(request: Request, max_bytes: int, uploads: Uploads) -> Tuple[UploadFile, Form]:
     """The uploaded file, which the caller closes, and the fields.
 
     Raises:
-        Fault: 400, 408, 413, 415 or 422.
+        Fault: 400, 408, 413, 415, 422, or 503 when the server ends.
     """
     if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
         raise Fault(415, "the body is no multipart/form-data: send a form with the field 'file'")
     if int(request.headers.get("content-length", 0)) > max_bytes:
         raise _too_large(max_bytes)
-    body = _body(request, max_bytes)
-    parser = MultiPartParser(request.headers, body, max_files=1, max_fields=MAX_FIELDS, max_part_size=MAX_FIELD_BYTES)
     try:
-        parts = await parser.parse()
+        async with uploads.limit() as limit:
+            body = _body(request, max_bytes, partial(uploads.move, limit))
+            parts = await MultiPartParser(request.headers, body, **MOST).parse()
     except MultiPartException as error:
         raise Fault(400, f"the form cannot be read: {error.message}") from error
     files = [part for part in parts.values() if isinstance(part, UploadFile)]
@@ -75,19 +111,16 @@ async def read_form(request: Request, max_bytes: int) -> Tuple[UploadFile, Form]
         raise
 
 
-async def _body(request: Request, max_bytes: int) -> AsyncIterator[bytes]:
-    """The body in chunks. Raises Fault for more bytes, also where the header states fewer, and for a pause."""
-    size, chunks = 0, request.stream()
-    while True:
-        try:
-            chunk = await asyncio.wait_for(anext(chunks), IDLE_S)
-        except StopAsyncIteration:
-            return
-        except TimeoutError as error:
-            raise Fault(408, f"nothing came for {IDLE_S:g} s: send the file again", Connection="close") from error
+async def _body(request: Request, max_bytes: int, move: Callable[[float], None]) -> AsyncIterator[bytes]:
+    """The body in chunks; each moves the time limit. Raises Fault for more bytes, also where the header states fewer."""
+    size, clock = 0, asyncio.get_running_loop().time
+    started = clock()
+    move(started + IDLE_S)
+    async for chunk in request.stream():
         size += len(chunk)
         if size > max_bytes:
             raise _too_large(max_bytes)
+        move(IDLE_S + min(clock(), started + size / SLOWEST))
         yield chunk
 
 

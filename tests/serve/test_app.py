@@ -31,7 +31,7 @@ def serve(stand_in):
     def run(use, **options):
         async def main():
             with Batcher(stand_in) as batcher:
-                transport = httpx.ASGITransport(build_app(batcher, Options("tiny", **options)))
+                transport = httpx.ASGITransport(build_app(batcher, Options("tiny", **options), form.Uploads()))
                 async with httpx.AsyncClient(transport=transport, base_url="http://x") as client:
                     await use(client)
 
@@ -100,16 +100,22 @@ def test_cors_only_for_the_site_that_is_named(serve):
     serve(on, cors_origin="https://a.example")
 
 
-def test_an_upload_that_pauses_is_given_up(serve, monkeypatch):
+@pytest.mark.parametrize("pause_s", [5, 0.02])
+def test_an_upload_that_pauses_or_drips_is_given_up(pause_s, serve, monkeypatch):
+    """One byte at a time comes within the idle time, but never ends."""
     monkeypatch.setattr(form, "IDLE_S", 0.1)
 
     async def body():
         yield b"--b\r\n"
-        await asyncio.sleep(5)
+        for _ in range(500):
+            await asyncio.sleep(pause_s)
+            yield b"x"
 
     async def use(client):
-        answer = await client.post(ROUTE, content=body(), headers={"Content-Type": "multipart/form-data; boundary=b"})
+        headers = {"Content-Type": "multipart/form-data; boundary=b"}
+        answer = await asyncio.wait_for(client.post(ROUTE, content=body(), headers=headers), 4)
         assert answer.status_code == 408 and "nothing came for 0.1 s" in answer.json()["error"]["message"]
+        assert (await client.get("/health")).json()["waiting"] == 0
 
     serve(use)
 

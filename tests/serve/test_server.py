@@ -2,8 +2,10 @@
 
 import json
 import signal
+import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import httpx2 as httpx
 import openai
@@ -115,15 +117,27 @@ def test_a_client_that_goes_away_leaves_nothing(server, long_file):
     assert 'status="499"' in httpx.get(f"{server.url}/metrics").text
 
 
+@contextmanager
+def half_upload(server):
+    """A connection of a client that has sent the beginning of a form, and waits."""
+    host, port = server.url.removeprefix("http://").split(":")
+    head = b"POST /v1/audio/transcriptions HTTP/1.1\r\nHost: x\r\nContent-Length: 99999\r\n"
+    with socket.create_connection((host, int(port)), timeout=20) as connection:
+        connection.sendall(head + b"Content-Type: multipart/form-data; boundary=b\r\n\r\n--b\r\n")
+        yield connection
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_when_all_is_answered(number, launch, long_file):
-    with launch("--longest_s", "4") as own, ThreadPoolExecutor(4) as pool:
+    """An upload that is not complete does not hold it back."""
+    with launch("--longest_s", "4") as own, ThreadPoolExecutor(4) as pool, half_upload(own) as upload:
         answers = [pool.submit(ask, own, long_file) for _ in range(3)]
         events = iter(ask(own, long_file, stream=True))
         next(events)  # all four are in flight
         own.process.send_signal(number)
         texts = {answer.result().text for answer in answers} | {list(events)[-1].text}
         assert len(texts) == 1 and own.process.wait(60) == 0
+        assert upload.recv(1 << 16).startswith(b"HTTP/1.1 503") and not own.left
         with pytest.raises(openai.APIConnectionError):
             ask(own, long_file)
         assert "everything is answered" in own.log.read_text()
