@@ -15,6 +15,7 @@ NO_LENGTH = {4: 0x7FFF0000, 8: 1 << 62}  # width of a size in bytes -> what a wr
 PAGE = 65307  # bytes of the largest page of Ogg
 _TAGS = (b"ID3", b"TAG", b"APETAGEX")
 _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
+_MAGIC = re.compile(rb"(RIFF|RIFX|RF64)....WAVE|FORM....AIF|riff|caff|\.snd|NIST_1A|fLaC|OggS|ID3", re.DOTALL)
 _TO_THE_END = (b"NIST", b"riff")  # libsndfile takes all that follows for sound
 _FLAC_HEAD = b"fLaC\0\0\0\x22"
 _OGG_PAGE = re.compile(rb"OggS\0[\0-\7]", re.DOTALL)
@@ -46,6 +47,11 @@ CHUNKED = {
     b"riff": Chunked(40, b"data", "little", id_bytes=16, size_bytes=8, align=8, counts_head=True),
     b"caff": Chunked(8, b"data", "big", size_bytes=8, align=1),
 }
+
+
+def is_known(data) -> bool:
+    """The file begins as one of a container that libsndfile reads, whatever follows."""
+    return bool(_MAGIC.match(data)) or _frame(bytes(data[:4])) is not None
 
 
 def length_fault(data) -> str:
