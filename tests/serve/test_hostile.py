@@ -91,7 +91,7 @@ CONTENTS = {  # name -> the bytes of a file, the status: 422 where a known conta
         f"a damaged {form}": (partial(damaged, form), 422)
         for form in ("WAV", "FLAC", "MP3", "OGG", "AIFF", "CAF", "W64")
     },
-    **{f"{form} with a damaged middle": (partial(damaged, form, 0.5), 422) for form in ("FLAC", "MP3")},
+    **{f"{form} with a damaged middle": (partial(damaged, form, 0.5), 422) for form in ("FLAC", "MP3", "OGG")},
     "two flac": (lambda: encoded(noise(), "FLAC") * 2, 422),
     "a flac bomb": (bomb, 413),
     "more bytes than allowed": (lambda: encoded(noise(100)), 413),
