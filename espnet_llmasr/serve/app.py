@@ -20,6 +20,7 @@ from espnet_llmasr.serve.batcher import BadHotwords, Batcher, Job
 from espnet_llmasr.serve.faults import Fault, of_audio
 from espnet_llmasr.serve.form import SCHEMA, Form, Uploads, read_form
 from espnet_llmasr.serve.gate import GONE, Gate, Keys
+from espnet_llmasr.text.inventories import HAN_TABLES
 from espnet_llmasr.text.normalize import joined
 
 PAGE = {
@@ -125,18 +126,23 @@ def _check_model(name: str, known: str) -> None:
 
 
 def _check_form(speech2text: Speech2Text, form: Form) -> None:
-    if speech2text.guard is None and form.words:
-        raise Fault(422, "hotwords need a CTC head, and this model has none: leave prompt and hotwords out", "hotwords")
+    if speech2text.guard is None and form.listed:
+        raise Fault(422, "hotwords need a CTC head, and this model has none: leave them out", "hotwords")
     if speech2text.guard is None and "word" in form.timestamp_granularities:
         raise Fault(422, "times of words need a CTC head, and this model has none: ask for 'segment'")
 
 
 def _check_language(speech2text: Speech2Text, language: str) -> None:
+    if not _knows(speech2text, language):
+        known = ", ".join(name for name in sorted(HAN_TABLES) if name and _knows(speech2text, name))
+        raise Fault(422, f"language: no '{language}' in this model: give one of {known}, or leave it out", "language")
+
+
+def _knows(speech2text: Speech2Text, language: str) -> bool:
     try:
-        if speech2text.guard is not None:
-            speech2text.guard.verifier.labelize("a", language)
-    except ValueError as error:
-        raise Fault(422, f"language: {error}", "language") from error
+        return speech2text.guard is None or bool(speech2text.guard.verifier.labelize("a", language))
+    except ValueError:
+        return False
 
 
 def _job(file, form: Form, max_seconds: float) -> Tuple[Job, asyncio.Event]:
@@ -148,7 +154,7 @@ def _job(file, form: Form, max_seconds: float) -> Tuple[Job, asyncio.Event]:
             loop.call_soon_threadsafe(changed.set)
 
     source = Source("upload", f"/dev/fd/{file.fileno()}", form.language)
-    return Job(Recording(source, max_seconds), file, form.words, notify), changed
+    return Job(Recording(source, max_seconds), file, form.words, notify, lenient=not form.listed), changed
 
 
 def _fault(job: Job, options: Options) -> Optional[Fault]:

@@ -2,12 +2,13 @@
 
 import asyncio
 import math
+import re
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import AsyncIterator, Callable, List, Literal, Set, Tuple
 
 from fastapi import Request
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
@@ -15,6 +16,8 @@ from espnet_llmasr.serve.faults import Fault
 
 MOST = dict(max_files=1, max_fields=32, max_part_size=65536)  # of a form; the last in bytes of a field
 MAX_HOTWORDS = 1000
+PHRASE_END = r"[,;:!?，、；：！？。\n]|\.(?=\s|$)"  # in a prompt
+LANGUAGES = {"english": "en", "chinese": "zh", "mandarin": "zh", "cantonese": "yue"}
 IDLE_S = 30.0  # without a byte, after which an upload is given up
 END_S = 1.0  # of an upload after the end of the server was asked for
 SLOWEST = 20_000  # bytes a second after the first IDLE_S, else an upload is given up
@@ -24,14 +27,20 @@ class Form(BaseModel, extra="forbid"):
     """The fields of OpenAI's request that have a meaning here, and `hotwords`."""
 
     model: str = Field("", description="the name in /v1/models, or empty")
-    language: str = Field("", description="of the recording, as in utt2lang: en, zh, yue, ...", max_length=12)
-    prompt: str = Field("", description="hotwords, divided by commas")
-    hotwords: str = Field("", description="the same")
+    language: str = Field("", description="of the recording: en, zh, yue, zh-CN, English, ...", max_length=12)
+    prompt: str = Field("", description="a text whose phrases are likely: hotwords, where they can be used")
+    hotwords: str = Field("", description="names and rare words, divided by commas")
     response_format: Literal["json", "verbose_json", "text", "srt", "vtt"] = "json"
     timestamp_granularities: List[Literal["segment", "word"]] = Field([], alias="timestamp_granularities[]")
     stream: bool = Field(False, description="server-sent events, as long recordings are cut")
     temperature: float = Field(0.0, ge=0, le=1, description="without effect: decoding is a beam search")
     chunking_strategy: Literal["", "auto"] = Field("", description="without effect: long recordings are always cut")
+
+    @field_validator("language")
+    @classmethod
+    def _code(cls, language: str) -> str:
+        code = language.strip().lower().replace("_", "-")
+        return LANGUAGES.get(code, code)
 
     @model_validator(mode="after")
     def _fit(self) -> "Form":
@@ -39,15 +48,24 @@ class Form(BaseModel, extra="forbid"):
             raise ValueError("stream=true goes with response_format json or verbose_json")
         if self.timestamp_granularities and self.response_format != "verbose_json":
             raise ValueError("timestamp_granularities go with response_format=verbose_json")
-        if len(self.words) > MAX_HOTWORDS:
-            raise ValueError(f"found {len(self.words)} hotwords: at most {MAX_HOTWORDS} are allowed")
+        if len(self.listed) > MAX_HOTWORDS:
+            raise ValueError(f"found {len(self.listed)} hotwords: at most {MAX_HOTWORDS} are allowed")
         return self
 
     @property
+    def listed(self) -> List[str]:
+        """The entries of `hotwords`."""
+        return _phrases("[,，]", self.hotwords)
+
+    @property
     def words(self) -> Tuple[str, ...]:
-        """The hotwords, in order."""
-        words = (" ".join(word.split()) for word in f"{self.prompt},{self.hotwords}".replace("，", ",").split(","))
-        return tuple(dict.fromkeys(word for word in words if word))
+        """The hotwords, and then the first phrases of the prompt, which need not be usable."""
+        return tuple(dict.fromkeys([*self.listed, *_phrases(PHRASE_END, self.prompt)]))[:MAX_HOTWORDS]
+
+
+def _phrases(ends: str, text: str) -> List[str]:
+    words = (" ".join(phrase.split()) for phrase in re.split(ends, text))
+    return list(dict.fromkeys(filter(None, words)))
 
 
 SCHEMA = Form.model_json_schema()

@@ -53,6 +53,47 @@ def test_openai_client(server, files, speech2text):
     assert ask(server, files[1], response_format="verbose_json").words is None
 
 
+@pytest.mark.parametrize(
+    "language", ["en", "EN", "en-US", "english", "English", "zh-CN", "zh_TW", "Chinese", "mandarin"]
+)
+def test_languages_as_people_write_them(language, server, files):
+    expected = "zh" if language[0] in "zCm" else "en"
+    found = ask(server, files[1], language=language, response_format="verbose_json")
+    assert found.language.partition("-")[0] == expected and found.text
+
+
+@pytest.mark.parametrize("language", ["fr", "French", "yue", "de-DE"])
+def test_a_language_that_the_model_does_not_know(language, server, files):
+    with pytest.raises(openai.UnprocessableEntityError, match="language.* en, zh"):
+        ask(server, files[1], language=language)
+
+
+def test_a_prompt_of_openai(server, files):
+    """A text in any style is taken; its phrases are hotwords, and what has no phones is left out."""
+    plain = ask(server, files[1]).text
+    assert ask(server, files[1], prompt="!? 1 ひ").text == plain
+    assert ask(server, files[1], prompt="Some style text, with punctuation.").text
+    assert (
+        ask(server, files[1], prompt="Talk of a green dog. More: red cat!").text
+        == ask(server, files[1], extra_body={"hotwords": "Talk of a green dog,More,red cat"}).text
+    )
+    assert ask(server, files[1], prompt="green dog. " * 2000).text
+    with pytest.raises(openai.UnprocessableEntityError, match="hotword"):
+        ask(server, files[1], extra_body={"hotwords": "!?"})
+
+
+def test_other_parameters_of_openai(server, files):
+    """Each works, or is refused in one line."""
+    taken = dict(temperature=0, chunking_strategy="auto", stream=False)
+    assert ask(server, files[1], **taken).text == ask(server, files[1]).text
+    for refused in (dict(include=["logprobs"]), dict(chunking_strategy={"type": "server_vad"}), dict(temperature=2)):
+        with pytest.raises(openai.UnprocessableEntityError) as error:
+            ask(server, files[1], **refused)
+        assert "\n" not in error.value.body["message"] and [*refused][0] in error.value.body["message"]
+    with pytest.raises(openai.NotFoundError, match="the model is 'tiny'"):
+        server.client().audio.transcriptions.create(model="whisper-1", file=b"RIFF")
+
+
 @pytest.mark.parametrize("form", ["srt", "vtt", "text"])
 def test_subtitles_and_text_are_those_of_the_command(form, server, files, pack, capsys):
     transcribe.main([str(files[1]), "--model", str(pack), "--format", form])
