@@ -53,7 +53,10 @@ class Options:
 def build_app(batcher: Batcher, options: Options, uploads: Uploads):
     """The ASGI application; the batcher must run when it answers. `uploads.end()` gives up those that are coming."""
     gate = Gate(batcher, options.max_waiting)
-    app = gate.app = FastAPI(title="espnet_llmasr", docs_url=None, redoc_url=None)  # whose scripts lie elsewhere
+    schema = None if options.keys else "/openapi.json"
+    app = gate.app = FastAPI(
+        title="espnet_llmasr", openapi_url=schema, docs_url=None, redoc_url=None
+    )  # scripts elsewhere
     app.include_router(_api(batcher, options, uploads))
     app.add_exception_handler(Fault, lambda _, fault: fault.response)
     app.add_exception_handler(HTTPException, lambda _, error: Fault(error.status_code, error.detail).response)

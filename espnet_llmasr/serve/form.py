@@ -130,7 +130,7 @@ async def read_form(request: Request, max_bytes: int, uploads: Uploads) -> Tuple
 
 
 async def _body(request: Request, max_bytes: int, move: Callable[[float], None]) -> AsyncIterator[bytes]:
-    """The body in chunks; each moves the time limit. Raises Fault for more bytes, also where the header states fewer."""
+    """The body in chunks; each moves the limit of time. Raises Fault for more bytes than allowed."""
     size, clock = 0, asyncio.get_running_loop().time
     started = clock()
     move(started + IDLE_S)

@@ -61,6 +61,7 @@ def test_keys(serve, monkeypatch):
         header = {"Authorization": "Bearer sécond".encode()}
         assert (await client.get("/v1/models", headers=header)).status_code == 200
         assert (await client.get("/health")).status_code == (await client.get("/metrics")).status_code == 200
+        assert [(await client.get(path)).status_code for path in ("/openapi.json", "/docs", "/redoc")] == [404] * 3
 
     serve(use, keys=read_keys())
 
