@@ -160,6 +160,7 @@ def test_the_page_allows_nothing_from_elsewhere(serve):
         for path in ("/", "/page.css", "/page.js", "/recorder.js"):
             answer = await client.get(path)
             assert answer.status_code == 200 and "default-src 'none'" in answer.headers["content-security-policy"]
+            assert "audio/*" not in answer.text  # would offer m4a and webm, which are refused
             assert "http://" not in answer.text.replace("http://www.w3.org", "") and "https://" not in answer.text
 
     serve(use)
