@@ -141,9 +141,10 @@ def find_files(folder: PathLike) -> Iterator[Path]:
 def info(entry: str) -> Info:
     """Reads the header only; decodes what states no length, and counts the frames of such an mp3.
 
-    Raises AudioError: missing_wav, empty_wav, unreadable_wav, bad_offset (of no member of the tar), bad_rate, no_channel,
-    beyond_end for a piece that ends more than 0.1 s after the recording; truncated_wav, joined_wav or wrong_length where
-    the file has less than it states, or more.
+    Raises AudioError: missing_wav, empty_wav, unreadable_wav (no container that libsndfile reads), damaged_wav (one that
+    it cannot decode), bad_offset (of no member of the tar), bad_rate, no_channel, beyond_end for a piece that ends more
+    than 0.1 s after the recording; truncated_wav, joined_wav or wrong_length where the file has less than it states, or
+    more.
     """
     where = Entry.parse(entry)
     with _open(where, entry) as sound:
@@ -185,7 +186,7 @@ def _decoded_frames(path: str, offset: Optional[int], stamp: Tuple[int, int]) ->
         try:
             return sum(map(len, _blocks(sound, _ALL)))
         except (soundfile.SoundFileError, OSError) as error:
-            raise AudioError("unreadable_wav", str(where)) from error
+            raise AudioError("damaged_wav", str(where)) from error
 
 
 def refuse_more_than_stated(entry: str) -> None:
@@ -274,7 +275,7 @@ def _mono_blocks(entry: str) -> Iterator:
                 number += len(samples)
                 yield _mono(samples, where.channel)
         except (soundfile.SoundFileError, OSError) as error:
-            raise AudioError("unreadable_wav", entry) from error
+            raise AudioError("damaged_wav", entry) from error
         if number == 0 or last < _ALL and number < last - first - _MISSING_S * sound.samplerate:
             raise AudioError("truncated_wav", entry)
 
@@ -415,7 +416,7 @@ def _open(where: Entry, entry: str) -> soundfile.SoundFile:
             if sound.format == "MP3":
                 sound = _with_known_length(sound, data, entry)
         except (soundfile.SoundFileError, OSError) as error:
-            raise AudioError("unreadable_wav", entry) from error
+            raise AudioError("damaged_wav" if containers.is_known(data) else "unreadable_wav", entry) from error
         try:
             _refuse_absurd(sound, len(data), where, entry)
         except AudioError:

@@ -15,6 +15,7 @@ NO_LENGTH = {4: 0x7FFF0000, 8: 1 << 62}  # width of a size in bytes -> what a wr
 PAGE = 65307  # bytes of the largest page of Ogg
 _TAGS = (b"ID3", b"TAG", b"APETAGEX")
 _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
+_MAGIC = re.compile(rb"(RIFF|RIFX|RF64)....WAVE|FORM....AIF|riff|caff|\.snd|NIST_1A|fLaC|OggS|ID3", re.DOTALL)
 _TO_THE_END = (b"NIST", b"riff")  # libsndfile takes all that follows for sound
 _FLAC_HEAD = b"fLaC\0\0\0\x22"
 _OGG_PAGE = re.compile(rb"OggS\0[\0-\7]", re.DOTALL)
@@ -48,8 +49,13 @@ CHUNKED = {
 }
 
 
+def is_known(data) -> bool:
+    """The file begins as one of a container that libsndfile reads, whatever follows."""
+    return bool(_MAGIC.match(data)) or _frame(bytes(data[:4])) is not None
+
+
 def length_fault(data) -> str:
-    """truncated_wav, joined_wav or wrong_length by what the head, and in Ogg the last page, states: reads little."""
+    """truncated_wav, joined_wav, wrong_length or (Ogg) damaged_wav by the head, and in Ogg the last page: reads little."""
     magic = bytes(data[:4])
     if magic in CHUNKED:
         return _fault_of_chunks(data, magic, CHUNKED[magic])
@@ -58,7 +64,7 @@ def length_fault(data) -> str:
         return _fault_of_span(data, magic, begin, size, 4)
     if magic == b"NIST":
         return _fault_of_sphere(data, magic)
-    return _fault_of_last_page(data) if magic == b"OggS" else ""
+    return _fault_of_pages(data) if magic == b"OggS" else ""
 
 
 def joined_fault(data) -> str:
@@ -136,21 +142,31 @@ def _fault_of_sphere(data, magic: bytes) -> str:
     return _fault_of_span(data, magic, int(length), samples * channels * width, 8)
 
 
-def _fault_of_last_page(data) -> str:
-    """Of an Ogg whose last page is not all there or damaged, or belongs to another stream than the first."""
+def _fault_of_pages(data) -> str:
+    """Of an Ogg whose last page is not all there or damaged, or belongs to another stream than the first, or whose
+    pages up to the first with sound are damaged: libsndfile leaves such pages out, and misses only those between."""
     tail = bytes(data[-(PAGE + SLACK) :])
     pages = [match.start() for match in _OGG_PAGE.finditer(tail)]
-    if not pages:
-        return ""
-    page = tail[pages[-1] :]
-    segments = page[26:27]
-    head = 27 + (segments[0] if segments else 0)
-    if len(page) < max(28, head) or len(page) < head + sum(page[27:head]):
+    if pages and not _ogg_page(tail[pages[-1] :]):
         return "truncated_wav"
-    page = page[: head + sum(page[27:head])]
-    if _ogg_checksum(page[:22] + bytes(4) + page[26:]) != int.from_bytes(page[22:26], "little"):
-        return "truncated_wav"  # libsndfile leaves such a page out
-    return "" if page[14:18] == data[14:18] else "joined_wav"
+    if pages and tail[pages[-1] :][14:18] != data[14:18]:
+        return "joined_wav"
+    at, position = 0, 0
+    while position <= 0 and at < len(data):
+        page = _ogg_page(bytes(data[at : at + PAGE]))
+        if not page.startswith(b"OggS"):
+            return "damaged_wav"
+        at, position = at + len(page), int.from_bytes(page[6:14], "little", signed=True)
+    return ""
+
+
+def _ogg_page(data: bytes) -> bytes:
+    """The page that begins these bytes; empty if it is not all there, or not as its checksum states."""
+    head = 27 + data[26] if len(data) > 26 else 28
+    size = head + sum(data[27:head])
+    page = data[:size]
+    is_whole = _ogg_checksum(page[:22] + bytes(4) + page[26:]) == int.from_bytes(page[22:26], "little")
+    return page if is_whole and len(page) == size else b""
 
 
 def _ogg_checksum(page: bytes) -> int:

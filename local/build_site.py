@@ -1,14 +1,17 @@
 """Builds the site of the documents: python local/build_site.py   (make site)
 
 Every Markdown file is a page as it stands, in the folder that it has here, so its links work in both places; api/ has a
-page of docstrings for each package. zensical.toml holds the navigation. Warnings and dead links end in exit code 1.
+page of docstrings for each package, in that of bin the --help of each command. zensical.toml holds the navigation. Warnings and dead links end in exit code 1.
 """
 
+import importlib
+import io
 import os
 import re
 import shutil
 import subprocess
 import sys
+from contextlib import redirect_stdout, suppress
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Dict, List, Set
@@ -22,6 +25,14 @@ API = """# espnet_llmasr.{name}
     options:
       show_submodules: true
       heading_level: 2
+"""
+
+
+COMMAND = """
+## {name}
+
+```text
+{help}```
 """
 
 
@@ -45,14 +56,30 @@ def write_pages(pages: Path) -> None:
         shutil.copy(file, target)
     for name in packages():
         (pages / "api").mkdir(exist_ok=True)
-        (pages / "api" / f"{name}.md").write_text(API.format(name=name), "utf-8")
+        content = commands() if name == "bin" else API.format(name=name)
+        (pages / "api" / f"{name}.md").write_text(content, "utf-8")
 
 
 def packages() -> List[str]:
-    """The packages and modules of espnet_llmasr; those of bin say with --help what they do."""
+    """The packages and modules of espnet_llmasr."""
     modules = (path for path in tracked("espnet_llmasr/*.py") if not path.stem.startswith("_"))
-    names = {path.parts[1].removesuffix(".py") for path in modules}
-    return sorted(names - {"bin"})
+    return sorted({path.parts[1].removesuffix(".py") for path in modules})
+
+
+def commands() -> str:
+    """The page of bin."""
+    os.environ["COLUMNS"] = "100"
+    names = sorted(path.stem for path in tracked("espnet_llmasr/bin/[a-z]*.py"))
+    sections = [COMMAND.format(name=name, help=help_of(name)) for name in names]
+    return "# espnet_llmasr.bin\n\n`python -m espnet_llmasr.bin.COMMAND`, with these options:\n" + "".join(sections)
+
+
+def help_of(name: str) -> str:
+    """What a command prints with --help; in this process, as most of the time goes into imports."""
+    sys.argv[0] = f"{name}.py"  # of which a parser takes the name
+    with redirect_stdout(io.StringIO()) as printed, suppress(SystemExit):
+        importlib.import_module(f"espnet_llmasr.bin.{name}").main(["--help"])
+    return printed.getvalue().replace(f"{ROOT}/", "")
 
 
 class Page(HTMLParser):

@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import struct
 import tarfile
 
@@ -151,10 +152,28 @@ def test_the_size_of_blocks_changes_nothing(tmp_path, monkeypatch, name, size):
 def test_a_cut_file_is_refused(tmp_path, name, share):
     content = WHOLE[name][: int(share * len(WHOLE[name]))]
     reason = outcome(entry_of(tmp_path, content))
-    assert reason == ("unreadable_wav" if name == "flac" else "truncated_wav")
+    assert reason == ("damaged_wav" if name == "flac" else "truncated_wav")
     if name not in ("flac", "mp3"):  # all others show it in their heads, or in the last page
         with pytest.raises(audio.AudioError, match="truncated_wav"):
             audio.info(entry_of(tmp_path, content))
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_damaged_file_is_told_from_one_that_is_no_audio(tmp_path, name):
+    """Random bytes behind the first ones of each container."""
+    content = WHOLE[name][:12] + np.random.default_rng(1).bytes(5000)
+    assert outcome(entry_of(tmp_path, content)) in ("damaged_wav", "truncated_wav")
+    assert outcome(entry_of(tmp_path, b"RIFF\xff\xff\xff\x7fAVI LIST" + bytes(500))) == "unreadable_wav"
+
+
+@pytest.mark.parametrize("name", ["ogg", "opus"])
+def test_an_ogg_without_its_first_sound_is_refused(tmp_path, name):
+    """libsndfile leaves a damaged page out, and takes the second of the recording that follows for the first."""
+    content = encoded(name, 10.0)
+    third = [match.start() for match in re.finditer(b"OggS", content)][2]
+    assert outcome(entry_of(tmp_path, content)) == 10.0
+    for change_at in (third, third + 200):
+        assert outcome(entry_of(tmp_path, change(content, (change_at, b"XXXX")))) == "damaged_wav"
 
 
 def test_a_cut_mp3_without_a_frame_count_is_refused(tmp_path):

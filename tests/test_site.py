@@ -43,6 +43,13 @@ def test_docstrings_and_documents_are_in_it(site):
     assert "docs/stages.svg" in index.read_text(encoding="utf-8") and (site / "docs/stages.svg").is_file()
 
 
+def test_every_command_is_there_with_its_help(site):
+    page = (site / "api/bin.html").read_text(encoding="utf-8")
+    for path in (ROOT / "espnet_llmasr/bin").glob("[a-z]*.py"):
+        assert f'id="{path.stem}"' in page and f"usage: {path.stem} " in page
+    assert "--max_waiting MAX_WAITING" in page and str(ROOT) not in page
+
+
 def test_nothing_is_loaded_from_elsewhere(site):
     for page in site.rglob("*.html"):
         loaded = build_site.Page(page).loaded

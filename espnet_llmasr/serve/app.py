@@ -18,8 +18,9 @@ from espnet_llmasr.inference.transcribe import Recording, Source
 from espnet_llmasr.serve.answers import answer, delta_event, done_event, event
 from espnet_llmasr.serve.batcher import BadHotwords, Batcher, Job
 from espnet_llmasr.serve.faults import Fault, of_audio
-from espnet_llmasr.serve.form import SCHEMA, Form, read_form
+from espnet_llmasr.serve.form import SCHEMA, Form, Uploads, read_form
 from espnet_llmasr.serve.gate import GONE, Gate, Keys
+from espnet_llmasr.text.inventories import HAN_TABLES
 from espnet_llmasr.text.normalize import joined
 
 PAGE = {
@@ -49,11 +50,14 @@ class Options:
     cors_origin: Optional[str] = None
 
 
-def build_app(batcher: Batcher, options: Options):
-    """The ASGI application; the batcher must run when it answers."""
+def build_app(batcher: Batcher, options: Options, uploads: Uploads):
+    """The ASGI application; the batcher must run when it answers. `uploads.end()` gives up those that are coming."""
     gate = Gate(batcher, options.max_waiting)
-    app = gate.app = FastAPI(title="espnet_llmasr", docs_url=None, redoc_url=None)  # whose scripts lie elsewhere
-    app.include_router(_api(batcher, options))
+    schema = None if options.keys else "/openapi.json"
+    app = gate.app = FastAPI(
+        title="espnet_llmasr", openapi_url=schema, docs_url=None, redoc_url=None
+    )  # scripts elsewhere
+    app.include_router(_api(batcher, options, uploads))
     app.add_exception_handler(Fault, lambda _, fault: fault.response)
     app.add_exception_handler(HTTPException, lambda _, error: Fault(error.status_code, error.detail).response)
     app.add_exception_handler(ClientDisconnect, lambda *_: Response(status_code=GONE))
@@ -82,7 +86,7 @@ async def _same(_: Request, response: Response) -> Response:
     return response
 
 
-def _api(batcher: Batcher, options: Options) -> APIRouter:
+def _api(batcher: Batcher, options: Options, uploads: Uploads) -> APIRouter:
     """OpenAI's routes."""
     router = APIRouter(prefix="/v1", dependencies=[Depends(Keys(options.keys))])
     model = {"id": options.name, "object": "model", "created": int(time.time()), "owned_by": "espnet_llmasr"}
@@ -101,7 +105,7 @@ def _api(batcher: Batcher, options: Options) -> APIRouter:
 
     @router.post("/audio/transcriptions", openapi_extra={"requestBody": body})
     async def transcriptions(request: Request):
-        upload, form = await read_form(request, options.max_bytes)
+        upload, form = await read_form(request, options.max_bytes, uploads)
         try:
             _check_model(form.model or options.name, options.name)
             _check_form(batcher.speech2text, form)
@@ -125,18 +129,23 @@ def _check_model(name: str, known: str) -> None:
 
 
 def _check_form(speech2text: Speech2Text, form: Form) -> None:
-    if speech2text.guard is None and form.words:
-        raise Fault(422, "hotwords need a CTC head, and this model has none: leave prompt and hotwords out", "hotwords")
+    if speech2text.guard is None and form.listed:
+        raise Fault(422, "hotwords need a CTC head, and this model has none: leave them out", "hotwords")
     if speech2text.guard is None and "word" in form.timestamp_granularities:
         raise Fault(422, "times of words need a CTC head, and this model has none: ask for 'segment'")
 
 
 def _check_language(speech2text: Speech2Text, language: str) -> None:
+    if not _knows(speech2text, language):
+        known = ", ".join(name for name in sorted(HAN_TABLES) if name and _knows(speech2text, name))
+        raise Fault(422, f"language: no '{language}' in this model: give one of {known}, or leave it out", "language")
+
+
+def _knows(speech2text: Speech2Text, language: str) -> bool:
     try:
-        if speech2text.guard is not None:
-            speech2text.guard.verifier.labelize("a", language)
-    except ValueError as error:
-        raise Fault(422, f"language: {error}", "language") from error
+        return speech2text.guard is None or bool(speech2text.guard.verifier.labelize("a", language))
+    except ValueError:
+        return False
 
 
 def _job(file, form: Form, max_seconds: float) -> Tuple[Job, asyncio.Event]:
@@ -148,7 +157,7 @@ def _job(file, form: Form, max_seconds: float) -> Tuple[Job, asyncio.Event]:
             loop.call_soon_threadsafe(changed.set)
 
     source = Source("upload", f"/dev/fd/{file.fileno()}", form.language)
-    return Job(Recording(source, max_seconds), file, form.words, notify), changed
+    return Job(Recording(source, max_seconds), file, form.words, notify, lenient=not form.listed), changed
 
 
 def _fault(job: Job, options: Options) -> Optional[Fault]:

@@ -34,12 +34,14 @@ class Job:
     Args:
         file: an open file of the recording; it is closed when it has been read.
         notify: is called, from any thread, after each change.
+        lenient: the hotwords are of a text, and need not be usable.
     """
 
     recording: Recording
     file: BinaryIO
     hotwords: Tuple[str, ...]
     notify: Callable[[], None]
+    lenient: bool = False
     error: Optional[Exception] = None
     """What went wrong in the decoding; the recording knows the faults of the file."""
     cancelled: bool = False
@@ -52,7 +54,7 @@ class Job:
     @property
     def key(self) -> tuple:
         """Jobs with the same key can share a batch."""
-        return self.hotwords, self.recording.source.language if self.hotwords else ""
+        return self.hotwords, self.lenient, self.recording.source.language if self.hotwords else ""
 
     def fail(self, error: Exception) -> None:
         self.error = self.error or error
@@ -244,8 +246,10 @@ class Batcher:
         for row in rows:
             row.job.notify()
 
-    def _decoder(self, words: Tuple[str, ...], language: str) -> Optional[HotwordDecoder]:
+    def _decoder(self, words: Tuple[str, ...], lenient: bool, language: str) -> Optional[HotwordDecoder]:
         try:
             return self.speech2text.hotwords(words, language) if words else None
         except ValueError as error:
+            if lenient:
+                return None
             raise BadHotwords(str(error)) from error

@@ -9,10 +9,12 @@ from espnet_llmasr.inference.transcribe import TOO_LONG
 
 TYPES = {401: "authentication_error", 404: "not_found_error", 429: "rate_limit_error"}
 KINDS = "wav, flac, mp3, ogg, opus, aiff or au (m4a, webm, video: convert it)"
-NO_AUDIO = f"this is no audio that can be read here, or it is damaged: send {KINDS}"
+NO_AUDIO = f"this is no audio that can be read here: send {KINDS}"
+DAMAGED = "the recording is damaged, or of a codec that cannot be read here: write it again, as wav or flac"
 REASONS: Dict[str, tuple] = {  # of audio.AudioError
-    "empty_wav": (415, "the file has no sound: send a recording"),
+    "empty_wav": (422, "the file has no sound: send a recording"),
     "unreadable_wav": (415, NO_AUDIO),
+    "damaged_wav": (422, DAMAGED),
     "bad_rate": (422, "the sample rate in the header is none: allowed are 1,000 to 768,000 Hz"),
     "truncated_wav": (422, "the end of the recording is missing: send all of the file"),
     "wrong_length": (422, "the recording is longer or shorter than its header states: write the file again"),

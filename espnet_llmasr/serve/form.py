@@ -1,32 +1,46 @@
 """The form of a request: a file, which goes to the disk while it comes, and checked fields."""
 
 import asyncio
-from typing import AsyncIterator, List, Literal, Tuple
+import math
+import re
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import AsyncIterator, Callable, List, Literal, Set, Tuple
 
 from fastapi import Request
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from espnet_llmasr.serve.faults import Fault
 
-MAX_FIELDS, MAX_FIELD_BYTES = 32, 65536
+MOST = dict(max_files=1, max_fields=32, max_part_size=65536)  # of a form; the last in bytes of a field
 MAX_HOTWORDS = 1000
+PHRASE_END = r"[,;:!?，、；：！？。\n]|\.(?=\s|$)"  # in a prompt
+LANGUAGES = {"english": "en", "chinese": "zh", "mandarin": "zh", "cantonese": "yue"}
 IDLE_S = 30.0  # without a byte, after which an upload is given up
+END_S = 1.0  # of an upload after the end of the server was asked for
+SLOWEST = 20_000  # bytes a second after the first IDLE_S, else an upload is given up
 
 
 class Form(BaseModel, extra="forbid"):
     """The fields of OpenAI's request that have a meaning here, and `hotwords`."""
 
     model: str = Field("", description="the name in /v1/models, or empty")
-    language: str = Field("", description="of the recording, as in utt2lang: en, zh, yue, ...", max_length=12)
-    prompt: str = Field("", description="hotwords, divided by commas")
-    hotwords: str = Field("", description="the same")
+    language: str = Field("", description="of the recording: en, zh, yue, zh-CN, English, ...", max_length=12)
+    prompt: str = Field("", description="a text whose phrases are likely: hotwords, where they can be used")
+    hotwords: str = Field("", description="names and rare words, divided by commas")
     response_format: Literal["json", "verbose_json", "text", "srt", "vtt"] = "json"
     timestamp_granularities: List[Literal["segment", "word"]] = Field([], alias="timestamp_granularities[]")
     stream: bool = Field(False, description="server-sent events, as long recordings are cut")
     temperature: float = Field(0.0, ge=0, le=1, description="without effect: decoding is a beam search")
     chunking_strategy: Literal["", "auto"] = Field("", description="without effect: long recordings are always cut")
+
+    @field_validator("language")
+    @classmethod
+    def _code(cls, language: str) -> str:
+        code = language.strip().lower().replace("_", "-")
+        return LANGUAGES.get(code, code)
 
     @model_validator(mode="after")
     def _fit(self) -> "Form":
@@ -34,15 +48,24 @@ class Form(BaseModel, extra="forbid"):
             raise ValueError("stream=true goes with response_format json or verbose_json")
         if self.timestamp_granularities and self.response_format != "verbose_json":
             raise ValueError("timestamp_granularities go with response_format=verbose_json")
-        if len(self.words) > MAX_HOTWORDS:
-            raise ValueError(f"found {len(self.words)} hotwords: at most {MAX_HOTWORDS} are allowed")
+        if len(self.listed) > MAX_HOTWORDS:
+            raise ValueError(f"found {len(self.listed)} hotwords: at most {MAX_HOTWORDS} are allowed")
         return self
 
     @property
+    def listed(self) -> List[str]:
+        """The entries of `hotwords`."""
+        return _phrases("[,，]", self.hotwords)
+
+    @property
     def words(self) -> Tuple[str, ...]:
-        """The hotwords, in order."""
-        words = (" ".join(word.split()) for word in f"{self.prompt},{self.hotwords}".replace("，", ",").split(","))
-        return tuple(dict.fromkeys(word for word in words if word))
+        """The hotwords, and then the first phrases of the prompt, which need not be usable."""
+        return tuple(dict.fromkeys([*self.listed, *_phrases(PHRASE_END, self.prompt)]))[:MAX_HOTWORDS]
+
+
+def _phrases(ends: str, text: str) -> List[str]:
+    words = (" ".join(phrase.split()) for phrase in re.split(ends, text))
+    return list(dict.fromkeys(filter(None, words)))
 
 
 SCHEMA = Form.model_json_schema()
@@ -50,20 +73,51 @@ SCHEMA["properties"] = {"file": {"type": "string", "format": "binary"}, **SCHEMA
 SCHEMA["required"] = ["file"]
 
 
-async def read_form(request: Request, max_bytes: int) -> Tuple[UploadFile, Form]:
+class Uploads:
+    """The forms that are coming. After `end` a form has END_S to be complete: the last bytes may have come already."""
+
+    def __init__(self):
+        self.last = math.inf  # the time of the loop at which all forms must be complete
+        self.limits: Set[asyncio.Timeout] = set()
+
+    def end(self) -> None:
+        self.last = asyncio.get_running_loop().time() + END_S
+        for limit in self.limits:
+            self.move(limit, limit.when())
+
+    def move(self, limit: asyncio.Timeout, time: float) -> None:
+        if not limit.expired():
+            limit.reschedule(min(time, self.last))
+
+    @asynccontextmanager
+    async def limit(self) -> AsyncIterator[asyncio.Timeout]:
+        """Of a form, for `move`. Raises Fault after it."""
+        try:
+            async with asyncio.timeout(IDLE_S) as limit:
+                self.limits.add(limit)
+                yield limit
+        except TimeoutError as error:
+            slow = f"nothing came for {IDLE_S:g} s, or less than {SLOWEST:,} bytes a second"
+            status, why = (408, slow) if self.last == math.inf else (503, "the server ends")
+            raise Fault(status, f"{why}: send the file again", Connection="close") from error
+        finally:
+            self.limits.discard(limit)
+
+
+async def read_form(request: Request, max_bytes: int, uploads: Uploads) -> Tuple[UploadFile, Form]:
     """The uploaded file, which the caller closes, and the fields.
 
     Raises:
-        Fault: 400, 408, 413, 415 or 422.
+        Fault: 400, 408, 413, 415, 422, or 503 when the server ends.
     """
     if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
         raise Fault(415, "the body is no multipart/form-data: send a form with the field 'file'")
     if int(request.headers.get("content-length", 0)) > max_bytes:
         raise _too_large(max_bytes)
-    body = _body(request, max_bytes)
-    parser = MultiPartParser(request.headers, body, max_files=1, max_fields=MAX_FIELDS, max_part_size=MAX_FIELD_BYTES)
     try:
-        parts = await parser.parse()
+        async with uploads.limit() as limit:
+            body = _body(request, max_bytes, partial(uploads.move, limit))
+            parts = await MultiPartParser(request.headers, body, **MOST).parse()
     except MultiPartException as error:
         raise Fault(400, f"the form cannot be read: {error.message}") from error
     files = [part for part in parts.values() if isinstance(part, UploadFile)]
@@ -75,19 +129,16 @@ async def read_form(request: Request, max_bytes: int) -> Tuple[UploadFile, Form]
         raise
 
 
-async def _body(request: Request, max_bytes: int) -> AsyncIterator[bytes]:
-    """The body in chunks. Raises Fault for more bytes, also where the header states fewer, and for a pause."""
-    size, chunks = 0, request.stream()
-    while True:
-        try:
-            chunk = await asyncio.wait_for(anext(chunks), IDLE_S)
-        except StopAsyncIteration:
-            return
-        except TimeoutError as error:
-            raise Fault(408, f"nothing came for {IDLE_S:g} s: send the file again", Connection="close") from error
+async def _body(request: Request, max_bytes: int, move: Callable[[float], None]) -> AsyncIterator[bytes]:
+    """The body in chunks; each moves the limit of time. Raises Fault for more bytes than allowed."""
+    size, clock = 0, asyncio.get_running_loop().time
+    started = clock()
+    move(started + IDLE_S)
+    async for chunk in request.stream():
         size += len(chunk)
         if size > max_bytes:
             raise _too_large(max_bytes)
+        move(IDLE_S + min(clock(), started + size / SLOWEST))
         yield chunk
 
 

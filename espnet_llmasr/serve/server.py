@@ -9,6 +9,7 @@ import uvicorn
 
 from espnet_llmasr.serve.app import Options, build_app
 from espnet_llmasr.serve.batcher import Batcher
+from espnet_llmasr.serve.form import Uploads
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -27,11 +28,24 @@ def bind(host: str, port: int) -> socket.socket:
     return listener
 
 
+class Server(uvicorn.Server):
+    """Gives up the uploads that are not complete when it ends; uvicorn would wait for them."""
+
+    def __init__(self, config: uvicorn.Config, uploads: Uploads):
+        super().__init__(config)
+        self.uploads = uploads
+
+    async def shutdown(self, sockets=None) -> None:
+        self.uploads.end()
+        await super().shutdown(sockets)
+
+
 def serve(listener: socket.socket, batcher: Batcher, options: Options) -> None:
     """Answers until SIGTERM or SIGINT, and then what is in flight; a second SIGINT ends at once."""
-    app = build_app(batcher, options)
+    uploads = Uploads()
+    app = build_app(batcher, options, uploads)
     config = uvicorn.Config(app, http="h11", ws="none", log_config=None, access_log=False, server_header=False)
-    server = uvicorn.Server(config)
+    server = Server(config, uploads)
 
     def end(*_) -> None:  # before uvicorn has handlers of its own; it sends a signal once more, when all is answered
         server.should_exit = True

@@ -7,6 +7,9 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_N
 
 from espnet_llmasr.zoo.load import MODEL_TYPE
 
+VLLM = ">=0.32,<0.33"
+"""The versions of vLLM whose interface model.py is written for."""
+
 
 class LLMASRConfig(PretrainedConfig):
     """`text_config` is the configuration of the LLM; everything else about a model is in the pack's config.yaml."""
@@ -21,3 +24,15 @@ class LLMASRConfig(PretrainedConfig):
             text_config.architectures = [MODEL_FOR_CAUSAL_LM_MAPPING_NAMES[text_config.model_type]]
         self.text_config = text_config
         super().__init__(**kwargs)
+
+
+class OtherVersion(PretrainedConfig):
+    """Ends the process in one line. vLLM makes a long traceback of any other exception of a configuration."""
+
+    model_type = MODEL_TYPE
+
+    def __init__(self, **kwargs):
+        import vllm
+
+        found = f"espnet_llmasr's plugin is for vLLM {VLLM}, this is {vllm.__version__}"
+        raise SystemExit(f"{found}: it cannot serve our models; pip install 'vllm{VLLM}'")

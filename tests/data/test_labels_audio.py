@@ -69,7 +69,7 @@ def test_damaged_compressed_audio_is_found_by_decoding_only(data):
     data.add("a")
     path = data.add("b", samples=data.noise(2.0), format="FLAC")
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    assert data.run()["dropped"] == {"unreadable_wav": 1}
+    assert data.run()["dropped"] == {"damaged_wav": 1}
     assert data.run("--audio_check", "header")["dropped"] == {}
     assert data.table("utt2num_samples") == {"a": "16000", "b": "32000"}
 

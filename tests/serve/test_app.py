@@ -31,7 +31,7 @@ def serve(stand_in):
     def run(use, **options):
         async def main():
             with Batcher(stand_in) as batcher:
-                transport = httpx.ASGITransport(build_app(batcher, Options("tiny", **options)))
+                transport = httpx.ASGITransport(build_app(batcher, Options("tiny", **options), form.Uploads()))
                 async with httpx.AsyncClient(transport=transport, base_url="http://x") as client:
                     await use(client)
 
@@ -61,6 +61,7 @@ def test_keys(serve, monkeypatch):
         header = {"Authorization": "Bearer sécond".encode()}
         assert (await client.get("/v1/models", headers=header)).status_code == 200
         assert (await client.get("/health")).status_code == (await client.get("/metrics")).status_code == 200
+        assert [(await client.get(path)).status_code for path in ("/openapi.json", "/docs", "/redoc")] == [404] * 3
 
     serve(use, keys=read_keys())
 
@@ -100,16 +101,22 @@ def test_cors_only_for_the_site_that_is_named(serve):
     serve(on, cors_origin="https://a.example")
 
 
-def test_an_upload_that_pauses_is_given_up(serve, monkeypatch):
+@pytest.mark.parametrize("pause_s", [5, 0.02])
+def test_an_upload_that_pauses_or_drips_is_given_up(pause_s, serve, monkeypatch):
+    """One byte at a time comes within the idle time, but never ends."""
     monkeypatch.setattr(form, "IDLE_S", 0.1)
 
     async def body():
         yield b"--b\r\n"
-        await asyncio.sleep(5)
+        for _ in range(500):
+            await asyncio.sleep(pause_s)
+            yield b"x"
 
     async def use(client):
-        answer = await client.post(ROUTE, content=body(), headers={"Content-Type": "multipart/form-data; boundary=b"})
+        headers = {"Content-Type": "multipart/form-data; boundary=b"}
+        answer = await asyncio.wait_for(client.post(ROUTE, content=body(), headers=headers), 4)
         assert answer.status_code == 408 and "nothing came for 0.1 s" in answer.json()["error"]["message"]
+        assert (await client.get("/health")).json()["waiting"] == 0
 
     serve(use)
 
@@ -117,7 +124,8 @@ def test_an_upload_that_pauses_is_given_up(serve, monkeypatch):
 def test_what_needs_a_ctc_head_is_refused_without_one(serve):
     async def use(client):
         words = {"response_format": "verbose_json", "timestamp_granularities[]": "word"}
-        for data in ({"prompt": "red cat"}, {"hotwords": "red cat"}, words):
+        assert (await post(client, data={"prompt": "bad"})).json()["text"] == "800"
+        for data in ({"hotwords": "red cat"}, words):
             answer = await post(client, data=data)
             assert answer.status_code == 422 and "need a CTC head" in answer.json()["error"]["message"]
         found = (await post(client, data={"response_format": "verbose_json", "language": "fr"})).json()
@@ -152,6 +160,7 @@ def test_the_page_allows_nothing_from_elsewhere(serve):
         for path in ("/", "/page.css", "/page.js", "/recorder.js"):
             answer = await client.get(path)
             assert answer.status_code == 200 and "default-src 'none'" in answer.headers["content-security-policy"]
+            assert "audio/*" not in answer.text  # would offer m4a and webm, which are refused
             assert "http://" not in answer.text.replace("http://www.w3.org", "") and "https://" not in answer.text
 
     serve(use)

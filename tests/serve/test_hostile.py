@@ -8,6 +8,7 @@ import socket
 import struct
 import time
 import zipfile
+from functools import partial
 
 import httpx2 as httpx
 import numpy as np
@@ -58,26 +59,39 @@ def zipped():
     return file.getvalue()
 
 
-CONTENTS = {  # name -> the bytes of a file, the status
-    "empty": (lambda: b"", 415),
+def damaged(form, at=12):
+    """A file of this form with random bytes from a place on, to its end or (by a fraction) over a quarter of it."""
+    data = encoded(noise(2), form)
+    noisy = np.random.default_rng(1).bytes(len(data))
+    begin, end = (at, len(data)) if isinstance(at, int) else (int(at * len(data)), int((at + 0.25) * len(data)))
+    return data[:begin] + noisy[begin:end] + data[end:]
+
+
+CONTENTS = {  # name -> the bytes of a file, the status: 422 where a known container begins it, 415 for others
+    "empty": (lambda: b"", 422),
     "text as wav": (lambda: b"this is a text, not a recording\n" * 100, 415),
     "html": (lambda: b"<!DOCTYPE html><script>alert(1)</script>", 415),
     "zeros": (lambda: bytes(5000), 415),
     "random bytes": (lambda: np.random.default_rng(1).bytes(5000), 415),
-    "a head without samples": (lambda: encoded(np.zeros(0)), 415),
+    "a head without samples": (lambda: encoded(np.zeros(0)), 422),
     "a head alone": (lambda: encoded(noise())[:44], 422),
     "half a head": (lambda: encoded(noise())[:20], 422),
     "a head of 2 GB": (lambda: with_data_size(2 * 10**9), 422),
     "a head of twice as much": (lambda: with_data_size(32000), 422),
-    "0 Hz": (lambda: with_rate(0), 415),
+    "0 Hz": (lambda: with_rate(0), 422),
     "1 Hz": (lambda: with_rate(1), 422),
-    "4 GHz": (lambda: with_rate(2**32 - 1), 415),
+    "4 GHz": (lambda: with_rate(2**32 - 1), 422),
     "NaN": (lambda: bad_samples(np.nan), 422),
     "infinite": (lambda: bad_samples(np.inf), 422),
     "half a wav": (lambda: encoded(noise())[:8000], 422),
-    "half a flac": (lambda: (data := encoded(noise(2), "FLAC"))[: len(data) // 2], 415),
+    "half a flac": (lambda: (data := encoded(noise(2), "FLAC"))[: len(data) // 2], 422),
     "half an mp3": (lambda: (data := encoded(noise(2), "MP3"))[: len(data) // 2], 422),
     "half an ogg": (lambda: (data := encoded(noise(2), "OGG"))[: len(data) // 2], 422),
+    **{
+        f"a damaged {form}": (partial(damaged, form), 422)
+        for form in ("WAV", "FLAC", "MP3", "OGG", "AIFF", "CAF", "W64")
+    },
+    **{f"{form} with a damaged middle": (partial(damaged, form, 0.5), 422) for form in ("FLAC", "MP3", "OGG")},
     "two flac": (lambda: encoded(noise(), "FLAC") * 2, 422),
     "a flac bomb": (bomb, 413),
     "more bytes than allowed": (lambda: encoded(noise(100)), 413),

@@ -2,8 +2,10 @@
 
 import json
 import signal
+import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import httpx2 as httpx
 import openai
@@ -49,6 +51,47 @@ def test_openai_client(server, files, speech2text):
         == pytest.approx(hypothesis.confidence, abs=1e-4)
     )
     assert ask(server, files[1], response_format="verbose_json").words is None
+
+
+@pytest.mark.parametrize(
+    "language", ["en", "EN", "en-US", "english", "English", "zh-CN", "zh_TW", "Chinese", "mandarin"]
+)
+def test_languages_as_people_write_them(language, server, files):
+    expected = "zh" if language[0] in "zCm" else "en"
+    found = ask(server, files[1], language=language, response_format="verbose_json")
+    assert found.language.partition("-")[0] == expected and found.text
+
+
+@pytest.mark.parametrize("language", ["fr", "French", "yue", "de-DE"])
+def test_a_language_that_the_model_does_not_know(language, server, files):
+    with pytest.raises(openai.UnprocessableEntityError, match="language.* en, zh"):
+        ask(server, files[1], language=language)
+
+
+def test_a_prompt_of_openai(server, files):
+    """A text in any style is taken; its phrases are hotwords, and what has no phones is left out."""
+    plain = ask(server, files[1]).text
+    assert ask(server, files[1], prompt="!? 1 ひ").text == plain
+    assert ask(server, files[1], prompt="Some style text, with punctuation.").text
+    assert (
+        ask(server, files[1], prompt="Talk of a green dog. More: red cat!").text
+        == ask(server, files[1], extra_body={"hotwords": "Talk of a green dog,More,red cat"}).text
+    )
+    assert ask(server, files[1], prompt="green dog. " * 2000).text
+    with pytest.raises(openai.UnprocessableEntityError, match="hotword"):
+        ask(server, files[1], extra_body={"hotwords": "!?"})
+
+
+def test_other_parameters_of_openai(server, files):
+    """Each works, or is refused in one line."""
+    taken = dict(temperature=0, chunking_strategy="auto", stream=False)
+    assert ask(server, files[1], **taken).text == ask(server, files[1]).text
+    for refused in (dict(include=["logprobs"]), dict(chunking_strategy={"type": "server_vad"}), dict(temperature=2)):
+        with pytest.raises(openai.UnprocessableEntityError) as error:
+            ask(server, files[1], **refused)
+        assert "\n" not in error.value.body["message"] and [*refused][0] in error.value.body["message"]
+    with pytest.raises(openai.NotFoundError, match="the model is 'tiny'"):
+        server.client().audio.transcriptions.create(model="whisper-1", file=b"RIFF")
 
 
 @pytest.mark.parametrize("form", ["srt", "vtt", "text"])
@@ -115,15 +158,27 @@ def test_a_client_that_goes_away_leaves_nothing(server, long_file):
     assert 'status="499"' in httpx.get(f"{server.url}/metrics").text
 
 
+@contextmanager
+def half_upload(server):
+    """A connection of a client that has sent the beginning of a form, and waits."""
+    host, port = server.url.removeprefix("http://").split(":")
+    head = b"POST /v1/audio/transcriptions HTTP/1.1\r\nHost: x\r\nContent-Length: 99999\r\n"
+    with socket.create_connection((host, int(port)), timeout=20) as connection:
+        connection.sendall(head + b"Content-Type: multipart/form-data; boundary=b\r\n\r\n--b\r\n")
+        yield connection
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_when_all_is_answered(number, launch, long_file):
-    with launch("--longest_s", "4") as own, ThreadPoolExecutor(4) as pool:
+    """An upload that is not complete does not hold it back."""
+    with launch("--longest_s", "4") as own, ThreadPoolExecutor(4) as pool, half_upload(own) as upload:
         answers = [pool.submit(ask, own, long_file) for _ in range(3)]
         events = iter(ask(own, long_file, stream=True))
         next(events)  # all four are in flight
         own.process.send_signal(number)
         texts = {answer.result().text for answer in answers} | {list(events)[-1].text}
         assert len(texts) == 1 and own.process.wait(60) == 0
+        assert upload.recv(1 << 16).startswith(b"HTTP/1.1 503") and not own.left
         with pytest.raises(openai.APIConnectionError):
             ask(own, long_file)
         assert "everything is answered" in own.log.read_text()

@@ -1,7 +1,6 @@
 """What can be tested without vLLM: the version check, and the speech modules of a pack against the model's own."""
 
 import json
-import logging
 import sys
 from types import ModuleType, SimpleNamespace
 
@@ -11,6 +10,7 @@ import torch
 
 from espnet_llmasr import Speech2Text, vllm_plugin
 from espnet_llmasr.asr.packed_weights import read_packed
+from espnet_llmasr.vllm_plugin.config import VLLM
 from espnet_llmasr.vllm_plugin.speech import open_pack
 from espnet_llmasr.zoo.pack import Parts, pack
 
@@ -52,12 +52,17 @@ def test_registers_once_or_twice(version, fake_vllm, folder):
 
 
 @pytest.mark.parametrize("version", ["0.31.9", "0.33.0", "1.0"])
-def test_other_versions_get_one_line(version, fake_vllm, caplog):
+def test_other_versions_end_in_one_line_when_they_open_a_pack(version, fake_vllm, folder):
+    """Exit code 1; what opens no pack goes on."""
+    from transformers import AutoConfig
+
     registered = fake_vllm(version)
-    with caplog.at_level(logging.ERROR):
-        vllm_plugin.register()
-    assert not registered and len(caplog.messages) == 1
-    assert f"this is {version}" in caplog.messages[0] and vllm_plugin.VLLM in caplog.messages[0]
+    vllm_plugin.register()
+    with pytest.raises(SystemExit) as end:
+        AutoConfig.from_pretrained(folder)
+    line = end.value.code
+    assert not registered and "\n" not in line and f"this is {version}" in line and VLLM in line
+    assert AutoConfig.for_model("qwen3").model_type == "qwen3"
 
 
 def test_speech_modules_of_a_pack_are_the_models_own(folder):
