@@ -53,10 +53,11 @@ class Labels:
                 f" --unit {self.unit} --inventory {self.inventory}:"
                 " remove it (and what was trained on it) or name another file with --tokens"
             )
-        if exists and self.table_language and read_text(self.inventory) != read_text(beside(self.tokens)):
+        kept = beside(self.tokens)
+        if exists and self._table() != (read_text(kept) if kept.exists() else None):
             raise ValueError(
-                f"{self.inventory} differs from {beside(self.tokens)}, by which the other sets were labelled:"
-                f" remove {self.tokens} (and what was trained on it) or restore the table"
+                f"--inventory {self.inventory} differs from {kept}, by which the other sets were labelled:"
+                f" remove {self.tokens} (and what was trained on it) or give the table of before"
             )
         return labelize
 
@@ -64,6 +65,9 @@ class Labels:
     def table_language(self) -> str:
         """The language of a table of pronunciations, which is the name of its file; empty without one."""
         return Path(self.inventory).stem if self.unit == "phone" and self.inventory not in INVENTORIES else ""
+
+    def _table(self) -> Optional[str]:
+        return read_text(self.inventory) if self.table_language else None
 
     def write(self, labelize: Union[Phonemizer, Characters]) -> None:
         """Writes the token list, and beside it a copy of the table, which the guard reads and a pack takes along."""
@@ -76,7 +80,7 @@ class Labels:
                 )
             new = [symbol for symbol in labelize.table.symbols if symbol not in read_inventory("shared_ipa")]
             logging.info("%s: %d symbols, not in shared_ipa are %s", self.inventory, len(labelize.table.symbols), new)
-            write_atomically(beside(self.tokens), read_text(self.inventory))
+            write_atomically(beside(self.tokens), self._table())
         write_tokens(self.tokens, labelize.tokens)
 
 
@@ -92,7 +96,9 @@ def format_data(data: Path, out: Path, labels: Labels, limits: Limits, audio_che
     with replacing(out) as staged, TemporaryDirectory(dir=staged) as scratch:
         utterances = read_utterances(data, Path(scratch))
         labelize = labels.labelizer(data / "text", Path(scratch))
-        results = check_all(Check(labelize, limits.rate, audio_check, limits.test, labels.table_language), utterances, nj)
+        results = check_all(
+            Check(labelize, limits.rate, audio_check, limits.test, labels.table_language), utterances, nj
+        )
         with DumpWriter(staged, limits.rate, limits.num_frames) as dump:
             for utterance, result in progress(results, f"utterances checked of {count_rows(audio_table(data))}"):
                 dump.add(utterance, limits(result))

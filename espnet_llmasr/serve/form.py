@@ -15,8 +15,9 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from espnet_llmasr.serve.faults import Fault
 
 MOST = dict(max_files=1, max_fields=32, max_part_size=65536)  # of a form; the last in bytes of a field
-MAX_HOTWORDS = 1000
+MAX_HOTWORDS, MAX_NUMBERS, MAX_PHRASES = 1000, 100, 100  # a number takes 20 ms to be read, in which nobody is served
 PHRASE_END = r"[,;:!?，、；：！？。\n]|\.(?=\s|$)"  # in a prompt
+_DIGIT = re.compile(r"\d").search
 LANGUAGES = {"english": "en", "chinese": "zh", "mandarin": "zh", "cantonese": "yue"}
 IDLE_S = 30.0  # without a byte, after which an upload is given up
 END_S = 1.0  # of an upload after the end of the server was asked for
@@ -50,6 +51,9 @@ class Form(BaseModel, extra="forbid"):
             raise ValueError("timestamp_granularities go with response_format=verbose_json")
         if len(self.listed) > MAX_HOTWORDS:
             raise ValueError(f"found {len(self.listed)} hotwords: at most {MAX_HOTWORDS} are allowed")
+        numbers = sum(map(bool, map(_DIGIT, self.listed)))
+        if numbers > MAX_NUMBERS:
+            raise ValueError(f"found {numbers} hotwords with digits: at most {MAX_NUMBERS} are allowed, write them out")
         return self
 
     @property
@@ -59,8 +63,9 @@ class Form(BaseModel, extra="forbid"):
 
     @property
     def words(self) -> Tuple[str, ...]:
-        """The hotwords, and then the first phrases of the prompt, which need not be usable."""
-        return tuple(dict.fromkeys([*self.listed, *_phrases(PHRASE_END, self.prompt)]))[:MAX_HOTWORDS]
+        """The hotwords, and then the first phrases without digits of the prompt, which need not be usable."""
+        phrases = [phrase for phrase in _phrases(PHRASE_END, self.prompt) if not _DIGIT(phrase)]
+        return tuple(dict.fromkeys([*self.listed, *phrases[:MAX_PHRASES]]))[:MAX_HOTWORDS]
 
 
 def _phrases(ends: str, text: str) -> List[str]:

@@ -54,6 +54,8 @@ def serve(listener: socket.socket, batcher: Batcher, options: Options) -> None:
         signal.signal(number, end)
     silence = np.zeros(batcher.rate, np.float32)
     batcher.speech2text.decode([silence], [""])  # what is loaded at the first use, is loaded now
+    if batcher.speech2text.guard is not None:
+        batcher.speech2text.guard.verifier.labelize("1 一1", "")
     with batcher:
         host, port = listener.getsockname()[:2]
         logging.info("listening on http://%s:%d as '%s'", f"[{host}]" if ":" in host else host, port, options.name)

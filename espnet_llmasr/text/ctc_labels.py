@@ -42,7 +42,7 @@ class CTCLabelizer:
     """
 
     def __init__(self, tokens: Sequence[str], table: Optional[PathLike] = None):
-        self.labelize = find_labelizer(tokens, table)
+        self.labelize, self.has_table = find_labelizer(tokens, table), bool(table)
         self.ids = {token: number for number, token in enumerate(tokens)}
         self.transcript = Transcript("plain")
         self.installed: Dict[str, bool] = {}
@@ -56,6 +56,8 @@ class CTCLabelizer:
         return Labels(known, len(labels) - len(known), words)
 
     def _written_out(self, text: str, lang: str) -> Tuple[str, str]:
+        if self.has_table and not lang:  # the language of the table, whose numbers have no rules
+            return normalize(text), ""
         if needs_words(to_half_width(text)) and not self._has("tn", "digits are not supported", "WeTextProcessing"):
             return normalize(text), ""
         if lang.startswith("zh") and not text.isascii():

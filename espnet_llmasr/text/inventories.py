@@ -38,6 +38,10 @@ def inventory(value: str) -> str:
     if value not in INVENTORIES and not Path(value).is_file():
         known = ", ".join(INVENTORIES)
         raise argparse.ArgumentTypeError(f"no phone inventory '{value}': choose {known}, or a file (docs/phonemes.md)")
+    language = Path(value).stem
+    if value not in INVENTORIES and (language.partition("-")[0] in HAN_TABLES or len(language.split()) != 1):
+        reason = f"the name of {value} must be a language other than zh, yue and en"
+        raise argparse.ArgumentTypeError(f"{reason}, as utt2lang has it (es.tsv): rename it")
     return value
 
 

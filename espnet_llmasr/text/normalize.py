@@ -14,6 +14,8 @@ _MARKS = "".join(  # accents and vowel signs that follow a letter, in all script
     for code in (*range(0x300, 0x20D0), *range(0x2D00, 0xAC00))
     if unicodedata.category(chr(code)) in ("Mn", "Mc")
 )
+_COMPOSED = "\u0958-\u095f\u09dc\u09dd\u09df\u0a33\u0a36\u0a59-\u0a5b\u0a5e\u0b5c\u0b5d"  # two characters in NFC
+_JAMO = "\u1100-\u11ff"  # the parts of Korean syllables
 _IS_HAN = re.compile(f"[{HAN}]").fullmatch
 _HALF_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}
 APOSTROPHES = dict.fromkeys(
@@ -22,8 +24,8 @@ APOSTROPHES = dict.fromkeys(
 _WIDTH = {**_HALF_WIDTH, 0x3000: " ", 0xFF07: "'", 0xFF40: "'", **APOSTROPHES}
 _WIDE = re.compile(f"[{re.escape(''.join(map(chr, _WIDTH)))}]")
 _WESTERN_MARKS = re.compile("[\u2013\u2014\u201c\u201d\u2026]")  # as blanks they leave an English line in ASCII
-_TO_CHANGE = re.compile(f"{_WIDE.pattern[:-1]}{_MARKS}{LOOKALIKES}]").search
-_COMBINED = re.compile(rf"[^\W\d_{HAN}][{_MARKS}]+")
+_TO_CHANGE = re.compile(f"{_WIDE.pattern[:-1]}{_MARKS}{_COMPOSED}{_JAMO}{LOOKALIKES}]").search
+_COMBINED = re.compile(rf"[^\W\d_{HAN}][{_MARKS}]+|[{_COMPOSED}]|[{_JAMO}]+")
 _LETTERS = rf"(?:[^\W_{HAN}]+|[{_MARKS}]+)+"
 _WORD = f"{_LETTERS}(?:'{_LETTERS})*"
 _TOKEN = re.compile(rf"[{HAN}]|{_WORD}")

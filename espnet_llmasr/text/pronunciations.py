@@ -6,7 +6,7 @@ from typing import Dict, Iterator, List, Tuple
 
 from espnet_llmasr.files import PathLike, read_text
 from espnet_llmasr.text.han import Phones
-from espnet_llmasr.text.normalize import normalize
+from espnet_llmasr.text.normalize import normalize, to_half_width
 
 MOST_SYMBOLS = 500  # with more, the symbols of a word are probably not separated
 WORDS_KEPT = 200_000  # words whose phones are remembered
@@ -22,7 +22,8 @@ class Pronunciations:
     A spelling is a word, or letters with hyphens where other letters may stand: `-ch-` counts anywhere, `h-` at the
     beginning of a word only and `-e` at its end only. A word without a row of its own is read from left to right, each
     time by the row with the most letters. Of several rows for one spelling the first counts. Letters without a sound
-    have no symbols (and no tab). A letter that no row has gives `<unk>`.
+    have no symbols (and no tab). A letter that no row has gives `<unk>`. An apostrophe parts a word, unless letters of the
+    table have one (`-k'-`).
 
     >>> table = Pronunciations("es.tsv")  # rows: hola o l a | -c- k | -ch- t͡ʃ | -h- | -o- o
     >>> table("Choco, ¡hola!")
@@ -44,15 +45,16 @@ class Pronunciations:
             found = f"{file} has {len(self.symbols)} different symbols, allowed are 1 to {MOST_SYMBOLS}"
             raise ValueError(f"{found}: in each line is {FORM}")
         self.longest = max(map(len, self.rows))
+        self.silent_apostrophe = not any("'" in key for key in self.rows if "-" in key)
         self.word = lru_cache(WORDS_KEPT)(self._word)
 
     def _add(self, line: str, where: str) -> None:
         spelling, tab, symbols = (part.strip(" ") for part in line.partition("\t"))
         phones = tuple(symbols.translate(FROM_KEYBOARD).split(" ")) if symbols else ()
-        word = normalize(spelling.strip("-"))
+        word = _letters(spelling.strip("-")) if "-" in (spelling[:1], spelling[-1:]) else normalize(spelling)
         first, last = "-" * spelling.startswith("-"), "-" * spelling.endswith("-")
         is_row = tab or ((first or last) and " " not in spelling)  # letters without a sound need no tab
-        if not is_row or not word or any(not phone or "\t" in phone or phone in RESERVED for phone in phones):
+        if not is_row or not word or any(phone.split() != [phone] or phone in RESERVED for phone in phones):
             raise ValueError(f"{where} is '{line}', {FORM}")
         if " " in word:
             self.several_words.append(spelling)
@@ -67,7 +69,7 @@ class Pronunciations:
         if word in self.rows:
             return self.rows[word]
         parts = [part for part in word.split("'") if part]
-        if len(parts) > 1:
+        if len(parts) > 1 and self.silent_apostrophe:
             return tuple(symbol for part in parts for symbol in self._word(part))
         return tuple(symbol for phones in self._letters(word) for symbol in phones)
 
@@ -85,7 +87,13 @@ class Pronunciations:
             for key in keys:
                 if key in self.rows:
                     return end, self.rows[key]
-        return begin + 1, UNKNOWN
+        return begin + 1, () if word[begin] == "'" else UNKNOWN
+
+
+def _letters(part: str) -> str:
+    """`normalize`, which would take an apostrophe at an end for a quotation mark."""
+    part = to_half_width(part)
+    return "'" * part.startswith("'") + normalize(part) + "'" * (part.endswith("'") and len(part) > 1)
 
 
 def beside(tokens: Path) -> Path:

@@ -119,8 +119,12 @@ def write_vllm_config(staged: Path, end_id: int) -> None:
 def write_head(staged: Path, parts: Parts) -> str:
     """Configuration, tokens (and their table), thresholds and weights of the CTC head; returns the name of its weights."""
     options = vars(PhonemeCTCTask.config_of(parts.ctc_config))
-    names = {name: options[name] for name in ("pronunciations",) if options.get(name)}
-    write_options(staged, "ctc_config.yaml", options, parts.ctc_config, gathered(names, staged, str(parts.ctc_config)))
+    table = options.get("pronunciations")
+    if table:
+        check_file(table)
+        shutil.copy(table, staged / "phones.tsv")
+    more = {"pronunciations": "phones.tsv"} if table else {}
+    write_options(staged, "ctc_config.yaml", options, parts.ctc_config, more)
     write_tokens(staged / "phones.txt", options["token_list"])
     shutil.copy(parts.ctc_weights.with_name("guard.json"), staged / "guard.json")
     write_packed(staged / "ctc.safetensors", read_state(parts.ctc_weights), beside=staged / "model.safetensors")

@@ -234,5 +234,11 @@ def test_a_table_of_pronunciations(data, capsys):
     table.write_text("-a-\to\n-ch-\tt͡ʃ\n-o-\ta\nel\te l\n", encoding="utf-8")  # the same symbols for other letters
     assert data.exit_code("--inventory", str(table)) == 1 and "es.tsv differs from" in capsys.readouterr().err
     data.tokens.unlink()
-    data.run()
+    data.run("--inventory", "shared_ipa")
     assert not kept.exists()
+    table.write_text("-a-\ta\n-ch-\tt͡ʃ\n-o-\to\nel\te l\n", encoding="utf-8")  # no symbol that shared_ipa lacks
+    assert data.exit_code("--inventory", str(table)) == 1 and "es.tsv differs from" in capsys.readouterr().err
+    for name in ("en.tsv", "zh-yue.tsv", "my es.tsv"):
+        assert data.exit_code("--inventory", str(table.rename(table.with_name(name)))) == 1
+        assert "must be a language other than zh, yue and en" in capsys.readouterr().err
+        table.with_name(name).rename(table)

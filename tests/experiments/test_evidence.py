@@ -77,11 +77,31 @@ def test_readings(evidence, write, tmp_path):
     assert found["H slope of log MER on log FLOPs: efin is steeper"] == "not run"
 
 
+def test_holm_counts_only_what_can_be_tested(evidence, write, tmp_path):
+    """The rule of loops finds nothing in any run, so family F has three tests."""
+    shifts = {"nonspeech: chars/min": 1.0, "hallucinated (paper) %": 0.1, "hallucinated (length) %": 0.1}
+    write("strategies", {"ia_sft": (range(1, 9), {}), "no_ia_sft": (range(1, 9), shifts)})
+    rows = [row for row in evidence.read(evidence.load(tmp_path)) if row.claim.family == "F"]
+    p = [row.difference.p_t for row in rows if not row.claim.text.startswith("no_ia_sft: hallucinated (loop)")]
+    assert [row.tests for row in rows] == [3] * 4
+    assert [row.p_holm for row in rows if evidence.is_test(row.difference)] == evidence.holm(p)
+
+
+def test_a_null_of_family_a_needs_the_power_for_the_effect(evidence, write, tmp_path):
+    write("strategies", {"ia_sft": (range(1, 9), {}), "no_swap": (range(1, 9), {})})
+    row = next(row for row in evidence.read(evidence.load(tmp_path)) if row.claim.text == "MER: no_swap is worse")
+    some = evidence.paired_difference([1.0, -1.1, 0.9, -0.8, 1.2, -1.3, 0.7, -0.6], [0.0] * 8)
+    row = row._replace(difference=some, p_holm=1.0, tests=3)
+    assert evidence.shown(row) > 1.1 > evidence.interval(row, 0.9)[1]
+    assert evidence.word_of(row._replace(effect=1.1)).startswith("undecided")
+    assert evidence.word_of(row._replace(effect=2.0)) == "null"
+
+
 def test_undecided_names_the_seeds(evidence, write, tmp_path):
     write("strategies", {"ia_sft": (range(1, 4), {}), "no_ia_sft": (range(1, 4), {"MER %": 1.0})})
     row = next(row for row in evidence.read(evidence.load(tmp_path)) if row.claim.text == "MER: no_ia_sft is worse")
     wide = row._replace(difference=evidence.paired_difference([21.0, 27.0, 15.0], [20.0, 20.0, 20.0]), p_holm=0.7)
-    needed = evidence.pairs_needed(2.0 / np.std([1.0, 7.0, -5.0], ddof=1), 0.05 / 3)
+    needed = evidence.pairs_needed(2.0 / np.std([1.0, 7.0, -5.0], ddof=1), 0.05)
     assert evidence.word_of(wide._replace(effect=2.0)) == f"undecided: {needed} seeds"
 
 
@@ -103,5 +123,5 @@ def test_the_page_and_the_figure(evidence, write, tmp_path, capsys):
     write("strategies", {"ia_sft": (range(1, 6), {}), "no_ia_sft": (range(1, 6), {"MER %": 4.0})})
     evidence.main([str(tmp_path), "--figures", str(tmp_path)])
     out = capsys.readouterr().out
-    assert out.count("\n") == 2 + len(evidence.claims()) and "| A | MER: no_ia_sft is worse | 5 | +4" in out
+    assert out.count("\n") == 4 + len(evidence.claims()) and "| A | MER: no_ia_sft is worse | 5 | +4" in out
     assert "MER: no_ia_sft is worse (n 5)" in (tmp_path / "evidence.svg").read_text()

@@ -10,8 +10,8 @@ from dataclasses import asdict
 
 import pytest
 
-from espnet_llmasr.bin import run_strategies
 from espnet_llmasr import processes
+from espnet_llmasr.bin import run_strategies
 from espnet_llmasr.experiments import matrix
 from espnet_llmasr.experiments.runs import read_runs
 from espnet_llmasr.observe.observations import Observation

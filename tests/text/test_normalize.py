@@ -118,8 +118,16 @@ def accents_joined(line):
         else:
             pieces.append(character)
     letter = [piece[0].isalnum() and not piece[0].isdecimal() and not in_han(piece[0]) for piece in pieces]
-    marked = [is_letter and len(piece) > 1 for piece, is_letter in zip(pieces, letter)]
+    marked = [
+        is_letter and (len(p) > 1 or unicodedata.decomposition(p)[:1] == "0" and is_excluded(p))
+        for p, is_letter in zip(pieces, letter)
+    ]
     return "".join(unicodedata.normalize("NFC", p) if has_marks else p for p, has_marks in zip(pieces, marked))
+
+
+def is_excluded(character):
+    """A letter of two characters in NFC."""
+    return unicodedata.normalize("NFC", character) != character and 0x900 < ord(character) < 0xC00
 
 
 def random_lines(number, seed=0):

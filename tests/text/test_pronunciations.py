@@ -52,6 +52,23 @@ def test_words(table, text, symbols):
     assert Pronunciations(table)(text) == symbols.split()
 
 
+@pytest.mark.parametrize(
+    "text, symbols",
+    [("ka k'a", "k a kʼ a"), ("ak’", "a k"), ("marc'h", "m a r x"), ("o'zgo oʻz", "ɵ z <unk> o ɵ z"), ("a'a", "a a")],
+)
+def test_letters_with_an_apostrophe(tmp_path, text, symbols):
+    rows = {"k'": "kʼ", "k": "k", "c'h": "x", "o'": "ɵ", "o": "o", "a": "a", "m": "m", "r": "r", "z": "z"}
+    (tmp_path / "xx.tsv").write_text("".join(f"-{letters}-\t{phone}\n" for letters, phone in rows.items()))
+    assert Pronunciations(tmp_path / "xx.tsv")(text) == symbols.split()
+
+
+def test_equal_letters_in_several_codes(tmp_path):
+    (tmp_path / "bn.tsv").write_text("-\u09df-\tj\n-\ud55c-\th a n\n", encoding="utf-8")
+    read = Pronunciations(tmp_path / "bn.tsv")
+    assert read("\u09df") == read("\u09af\u09bc") == ["j"]
+    assert read("\ud55c") == read("\u1112\u1161\u11ab") == ["h", "a", "n"]
+
+
 def test_rows_of_several_words_are_kept_apart(table):
     read = Pronunciations(table)
     assert read.several_words == ["a priori"] and "t͡ʃ" in read.symbols
@@ -67,6 +84,7 @@ def test_rows_of_several_words_are_kept_apart(table):
         ("-a-\ta\nb\n", "line 2"),
         ("a\ta <unk>\n", "line 1"),
         ("a\ta  b\n", "line 1"),
+        ("a\ta\u00a0b\n", "line 1"),
         ("# nothing\n", "has 0 different symbols, allowed are 1 to 500"),
         ("".join(f"w{number}\tw{number}\n" for number in range(501)), "has 501 different symbols"),
     ],
@@ -92,7 +110,7 @@ def test_labels_of_a_head(table):
     tokens = Phonemizer(str(table)).tokens
     assert isinstance(find_labelizer(tokens, table), Phonemizer)
     label = CTCLabelizer(tokens, table)
-    assert label("Choco 3", "es").unknown == 1  # no rules for the numbers of Spanish
+    assert label("Choco 3", "es").unknown == label("Choco 3").unknown == 1  # no rules for the numbers of Spanish
     assert label("choco hola").words == [("choco", 0, 4), ("hola", 4, 7)]
     table.write_text(TABLE + "-q-\tq\n", encoding="utf-8")
     with pytest.raises(ValueError, match="other tokens than .*es.tsv gives: restore the table"):
