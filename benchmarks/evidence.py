@@ -18,7 +18,7 @@ from scipy import stats
 from espnet_llmasr.experiments.power import pairs_needed, smallest_effect
 from espnet_llmasr.experiments.runs import Run, read_runs
 from espnet_llmasr.experiments.statistics import Difference, by_seed, holm, mean_interval, paired_difference
-from espnet_llmasr.observe.plot_style import colour, marker, new_figure, save, style
+from espnet_llmasr.observe.plot_style import colour, legend_below, marker, new_figure, save, style
 from espnet_llmasr.scoring.markdown import markdown, p_value
 
 ALPHA, FEW = 0.05, 3
@@ -286,11 +286,10 @@ def draw(found: Sequence[Reading], folder: Path) -> None:
         axes.set_yticks(
             range(len(rows)), [f"{row.claim.family}: {row.claim.text} (n {row.difference.mean.n})" for row in rows]
         )
-        axes.set(
-            xscale="symlog", xlabel="mean difference over the effect that matters, 95 % interval; right: as claimed"
-        )
+        axes.set(xscale="symlog", xlabel="difference / effect that matters (right: as claimed)")
+        axes.xaxis.set_major_formatter("{x:g}")
         axes.invert_yaxis()
-        axes.legend(loc="lower right")
+        legend_below(figure, [axes], columns=4)
         save(figure, folder, "evidence")
 
 
