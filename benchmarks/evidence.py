@@ -177,8 +177,8 @@ def is_test(difference: Difference) -> bool:
 def interval(row: Reading, level: float) -> Sequence[float]:
     """t interval of the mean difference."""
     mean = row.difference.mean
-    half = deviation(row) / math.sqrt(mean.n) * stats.t.ppf((1 + level) / 2, mean.n - 1)
-    return mean.mean - half, mean.mean + half
+    reach = deviation(row) / math.sqrt(mean.n) * stats.t.ppf((1 + level) / 2, mean.n - 1)
+    return mean.mean - reach, mean.mean + reach
 
 
 def deviation(row: Reading) -> float:
@@ -267,8 +267,7 @@ def draw(found: Sequence[Reading], folder: Path) -> None:
     """evidence.svg: the difference of each claim with its 95 % interval, over the effect that matters."""
     from matplotlib import rc_context
 
-    tested = (row for row in found if row.difference.mean.n >= FEW and row.effect > 0)
-    rows = [row for row in tested if is_test(row.difference)]
+    rows = [row for row in found if is_test(row.difference) and row.effect > 0]
     words = ("holds", "contradicted", "null", "undecided")
     with style(), rc_context({"svg.fonttype": "none"}):  # text stays text
         figure, (axes,) = new_figure(1, 7.5, 0.32 * len(rows) + 1.2)

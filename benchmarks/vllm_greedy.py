@@ -18,7 +18,10 @@ from espnet_llmasr.vllm_plugin.speech import open_pack  # noqa: E402
 
 
 def main(folder: str, data: str, ours: str) -> None:
-    """Prints `id text` lines, and to stderr how many of `ours` are equal and the ids of the others. The token limit of an utterance is ours: ceil(15 a second) + 16 with the end token."""
+    """Prints `id text` lines, and to stderr how many of `ours` are equal and the ids of the others.
+
+    The token limit of an utterance is ours: ceil(15 a second) + 16 with the end token.
+    """
     pack, entries = open_pack(folder), read_scp(Path(data, "wav.scp"))
     speech = [audio.read(entry, pack.rate) for entry in entries.values()]
     seconds = np.array([len(samples) / pack.rate for samples in speech], np.float32)

@@ -51,7 +51,7 @@ class Pronunciations:
     def _add(self, line: str, where: str) -> None:
         spelling, tab, symbols = (part.strip(" ") for part in line.partition("\t"))
         phones = tuple(symbols.translate(FROM_KEYBOARD).split(" ")) if symbols else ()
-        word = _letters(spelling.strip("-")) if "-" in (spelling[:1], spelling[-1:]) else normalize(spelling)
+        word = _normal_part(spelling.strip("-")) if "-" in (spelling[:1], spelling[-1:]) else normalize(spelling)
         first, last = "-" * spelling.startswith("-"), "-" * spelling.endswith("-")
         is_row = tab or ((first or last) and " " not in spelling)  # letters without a sound need no tab
         if not is_row or not word or any(phone.split() != [phone] or phone in RESERVED for phone in phones):
@@ -90,7 +90,7 @@ class Pronunciations:
         return begin + 1, () if word[begin] == "'" else UNKNOWN
 
 
-def _letters(part: str) -> str:
+def _normal_part(part: str) -> str:
     """`normalize`, which would take an apostrophe at an end for a quotation mark."""
     part = to_half_width(part)
     return "'" * part.startswith("'") + normalize(part) + "'" * (part.endswith("'") and len(part) > 1)
