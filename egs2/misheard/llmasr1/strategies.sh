@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The matrix of docs/evidence.md, 69 runs, at equal compute within each length; ./start.sh makes the starting encoder.
+# The matrix of docs/evidence.md, 69 runs and 3 of a change, at equal compute within each length, from the encoder of
+# ./start.sh.
 #   FSDD=<dir> nohup ./strategies.sh >strategies.log 2>&1 & echo $!     starts it, or goes on; prints its process
 #   ./strategies.sh --status                             which runs are complete, which are left
 #   kill <process>                                       stops it with all its trainings (kill -9 would not)
@@ -12,7 +13,7 @@ cd "$(dirname "$0")"
 . ./path.sh
 # shellcheck disable=SC1091
 . utils/matrix.sh
-PARTS=${PARTS:-strategies lengths fast_encoder smollm2}
+PARTS=${PARTS:-strategies lengths fast_encoder smollm2 one_swap}
 
 part() {  # NAME "STRATEGY..." "SEED..." [OPTION of run.sh]...: the trainings of conf, all of them at LENGTH
     local name=$1 strategies seeds epoch
@@ -62,7 +63,8 @@ for name in $PARTS; do
         fast_encoder)  # 5e-4 in joint SFT
             part fast_encoder "ia_sft no_ia_sft" "1 2 3" --joint_sft_args "--lr_factor encoder=25" ;;
         smollm2) real_llm ;;
-        *) die "PARTS has '$name', allowed are pilot, strategies, lengths, fast_encoder and smollm2" ;;
+        one_swap) part one_swap ia_sft "1 2 3" --watch_args "--threshold 0.001" ;;  # of the last encoder alone
+        *) die "PARTS has '$name', allowed are pilot, strategies, lengths, fast_encoder, smollm2 and one_swap" ;;
     esac
 done
 exit "$failed"
