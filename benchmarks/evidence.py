@@ -2,8 +2,9 @@
 
     python benchmarks/evidence.py egs2/misheard/llmasr1/results [--figures docs] [--earlier FILE...]
 
-The folder holds strategies.jsonl, 60.jsonl and 160.jsonl (other budgets), as strategies.sh writes them; of a part that is
-missing or not complete the claims say so. Families, directions and effects are those of the document, which was
+The folder holds strategies.jsonl, 60.jsonl and 160.jsonl (other budgets), smollm2.jsonl, fast_encoder.jsonl and
+one_swap.jsonl (described, not tested), as strategies.sh writes them; of a part that is missing or not complete the claims
+say so. Families, directions and effects are those of the document, which was
 written before the runs. `--earlier` sets the matrices of another design beside it, in one table.
 """
 
@@ -23,6 +24,13 @@ from espnet_llmasr.scoring.markdown import markdown, p_value
 
 ALPHA, FEW = 0.05, 3
 BUDGETS = ("60", "strategies", "160")
+DESCRIBED = (  # what, file and strategy, less file and strategy
+    ("SmolLM2, no_ia_sft", ("smollm2", "no_ia_sft"), ("smollm2", "ia_sft")),
+    ("fast encoder, no_ia_sft", ("fast_encoder", "no_ia_sft"), ("fast_encoder", "ia_sft")),
+    ("one swap", ("one_swap", "ia_sft"), ("strategies", "ia_sft")),
+    ("one swap, to no_ia_sft", ("one_swap", "ia_sft"), ("strategies", "no_ia_sft")),
+)
+OF_INTEREST = ("MER %", "hallucinated (paper) %", "nonspeech: chars/min", "NSE change", "PAI", "CSAI", "CKA to start")
 PAPER = {"no_joint": 0.21, "no_ia_sft": 0.10, "no_swap": 0.02}
 """Table 3 of the paper: MER without a part, relative to that of ia_sft (means of four columns)."""
 Runs = Dict[str, Dict[str, Dict[int, Run]]]
@@ -263,6 +271,19 @@ def mean_cell(numbers: np.ndarray) -> str:
     return f"{mean.mean:+.3g} ({mean.interval[0]:.3g} to {mean.interval[1]:.3g}), n {mean.n}" if mean.n else "-"
 
 
+def described(runs: Runs) -> str:
+    """The parts of too few seeds for a test: mean difference, and the lowest and highest of a seed; '' without any."""
+    rows = [["", "n", "MER % of both", *OF_INTEREST]]
+    for text, (file, strategy), (other_file, other) in DESCRIBED:
+        pairs = [joined(values(runs, strategy, v, file), values(runs, other, v, other_file)) for v in OF_INTEREST]
+        if all(pair.size for pair in pairs):
+            less = [first - second for first, second in pairs]
+            means = "{:.1f}, {:.1f}".format(*pairs[0].mean(1))  # of the error rate
+            cells = [f"{one.mean():+.3g} ({one.min():.3g} to {one.max():.3g})" for one in less]
+            rows.append([text, str(len(less[0])), means, *cells])
+    return markdown(rows) if len(rows) > 1 else ""
+
+
 def draw(found: Sequence[Reading], folder: Path) -> None:
     """evidence.svg: the difference of each claim with its 95 % interval, over the effect that matters."""
     from matplotlib import rc_context
@@ -297,7 +318,8 @@ def load(folder: Path) -> Runs:
         raise SystemExit(
             f"{folder} has no strategies.jsonl: give the folder of the runs, such as .../misheard/llmasr1/results"
         )
-    files = {file: folder / f"{file}.jsonl" for file in BUDGETS}
+    names = dict.fromkeys([*BUDGETS, *(file for _, (file, _), _ in DESCRIBED)])
+    files = {file: folder / f"{file}.jsonl" for file in names}
     return {file: by_seed(read_runs(path)) for file, path in files.items() if path.is_file()}
 
 
@@ -312,6 +334,8 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     print(table(found), end="")
     if args.figures:
         draw(found, args.figures)
+    if text := described(runs):
+        print(f"\n{text}", end="")
     if args.earlier:
         print(f"\n{beside(runs, args.earlier)}", end="")
     if slopes(runs, "efin"):

@@ -125,3 +125,14 @@ def test_the_page_and_the_figure(evidence, write, tmp_path, capsys):
     out = capsys.readouterr().out
     assert out.count("\n") == 4 + len(evidence.claims()) and "| A | MER: no_ia_sft is worse | 5 | +4" in out
     assert "MER: no_ia_sft is worse (n 5)" in (tmp_path / "evidence.svg").read_text()
+
+
+def test_parts_of_few_seeds_are_described(evidence, write, tmp_path, capsys):
+    write("strategies", {"ia_sft": (range(1, 9), {}), "no_ia_sft": (range(1, 9), {})})
+    write("one_swap", {"ia_sft": ([1, 2, 3], {"MER %": -5.0})})
+    write("smollm2", {"ia_sft": ([1, 2], {}), "no_ia_sft": ([2, 3], {"CKA to start": -0.1})})
+    evidence.main([str(tmp_path)])
+    rows = [line.split(" | ") for line in capsys.readouterr().out.splitlines() if "(" in line]
+    swap, smollm2 = (next(row for row in rows if row[0] == f"| {name}") for name in ("one swap", "SmolLM2, no_ia_sft"))
+    assert swap[1] == "3" and -6 < float(swap[3].split()[0]) < -4
+    assert smollm2[1] == "1" and smollm2[3].startswith("+0 ") and smollm2[-1].startswith("-0.")
