@@ -39,7 +39,8 @@ _LOST = re.compile(
     # controls (ftfy has replaced those of C1 that have a meaning), private use, lines of boxes, half-width kana
     "[\x00-\x08\x0e-\x1f\x7f-\x9f\ufffd-\uffff\ue000-\uf8ff\u2502-\u259f\uff61-\uff9f\U000f0000-\U0010ffff]|锟斤拷|"
     # GBK and Big5 read as Latin-1: ÎÒ, £¬, ¡£, §A¦n
-    f"[{_ACCENTED}]{{4}}|(?<![A-Za-z{_ACCENTED}])[{_ACCENTED}]{{2,3}}(?![A-Za-z{_ACCENTED}])|£[\xa1-\xbf]|¡[\xa2-\xb7]|"
+    f"[{_ACCENTED}]{{4}}|(?<![A-Za-z{_ACCENTED}])(?!(?i:([äöüõ])\\1)\\b)[{_ACCENTED}]{{2,3}}(?![A-Za-z{_ACCENTED}])|"
+    "£[\xa1-\xbf]|¡[\xa2-\xb7]|"  # öö is Estonian
     "(?:[¤§¥¦][@-~\xa1-\xff]){2}|"
     # UTF-8 read by the tables of DOS, Windows (Cyrillic, Central Europe), the Mac and Shift JIS
     "ΓÇ|вЂ|Г[\xa0-\xbf]|[\u0400-\u04ff][€†‡‰¤¦¬¶µ]|Ă[\xa0-\xbfŁĽŻźťˇŞłąşľ]|√[£©®†°§•™]|–[ø∏∞≤µº]|[A-Za-z]窶|"

@@ -56,6 +56,7 @@ KEPT = [
     "─ so ── on",
     "İstanbul'da 50°C – 60°C, ¿qué? Žižek",
     "“Well,” said he — “don’t.”",
+    "Öö on pikk, öö.",
 ]
 REFUSED = {
     "<unk> left": "markup",
