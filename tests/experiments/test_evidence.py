@@ -117,13 +117,21 @@ def test_slopes_are_those_of_the_budgets(evidence, write, tmp_path):
     assert list(evidence.slopes(runs, "efin").values()) == pytest.approx([-0.5] * 3)
     assert evidence.lower_everywhere(runs)
     assert "| this matrix |" in evidence.beside(runs, [tmp_path / "60.jsonl"])
+    steeper = evidence.read(runs)[-1]._replace(difference=evidence.paired_difference([-3, -4.0, -3.1], [0.0] * 3))
+    steeper = steeper._replace(p_holm=0.01)
+    assert evidence.word_of(steeper) == "holds"
+    for run in runs["160"]["efin"].values():
+        run.values["MER %"] *= 2
+    assert not evidence.lower_everywhere(runs)
+    assert evidence.word_of(steeper._replace(also=False)).startswith("undecided")
 
 
 def test_the_page_and_the_figure(evidence, write, tmp_path, capsys):
     write("strategies", {"ia_sft": (range(1, 6), {}), "no_ia_sft": (range(1, 6), {"MER %": 4.0})})
     evidence.main([str(tmp_path), "--figures", str(tmp_path)])
     out = capsys.readouterr().out
-    assert out.count("\n") == 4 + len(evidence.claims()) and "| A | MER: no_ia_sft is worse | 5 | +4" in out
+    assert "| no_ia_sft | 2" in out
+    assert out.count("\n") == 4 + len(evidence.claims()) + 5 and "| A | MER: no_ia_sft is worse | 5 | +4" in out
     assert "MER: no_ia_sft is worse (n 5)" in (tmp_path / "evidence.svg").read_text()
 
 

@@ -20,6 +20,7 @@ import misheard  # noqa: E402
 import sentences  # noqa: E402
 
 from espnet_llmasr.bin.run_strategies import get_parser  # noqa: E402
+from espnet_llmasr.encoder_swap.trainer import swap_log  # noqa: E402
 from espnet_llmasr.files import read_scp  # noqa: E402
 from espnet_llmasr.tasks.llm_asr import LLMASRTask  # noqa: E402
 from espnet_llmasr.tasks.phoneme_ctc import PhonemeCTCTask  # noqa: E402
@@ -149,8 +150,8 @@ def test_the_matrix_is_that_of_the_design(tmp_path):
     runs = Counter(
         {name: sum(len(args.strategies) * len(args.seeds) for args, _ in calls) for name, calls in found.items()}
     )
-    sizes = dict(exp_strategies=45, exp_60=6, exp_160=6, exp_fast_encoder=6, exp_smollm2=6)
-    assert runs == sizes and runs.total() == 69
+    sizes = dict(exp_strategies=45, exp_60=6, exp_160=6, exp_fast_encoder=6, exp_smollm2=6, exp_one_swap=3)
+    assert runs == sizes and runs.total() == 69 + 3
     assert all(
         args.jobs == 2 and args.fs == 8000 and 0 not in args.seeds for calls in found.values() for args, _ in calls
     )
@@ -160,6 +161,14 @@ def test_the_matrix_is_that_of_the_design(tmp_path):
     for calls in found.values():
         assert len({tuple(words) for _, words in calls}) == 1  # a folder is begun and gone on with by the same options
         assert {name.removeprefix("--") for name in calls[0][1][::2]} <= set(known)
+
+
+def test_the_one_swap_is_from_the_first_encoder_to_the_last(tmp_path):
+    _, words = parts(tmp_path)["exp_one_swap"][0]
+    schedule = RECIPE / words[words.index("--swap_schedule") + 1]
+    (swap,) = swap_log(schedule).read()
+    (start,) = swap_log(schedule.parent.parent / "align/swaps.jsonl").read()
+    assert swap.previous_step == start.encoder_step < swap.encoder_step and swap.final and swap.epoch == 2
 
 
 @pytest.mark.parametrize("folder, percent", [("exp_strategies", 100), ("exp_60", 60), ("exp_160", 160)])

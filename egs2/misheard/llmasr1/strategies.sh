@@ -63,7 +63,7 @@ for name in $PARTS; do
         fast_encoder)  # 5e-4 in joint SFT
             part fast_encoder "ia_sft no_ia_sft" "1 2 3" --joint_sft_args "--lr_factor encoder=25" ;;
         smollm2) real_llm ;;
-        one_swap) part one_swap ia_sft "1 2 3" --watch_args "--threshold 0.001" ;;  # of the last encoder alone
+        one_swap) part one_swap ia_sft "1 2 3" --swap_schedule conf/one_swap/ia_sft/swaps.jsonl ;;  # to the last encoder
         *) die "PARTS has '$name', allowed are pilot, strategies, lengths, fast_encoder, smollm2 and one_swap" ;;
     esac
 done
