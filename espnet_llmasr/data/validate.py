@@ -22,7 +22,7 @@ from espnet_llmasr.files import printable, sorted_file
 SHOWN = 20
 TOLERANCE_S = 0.001 + 1e-6
 COMPRESSED_TOLERANCE_S = 0.1 + 1e-6  # manifests do not count the padding of mp3
-_LANGUAGE = re.compile(rb"[a-z]{2,3}(-[a-z][a-z_-]*)?")
+_LANGUAGE = re.compile(rb"(?!zh-yue)[a-z]{2,3}(-[a-z][a-z_-]*)?")
 Ids = Iterator[Tuple[bytes, int]]
 """(id, line number) in byte order."""
 
@@ -52,7 +52,10 @@ class Report:
 def wrong_value(table: str, value: bytes) -> str:
     """The fault of a value by itself; empty if there is none."""
     if table == "utt2lang" and not _LANGUAGE.fullmatch(value):
-        return "the language must be zh, en, zh-en, yue, zh-DIALECT, or for a table of pronunciations its code (es)"
+        return (
+            "the language must be zh, en, zh-en, yue (not zh-yue), zh-DIALECT, or for a table of pronunciations its "
+            "code (es)"
+        )
     if table == "utt2spk" and b" " in value:
         return "a speaker holds blanks"
     if table == "utt2dur":

@@ -18,7 +18,7 @@ MOST = dict(max_files=1, max_fields=32, max_part_size=65536)  # of a form; the l
 MAX_HOTWORDS, MAX_NUMBERS, MAX_PHRASES = 1000, 100, 100  # a number takes 20 ms to be read, in which nobody is served
 PHRASE_END = r"[,;:!?，、；：！？。\n]|\.(?=\s|$)"  # in a prompt
 _DIGIT = re.compile(r"\d").search
-LANGUAGES = {"english": "en", "chinese": "zh", "mandarin": "zh", "cantonese": "yue"}
+LANGUAGES = {"english": "en", "chinese": "zh", "mandarin": "zh", "cantonese": "yue", "zh-yue": "yue"}
 IDLE_S = 30.0  # without a byte, after which an upload is given up
 END_S = 1.0  # of an upload after the end of the server was asked for
 SLOWEST = 20_000  # bytes a second after the first IDLE_S, else an upload is given up

@@ -57,7 +57,7 @@ def han_table(lang: str, inventory: str) -> str:
         ValueError: a language without a table, or one that the inventory has no phones for.
     """
     table = HAN_TABLES.get(lang.partition("-")[0])
-    if table is None:
+    if table is None or lang == "zh-yue":  # not a dialect of zh: its readings would be those of Mandarin
         raise ValueError(
             f"no phones for language '{lang}': utt2lang may have zh, zh-<dialect>, zh-en, en or yue;"
             " for another language give --inventory a table, or --unit char"

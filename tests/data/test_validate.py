@@ -55,7 +55,9 @@ def test_one_line_if_all_is_well(good, cut, problems):
     assert problems(cut)[1] == 0, "a millisecond is allowed"
 
 
-LANGUAGE = "the language must be zh, en, zh-en, yue, zh-DIALECT, or for a table of pronunciations its code (es)"
+LANGUAGE = (
+    "the language must be zh, en, zh-en, yue (not zh-yue), zh-DIALECT, or for a table of pronunciations its code (es)"
+)
 
 
 @pytest.mark.parametrize(
@@ -69,6 +71,7 @@ LANGUAGE = "the language must be zh, en, zh-en, yue, zh-DIALECT, or for a table 
         ("wav.scp", b"a_1-2", b"a_1-0", "wav.scp:2: the order is not that of LC_ALL=C sort: a_1-0"),
         ("utt2spk", b"a_1-2", b"a_1-1", "utt2spk:2: this id occurs twice: a_1-1"),
         ("utt2lang", b" en", b" english", f"utt2lang:1: {LANGUAGE}: english"),
+        ("utt2lang", b" en", b" zh-yue", f"utt2lang:1: {LANGUAGE}: zh-yue"),
         ("utt2dur", b"0.500", b"-1", "utt2dur:1: no positive number of seconds: -1"),
         ("utt2dur", b"0.500", b"nan", "utt2dur:1: no positive number of seconds: nan"),
         ("utt2dur", b"a_1-2 0.750\n", b"", "text:2: this id is not in utt2dur: a_1-2"),

@@ -61,6 +61,8 @@ def test_a_cantonese_line_needs_an_inventory_with_cantonese():
         Phonemizer()("hello", "yue")
     with pytest.raises(ValueError, match="no phones for language 'de'.*zh-<dialect>"):
         Phonemizer("zh_en_yue")("hallo", "de")
+    with pytest.raises(ValueError, match="no phones for language 'zh-yue'.* yue;"):
+        Phonemizer("zh_en_yue")("银行", "zh-yue")
 
 
 def test_a_table_is_loaded_at_the_first_line_that_needs_it():
