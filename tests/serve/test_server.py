@@ -62,7 +62,7 @@ def test_languages_as_people_write_them(language, server, files):
     assert found.language.partition("-")[0] == expected and found.text
 
 
-@pytest.mark.parametrize("language", ["fr", "French", "yue", "de-DE"])
+@pytest.mark.parametrize("language", ["fr", "French", "yue", "zh-yue", "de-DE"])
 def test_a_language_that_the_model_does_not_know(language, server, files):
     with pytest.raises(openai.UnprocessableEntityError, match="language.* en, zh"):
         ask(server, files[1], language=language)
