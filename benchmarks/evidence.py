@@ -3,8 +3,8 @@
     python benchmarks/evidence.py egs2/misheard/llmasr1/results [--figures docs] [--earlier FILE...]
 
 The folder holds strategies.jsonl, 60.jsonl and 160.jsonl (other budgets), smollm2.jsonl, fast_encoder.jsonl and
-one_swap.jsonl (described, not tested), as strategies.sh writes them; of a part that is missing or not complete the claims
-say so. Families, directions and effects are those of the document, which was
+one_swap.jsonl (described, not tested), as strategies.sh writes them, and drift.jsonl (see `drift`); of a part that is missing
+or not complete the claims say so. Families, directions and effects are those of the document, which was
 written before the runs. `--earlier` sets the matrices of another design beside it, in one table.
 """
 
@@ -19,6 +19,7 @@ from scipy import stats
 from espnet_llmasr.experiments.power import pairs_needed, smallest_effect
 from espnet_llmasr.experiments.runs import Run, read_runs
 from espnet_llmasr.experiments.statistics import Difference, by_seed, holm, mean_interval, paired_difference
+from espnet_llmasr.files import read_json_lines
 from espnet_llmasr.observe.plot_style import colour, legend_below, marker, new_figure, save, style
 from espnet_llmasr.scoring.markdown import markdown, p_value
 
@@ -299,6 +300,26 @@ def described(runs: Runs) -> str:
     return markdown(rows) if len(rows) > 1 else ""
 
 
+def drift(path: Path) -> str:
+    """CKA to the start after as many updates of joint SFT for all strategies of a part, and at the end of each.
+
+    `path` has lines with part, strategy, seed, and `cka`, that of each epoch of its joint_sft/drift.jsonl from 0 on.
+    """
+    parts: Dict[str, Dict[str, List[List[float]]]] = {}
+    for row in read_json_lines(path):
+        parts.setdefault(row["part"], {}).setdefault(row["strategy"], []).append(row["cka"])
+    rows = [["CKA to start", "strategy", "n", "epochs", "after the epochs of all", "at the end"]]
+    for part, strategies in parts.items():
+        common = min(len(cka) for found in strategies.values() for cka in found) - 1
+        for strategy, found in strategies.items():
+            lengths = sorted({len(cka) - 1 for cka in found})
+            epochs = " to ".join(map(str, dict.fromkeys((lengths[0], lengths[-1]))))
+            equal, end = ([cka[place] for cka in found] for place in (common, -1))
+            cells = [f"{np.mean(one):.4f} ({min(one):.4f} to {max(one):.4f})" for one in (equal, end)]
+            rows.append([f"{part}, {common} epochs", strategy, str(len(found)), epochs, *cells])
+    return markdown(rows)
+
+
 def draw(found: Sequence[Reading], folder: Path) -> None:
     """evidence.svg: the difference of each claim with its 95 % interval, over the effect that matters."""
     from matplotlib import rc_context
@@ -352,6 +373,8 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     print(f"\n{each_seed(runs)}", end="")
     if text := described(runs):
         print(f"\n{text}", end="")
+    if (path := args.results / "drift.jsonl").is_file():
+        print(f"\n{drift(path)}", end="")
     if args.earlier:
         print(f"\n{beside(runs, args.earlier)}", end="")
     print("\nD holds if both of its tests do.")

@@ -144,3 +144,12 @@ def test_parts_of_few_seeds_are_described(evidence, write, tmp_path, capsys):
     swap, smollm2 = (next(row for row in rows if row[0] == f"| {name}") for name in ("one swap", "SmolLM2, no_ia_sft"))
     assert swap[1] == "3" and -6 < float(swap[3].split()[0]) < -4
     assert smollm2[1] == "1" and smollm2[3].startswith("+0 ") and smollm2[-1].startswith("-0.")
+
+
+def test_drift_is_compared_after_equal_updates(evidence, tmp_path):
+    rows = [("ia_sft", 1, [1, 0.9]), ("no_ia_sft", 1, [1, 0.8, 0.6]), ("no_ia_sft", 2, [1, 0.7, 0.5, 0.4])]
+    lines = [json.dumps(dict(part="smollm2", strategy=s, seed=seed, cka=cka)) for s, seed, cka in rows]
+    (tmp_path / "drift.jsonl").write_text("\n".join(lines) + "\n")
+    first, second = evidence.drift(tmp_path / "drift.jsonl").splitlines()[2:]
+    assert first.endswith("| ia_sft | 1 | 1 | 0.9000 (0.9000 to 0.9000) | 0.9000 (0.9000 to 0.9000) |")
+    assert second.endswith("| no_ia_sft | 2 | 2 to 3 | 0.7500 (0.7000 to 0.8000) | 0.5000 (0.4000 to 0.6000) |")
