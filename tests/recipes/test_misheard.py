@@ -163,6 +163,17 @@ def test_the_matrix_is_that_of_the_design(tmp_path):
         assert {name.removeprefix("--") for name in calls[0][1][::2]} <= set(known)
 
 
+def test_the_second_experiment_is_longer_and_has_other_seeds(tmp_path):
+    found = parts(tmp_path, PARTS="fast_encoder fast_encoder_again smollm2 smollm2_again")
+    (first, words), (second, again) = found["exp_fast_encoder"][0], found["exp_fast_encoder_again"][0]
+    assert words == again and not {*first.seeds} & {*second.seeds} and len(second.seeds) == 8
+    (_, words), (_, again) = found["exp_smollm2"][0], found["exp_smollm2_again"][0]
+    given, twice = (options_of(options, "ia_sft", LLMASRTask) for options in (words, again))
+    assert twice.num_iters_per_epoch == 2 * given.num_iters_per_epoch
+    assert twice.scheduler_conf["total_steps"] == 2 * given.scheduler_conf["total_steps"] == 400
+    assert len(words) == len(again) and sum(one != other for one, other in zip(words, again)) == 2
+
+
 def test_the_one_swap_is_from_the_first_encoder_to_the_last(tmp_path):
     _, words = parts(tmp_path)["exp_one_swap"][0]
     schedule = RECIPE / words[words.index("--swap_schedule") + 1]

@@ -4,7 +4,7 @@
 #   FSDD=<dir> nohup ./strategies.sh >strategies.log 2>&1 & echo $!     starts it, or goes on; prints its process
 #   ./strategies.sh --status                             which runs are complete, which are left
 #   kill <process>                                       stops it with all its trainings (kill -9 would not)
-#   PARTS="strategies lengths" ./strategies.sh           some parts; pilot is none of the matrix
+#   PARTS="strategies lengths" ./strategies.sh           some parts; pilot and *_again are none of the matrix
 # Options are those of run_strategies (--jobs 1); those after -- are added to those of run.sh. Results of a part:
 # exp_<part>/runs.jsonl and strategies.md.
 set -euo pipefail
@@ -38,19 +38,21 @@ schedule() {  # UPDATES: of a training at full length, a tenth of them warm-up
     echo "--scheduler_conf total_steps=$(of "$1") --scheduler_conf warmup_steps=$(of $(($1 / 10)))"
 }
 
-real_llm() {  # SmolLM2 as in egs2/fsdd/llmasr1/run_smollm2.sh; its rate and the adaptor's are 3e-4 in both SFT stages
+# NAME UPDATES BUDGET: SmolLM2 as in egs2/fsdd/llmasr1/run_smollm2.sh, with so many updates of IA-SFT; its rate and the
+# adaptor's are 3e-4 in both SFT stages
+real_llm() {
     local layer frozen=llm.model.embed_tokens factors="--lr_factor adaptor=15 --lr_factor llm=15"
     for layer in {0..29}; do frozen+=" llm.model.layers.$layer.mlp"; done
-    part smollm2 "ia_sft no_ia_sft" "1 2 3" \
+    part "$1" "ia_sft no_ia_sft" "1 2 3" \
         --llm smollm2 \
         --llm_args "--system '' --instruction 'Repeat: '" \
-        --flops_budget "$smollm2_budget" \
+        --flops_budget "$3" \
         --align_args "--max_epoch 2 --scheduler_conf max_lr=0.003 --scheduler_conf min_lr=0.0003 $(schedule 100)" \
-        --ia_sft_args "--num_iters_per_epoch 20 $(schedule 200) $factors --freeze_param encoder $frozen" \
+        --ia_sft_args "--num_iters_per_epoch $(($2 / 10)) $(schedule "$2") $factors --freeze_param encoder $frozen" \
         --joint_sft_args "$factors --freeze_param $frozen"
 }
 
-smollm2_budget=4500e10  # some 100 updates of joint SFT in ia_sft, after 100 of alignment and 200 of IA-SFT
+fast=(--joint_sft_args "--lr_factor encoder=25")
 failed=0
 for name in $PARTS; do
     case $name in
@@ -61,10 +63,14 @@ for name in $PARTS; do
             part strategies joint_only "1 2 3" ;;
         lengths) for LENGTH in 60 160; do part "$LENGTH" "efin joint_only" "1 2 3"; done && LENGTH=100 ;;
         fast_encoder)  # 5e-4 in joint SFT
-            part fast_encoder "ia_sft no_ia_sft" "1 2 3" --joint_sft_args "--lr_factor encoder=25" ;;
-        smollm2) real_llm ;;
+            part fast_encoder "ia_sft no_ia_sft" "1 2 3" "${fast[@]}" ;;
+        smollm2) real_llm smollm2 200 4500e10 ;;  # and some 100 updates of joint SFT in ia_sft, after 100 of alignment
         one_swap) part one_swap ia_sft "1 2 3" --swap_schedule conf/one_swap/ia_sft/swaps.jsonl ;;  # to the last encoder
-        *) die "PARTS has '$name', allowed are pilot, strategies, lengths, fast_encoder, smollm2 and one_swap" ;;
+        fast_encoder_again)  # the second experiment
+            part fast_encoder_again "ia_sft no_ia_sft" "4 5 6 7 8 9 10 11" "${fast[@]}" ;;
+        smollm2_again) real_llm smollm2_again 400 7500e10 ;;
+        *) die "PARTS has '$name', allowed are pilot, strategies, lengths, fast_encoder, smollm2, one_swap," \
+            "fast_encoder_again and smollm2_again" ;;
     esac
 done
 exit "$failed"
