@@ -28,6 +28,7 @@ BUDGETS = ("60", "strategies", "160")
 DESCRIBED = (  # what, file and strategy, less file and strategy
     ("SmolLM2, no_ia_sft", ("smollm2", "no_ia_sft"), ("smollm2", "ia_sft")),
     ("fast encoder, no_ia_sft", ("fast_encoder", "no_ia_sft"), ("fast_encoder", "ia_sft")),
+    ("SmolLM2 again, no_ia_sft", ("smollm2_again", "no_ia_sft"), ("smollm2_again", "ia_sft")),
     ("one swap", ("one_swap", "ia_sft"), ("strategies", "ia_sft")),
     ("one swap, to no_ia_sft", ("one_swap", "ia_sft"), ("strategies", "no_ia_sft")),
 )
@@ -76,8 +77,8 @@ def joined(first: Dict[int, float], second: Dict[int, float]) -> np.ndarray:
     return np.array([[one[seed] for seed in seeds] for one in (first, second)], float).reshape(2, -1)
 
 
-def between(strategy: str, value: str) -> Callable[[Runs], np.ndarray]:
-    return lambda runs: joined(values(runs, strategy, value), values(runs, "ia_sft", value))
+def between(strategy: str, value: str, file: str = "strategies") -> Callable[[Runs], np.ndarray]:
+    return lambda runs: joined(values(runs, strategy, value, file), values(runs, "ia_sft", value, file))
 
 
 def change(value: str) -> Callable[[Runs], np.ndarray]:
@@ -90,14 +91,14 @@ def change(value: str) -> Callable[[Runs], np.ndarray]:
     return pairs
 
 
-def half_deviation(value: str) -> Callable[[Runs], float]:
+def half_deviation(value: str, file: str = "strategies") -> Callable[[Runs], float]:
     """Half a standard deviation of ia_sft over seeds, where the paper prints curves without numbers.
 
     Of a change it is that of the value after it: that of the change itself would be half its own deviation, whatever the
     runs, and no number of them below 13 could show a null.
     """
     value = value.removesuffix(" change")
-    return lambda runs: half(values(runs, "ia_sft", value))
+    return lambda runs: half(values(runs, "ia_sft", value, file))
 
 
 def half(found: Dict[int, float]) -> float:
@@ -105,9 +106,9 @@ def half(found: Dict[int, float]) -> float:
     return 0.5 * float(np.std([*found.values()], ddof=1)) if len(found) > 1 else math.nan
 
 
-def share_of_error(share: float) -> Callable[[Runs], float]:
+def share_of_error(share: float, file: str = "strategies") -> Callable[[Runs], float]:
     """A share of the mean MER of ia_sft."""
-    return lambda runs: share * float(np.mean([*values(runs, "ia_sft", "MER %").values()] or math.nan))
+    return lambda runs: share * float(np.mean([*values(runs, "ia_sft", "MER %", file).values()] or math.nan))
 
 
 def slopes(runs: Runs, strategy: str) -> Dict[int, float]:
@@ -164,7 +165,13 @@ def claims() -> List[Claim]:
         lambda runs: half(slopes(runs, "joint_only")),
         lower_everywhere,
     )
-    return [*found, slope]
+    found.append(slope)
+    fast = "fast_encoder_again"
+    for value, sign in (("MER %", 1), ("CSAI change", 1), ("CKA to start", -1)):
+        effect = share_of_error(PAPER["no_ia_sft"], fast) if value == "MER %" else half_deviation(value, fast)
+        text = f"fast encoder, no_ia_sft: {value} is {'higher' if sign > 0 else 'lower'}"
+        found.append(Claim("I", text, sign, between("no_ia_sft", value, fast), effect))
+    return found
 
 
 def read(runs: Runs) -> List[Reading]:
@@ -220,7 +227,7 @@ def word_of(row: Reading) -> str:
         return "holds" if row.also else "undecided: lower at some budgets only"
     if claim.text.endswith("does not rise") and interval(row, 0.95)[1] < row.effect:
         return "holds"
-    can_show = claim.family != "A" or shown(row) <= row.effect
+    can_show = claim.family not in "AI" or shown(row) <= row.effect
     if can_show and -row.effect < low and high < row.effect:
         return "null"
     needed = pairs_needed(row.effect / deviation(row), ALPHA / row.tests)
@@ -354,7 +361,7 @@ def load(folder: Path) -> Runs:
         raise SystemExit(
             f"{folder} has no strategies.jsonl: give the folder of the runs, such as .../misheard/llmasr1/results"
         )
-    names = dict.fromkeys([*BUDGETS, *(file for _, (file, _), _ in DESCRIBED)])
+    names = dict.fromkeys([*BUDGETS, *(file for _, (file, _), _ in DESCRIBED), "fast_encoder_again"])
     files = {file: folder / f"{file}.jsonl" for file in names}
     return {file: by_seed(read_runs(path)) for file, path in files.items() if path.is_file()}
 

@@ -117,7 +117,9 @@ def test_slopes_are_those_of_the_budgets(evidence, write, tmp_path):
     assert list(evidence.slopes(runs, "efin").values()) == pytest.approx([-0.5] * 3)
     assert evidence.lower_everywhere(runs)
     assert "| this matrix |" in evidence.beside(runs, [tmp_path / "60.jsonl"])
-    steeper = evidence.read(runs)[-1]._replace(difference=evidence.paired_difference([-3, -4.0, -3.1], [0.0] * 3))
+    steeper = next(row for row in evidence.read(runs) if row.claim.family == "H")._replace(
+        difference=evidence.paired_difference([-3, -4.0, -3.1], [0.0] * 3)
+    )
     steeper = steeper._replace(p_holm=0.01)
     assert evidence.word_of(steeper) == "holds"
     for run in runs["160"]["efin"].values():
@@ -144,6 +146,15 @@ def test_parts_of_few_seeds_are_described(evidence, write, tmp_path, capsys):
     swap, smollm2 = (next(row for row in rows if row[0] == f"| {name}") for name in ("one swap", "SmolLM2, no_ia_sft"))
     assert swap[1] == "3" and -6 < float(swap[3].split()[0]) < -4
     assert smollm2[1] == "1" and smollm2[3].startswith("+0 ") and smollm2[-1].startswith("-0.")
+
+
+def test_the_second_experiment_is_read_from_its_own_runs(evidence, write, tmp_path):
+    write("strategies", {"ia_sft": (range(1, 9), {}), "no_ia_sft": (range(1, 9), {"MER %": -4.0})})
+    assert words(evidence, tmp_path)["I fast encoder, no_ia_sft: MER % is higher"] == "not run"
+    shifts = {"MER %": 4.0, "CSAI change": 0.2, "CKA to start": 0.1}
+    write("fast_encoder_again", {"ia_sft": (range(4, 12), {}), "no_ia_sft": (range(4, 12), shifts)})
+    found = [word for claim, word in words(evidence, tmp_path).items() if claim.startswith("I ")]
+    assert found == ["holds", "holds", "contradicted"]
 
 
 def test_drift_is_compared_after_equal_updates(evidence, tmp_path):
