@@ -2,10 +2,11 @@
 
     python benchmarks/evidence.py egs2/misheard/llmasr1/results [--figures docs] [--earlier FILE...]
 
-The folder holds strategies.jsonl, 60.jsonl and 160.jsonl (other budgets), smollm2.jsonl, fast_encoder.jsonl and
-one_swap.jsonl (described, not tested), as strategies.sh writes them, and drift.jsonl (see `drift`); of a part that is missing
-or not complete the claims say so. Families, directions and effects are those of the document, which was
-written before the runs. `--earlier` sets the matrices of another design beside it, in one table.
+The folder holds strategies.jsonl, 60.jsonl and 160.jsonl (other budgets), fast_encoder_again.jsonl (the second
+experiment), smollm2.jsonl, smollm2_again.jsonl, fast_encoder.jsonl and one_swap.jsonl (described, not tested), as
+strategies.sh writes them, and drift.jsonl (see `drift`); of a part that is missing or not complete the claims say so.
+Families, directions and effects are those of the document, which was written before the runs. `--earlier` sets the
+matrices of another design beside it, in one table.
 """
 
 import argparse

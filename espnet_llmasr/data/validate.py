@@ -22,7 +22,7 @@ from espnet_llmasr.files import printable, sorted_file
 SHOWN = 20
 TOLERANCE_S = 0.001 + 1e-6
 COMPRESSED_TOLERANCE_S = 0.1 + 1e-6  # manifests do not count the padding of mp3
-_LANGUAGE = re.compile(rb"(?!zh-yue)[a-z]{2,3}(-[a-z][a-z_-]*)?")
+_LANGUAGE = re.compile(rb"(?!zh-yue\Z)[a-z]{2,3}(-[a-z][a-z_-]*)?")
 Ids = Iterator[Tuple[bytes, int]]
 """(id, line number) in byte order."""
 
