@@ -32,6 +32,9 @@ DESCRIBED = (  # what, file and strategy, less file and strategy
     ("SmolLM2 again, no_ia_sft", ("smollm2_again", "no_ia_sft"), ("smollm2_again", "ia_sft")),
     ("one swap", ("one_swap", "ia_sft"), ("strategies", "ia_sft")),
     ("one swap, to no_ia_sft", ("one_swap", "ia_sft"), ("strategies", "no_ia_sft")),
+    ("efin", ("strategies", "efin"), ("strategies", "ia_sft")),
+    ("efin, to no_joint", ("strategies", "efin"), ("strategies", "no_joint")),
+    ("joint_only", ("strategies", "joint_only"), ("strategies", "ia_sft")),
 )
 OF_INTEREST = ("MER %", "hallucinated (paper) %", "nonspeech: chars/min", "NSE change", "PAI", "CSAI", "CKA to start")
 PAPER = {"no_joint": 0.21, "no_ia_sft": 0.10, "no_swap": 0.02}
@@ -295,16 +298,26 @@ def each_seed(runs: Runs) -> str:
     return markdown(rows)
 
 
+def lengths(runs: Runs) -> str:
+    """MER % of efin and joint_only at each budget: mean, lowest and highest of the seeds that all budgets have."""
+    rows = [["MER %, mean (range)", "n", *("100" if budget == "strategies" else budget for budget in BUDGETS)]]
+    for strategy in ("efin", "joint_only"):
+        found = [values(runs, strategy, "MER %", budget) for budget in BUDGETS]
+        if seeds := set.intersection(*map(set, found)):
+            of = [[one[seed] for seed in seeds] for one in found]
+            rows.append([strategy, str(len(seeds)), *(f"{np.mean(o):.1f} ({min(o):.1f} to {max(o):.1f})" for o in of)])
+    return markdown(rows) if len(rows) > 1 else ""
+
+
 def described(runs: Runs) -> str:
-    """The parts of too few seeds for a test: mean difference, and the lowest and highest of a seed; '' without any."""
+    """What no family tests: mean difference, and the lowest and highest of a seed; '' without any."""
     rows = [["", "n", "MER % of both", *OF_INTEREST]]
     for text, (file, strategy), (other_file, other) in DESCRIBED:
         pairs = [joined(values(runs, strategy, v, file), values(runs, other, v, other_file)) for v in OF_INTEREST]
-        if all(pair.size for pair in pairs):
+        if pairs[0].size:  # of the error rate
             less = [first - second for first, second in pairs]
-            means = "{:.1f}, {:.1f}".format(*pairs[0].mean(1))  # of the error rate
-            cells = [f"{one.mean():+.3g} ({one.min():.3g} to {one.max():.3g})" for one in less]
-            rows.append([text, str(len(less[0])), means, *cells])
+            cells = [f"{one.mean():+.3g} ({one.min():.3g} to {one.max():.3g})" if one.size else "-" for one in less]
+            rows.append([text, str(len(less[0])), "{:.1f}, {:.1f}".format(*pairs[0].mean(1)), *cells])
     return markdown(rows) if len(rows) > 1 else ""
 
 
@@ -379,7 +392,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     if args.figures:
         draw(found, args.figures)
     print(f"\n{each_seed(runs)}", end="")
-    if text := described(runs):
+    for text in filter(None, (lengths(runs), described(runs))):
         print(f"\n{text}", end="")
     if (path := args.results / "drift.jsonl").is_file():
         print(f"\n{drift(path)}", end="")
