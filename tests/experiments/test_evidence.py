@@ -117,6 +117,11 @@ def test_slopes_are_those_of_the_budgets(evidence, write, tmp_path):
     assert list(evidence.slopes(runs, "efin").values()) == pytest.approx([-0.5] * 3)
     assert evidence.lower_everywhere(runs)
     assert "| this matrix |" in evidence.beside(runs, [tmp_path / "60.jsonl"])
+    rows = evidence.lengths(runs).splitlines()
+    assert rows[2] == "| efin | 3 | 25.8 (25.8 to 25.8) | 20.0 (20.0 to 20.0) | 15.8 (15.8 to 15.8) |"
+    del runs["strategies"]["joint_only"][1].values["CKA to start"]  # what is not known of a part is left out
+    last = evidence.described(runs).splitlines()[-1]
+    assert last.startswith("| joint_only | 1 | 25.0, 25.0 | +0 (0 to 0) |") and last.endswith(" | - |")
     steeper = next(row for row in evidence.read(runs) if row.claim.family == "H")._replace(
         difference=evidence.paired_difference([-3, -4.0, -3.1], [0.0] * 3)
     )
