@@ -3,7 +3,7 @@
 import asyncio
 import math
 import re
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import AsyncIterator, Callable, List, Literal, Set, Tuple
 
@@ -21,6 +21,7 @@ _DIGIT = re.compile(r"\d").search
 LANGUAGES = {"english": "en", "chinese": "zh", "mandarin": "zh", "cantonese": "yue", "zh-yue": "yue"}
 IDLE_S = 30.0  # without a byte, after which an upload is given up
 END_S = 1.0  # of an upload after the end of the server was asked for
+LINGER_S = 2.0  # for which a body that is too large is read on, see `_linger`
 SLOWEST = 20_000  # bytes a second after the first IDLE_S, else an upload is given up
 
 
@@ -118,6 +119,8 @@ async def read_form(request: Request, max_bytes: int, uploads: Uploads) -> Tuple
     if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
         raise Fault(415, "the body is no multipart/form-data: send a form with the field 'file'")
     if int(request.headers.get("content-length", 0)) > max_bytes:
+        if "expect" not in request.headers:  # else the client sends the body only when it is asked for it
+            await _linger(request.stream())
         raise _too_large(max_bytes)
     try:
         async with uploads.limit() as limit:
@@ -139,12 +142,22 @@ async def _body(request: Request, max_bytes: int, move: Callable[[float], None])
     size, clock = 0, asyncio.get_running_loop().time
     started = clock()
     move(started + IDLE_S)
-    async for chunk in request.stream():
+    stream = request.stream()
+    async for chunk in stream:
         size += len(chunk)
         if size > max_bytes:
+            await _linger(stream)
             raise _too_large(max_bytes)
         move(IDLE_S + min(clock(), started + size / SLOWEST))
         yield chunk
+
+
+async def _linger(rest: AsyncIterator[bytes]) -> None:
+    """Drops what comes within LINGER_S: a client that writes all before it reads loses an answer that comes earlier."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(LINGER_S):
+            async for _ in rest:
+                pass
 
 
 def _too_large(max_bytes: int) -> Fault:

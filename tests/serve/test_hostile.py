@@ -225,6 +225,19 @@ def test_endless_bodies_are_cut(server):
     assert raw(server, head, first, chunk * 50) == 413  # as much as is read
 
 
+def test_who_writes_all_before_reading_sees_that_it_is_too_much(server):
+    size = 400 * 65536
+    chunks = (b"10000\r\n" + bytes(65536) + b"\r\n") * 400
+    head = HOST + MULTIPART
+    first = b"%x\r\n" % len(HEAD) + HEAD + b"\r\n"
+    for _ in range(3):
+        assert raw(server, head, b"Content-Length: %d\r\n\r\n" % size, bytes(size)) == 413
+        assert raw(server, head, b"Transfer-Encoding: chunked\r\n\r\n", first, chunks, b"0\r\n\r\n") == 413
+    begin = time.monotonic()  # the body is not asked for
+    assert raw(server, head, b"Expect: 100-continue\r\nContent-Length: %d\r\n\r\n" % size) == 413
+    assert time.monotonic() - begin < 1
+
+
 def test_heads_that_lie(server):
     body = HEAD + encoded(noise()) + b"\r\n--b--\r\n"
     for length, status in {b"99999999999999": 413, b"-1": 400, b"x": 400, b"10": 422, b"%d" % len(body): 200}.items():
