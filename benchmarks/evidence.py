@@ -26,6 +26,7 @@ from espnet_llmasr.scoring.markdown import markdown, p_value
 
 ALPHA, FEW = 0.05, 3
 BUDGETS = ("60", "strategies", "160")
+SECOND = "fast_encoder_again"  # the runs of family I
 DESCRIBED = (  # what, file and strategy, less file and strategy
     ("SmolLM2, no_ia_sft", ("smollm2", "no_ia_sft"), ("smollm2", "ia_sft")),
     ("fast encoder, no_ia_sft", ("fast_encoder", "no_ia_sft"), ("fast_encoder", "ia_sft")),
@@ -170,11 +171,10 @@ def claims() -> List[Claim]:
         lower_everywhere,
     )
     found.append(slope)
-    fast = "fast_encoder_again"
     for value, sign in (("MER %", 1), ("CSAI change", 1), ("CKA to start", -1)):
-        effect = share_of_error(PAPER["no_ia_sft"], fast) if value == "MER %" else half_deviation(value, fast)
+        effect = share_of_error(PAPER["no_ia_sft"], SECOND) if value == "MER %" else half_deviation(value, SECOND)
         text = f"fast encoder, no_ia_sft: {value} is {'higher' if sign > 0 else 'lower'}"
-        found.append(Claim("I", text, sign, between("no_ia_sft", value, fast), effect))
+        found.append(Claim("I", text, sign, between("no_ia_sft", value, SECOND), effect))
     return found
 
 
@@ -375,7 +375,7 @@ def load(folder: Path) -> Runs:
         raise SystemExit(
             f"{folder} has no strategies.jsonl: give the folder of the runs, such as .../misheard/llmasr1/results"
         )
-    names = dict.fromkeys([*BUDGETS, *(file for _, (file, _), _ in DESCRIBED), "fast_encoder_again"])
+    names = dict.fromkeys([*BUDGETS, *(file for _, (file, _), _ in DESCRIBED), SECOND])
     files = {file: folder / f"{file}.jsonl" for file in names}
     return {file: by_seed(read_runs(path)) for file, path in files.items() if path.is_file()}
 
