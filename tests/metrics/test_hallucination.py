@@ -1,5 +1,6 @@
 import math
 import time
+import timeit
 
 import numpy as np
 import pytest
@@ -111,7 +112,5 @@ def test_characters_a_minute_have_the_interval_of_a_bootstrap_over_utterances():
 def test_ordinary_lines_take_microseconds():
     """The aim is 100,000 lines a second (benchmarks/hallucination.py); a tenth of it must hold on any machine."""
     reference = "he said that the committee had met in the morning and that nothing new had come of it".split()
-    begin = time.process_time()
-    for _ in range(2000):
-        judge(reference, reference)
-    assert time.process_time() - begin < 0.2
+    seconds = timeit.repeat(lambda: judge(reference, reference), number=500, repeat=5, timer=time.process_time)
+    assert 500 / min(seconds) > 10000

@@ -33,22 +33,17 @@ def train_one_epoch(
     Returns the gradients, the epoch's loss and the learning rate at its end.
     """
     parameters = dict(model.named_parameters())
-    before = {name: parameter.detach().double() for name, parameter in parameters.items()}
+    before = {name: parameter.detach().clone() for name, parameter in parameters.items()}
     optimizer = optimizer_for(model)
     scheduler = scheduler_for(optimizer)
     engine = build_engine(model, optimizer, options_of(options), distributed)
     loss = run_epoch(engine, 1, batches, options_of(options), distributed, scheduler)
-    gradients = {name: before[name] - parameter.detach().double() for name, parameter in parameters.items()}
+    gradients = {name: before[name] - parameter.detach() for name, parameter in parameters.items()}
     return {"gradients": gradients, "loss": loss, "lr": optimizer.param_groups[0]["lr"]}
 
 
-@torch.backends.mkldnn.flags(enabled=False)
 def run_epoch(engine, epoch: int, batches, options, distributed, scheduler=None) -> float:
-    """An epoch of the real trainer on an engine; returns its loss.
-
-    Without oneDNN, whose gradient of a convolution's bias is, on some CPUs, 2e-6 off the sum in double precision, twelve
-    times as much as that of torch's own kernel: too much for comparisons to 1e-6.
-    """
+    """An epoch of the real trainer on an engine; returns its loss."""
     reporter = Reporter()
     reporter.set_epoch(epoch)
     with reporter.observe("train") as sub_reporter:
