@@ -287,9 +287,7 @@ DAMAGES = {
 VALUES = ("", " ", "-1", "0", "1e30", "9" * 30, "abc", "nan", "no/such file", "/dev/null", "a b=[", "{", "true", "1.5")
 OPTION = re.compile(r"^  (?:-\w(?: \S+)?, )?(--[a-z]\w*)", re.M)
 # Options that ask for work, memory, processes or connections without end: what they ask for is done, and no mistake.
-ENDLESS = re.compile(
-    r"--(dist_|multiproc|wandb|use_wandb|distributed|ngpu|num_att_plot|poll_s|replay|detect_anomaly|help)"
-)
+ENDLESS = re.compile(r"--(dist_|multiproc|wandb|use_wandb|distributed|ngpu|num_att_plot|poll_s|detect_anomaly|help)")
 LARGE = re.compile(
     r"--(nj|jobs|.*num_workers|max_epoch|num_updates|clips|num_splits|seeds|epochs|.*_size|num_layers|.*beam.*)"
 )

@@ -66,7 +66,7 @@ COMMANDS = [
     of("make_targets", *VALID, "--embedder", "my exp/llm", "--out", "my exp/targets.npz"),
     PRETRAIN,
     of("plan_swaps", "--pretrain_dir", "my exp/pretrain", *VALID, "--start_step", "2"),
-    of("watch", "--pretrain_dir", "my exp/pretrain", *VALID, *STORE, "--replay", "true", "--start_step", "2"),
+    of("watch", "--pretrain_dir", "my exp/pretrain", *VALID, *STORE, "--epochs", "stored", "--start_step", "2"),
     of("phoneme_ctc_inference", *HEAD, *VALID, "--output_dir", "my exp/decode/valid"),
     of("calibrate_guard", *HEAD, *VALID),
     of("make_swap_schedule", *STORE, "--epochs", "3", "--schedule", "my exp/swaps.jsonl"),

@@ -2,7 +2,7 @@
 
     python -m espnet_llmasr.bin.make_swap_schedule --encoder_dir exp/encoders --epochs 30 --schedule exp/ia_sft_swaps.jsonl
 
-The encoders are those that the watcher (--replay true) has put into the store; the schedule is for --swap_schedule. The
+The encoders are those that the watcher (--epochs stored) has put into the store; the schedule is for --swap_schedule. The
 same encoders and the same number of epochs give the same training, whatever the machine's load.
 """
 

@@ -3,7 +3,7 @@
 python -m espnet_llmasr.bin.plan_swaps --pretrain_dir exp/pretrain --data_dir dump/cka --threshold 0.95 0.975 0.99
 
 The pretraining must have kept its epochs (--keep_nbest_models as large as its max_epoch). To continue with one of the
-thresholds: bin.watch --replay true publishes its encoders, bin.make_swap_schedule spreads them over an IA-SFT.
+thresholds: bin.watch --epochs stored publishes its encoders, bin.make_swap_schedule spreads them over an IA-SFT.
 """
 
 from functools import partial

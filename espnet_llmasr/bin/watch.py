@@ -8,7 +8,7 @@ from espnet2.utils.types import str2bool
 
 from espnet_llmasr.cli import Parser, at_least, between, device, run
 from espnet_llmasr.encoder_swap.rule import SwapRule
-from espnet_llmasr.encoder_swap.watcher import TensorBoardLog, follow
+from espnet_llmasr.encoder_swap.watcher import WATCHED, TensorBoardLog, follow
 from espnet_llmasr.tasks.phoneme_ctc import probe_of
 
 
@@ -21,7 +21,8 @@ def get_parser() -> Parser:
     parser.add_argument("--threshold", type=between(0, 1), default=0.975, help="publish when CKA falls below it")
     parser.add_argument("--start_step", type=at_least(0), default=500000, help="the first reference is taken from here")
     parser.add_argument("--poll_s", type=between(0, 3600), default=1.0, help="seconds between looks at the pretraining")
-    parser.add_argument("--replay", type=str2bool, default=False, help="look at every stored epoch of an ended one")
+    help_text = "every one while it trains, the stored ones of an ended pretraining, or the last one alone"
+    parser.add_argument("--epochs", choices=tuple(WATCHED), default="every", help=help_text)
     parser.add_argument("--device", type=device, default="cpu", help="cpu or cuda")
     parser.add_argument("--use_tensorboard", type=str2bool, default=False, help="curves in <encoder_dir>/tensorboard")
     return parser
@@ -34,7 +35,7 @@ def main(argv=None):
     rule = SwapRule(args.threshold, args.start_step)
     show = TensorBoardLog(args.encoder_dir / "tensorboard").show if args.use_tensorboard else None
     make_probe = partial(probe_of, args.pretrain_dir, args.data_dir, args.max_frames, args.device)
-    follow(args.pretrain_dir, args.encoder_dir, rule, make_probe, show, args.poll_s, args.replay)
+    follow(args.pretrain_dir, args.encoder_dir, rule, make_probe, show, args.poll_s, args.epochs)
 
 
 if __name__ == "__main__":

@@ -285,6 +285,11 @@ def check_schedulers(schedulers) -> None:
             raise ValueError(
                 f"--pace with the scheduler {name}: give --scheduler exponentialdecaywarmup, or omit --pace"
             )
+        if scheduler.warmup_steps == 0 and getattr(scheduler, "warm_from_zero", False):
+            raise ValueError(
+                "--scheduler_conf has warm_from_zero=true and warmup_steps=0, so that --pace would hold a rate of 0: "
+                "give warm_from_zero=false, or a warm-up"
+            )
 
 
 def hold_until_final(schedulers, swaps: List[Swap], options) -> List[AbsBatchStepScheduler]:

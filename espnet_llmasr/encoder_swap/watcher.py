@@ -5,7 +5,7 @@ import time
 from dataclasses import asdict
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Callable, Optional
+from typing import Callable, Optional, Tuple
 
 import yaml
 
@@ -140,29 +140,27 @@ def follow(
     make_probe: Callable[[], EncoderProbe],
     show: Optional[Show] = None,
     poll_s: float = 1.0,
-    replay: bool = False,
+    epochs: str = "every",
 ) -> None:
-    """The only watcher of a store: publishes the encoders of a pretraining, of one that has ended with `replay`.
+    """The only watcher of a store: publishes the encoders of a pretraining.
 
     Args:
-        pretrain_dir: need not exist yet, except with `replay`.
+        pretrain_dir: need not exist yet, except with the `epochs` "stored".
         make_probe: makes the probe of the pretraining, once that has saved its configuration.
         show: see `Watcher`.
         poll_s: seconds between looks at the pretraining.
+        epochs: which ones are looked at, a name in WATCHED.
 
     Raises:
-        ValueError: another watcher runs, or see `keep_rule`, `PretrainingDir`, `watch` and `watch_stored`.
+        ValueError: another watcher runs, or see `keep_rule`, `PretrainingDir` and the functions of WATCHED.
     """
     with only_one(encoder_dir, "watcher"):
         keep_rule(encoder_dir, rule)
         pretraining = PretrainingDir(pretrain_dir)
-        if not replay:
+        if epochs != "stored":
             pretraining.wait_until_begun(poll_s)
         watcher = Watcher(make_probe(), EncoderStore(encoder_dir), rule, show)
-        if replay:
-            watch_stored(pretraining, watcher)
-        else:
-            watch(pretraining, watcher, poll_s)
+        WATCHED[epochs](pretraining, watcher, poll_s)
 
 
 def watch(pretraining: PretrainingDir, watcher: Watcher, poll_s: float = 1.0) -> None:
@@ -183,16 +181,36 @@ def watch(pretraining: PretrainingDir, watcher: Watcher, poll_s: float = 1.0) ->
                 watcher.check(epoch * updates, encoder, head, ended=False)
             pretraining.checked(epoch)
         elif ended:
-            last = pretraining.newest()
-            if last is None:
-                missing = f"{pretraining.directory} has ended but latest.pth is missing or broken"
-                raise ValueError(f"{missing}: train it again")
-            log_skipped(watcher, last[0] * updates, updates)
-            watcher.check(last[0] * updates, *last[1:], ended=True)
+            epoch, encoder, head = last_of(pretraining)
+            log_skipped(watcher, epoch * updates, updates)
+            watcher.check(epoch * updates, encoder, head, ended=True)
         else:
             time.sleep(poll_s)
     if not any(pretraining.unchecked.iterdir()):
         pretraining.unchecked.rmdir()
+
+
+def watch_last(pretraining: PretrainingDir, watcher: Watcher, poll_s: float = 1.0) -> None:
+    """Publishes the last encoder of a pretraining alone, and leaves the epochs that wait for another watcher.
+
+    Raises ValueError as `watch`.
+    """
+    updates = pretraining.updates_per_epoch()
+    pretraining.reopen(watcher.store, updates)
+    while not pretraining.ended:
+        time.sleep(poll_s)
+    if watcher.store.final_step() is None:
+        epoch, encoder, head = last_of(pretraining)
+        watcher.check(epoch * updates, encoder, head, ended=True)
+
+
+def last_of(pretraining: PretrainingDir) -> Tuple[int, State, State]:
+    """The last epoch of a pretraining that has ended, its encoder and CTC head. Raises ValueError if it is not whole."""
+    last = pretraining.newest()
+    if last is None:
+        missing = f"{pretraining.directory} has ended but latest.pth is missing or broken"
+        raise ValueError(f"{missing}: train it again")
+    return last
 
 
 def log_skipped(watcher: Watcher, step: int, updates: int) -> None:
@@ -208,15 +226,18 @@ def log_skipped(watcher: Watcher, step: int, updates: int) -> None:
         )
 
 
-def watch_stored(pretraining: PretrainingDir, watcher: Watcher) -> None:
+def watch_stored(pretraining: PretrainingDir, watcher: Watcher, poll_s: float = 1.0) -> None:
     """Like `watch`, for the stored epochs of a pretraining that has ended.
 
     Raises ValueError if pretraining has not ended, or has not kept every epoch from the start step on.
     """
     if not pretraining.ended:
-        raise ValueError(f"{pretraining.directory} has not ended: wait for it, or watch it without --replay")
+        raise ValueError(f"{pretraining.directory} has not ended: wait for it, or watch it with --epochs every")
     updates = pretraining.updates_per_epoch()
     steps = steps_to_replay(pretraining, updates, watcher.rule.start_step)
     for step in steps if watcher.store.final_step() is None else []:
         if step > watcher.last_step():
             watcher.check(step, *pretraining.load(step // updates), ended=step == steps[-1])
+
+
+WATCHED = {"every": watch, "stored": watch_stored, "last": watch_last}

@@ -123,7 +123,7 @@ def shell_variables(
         "left_out": " ".join(map(str, strategy.left_out)),
         "pretrains": str(strategy.pretrains).lower(),
         "beside": "true" if strategy.swaps and not has_length else "false",
-        "replay": "true" if strategy.swaps and has_length else "",
+        "watched": ("stored" if has_length else "every") if strategy.swaps else "last",
         "last": strategy.last,
         "last_stage": str(STAGES[strategy.last]),
         "trained_before": " ".join(strategy.trainings[:-1]),

@@ -63,7 +63,7 @@ class LLMASRTask(SpeechTask):
             "trains LoRA instead of the LLM's own weights: rank, alpha, target_modules (default: all but the head)"
         )
         group.add_argument("--lora", action=NestedDictAction, default={}, help=help_text)
-        help_text = "context SFT: hints in the prompts; file (one entry a line), share, distractors (docs/hotwords.md)"
+        help_text = "context SFT: hints in the prompts; file (one entry a line), distractors (docs/hotwords.md)"
         group.add_argument("--hints", action=NestedDictAction, default={}, help=help_text)
         adaptor_choices.add_arguments(group)
         help_text = "most tokens of prompts, speech and transcripts per training batch and rank; default: any number"

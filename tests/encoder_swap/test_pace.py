@@ -136,6 +136,11 @@ def test_impossible_paces_are_refused(store, tmp_path):
     noam = NoamLR(torch.optim.Adam(nn.Linear(1, 1).parameters()))
     with pytest.raises(ValueError, match="--pace with the scheduler NoamLR"):
         swap.check_schedulers([noam])
+    schedule = dict(max_lr=1.0, min_lr=0.1, total_steps=9, warmup_steps=0)
+    optimizer = torch.optim.Adam(nn.Linear(1, 1).parameters())
+    swap.check_schedulers([ExponentialDecayWarmup(optimizer, **schedule)])
+    with pytest.raises(ValueError, match="would hold a rate of 0: give warm_from_zero=false, or a warm-up"):
+        swap.check_schedulers([ExponentialDecayWarmup(optimizer, **schedule, warm_from_zero=True)])
 
 
 def test_a_pretraining_hands_over_every_epoch_but_the_last(phone_options, tmp_path):

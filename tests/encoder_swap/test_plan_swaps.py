@@ -71,7 +71,7 @@ def lines(store):
 
 def replay(pretrained, corpus, store, **extra):
     """The store of a watcher of the stored epochs."""
-    watch.main(options(pretrained, corpus, encoder_dir=store, replay="true", **extra))
+    watch.main(options(pretrained, corpus, encoder_dir=store, epochs="stored", **extra))
     return EncoderStore(store)
 
 
@@ -160,7 +160,7 @@ def test_mistakes(command, pretrained, corpus, tmp_path):
             "--threshold: 1.5 is no finite number of 0 to 1",
         ),
         (plan_swaps, options(incomplete, corpus, out=tmp_path / "plan"), "5epoch.pth is missing or broken"),
-        (watch, options(incomplete, corpus, encoder_dir=tmp_path / "e", replay="true"), "has not ended"),
+        (watch, options(incomplete, corpus, encoder_dir=tmp_path / "e", epochs="stored"), "has not ended"),
     ):
         done = command(module, *asked)
         assert done.code == 1 and message in done.err.splitlines()[-1] and not (tmp_path / "plan.md").exists()

@@ -15,9 +15,9 @@ from espnet_llmasr.encoder_swap import probe as probe_module
 from espnet_llmasr.encoder_swap import run_dir as pretraining_module
 from espnet_llmasr.encoder_swap.probe import EncoderProbe
 from espnet_llmasr.encoder_swap.rule import SwapRule
-from espnet_llmasr.encoder_swap.run_dir import PretrainingDir, encoder_and_head
+from espnet_llmasr.encoder_swap.run_dir import PretrainingDir, encoder_and_head, epochs_in
 from espnet_llmasr.encoder_swap.store import EncoderStore
-from espnet_llmasr.encoder_swap.watcher import TensorBoardLog, Watcher, watch
+from espnet_llmasr.encoder_swap.watcher import TensorBoardLog, Watcher, watch, watch_last
 from espnet_llmasr.metrics.cka import linear_cka
 from espnet_llmasr.train.checkpoints import hand_over
 
@@ -270,10 +270,27 @@ def test_a_pretraining_that_went_on_after_its_end_has_another_last_encoder(train
     assert new_watcher().store.final_step() == 50 and new_watcher().store.steps() == [25, 50]
 
 
-def test_watch_an_ended_training_without_weights(training, new_watcher):
+@pytest.mark.parametrize("look", [watch, watch_last])
+def test_watch_an_ended_training_without_weights(training, new_watcher, look):
     training.end()
     with pytest.raises(ValueError, match="has ended but latest.pth is missing or broken"):
-        watch(PretrainingDir(training.directory), new_watcher())
+        look(PretrainingDir(training.directory), new_watcher())
+
+
+def test_the_last_encoder_alone_and_the_others_wait_for_their_watcher(training, new_watcher, start, caplog):
+    """A pretraining whose IA-SFT beside was interrupted, then ended by a strategy that takes its last encoder."""
+    PretrainingDir(training.directory).unchecked.mkdir()
+    for epoch in (1, 2, 3):
+        training.epoch(epoch, moved(start, 1.0, epoch))
+    timer = threading.Timer(0.3, training.end)
+    timer.start()
+    watcher = new_watcher(start_step=25)
+    watch_last(PretrainingDir(training.directory), watcher, poll_s=0.05)
+    timer.join()
+    assert [(c.step, c.action) for c in watcher.log.read()] == [(75, "final")] and watcher.store.steps() == [75]
+    assert epochs_in(training.directory / "unchecked") == [1, 2] and "no check" not in caplog.text
+    watch_last(PretrainingDir(training.directory), new_watcher(start_step=25))
+    assert len(watcher.log.read()) == 1
 
 
 # ---- the log beside CKA ----------------------------------------------------------------------------------------------

@@ -121,15 +121,20 @@ def test_the_encoder_to_start_from_is_made_of_other_data_and_taken_by_the_pretra
     assert recipe.calls("import_firered exp_start/pretrain exp/stats")
 
 
-def parts(tmp_path, *options, **environ) -> dict:
-    """Folder -> [(options of run_strategies, options of run.sh)] of the calls of strategies.sh."""
+def parts(tmp_path, *options, fails="", **environ) -> dict:
+    """Folder -> [(options of run_strategies, options of run.sh)] of the calls of strategies.sh.
+
+    Args:
+        fails: a folder whose runs fail, and with them the script.
+    """
     python, calls = tmp_path / "python", tmp_path / "calls"
-    python.write_text(f"#!/usr/bin/env bash\nprintf '%q ' \"$@\" >>{calls}; echo >>{calls}\n")
+    fail = f"[[ -z '{fails}' || \"$*\" != *'--out {fails} '* ]]"
+    python.write_text(f"#!/usr/bin/env bash\nprintf '%q ' \"$@\" >>{calls}; echo >>{calls}\n{fail}\n")
     python.chmod(0o755)
     calls.write_text("")
     environ = {**os.environ, "python": str(python), **environ}
     done = subprocess.run([str(RECIPE / "strategies.sh"), *options], env=environ, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == (1 if fails else 0), done.stderr
     found = {}
     for words in map(shlex.split, calls.read_text().splitlines()):
         place = words.index("--")
@@ -161,6 +166,11 @@ def test_the_matrix_is_that_of_the_design(tmp_path):
     for calls in found.values():
         assert len({tuple(words) for _, words in calls}) == 1  # a folder is begun and gone on with by the same options
         assert {name.removeprefix("--") for name in calls[0][1][::2]} <= set(known)
+
+
+def test_after_a_part_that_fails_come_the_others_and_then_code_1(tmp_path):
+    found = parts(tmp_path, PARTS="fast_encoder smollm2", fails="exp_fast_encoder")
+    assert list(found) == ["exp_fast_encoder", "exp_smollm2"]
 
 
 def test_the_second_experiment_is_longer_and_has_other_seeds(tmp_path):

@@ -33,7 +33,7 @@ def test_stages_of_a_strategy_one_after_the_other(recipe, strategy):
     output = recipe.succeed("--strategy", strategy, "--stop_stage", 9)
     assert steps(recipe, strategy) == WANTED[strategy]
     assert "side by side" not in output
-    assert not [line for line in recipe.calls(".watch ") if "--replay" in line]
+    assert {value_of(line, "--epochs") for line in recipe.calls(".watch ")} <= {"last"}
 
 
 def test_joint_only_starts_from_the_llm_and_nothing_of_it_needs_a_pretrained_encoder(recipe):
@@ -60,7 +60,7 @@ def test_without_joint_sft_the_model_of_ia_sft_is_decoded_and_its_encoder_gets_t
 
 def test_ia_sft_after_the_pretraining_follows_a_plan(recipe):
     output = recipe.succeed("--ia_sft_epochs", 30, "--stop_stage", 8)
-    assert "side by side" not in output and value_of(recipe.calls(".watch ")[0], "--replay") == "true"
+    assert "side by side" not in output and value_of(recipe.calls(".watch ")[0], "--epochs") == "stored"
     (plan,), (training,) = recipe.calls("make_swap_schedule"), recipe.calls("exp/ia_sft ")
     assert value_of(plan, "--epochs") == "30"
     assert value_of(training, "--swap_schedule") == value_of(plan, "--schedule") == "exp/ia_sft_swaps.jsonl"
@@ -118,7 +118,7 @@ def test_without_a_pretraining_to_come_there_are_no_swaps(recipe, strategy):
     code, output = recipe.run("--strategy", strategy, "--stop_stage", 9)
     assert code == 1 and "exp/pretrain has ended unwatched" in output and not recipe.calls("_train ")
     assert recipe.run("--strategy", strategy, "--stop_stage", 9, "--ia_sft_epochs", 8)[0] == 0
-    assert steps(recipe, strategy)[0] == "watch" and "--replay true" in recipe.calls(".watch ")[0]
+    assert steps(recipe, strategy)[0] == "watch" and "--epochs stored" in recipe.calls(".watch ")[0]
 
 
 def test_a_strategy_without_swaps_waits_for_the_end_of_the_pretraining(made):
@@ -160,7 +160,7 @@ def test_a_new_strategy_is_a_new_entry(recipe):
     output = recipe.succeed(*options.split())
     trained = [TRAININGS.search(line)[1] for line in recipe.calls("_train ")]
     assert trained == ["models/pretrain", "models/align", "models/joint_sft"] and "side by side" not in output
-    assert "--replay" not in recipe.calls(".watch ")[0]
+    assert "--epochs last" in recipe.calls(".watch ")[0]
     assert value_of(recipe.calls("models/joint_sft ")[0], "--init_param") == "models/align/latest.pth"
     assert "--spent models/pretrain models/align" in recipe.calls("bin.flops ")[0]
     assert {value_of(line, "--unit") for line in recipe.calls("format_data")} == {"char"}

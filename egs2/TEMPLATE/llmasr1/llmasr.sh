@@ -368,7 +368,7 @@ if at_stage 6 "Watch the pretraining: publish an encoder when its CKA to the las
     [ "$watch_device" = cpu ] || watch_cmd=$(gpu_cmd 1 "$(cut -d : -f 2 -s <<<"$watch_device")")
     launch "$watch_cmd" "$encoder_dir/final" "$encoder_dir/watch.log" \
         "$python" -m espnet_llmasr.bin.watch --config "$watch_conf" --pretrain_dir "$base_exp/pretrain" \
-        --data_dir "$dumpdir/$cka_set" --encoder_dir "$encoder_dir" ${replay:+--replay true} \
+        --data_dir "$dumpdir/$cka_set" --encoder_dir "$encoder_dir" --epochs "$watched" \
         --device "${watch_device%:*}" "${words[@]}"
 fi
 
@@ -399,7 +399,7 @@ if at_stage 9 "Joint SFT: train encoder, adaptor and LLM, starting from $joint_f
         need "$base_exp/stats/encoder.pth" 9
         starts+=("$initial")
     fi
-    if { [ "$beside" = true ] || [ -n "$replay" ]; } && [ ! -e "$expdir/joint_sft/finished" ]; then
+    if { [ "$beside" = true ] || [ "$watched" = stored ]; } && [ ! -e "$expdir/joint_sft/finished" ]; then
         "$python" -m espnet_llmasr.bin.check_swaps "$expdir/ia_sft"
     fi
     train_llm joint_sft --init_param "${starts[@]}" --drift_data "$dumpdir/$cka_set" --drift_targets "$targets"

@@ -31,10 +31,12 @@ words_of() {  # OPTION: sets the array `words` to the words of its value; quotes
 }
 
 supervise() {  # COMMAND...: runs it so that a signal to this script stops it, too
+    local code=0
     "$@" &
     child=$!
-    wait "$child"
+    wait "$child" || code=$?
     child=
+    return "$code"
 }
 
 end_together() {  # whatever ends this script, a process beside then ends all that it has started

@@ -12,7 +12,7 @@ results=''         # page of stage 12
 left_out=''        # stages that the strategy leaves out
 pretrains=''       # true: the strategy has a pretraining
 beside=''          # true: stages 5, 6 and 7-8 run side by side
-replay=''          # not empty: the watcher works on the stored epochs, after pretraining
+watched=''         # epochs of the pretraining that stage 6 looks at: every, stored (after it) or last
 last='' last_stage=''               # the model to decode, which gets what is left of --flops_budget
 trained_before=''                   # the trainings before it
 joint_from='' joint_stage=''        # where joint SFT starts, and the stage that makes it
@@ -47,7 +47,7 @@ length_of() {  # NAME: the options that set the number of epochs of ia_sft or jo
 }
 
 plan_ia_sft() {  # LENGTH: without the pretraining beside, the epochs of the swaps follow from the number of epochs
-    [ -n "$replay" ] && [ -z "$swap_schedule" ] && [[ "$1" =~ --max_epoch\ ([0-9]+) ]] || return 0
+    [ "$watched" = stored ] && [ -z "$swap_schedule" ] && [[ "$1" =~ --max_epoch\ ([0-9]+) ]] || return 0
     swap_schedule=$expdir/ia_sft_swaps.jsonl
     "$python" -m espnet_llmasr.bin.make_swap_schedule --encoder_dir "$encoder_dir" --epochs "${BASH_REMATCH[1]}" \
         --schedule "$swap_schedule" --ia_sft_dir "$expdir/ia_sft"
