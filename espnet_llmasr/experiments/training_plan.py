@@ -87,13 +87,23 @@ def read_stage(args: Namespace) -> Stage:
 
 
 def given_utterances(model, options: Namespace, args: Namespace) -> Tuple[Dict[str, int], Dict[str, Dict[str, int]]]:
-    """Frames and lengths of utterances of the given durations: on every rank a bucket of each duration."""
+    """Frames and lengths of utterances of the given durations: on every rank a bucket of each duration.
+
+    Durations above max_frames are left out. Raises ValueError if none is left.
+    """
     frames, labels = {}, {}
     for duration in args.durations:
         count = int(model.frontend.frame_lengths(int(duration * model.frontend.fs)))
+        if count > options.max_frames:
+            continue
         for number in range(max(1, options.max_frames // max(count, 1)) * BATCHES_OF_BUCKET * max(args.num_ranks)):
             uid = f"{duration}s_{number}"
             frames[uid], labels[uid] = count, math.ceil(duration * LABELS_PER_S)
+    if not frames:
+        durations = ", ".join(map(str, args.durations))
+        raise ValueError(
+            f"--durations {durations} s have more than max_frames={options.max_frames} frames: give shorter ones"
+        )
     if args.task == "phoneme_ctc":
         return frames, {"phones_lengths": labels}
     return frames, {"text_lengths": labels, "prompt_lengths": dict.fromkeys(frames, PROMPT_TOKENS)}

@@ -66,6 +66,14 @@ def test_frozen_parts_checkpointing_and_budgets_change_the_plan(plan, llm_option
     assert "passes over 2.0 h of speech" in less
 
 
+def test_without_data_the_durations_above_max_frames_are_left_out(plan, phone_options, tmp_path):
+    phone_options(tmp_path / "exp", max_frames=800, num_iters_per_epoch=4)
+    printed = lambda *options: plan(tmp_path / "exp", *options, task="phoneme_ctc", data=False)
+    assert printed() == printed("--durations", 1, 4.5)
+    with pytest.raises(ValueError, match="--durations 9.0, 15.0 s have more than max_frames=800 frames: give shorter"):
+        printed("--durations", 9, 15)
+
+
 def test_what_does_not_fit_gets_proposals_that_do(plan, phone_options, tmp_path):
     phone_options(tmp_path / "exp", max_frames=2000, num_iters_per_epoch=4)
     options = ["--durations", 4, "--num_ranks", 2]

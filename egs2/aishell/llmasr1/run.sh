@@ -18,7 +18,7 @@ exec ./llmasr.sh \
     --watch_args "--start_step 2720" \
     --align_args "$update --max_epoch 10 --num_iters_per_epoch 5440" \
     --align_args "--scheduler_conf total_steps=6800 --scheduler_conf warmup_steps=500" \
-    --ia_sft_args "$update --max_epoch 25 --num_iters_per_epoch 7760 --pace 680 --final_epochs 10" \
+    --ia_sft_args "$update --max_epoch 25 --num_iters_per_epoch 7760 --pace 680 --final_epochs 11" \
     --ia_sft_args "--scheduler_conf total_steps=24250 --scheduler_conf warmup_steps=500" \
     --joint_sft_args "$update --max_epoch 10 --num_iters_per_epoch 7760" \
     --joint_sft_args "--scheduler_conf total_steps=9700 --scheduler_conf warmup_steps=500" \
