@@ -412,7 +412,7 @@ def _open(where: Entry, entry: str) -> soundfile.SoundFile:
         if reason:
             raise AudioError(reason, entry)
         try:
-            sound = _Sound(where.path if where.offset is None else io.BytesIO(data))
+            sound = _Sound(os.fsencode(where.path) if where.offset is None else io.BytesIO(data))
             if sound.format == "MP3":
                 sound = _with_known_length(sound, data, entry)
         except (soundfile.SoundFileError, OSError) as error:

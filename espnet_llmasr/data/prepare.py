@@ -223,7 +223,10 @@ def seconds_of(utterance: Utterance, entry: str) -> float:
             raise Dropped("bad_times")
         if end > recording_seconds(entry) + 0.1:
             raise Dropped("beyond_end")
-        return min(end, recording_seconds(entry)) - start
+        seconds = min(end, recording_seconds(entry)) - start
+        if seconds < 0.001:  # times are written with three decimals
+            raise Dropped("beyond_end")
+        return seconds
     if utterance.duration is None:
         return audio.info(entry).seconds
     where = audio.Entry.parse(entry)

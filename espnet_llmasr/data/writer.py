@@ -10,6 +10,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Callable, Dict, Iterator, List, Mapping
 
+from espnet_llmasr.audio import Entry
 from espnet_llmasr.data.checks import Result
 from espnet_llmasr.data.kaldi import TABLES
 from espnet_llmasr.data.utterance import Utterance
@@ -90,9 +91,8 @@ class DataWriter:
 
     def _segment(self, utterance: Utterance) -> str:
         """The line of segments; notes the recording that it is cut out of."""
-        path, times, name = utterance.audio, f"0.000,{utterance.duration:.3f}", utterance.id
-        if utterance.recording:
-            name = utterance.recording
+        path, times, name = utterance.audio, f"0.000,{utterance.duration:.3f}", utterance.recording or utterance.id
+        if utterance.recording or Entry.parse(utterance.audio).fragment:
             path, _, piece = utterance.audio.rpartition("#t=")
             times, _, channel = piece.partition("&channel=")
             times = f"{times if ',' in times else f'{times},-1'},{channel}".rstrip(",")

@@ -6,6 +6,7 @@ N samples.
 import ctypes
 import logging
 import math
+import os
 import shutil
 import sys
 import tempfile
@@ -114,13 +115,18 @@ def _sources(path: str, language: str, copy: Path) -> List[Source]:
             shutil.copyfileobj(sys.stdin.buffer, file)
         return [Source("stdin", str(copy), language)]
     if not Path(path).is_dir():
-        return [Source(path, path, language)]
+        return [_of_file(path, language)]
     if Path(path, "wav.scp").is_file():
         return _of_kaldi(Path(path), language)
     files = sorted(map(str, audio.find_files(path)))
     if not files:
         raise ValueError(f"the folder {path} has no audio ({', '.join(audio.SUFFIXES)}), and no wav.scp")
-    return [Source(file, file, language) for file in files]
+    return [_of_file(file, language) for file in files]
+
+
+def _of_file(path: str, language: str) -> Source:
+    """Its id is the path, with `\\xc4` for a byte that is no UTF-8, as file names of other systems have."""
+    return Source(os.fsencode(path).decode("utf-8", "backslashreplace"), path, language)
 
 
 def _of_kaldi(data: Path, language: str) -> List[Source]:
@@ -298,11 +304,11 @@ def without_overlap(left: Segment, right: Segment, overlap_s: float) -> Tuple[Se
     """Two segments that share the last and first `overlap_s`, without the words that both have.
 
     If `join` finds no common words, the times decide: words before the middle of the overlap stay in the left segment.
-    Without times nothing is removed.
+    Without a time for each token nothing is removed (an unwritten "nineteen ninety-nine" has three for its "1999").
     """
     middle = right.start_s + overlap_s / 2
     kept = join(left.hypothesis.text, right.hypothesis.text, overlap_s)
-    if kept is None and left.hypothesis.words and right.hypothesis.words:
+    if kept is None and all(0 < len(s.hypothesis.words) == len(tokens(s.hypothesis.text)) for s in (left, right)):
         kept = tuple(
             sum(word.start_s + word.end_s < 2 * middle for word in side.hypothesis.words) for side in (left, right)
         )

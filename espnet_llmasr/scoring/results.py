@@ -2,8 +2,8 @@
 
 import json
 import math
-from dataclasses import dataclass
-from typing import Dict, List, Optional, Sequence, Tuple
+from dataclasses import dataclass, replace
+from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -19,19 +19,27 @@ Sides = Tuple[List[str], List[str]]
 """Tokens of a reference and of its hypothesis."""
 
 
+class NonSpeech(NamedTuple):
+    """An utterance without speech: the characters of its hypothesis, its seconds (None: unknown), the guard's flag."""
+
+    characters: int
+    seconds: Optional[float]
+    flagged: bool
+
+
 @dataclass
 class SetResult:
     """One set, or several taken together.
 
     `scores`: by route, the main route first. `verdicts`: for every utterance, in the order of the scores, the names of
-    the definitions by which it is hallucinated. `non_speech`: for every utterance without speech the characters of its
-    hypothesis, and its seconds (None: unknown). `flagged`: (utterances,) bool, or None without a guard.
+    the definitions by which it is hallucinated. `non_speech`: the utterances without speech. `flagged`: (utterances,)
+    bool, or None without a guard.
     """
 
     scores: List[SetCounts]
     missing: List[str]
     verdicts: List[Tuple[str, ...]]
-    non_speech: List[Tuple[int, Optional[float]]]
+    non_speech: List[NonSpeech]
     flagged: Optional[np.ndarray]
 
     def __add__(self, other: "SetResult") -> "SetResult":
@@ -56,14 +64,19 @@ class SetResult:
     @property
     def non_empty(self) -> int:
         """Utterances without speech that have a hypothesis."""
-        return sum(characters > 0 for characters, _ in self.non_speech)
+        return sum(clip.characters > 0 for clip in self.non_speech)
 
     @property
     def chars_per_minute(self) -> Optional[CharsPerMinute]:
         """Over all audio without speech; None without such audio or without its length."""
-        if not self.non_speech or any(seconds is None for _, seconds in self.non_speech):
+        if not self.non_speech or any(clip.seconds is None for clip in self.non_speech):
             return None
-        return chars_per_minute(*zip(*self.non_speech))
+        return chars_per_minute(*zip(*((clip.characters, clip.seconds) for clip in self.non_speech)))
+
+    def without_flagged(self) -> "SetResult":
+        """With empty hypotheses in the place of the flagged ones of the utterances without speech."""
+        kept = [clip._replace(characters=0) if clip.flagged else clip for clip in self.non_speech]
+        return replace(self, non_speech=kept)
 
     def total_where(self, chosen: np.ndarray) -> Counts:
         """Counts of all tokens over the utterances of a mask (utterances,)."""
@@ -79,13 +92,16 @@ def analyse(test_set: TestSet, sidecar: Sidecar, routes: Sequence[Route]) -> Set
     plain = scores["none"] if "none" in scores else test_set.score(make_route("none"))
     main = scores[routes[0].name]
     sides = zip(*(zip(score.references, score.hypotheses) for score in (main, plain)))
-    lengths = [len("".join(test_set.hypotheses[uid].split())) for uid in test_set.non_speech]
+    flagged = sidecar.flagged or {}
     return SetResult(
         scores=list(scores.values()),
         missing=test_set.missing,
         verdicts=[_verdict(*of_utterance) for of_utterance in sides],
         non_speech=[
-            (length, sidecar.seconds and sidecar.seconds[uid]) for uid, length in zip(test_set.non_speech, lengths)
+            NonSpeech(
+                len("".join(test_set.hypotheses[uid].split())), sidecar.seconds and sidecar.seconds[uid], uid in flagged
+            )
+            for uid in test_set.non_speech
         ],
         flagged=None if sidecar.flagged is None else np.array([uid in sidecar.flagged for uid in main.ids]),
     )
@@ -125,23 +141,30 @@ def page_row(row: Dict) -> Dict:
 
 def as_json(result: SetResult, routes: Sequence[Route]) -> Dict:
     """Counts, rates and intervals."""
-    pace, flagged = result.chars_per_minute, result.flagged
+    flagged = result.flagged
     guard = flagged is not None and {
         "flagged": share(int(flagged.sum()), len(flagged)),
         "mer_of_kept": rate_as_json(result.total_where(~flagged)),
         "mer_of_flagged": rate_as_json(result.total_where(flagged)),
+        "non_speech_kept": non_speech_as_json(result.without_flagged()),
     }
     return {
         "utterances": len(result.main),
         "missing_counted_as_empty": result.missing,
         "routes": {route.name: errors_as_json(score, str(route)) for route, score in zip(routes, result.scores)},
         "hallucination": {name: share(result.hits(name), len(result.main)) for name in DEFINITIONS},
-        "non_speech": {
-            "non_empty": share(result.non_empty, len(result.non_speech)),
-            "chars_per_minute": pace and pace.rate,
-            "chars_per_minute_interval": pace and pace.interval,
-        },
+        "non_speech": non_speech_as_json(result),
         "guard": guard or None,
+    }
+
+
+def non_speech_as_json(result: SetResult) -> Dict:
+    """What was put out for utterances without speech."""
+    pace = result.chars_per_minute
+    return {
+        "non_empty": share(result.non_empty, len(result.non_speech)),
+        "chars_per_minute": pace and pace.rate,
+        "chars_per_minute_interval": pace and pace.interval,
     }
 
 

@@ -101,12 +101,18 @@ def hallucination_table(sets: Dict[str, Dict]) -> str:
 
 
 def nonspeech_table(folder: Optional[Path]) -> str:
-    """Clips without speech that got a transcript, in each mode of the guard; empty if none were decoded."""
+    """Clips without speech that got a transcript, in each mode of the guard; empty if none were decoded.
+
+    In the mode "flag" flagged transcripts count as empty, as in the table of stage 13. Raises ValueError for scores of
+    that mode without flags.
+    """
     rows = [["decoding", "clips with a transcript", "characters a minute"]]
     for mode, words in MODES.items():
         file = folder and folder / mode / "scores.json"
         for result in read_json(file)["sets"].values() if file and file.is_file() else ():
-            clips = result["non_speech"]
+            clips = (result["guard"] or {}).get("non_speech_kept") if mode == "flag" else result["non_speech"]
+            if clips is None:
+                raise ValueError(f"{file} does not count what the guard keeps: score again (stage 13)")
             flagged = f" ({_share(result['guard']['flagged'])} % flagged)" if result["guard"] else ""
             pace = clips["chars_per_minute"]
             rows.append([words + flagged, _share(clips["non_empty"]), "-" if pace is None else f"{pace:.0f}"])

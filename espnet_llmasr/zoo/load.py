@@ -67,7 +67,8 @@ def refuse_code(folder: Path) -> None:
 
 def find(source: str) -> Path:
     """The folder of a packed model, unpacked or downloaded if need be. Raises ValueError if there is none."""
-    source = source.removeprefix(HUB[0])
+    if "/resolve/" not in source:  # a repository's page, and not a file in it
+        source = source.removeprefix(HUB[0])
     path = Path(source).expanduser()
     if path.is_dir():
         return path

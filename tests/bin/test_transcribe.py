@@ -1,6 +1,8 @@
 """bin.transcribe: the same transcripts as in Python and one by one, bad files, and exit codes."""
 
 import json
+import os
+import shutil
 import re
 
 import numpy as np
@@ -61,6 +63,18 @@ def test_bad_files_end_with_exit_code_1(model, corpus, command, tmp_path):
                    tmp_path / "out", "--format", "srt", *model)  # fmt: skip
     assert done.code == 1 and "bad.wav: unreadable_wav" in done.err and "none.wav: missing_wav" in done.err
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [f"{number}.srt" for number in range(4)]
+
+
+def test_a_file_name_of_another_encoding_is_transcribed_with_its_bytes_named(model, corpus, tmp_path, capsys):
+    folder = tmp_path / "recordings"
+    folder.mkdir()
+    shutil.copy(corpus / "train/0.wav", os.fsencode(folder) + b"/\xc4\xe3.wav")
+    shutil.copy(corpus / "train/1.wav", folder / "你.wav")
+    assert transcribe.main([str(folder), *model]) == 0
+    ids = [line.partition("\t")[0] for line in capsys.readouterr().out.splitlines()]
+    assert ids == [f"{folder}/你.wav", rf"{folder}/\xc4\xe3.wav"]
+    assert transcribe.main([str(folder), "--output_dir", str(tmp_path / "out"), *model]) == 0
+    assert sorted(os.listdir(tmp_path / "out")) == [r"\xc4\xe3.txt", "你.txt"]
 
 
 @pytest.mark.parametrize(

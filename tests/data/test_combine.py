@@ -47,6 +47,14 @@ def test_whole_recordings_become_segments(whole, shards, tmp_path):
     assert json.loads("".join(lines("stats.json"))) == {**whole_sum, "parts": parts}
 
 
+def test_pieces_become_segments_of_their_files(data_dir, shards, tmp_path):
+    entries = ["/b.wav#t=0.200,0.800", "/b.tar:512#t=1.000&channel=1"]
+    pieces = data_dir("pieces", [row("b_1-1", "0.600", "one", entries[0]), row("b_2-1", "2.000", "two", entries[1])])
+    lines = combined(tmp_path / "out", pieces, *shards)
+    assert lines("segments")[3:] == ["b_1-1 b_1-1 0.200 0.800", "b_2-1 b_2-1 1.000 -1 1"]
+    assert lines("wav.scp")[:2] == ["b_1-1 /b.wav", "b_2-1 /b.tar:512"]
+
+
 def test_counts_of_lost_symbols_are_summed(whole, shards, tmp_path):
     for directory, lost in ((shards[0], {"™": 2, "★": 1}), (shards[1], {"™": 3})):
         stats = {"dropped": {}, "lost_symbols": lost, "unread_numbers": {"1e10": 1}}

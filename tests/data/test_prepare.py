@@ -220,14 +220,14 @@ def test_durations_and_times_that_cannot_be(make, utterances):
     assert data.lines("utt2dur") == ["librispeech_given 0.400"]
     data.check_dropped(bad_duration="none nan inf", missing_wav="gone")
     times = dict(ok=(0.1, 0.3), little_over=(0.2, 0.45), over=(0.2, 0.6), back=(0.3, 0.2), before=(-0.1, 0.2))
-    times["never"] = (0.1, float("nan"))
+    times |= dict(never=(0.1, float("nan")), behind=(0.42, 0.48), at_end=(0.4, 0.45))
     src = utterances(*((key, "x", dict(start=a, end=b, recording="r")) for key, (a, b) in times.items()))
     data = make("librispeech", src, "all")
     assert data.lines("segments") == [
         "librispeech_little_over librispeech_r 0.200 0.400",
         "librispeech_ok librispeech_r 0.100 0.300",
     ]
-    data.check_dropped(beyond_end="over", bad_times="back before never")
+    data.check_dropped(beyond_end="over behind at_end", bad_times="back before never")
 
 
 @pytest.mark.parametrize(

@@ -31,11 +31,12 @@ def test_a_new_calibration_decodes_again(made):
 def test_tables_are_merged_and_old_ones_go(made):
     folder = made.dir / "exp/joint_sft/decode/test_zh"
     for number, line in enumerate(["b 0.5\n", "a 0.7\n"], 1):
-        for table in ("score", "confidence"):
+        for table in ("score", "confidence", "gaps", "words.jsonl"):
             (folder / f"2.shards/{table}.{number}").write_text(line)
     (folder / "redecoded.jsonl").write_text("old\n")
     assert made.run("--stage", 11, "--stop_stage", 11)[0] == 0 and made.calls() == []
-    assert (folder / "score").read_text() == (folder / "confidence").read_text() == "a 0.7\nb 0.5\n"
+    merged = {(folder / table).read_text() for table in ("score", "confidence", "gaps", "words.jsonl")}
+    assert merged == {"a 0.7\nb 0.5\n"}
     assert not (folder / "redecoded.jsonl").exists()
     for path in folder.glob("2.shards/confidence.*"):
         path.unlink()

@@ -11,6 +11,7 @@ from recipe import REPO
 
 from espnet_llmasr.bin import (
     calibrate_guard,
+    check_data,
     compute_stats,
     format_data,
     llm_asr_inference,
@@ -70,7 +71,8 @@ def test_folder_and_csv_to_a_packed_model(table, tmp_path, monkeypatch, inventor
 
     monkeypatch.chdir(tmp_path)
     Path("zz.tsv").write_text(IPA, encoding="utf-8")  # of a language of one's own
-    run(prepare_table, *table, "data", "--lang", "en" if inventory == "zh_en" else "zz")
+    run(prepare_table, *table, "data", *([] if inventory == "zh_en" else ["--lang", "zz"]))
+    assert check_data.main(["data/train"]) == 0
     labels = ["--tokens", "dump/phones.txt", "--inventory", inventory, "--fs", 8000]
     for name in ("train", "valid", "cka", "test"):
         run(format_data, "--data", f"data/{name}", "--out", f"dump/{name}", *labels)

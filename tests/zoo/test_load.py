@@ -66,6 +66,12 @@ def test_names_of_the_hub_and_of_the_zoo(pack, served, monkeypatch):
     assert asked == [("me/digits", None), ("me/digits", "v1"), ("me/digits", None)]
 
 
+def test_a_zip_in_a_repository_of_the_hub_is_a_url(pack, monkeypatch):
+    url, asked = "https://huggingface.co/me/digits/resolve/main/pack.zip", []
+    monkeypatch.setattr(loading, "downloaded", lambda source: asked.append(source) or zipped(pack))
+    assert "cache/models" in load(url)["llm_asr_train_config"] and asked == [url]
+
+
 def test_the_table_of_the_zoo_is_asked(tmp_path, monkeypatch):
     pytest.importorskip("espnet_model_zoo")
     monkeypatch.setenv("ESPNET_LLMASR_CACHE", str(tmp_path))

@@ -1,6 +1,7 @@
 """A pack: what is in it, and that it transcribes alike after a move, in a new process without network."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -57,7 +58,7 @@ def options(llm_model, ctc_head, out) -> list:
 
 @pytest.fixture(scope="session")
 def scores(tmp_path_factory):
-    """A folder with scores.json of one decoded set, and robustness/off/scores.json of clips without speech."""
+    """A folder with scores.json of one decoded set, and robustness/{off,flag}/scores.json of clips without speech."""
     from espnet_llmasr.scoring.score import score_sets
 
     root = tmp_path_factory.mktemp("scores")
@@ -70,7 +71,10 @@ def scores(tmp_path_factory):
         (root / "ref" / name / "utt2num_frames").write_text("".join(f"{uid} 300\n" for uid in files.split()))
     score_sets(root / "ref", root / "hyp", ["test"], routes=["none"])
     shutil.move(root / "hyp" / "nonspeech", root / "robustness" / "off" / "nonspeech")
-    score_sets(root / "ref", root / "robustness" / "off", ["nonspeech"], routes=["none"])
+    shutil.copytree(root / "robustness" / "off", root / "robustness" / "flag")
+    (root / "robustness" / "flag" / "nonspeech" / "flagged").write_text("c non_speech\n")
+    for mode in ("off", "flag"):
+        score_sets(root / "ref", root / "robustness" / mode, ["nonspeech"], routes=["none"])
     return root
 
 
@@ -152,6 +156,7 @@ def test_the_card(packed):
     assert meta["model-index"][0]["results"][0]["metrics"][0]["value"] == 25.0
     assert "| train | 8 | 0.00 |" in text and "| test | 2 |" in text and "25.00 (" in text
     assert "| without the guard | 50.00 (" in text
+    assert re.search(r"\| flagged ones dropped \(50.00 .* % flagged\) \| 0.00 \(.*\) \| 0 \|", text)
     for part in ("How to use", "Training data", "Hallucinations", "Intended use", "Limits", 'guard="flag"'):
         assert part in text
     assert "\n\n\n" not in text

@@ -75,7 +75,7 @@ class AudioIndex:
         turned = np.array(list(product((0, 1), repeat=WEAK)), np.uint32) @ piece.weakest[moments].T  # (2 ** WEAK, F)
         wanted = (piece.words[moments] ^ turned).astype(np.uint64) << np.uint64(32)
         first = np.searchsorted(self.sorted, wanted)
-        count = np.searchsorted(self.sorted, wanted + np.uint64(1 << 32)) - first
+        count = np.searchsorted(self.sorted, wanted | np.uint64(0xFFFFFFFF), side="right") - first
         count[count > COMMON] = 0
         rows = np.repeat(np.broadcast_to(moments, count.shape), count.ravel())
         ends = np.cumsum(count)

@@ -107,6 +107,12 @@ def test_too_short_and_empty():
     assert found(index, np.ones(16000, np.float32)) == {}
 
 
+def test_the_largest_word_is_looked_up_like_any_other(index, voice):
+    """All 32 bits are set, as after some knocks: no word comes behind it."""
+    heard = fingerprint(voice(0, 0, SECONDS), RATE, LAG)
+    assert list(index.find(heard._replace(words=np.full_like(heard.words, 0xFFFFFFFF)))) == []
+
+
 def test_number_of_words_and_scale(voice):
     """(seconds - 0.36 window - 0.096 lag) / step + 1, at every rate; the gain changes nothing at all."""
     samples = voice(0, 0, 2.0)

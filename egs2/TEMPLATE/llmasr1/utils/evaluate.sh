@@ -21,7 +21,7 @@ transcribe() {  # DATA_DIR DIR [OPTION]...: text, score and the guard's tables, 
         --llm_asr_train_config "$expdir/$inference_exp/config.yaml" \
         --llm_asr_model_file "$expdir/$inference_exp/$inference_model" --output_dir "$shards" \
         --shard "JOB/$inference_nj" --device "$device" --guard "$guard" "${verifier[@]}" "${words[@]}" "${@:3}"
-    for table in text score confidence flagged redecoded.jsonl; do
+    for table in text score confidence flagged words.jsonl gaps redecoded.jsonl; do
         if compgen -G "$shards/$table*" >/dev/null; then
             LC_ALL=C sort "$shards/$table"* >"$dir/$table.new"
             if cmp -s "$dir/$table.new" "$dir/$table"; then  # an old one stays: what hangs on it is up to date
