@@ -5,8 +5,9 @@ import ast
 import logging
 import re
 from contextlib import contextmanager
+from copy import deepcopy
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator
+from typing import Any, Callable, Dict, Iterator, Tuple
 
 import torch
 import yaml
@@ -154,8 +155,7 @@ def share_batches(args, num_ranks: int) -> None:
     """
     if not args.shared_batches:
         return
-    counts = ((vars(args), "accum_grad"), (vars(args), "num_iters_per_epoch"), (args.model_conf, "cr_warmup_batches"))
-    for options, name in counts:
+    for options, name in counts_of_batches(vars(args)):
         number = options.get(name) or 0
         if number % num_ranks:
             raise ValueError(
@@ -164,6 +164,20 @@ def share_batches(args, num_ranks: int) -> None:
             )
         if number:
             options[name] = number // num_ranks
+
+
+def counts_of_batches(options: dict) -> Iterator[Tuple[dict, str]]:
+    """Where the numbers of --shared_batches stand: (dictionary, key)."""
+    yield from ((options, "accum_grad"), (options, "num_iters_per_epoch"), (options["model_conf"], "cr_warmup_batches"))
+
+
+def of_all_ranks(options: dict) -> dict:
+    """A copy of saved options with the numbers of `share_batches` as they were given, for any number of ranks."""
+    options = deepcopy(options)
+    for part, name in counts_of_batches(options) if options.get("shared_batches") else ():
+        if part.get(name):
+            part[name] *= options["num_ranks"]
+    return options
 
 
 @contextmanager
@@ -191,8 +205,8 @@ def check_same_training(config_of: Callable, args) -> None:
         return record_inputs(output_dir, inputs, forget=True)
     if (output_dir / "config.yaml").exists():
         # A dump and a load give the options the types that they have in config.yaml, such as lists for tuples.
-        saved = without_paths(vars(config_of(output_dir / "config.yaml")))
-        given = without_paths(yaml.safe_load(yaml_no_alias_safe_dump(vars(args))))
+        saved = of_all_ranks(without_paths(vars(config_of(output_dir / "config.yaml"))))
+        given = of_all_ranks(without_paths(yaml.safe_load(yaml_no_alias_safe_dump(vars(args)))))
         common = [name for name in saved if name in given and not OPTIONS_THAT_MAY_CHANGE.match(name)]
         goes_on = checkpoints.finished_epochs(output_dir) != args.max_epoch
         may_change = OPTIONS_OF_BATCHES if goes_on else ("num_ranks",)

@@ -111,6 +111,7 @@ class TrainerOptions(ExactTrainerOptions):
 
     gradient_checkpointing: Sequence[str]
     compile_encoder: bool
+    shared_batches: bool
     encoder_dir: Optional[str]
     swap: str
     final_epochs: Optional[int]

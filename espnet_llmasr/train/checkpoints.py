@@ -108,6 +108,7 @@ class Checkpoints:
                 "schedulers": [scheduler and scheduler.state_dict() for scheduler in schedulers],
                 "scaler": None,
                 "parts": self.num_ranks if engine.is_sharded else 1,
+                "num_ranks": self.num_ranks,
                 "ended": self.options.max_epoch if ends else None,
             }
             write_state(self.folder / CURRENT, states)
@@ -138,6 +139,9 @@ class Checkpoints:
         optimizers = [part["optimizers"][0] for part in (states, *others)]
         check_parameters(path, optimizers, states.get("parameters"), engine.parameters)
         engine.module.load_state_dict(with_referred(states["model"], path))
+        batches = getattr(engine.module, "num_batches", None)  # of each rank, of the warm-up of CR
+        if batches is not None and self.options.shared_batches:
+            batches.copy_(batches * states.get("num_ranks", self.num_ranks) // self.num_ranks)
         engine.load_optimizer_state(optimizers)
         for scheduler, state in zip(schedulers, states["schedulers"]):
             if scheduler is not None and state is not None:

@@ -188,7 +188,9 @@ def test_times_decide_where_no_word_is_common():
     bare = left._replace(hypothesis=Hypothesis("a b", -0.1))
     first, second = without_overlap(bare, right, 2.0)
     assert (first.hypothesis.text, second.hypothesis.text) == ("a b", "x y")
-    digits = Hypothesis("1999 please help", -0.1, words=words("nineteen ninety nine please help", 8.1, 8.3, 8.5, 8.7, 9.8))
+    digits = Hypothesis(
+        "1999 please help", -0.1, words=words("nineteen ninety nine please help", 8.1, 8.3, 8.5, 8.7, 9.8)
+    )
     for sides in ((left, right._replace(hypothesis=digits)), (left._replace(hypothesis=digits), right)):
         assert [side.hypothesis for side in without_overlap(*sides, 2.0)] == [side.hypothesis for side in sides]
 

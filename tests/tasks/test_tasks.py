@@ -271,6 +271,28 @@ def test_budgets_accumulation_and_ranks_may_change(command, llm_options, caplog,
     assert (out / "2epoch.pth").exists()
 
 
+def test_shared_batches_may_be_shared_among_other_ranks(command, phone_options, tmp_path):
+    """Saved by four ranks, gone on with by one: the options are those that were given, and the warm-up of CR goes on."""
+    out = tmp_path / "out"
+    conf = dict(max_epoch=1, accum_grad=4, num_iters_per_epoch=8, shared_batches=True, resume=True)
+    conf["model_conf"] = dict(cr_warmup_batches=80)
+    PhonemeCTCTask.main(cmd=phone_options(out, **conf))
+    config = (out / "config.yaml").read_text()
+    for now, before in (("num_ranks: 1\n", "num_ranks: 4\n"), ("accum_grad: 4\n", "accum_grad: 1\n"),
+                        ("num_iters_per_epoch: 8\n", "num_iters_per_epoch: 2\n"),
+                        ("cr_warmup_batches: 80\n", "cr_warmup_batches: 20\n")):  # fmt: skip
+        assert now in config
+        config = config.replace(now, before)
+    (out / "config.yaml").write_text(config)
+    state = torch.load(out / "checkpoint.pth", weights_only=False)
+    torch.save({**state, "num_ranks": 4}, out / "checkpoint.pth")
+    PhonemeCTCTask.main(cmd=phone_options(out, **conf))  # it is finished
+    done = command(phoneme_ctc_train, *phone_options(out, **{**conf, "model_conf": dict(cr_warmup_batches=40)}))
+    assert_one_line(done, "'cr_warmup_batches': 80", "'cr_warmup_batches': 40")
+    PhonemeCTCTask.main(cmd=phone_options(out, **{**conf, "max_epoch": 2}))
+    assert int(read_state(out / "2epoch.pth")["num_batches"]) == 8 * 4 + 8
+
+
 def test_llm_tokens_are_those_that_the_model_reads(llm_options, build_model, load_batch, tmp_path):
     """P - 1 + L' + U of every utterance; a batch of the training keeps within the budget."""
     model, args = build_model(LLMASRTask, llm_options(tmp_path / "x", max_llm_tokens=100, num_iters_per_epoch=None))
