@@ -10,7 +10,7 @@ The layers are those of the library peft. The names for a layer X of an LLM with
 
 import logging
 import re
-from typing import Dict, Optional, Sequence
+from typing import Dict, Sequence, Union
 
 import torch
 from torch import Tensor, nn
@@ -20,14 +20,14 @@ LORA = re.compile(r"\.lora_[AB]\.default\.weight$|(^|\.)lora_scaling$")
 
 
 def add_lora(
-    llm: PreTrainedModel, rank: int = 8, alpha: float = 16, target_modules: Optional[Sequence[str]] = None
+    llm: PreTrainedModel, rank: int = 8, alpha: float = 16, target_modules: Union[Sequence[str], str, None] = None
 ) -> None:
     """Puts LoRA into linear layers of an LLM and freezes everything else in it; its logits stay as they are.
 
     Args:
         rank: rows of A, at least 1.
         alpha: times rank; what LoRA adds is multiplied by alpha / rank.
-        target_modules: names of layers, such as q_proj; by default all linear layers but the head.
+        target_modules: names of layers, such as q_proj, or one; by default all linear layers but the head.
     Raises:
         ValueError: LoRA would change nothing, the LLM has no such layer, or peft is not installed.
     """
@@ -37,7 +37,8 @@ def add_lora(
     linear = {
         n.rpartition(".")[2] for n, part in llm.named_modules() if isinstance(part, nn.Linear) and part is not head
     }
-    targets = sorted(linear) if target_modules is None else list(target_modules)
+    targets = [target_modules] if isinstance(target_modules, str) else target_modules
+    targets = sorted(linear) if targets is None else list(targets)
     unknown = [name for name in targets if name not in linear]
     if unknown or not targets:
         found = f"'{unknown[0]}'" if unknown else "no layer"

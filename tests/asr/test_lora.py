@@ -116,6 +116,7 @@ def test_the_next_stage_starts_where_lora_ended(trained, llm_options, lora, tmp_
     [
         (dict(rank=0, alpha=16), "--lora has rank 0 and alpha 16, expected both above 0"),
         (dict(rank=4, alpha=16, target_modules=["wq"]), "--lora has 'wq' in target_modules, this LLM has down_proj,"),
+        (dict(rank=4, alpha=16, target_modules="all-linear"), "--lora has 'all-linear' in target_modules"),
         (dict(rank=4, alpha=16, target_modules=["lm_head"]), "--lora has 'lm_head' in target_modules"),
         (dict(rank=4, alpha=16, target_modules=[]), "--lora has no layer in target_modules"),
         (dict(rank=4, alpha=16, dropout=0.1), "--lora has 'dropout', allowed are rank, alpha, target_modules"),

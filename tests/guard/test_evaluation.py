@@ -70,7 +70,7 @@ def test_a_set_gives_the_same_as_each_audio_by_itself(verifier, corpus):
         )
         for kind, samples in expected.items():
             (log_probs,) = verifier.log_probs(torch.from_numpy(samples)[None], torch.tensor([len(samples)]))
-            assert found[kind][uid] == pytest.approx(verifier.verify(log_probs, texts[uid]).confidence, abs=1e-6), kind
+            assert found[kind][uid] == pytest.approx(verifier.verify(log_probs, texts[uid]).confidence, abs=1e-4), kind
 
 
 def test_figures_by_hand():

@@ -148,7 +148,7 @@ def test_a_batch_gives_the_same_as_one_by_one(verifier, corpus):
         assert log_probs.shape == single.shape
         torch.testing.assert_close(log_probs, single, atol=1e-4, rtol=0)
         first, second = (verifier.verify(frames, "天气 good").confidence for frames in (log_probs, single))
-        assert first == pytest.approx(second, abs=1e-6)
+        assert first == pytest.approx(second, abs=1e-4)
 
 
 def test_the_encoder_is_shared_only_if_it_is_equal(verifier):

@@ -25,7 +25,7 @@ exec ./llmasr.sh \
     --llm_args "--system '' --instruction 'Repeat: '" \
     --embedder minilm \
     --pretrain_args "--num_iters_per_epoch 50 --max_epoch 30 --scheduler_conf total_steps=1500 --model_conf cr_warmup_batches=500" \
-    --watch_args "--start_step 900" \
+    --watch_args "--start_step 500" \
     --align_args "--num_iters_per_epoch 50 --max_epoch 2 --scheduler_conf total_steps=100 --scheduler_conf warmup_steps=10" \
     --ia_sft_args "--num_iters_per_epoch 20 --pace 500 --final_epochs 12 --freeze_param encoder $frozen" \
     --ia_sft_args "--scheduler_conf max_lr=0.0003 --scheduler_conf min_lr=0.00003 --scheduler_conf warmup_steps=15" \

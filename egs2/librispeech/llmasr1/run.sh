@@ -8,6 +8,8 @@ exec ./llmasr.sh \
     --test_sets "" \
     --local_data_opts "--nj 16 --cka_utts 200" \
     --nj 16 \
+    --gpu_inference true \
+    --inference_nj 8 \
     --pretrain_args "$short --scheduler_conf total_steps=100000 --model_conf cr_warmup_batches=4000" \
     --watch_args "--start_step 25000" \
     --align_args "$short --scheduler_conf total_steps=65000" \
