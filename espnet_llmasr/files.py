@@ -401,3 +401,9 @@ def progress(items: Iterable[T], what: str, interval_s: float = 10.0) -> Iterato
         if time.monotonic() - last > interval_s:
             last = time.monotonic()
             logging.info("%d %s", number, what)
+
+
+def recipe_path(expdir: Path, name: str) -> Path:
+    """A path in a configuration or log: relative to the recipe's folder, which holds `expdir`, if it exists there."""
+    own = expdir.absolute().parent / name
+    return own if own.exists() else Path(name)

@@ -24,7 +24,7 @@ from espnet_llmasr.data.kaldi import piece_of, read_utt2lang
 from espnet_llmasr.files import PathLike, read_scp
 from espnet_llmasr.guard.gaps import Gap
 from espnet_llmasr.guard.verifier import Word
-from espnet_llmasr.inference.hypothesis import Hypothesis
+from espnet_llmasr.inference.hypothesis import GAP, Hypothesis
 from espnet_llmasr.inference.long_audio import PAUSE_S, Piece, join, pieces, silero, tokens
 from espnet_llmasr.text.normalize import is_han, joined
 
@@ -140,6 +140,8 @@ def _of_kaldi(data: Path, language: str) -> List[Source]:
                 f"{data}/segments: '{bad[0]}' has no recording in wav.scp, or no times: see bin.check_data"
             )
         entries = {uid: f"{entries[fields[0]]}{piece_of(fields[1:])}" for uid, fields in rows.items()}
+    if not entries:
+        raise ValueError(f"{data} has no recordings: its wav.scp or segments is empty")
     return [Source(uid, entry, language or langs.get(uid, "")) for uid, entry in entries.items()]
 
 
@@ -320,8 +322,10 @@ def without_overlap(left: Segment, right: Segment, overlap_s: float) -> Tuple[Se
 
 
 def _with_gaps(segment: Segment, keep: Callable[[Gap], bool]) -> Segment:
-    gaps = tuple(filter(keep, segment.hypothesis.gaps))
-    return segment._replace(hypothesis=segment.hypothesis._replace(gaps=gaps))
+    hypothesis = segment.hypothesis
+    gaps = tuple(filter(keep, hypothesis.gaps))
+    flags = tuple(flag for flag in hypothesis.flags if gaps or flag != GAP)
+    return segment._replace(hypothesis=hypothesis._replace(gaps=gaps, flags=flags))
 
 
 def _slice(hypothesis: Hypothesis, first: int, last: Union[int, None]) -> Hypothesis:

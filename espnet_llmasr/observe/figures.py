@@ -12,7 +12,7 @@ from espnet_llmasr.encoder_swap.rule import CKACheck, cka_log, read_rule
 from espnet_llmasr.metrics.encoder_metrics import METRICS, UTTERANCE_METRICS
 from espnet_llmasr.observe import plot_style
 from espnet_llmasr.observe.observations import FILE, Observation, read_observations
-from espnet_llmasr.observe.stages import STAGES
+from espnet_llmasr.observe.stages import STAGES, store_of
 
 STAGE_NAMES = {"pretrain": "pretraining", "ia_sft": "IA-SFT", "joint_sft": "joint SFT"}
 SPREAD, BIAS = "standard deviation over utterances", "with permuted utterances (bias)"
@@ -89,7 +89,7 @@ def draw_all(out: Path, label: str, compare: Sequence[str], pairs: Sequence[str]
             ("figure_1", "an encoder before and after joint SFT (or --pair)", ends and before_and_after(ends)),
             ("figure_3", "encoders of the recipe's stages (--exp)", on_path and trajectory(on_path)),
             ("figure_4", "any observation", lines and layers(lines)),
-            ("figure_5", "exp/encoders/cka.jsonl with a reference (--exp)", exp and _watched(exp)),
+            ("figure_5", "cka.jsonl of the watcher with a reference (--exp)", exp and _watched(exp)),
         ):
             if drawn:
                 files += plot_style.save(drawn, out, name)
@@ -108,10 +108,11 @@ def _compared(spec: str) -> Series:
 
 def _watched(exp: Path):
     """Figure 5 of an experiment; None if its watcher has compared nothing yet."""
-    checks = cka_log(exp / "encoders").read()
+    store = store_of(exp).directory
+    checks = cka_log(store).read()
     if not any(check.cka is not None for check in checks):
         return None
-    return reference_cka(checks, read_rule(exp / "encoders" / "watch.yaml").threshold)
+    return reference_cka(checks, read_rule(store / "watch.yaml").threshold)
 
 
 def pairs_of(series: Sequence[Series], given: Sequence[str]) -> List[Pair]:

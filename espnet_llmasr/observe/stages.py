@@ -3,12 +3,14 @@
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, List, Optional
+from typing import Callable, Dict, List, Optional
 
 from espnet_llmasr.encoder_swap.rule import cka_log
 from espnet_llmasr.encoder_swap.run_dir import PretrainingDir
 from espnet_llmasr.encoder_swap.store import EncoderStore, is_whole
 from espnet_llmasr.encoder_swap.trainer import swap_log
+from espnet_llmasr.files import recipe_path
+from espnet_llmasr.train.flops_log import read_flops
 
 STAGES = ("pretrain", "ia_sft", "joint_sft")  # the alignment changes no encoder, the paper leaves it out, too
 
@@ -48,9 +50,20 @@ def parse_model_spec(spec: str) -> Checkpoint:
     return Checkpoint(name, (folder.parent if folder.suffix == ".pth" else folder).name, None, path)
 
 
+def store_of(exp: Path) -> EncoderStore:
+    """The encoders that the experiment's trainings swapped in (--encoder_dir); another experiment may have published them."""
+    configs = [PretrainingDir(exp / stage).config() for stage in ("ia_sft", "align") if _has_begun(exp / stage)]
+    named = next(filter(None, (config.get("encoder_dir") for config in configs)), None)
+    return EncoderStore(recipe_path(exp, named) if named else exp / "encoders")
+
+
+def _has_begun(folder: Path) -> bool:
+    return (folder / "config.yaml").is_file()
+
+
 def _pretrained(exp: Path) -> Dict[int, Path]:
     """Encoders by pretraining updates: kept epochs, and the files of the watcher."""
-    store, paths = EncoderStore(exp / "encoders"), _kept(exp / "pretrain")
+    store, paths = store_of(exp), _kept(exp / "pretrain")
     for check in cka_log(store.directory).read():
         if check.action == "reference":
             paths[check.step] = store.directory / "reference.pth"
@@ -60,23 +73,41 @@ def _pretrained(exp: Path) -> Dict[int, Path]:
 def _tuned(exp: Path, stage: str) -> Dict[int, Path]:
     """Encoders by the stage's updates: the one it starts from, those swapped in at epoch starts, kept epochs."""
     folder = exp / stage
-    if not (folder / "config.yaml").is_file():
+    if not _has_begun(folder):
         return {}
-    training, store = PretrainingDir(folder), EncoderStore(exp / "encoders")
-    starts = [Path(spec) for spec in training.config()["init_param"] if ":" not in spec]  # exp/ia_sft/latest.pth
-    paths = {0: exp / start.parent.name / start.name for start in starts}
-    updates = training.updates_per_epoch()
+    starts = [Path(spec) for spec in PretrainingDir(folder).config()["init_param"] if ":" not in spec]
+    paths = {0: exp / start.parent.name / start.name for start in starts}  # such as exp/ia_sft/latest.pth
+    store = store_of(exp)
     for swap in swap_log(folder / "swaps.jsonl").read():
-        paths[(swap.epoch - 1) * updates] = store.path(swap.encoder_step)
+        encoder = store.path(swap.encoder_step)
+        if encoder.exists():
+            paths[_updates(folder)(swap.epoch - 1)] = encoder
+        else:
+            logging.warning("%s, swapped in by %s, is gone: skipped", encoder, folder)
     return paths | _kept(folder)
 
 
 def _kept(folder: Path) -> Dict[int, Path]:
     """<n>epoch.pth by updates."""
-    if not (folder / "config.yaml").is_file():
-        return {}
+    stored = PretrainingDir(folder).stored() if _has_begun(folder) else []
+    updates = _updates(folder) if stored else None
+    return {updates(epoch): folder / f"{epoch}epoch.pth" for epoch in stored}
+
+
+def _updates(folder: Path) -> Callable[[int], int]:
+    """epoch -> the updates of a training up to its end; where epochs have no fixed length, by the batches in flops.jsonl.
+
+    Raises ValueError where they are not counted there either.
+    """
     training = PretrainingDir(folder)
-    return {epoch * training.updates_per_epoch(): folder / f"{epoch}epoch.pth" for epoch in training.stored()}
+    config = training.config()
+    if config["num_iters_per_epoch"]:
+        return lambda epoch: epoch * training.updates_per_epoch()
+    of_update = config["accum_grad"] * config.get("num_ranks", 1)
+    done = {0: 0}
+    for line in read_flops(folder):
+        done[line["epoch"]] = done[line["epoch"] - 1] + -(-line["batches"] // of_update)
+    return done.__getitem__
 
 
 def _whole(paths: Dict[int, Path]) -> Dict[int, Path]:

@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence
 
-from espnet_llmasr.files import read_json_lines, read_text, read_yaml
+from espnet_llmasr.files import read_json_lines, read_text, read_yaml, recipe_path
 from espnet_llmasr.metrics.encoder_metrics import UTTERANCE_METRICS
 from espnet_llmasr.report.charts import figure_file, line_chart
-from espnet_llmasr.report.files import log_table, made_by, recipe_path
+from espnet_llmasr.report.files import log_table, made_by
 from espnet_llmasr.report.stages import Stage
 
 STEP = "pretraining update"

@@ -9,8 +9,8 @@ import numpy as np
 import soundfile
 
 from espnet_llmasr import audio
-from espnet_llmasr.files import read_json_lines, read_scp
-from espnet_llmasr.report.files import made_by, recipe_path
+from espnet_llmasr.files import read_json_lines, read_scp, recipe_path
+from espnet_llmasr.report.files import made_by
 from espnet_llmasr.report.scores import SCORER, decodings, main_route, read_scores
 from espnet_llmasr.scoring.html import view
 from espnet_llmasr.scoring.results import page_row

@@ -61,9 +61,3 @@ def _cell(value: Any) -> str:
     if isinstance(value, bool) or not isinstance(value, float):
         return "-" if value is None else cell_text(str(value))
     return f"{value:.4f}"
-
-
-def recipe_path(expdir: Path, name: str) -> Path:
-    """A path in a configuration or log: relative to the recipe's folder, which holds `expdir`, if it exists there."""
-    own = expdir.absolute().parent / name
-    return own if own.exists() else Path(name)

@@ -12,10 +12,10 @@ from jinja2 import ChoiceLoader, PackageLoader
 from markdown_it import MarkdownIt
 from markupsafe import Markup, escape
 
-from espnet_llmasr.files import write_atomically
+from espnet_llmasr.files import recipe_path, write_atomically
 from espnet_llmasr.report.encoders import drift, metrics, swaps
 from espnet_llmasr.report.examples import examples
-from espnet_llmasr.report.files import DAMAGE, describe_error, made_by, read_json, recipe_path
+from espnet_llmasr.report.files import DAMAGE, describe_error, made_by, read_json
 from espnet_llmasr.report.scores import SCORER, decodings, headline, read_scores, robustness, scores
 from espnet_llmasr.report.stages import Stage, find_stages, stage_table
 from espnet_llmasr.scoring.html import TEMPLATES, environment

@@ -180,6 +180,13 @@ def test_words_of_an_overlap_are_kept_once():
     assert [gap.start_s for gap in (*first.hypothesis.gaps, *second.hypothesis.gaps)] == [1.0, 13.0]
 
 
+def test_a_segment_without_its_last_gap_has_no_flag_of_gaps():
+    flagged = Hypothesis("a b", -0.1, flags=("loop", "gap"), gaps=(Gap(9.2, 9.9, "unheard"),))
+    left, right = Segment(0.0, 10.0, flagged), Segment(8.0, 18.0, flagged)
+    first, second = without_overlap(left, right, 2.0)
+    assert first.hypothesis.flags == ("loop",) and second.hypothesis.flags == ("loop", "gap")
+
+
 def test_times_decide_where_no_word_is_common():
     left = Segment(0.0, 10.0, Hypothesis("a b", -0.1, words=words("a b", 8.2, 9.4)))
     right = Segment(8.0, 18.0, Hypothesis("x y", -0.1, words=words("x y", 8.3, 9.5)))

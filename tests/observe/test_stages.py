@@ -52,6 +52,30 @@ def test_training_order_and_steps(exp):
     ]
 
 
+def test_the_store_of_the_configuration_may_be_another_experiments(exp, caplog):
+    """As of a repeated experiment with --encoder_dir: docs/training_at_scale.md."""
+    expected = checkpoints_of(exp)
+    (exp / "encoders").rename(exp.parent / "published")
+    config = exp / "ia_sft" / "config.yaml"
+    config.write_text(f"{config.read_text()}encoder_dir: published\n")
+    moved = [c.spec.replace(f"{exp.parent}/published", f"{exp}/encoders") for c in checkpoints_of(exp)]
+    assert moved == [c.spec for c in expected]
+    (exp.parent / "published" / "encoder.000000080.pth").unlink()
+    assert "ia_sft.30" not in [c.name for c in checkpoints_of(exp)]
+    assert "encoder.000000080.pth, swapped in by" in caplog.text and "is gone: skipped" in caplog.text
+
+
+def test_epochs_without_a_fixed_length_have_the_updates_that_were_counted(exp):
+    config = exp / "joint_sft" / "config.yaml"
+    config.write_text(config.read_text().replace("num_iters_per_epoch: 20", "num_iters_per_epoch: null\nnum_ranks: 2"))
+    with pytest.raises(ValueError, match="joint_sft/flops.jsonl does not exist"):
+        checkpoints_of(exp)
+    lines = [dict(epoch=epoch, flops=1, batches=batches) for epoch, batches in ((1, 24), (2, 26))]
+    (exp / "joint_sft" / "flops.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    steps = [c.step for c in checkpoints_of(exp) if c.stage == "joint_sft"]
+    assert steps == [0, 6, 6 + 7]  # two ranks, two batches of each in an update
+
+
 def test_a_broken_checkpoint_is_left_out(exp, caplog, tmp_path):
     (exp / "joint_sft" / "2epoch.pth").write_bytes(b"torn")
     assert checkpoints_of(exp)[-1].name == "joint_sft.10"
