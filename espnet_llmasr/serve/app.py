@@ -5,7 +5,7 @@ import time
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from importlib.resources import files
-from typing import AsyncIterator, Optional, Tuple
+from typing import AsyncIterator, Callable, Optional, Tuple
 
 from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.responses import Response, StreamingResponse
@@ -117,7 +117,7 @@ def _api(batcher: Batcher, options: Options, uploads: Uploads) -> APIRouter:
         request.state.job = job
         batcher.submit(job)
         if form.stream:
-            return await _stream(job, changed, form, options)
+            return await _stream(request, job, changed, form, options)
         return await _whole(request, job, changed, form, options)
 
     return router
@@ -168,8 +168,8 @@ def _fault(job: Job, options: Options) -> Optional[Fault]:
     return of_audio(job.recording.error, options.max_seconds) if job.recording.error else None
 
 
-async def _whole(request: Request, job: Job, changed: asyncio.Event, form: Form, options: Options) -> Response:
-    """The answer when all is decoded; nobody reads it if the client goes away."""
+async def _comes(condition: Callable[[], object], request: Request, changed: asyncio.Event) -> bool:
+    """Waits for a condition, which `changed` tells to look at again; False if the client goes away before."""
 
     async def watch() -> None:
         while (await request.receive())["type"] != "http.disconnect":
@@ -177,22 +177,26 @@ async def _whole(request: Request, job: Job, changed: asyncio.Event, form: Form,
         changed.set()
 
     watcher = asyncio.create_task(watch())
-    while not job.is_done and not watcher.done():
+    while not condition() and not watcher.done():
         await changed.wait()
         changed.clear()
     watcher.cancel()
-    if not job.is_done:
+    return bool(condition())
+
+
+async def _whole(request: Request, job: Job, changed: asyncio.Event, form: Form, options: Options) -> Response:
+    """The answer when all is decoded; nobody reads it if the client goes away."""
+    if not await _comes(lambda: job.is_done, request, changed):
         return Response(status_code=GONE)
     if fault := _fault(job, options):
         raise fault
     return answer(job.recording.transcript(), form.response_format, form.timestamp_granularities)
 
 
-async def _stream(job: Job, changed: asyncio.Event, form: Form, options: Options) -> StreamingResponse:
+async def _stream(request: Request, job: Job, changed: asyncio.Event, form: Form, options: Options) -> Response:
     """Server-sent events; a fault before the first of them has a status of its own."""
-    while not job.is_done and not job.recording.settled:
-        await changed.wait()
-        changed.clear()
+    if not await _comes(lambda: job.is_done or job.recording.settled, request, changed):
+        return Response(status_code=GONE)
     if fault := _fault(job, options) if job.is_done else None:
         raise fault
     return StreamingResponse(_events(job, changed, form, options), media_type="text/event-stream")

@@ -5,6 +5,7 @@ import io
 import os
 import signal
 import threading
+from types import SimpleNamespace
 
 import httpx2 as httpx
 import numpy as np
@@ -179,3 +180,17 @@ def test_a_signal_before_it_answers_ends_it(stand_in, monkeypatch):
         late.cancel()
         for number, handler in kept.items():
             signal.signal(number, handler)
+
+
+@pytest.mark.parametrize("answer", [module._whole, module._stream])
+def test_a_client_that_leaves_before_its_first_segment_is_not_waited_for(answer):
+    async def receive():
+        return {"type": "http.disconnect"}
+
+    job = SimpleNamespace(is_done=False, recording=SimpleNamespace(settled=0))
+
+    async def ask():
+        given = SimpleNamespace(receive=receive), job, asyncio.Event(), None, None
+        return await asyncio.wait_for(answer(*given), 5)
+
+    assert asyncio.run(ask()).status_code == 499

@@ -145,17 +145,23 @@ def test_many_at_a_time_get_the_answers_of_one_at_a_time(server, files, long_fil
         assert all(pool.map(one, range(60)))
 
 
-def test_a_client_that_goes_away_leaves_nothing(server, long_file):
+@pytest.mark.parametrize("stream", ["false", "true"])
+def test_a_client_that_goes_away_leaves_nothing(server, long_file, stream):
+    gone = lambda: sum(
+        float(line.split()[-1])
+        for line in httpx.get(f"{server.url}/metrics").text.splitlines()
+        if 'status="499"' in line
+    )
+    before, data = gone(), long_file.read_bytes()
     for number in range(3):
         with pytest.raises(httpx.TimeoutException):
-            server.post(files={"file": long_file.read_bytes()}, data={"prompt": f"red cat {number}"}, timeout=0.2)
+            server.post(files={"file": data}, data={"prompt": f"red cat {number}", "stream": stream}, timeout=0.2)
     assert httpx.get(f"{server.url}/health", timeout=60).status_code == 200
     for _ in range(100):
         if httpx.get(f"{server.url}/health", timeout=60).json()["waiting"] == 0:
             break
         threading.Event().wait(0.1)
-    assert httpx.get(f"{server.url}/health").json()["waiting"] == 0
-    assert 'status="499"' in httpx.get(f"{server.url}/metrics").text
+    assert httpx.get(f"{server.url}/health").json()["waiting"] == 0 and gone() > before
 
 
 @contextmanager
