@@ -11,7 +11,6 @@ import zlib
 from pathlib import Path
 from typing import Dict, List
 
-from espnet_llmasr.data.checks import language_of
 from espnet_llmasr.data.formats.source import Source
 from espnet_llmasr.data.prepare import Canonical, usable, write_unsorted
 from espnet_llmasr.data.utterance import Utterance
@@ -35,7 +34,7 @@ def prepare_table(folder: Path, table: Path, out: Path, prefix: str = "own", lan
     for row in rows:
         name = row.get("set") or set_of(row.get("speaker") or row["audio"])
         stem = Path(row["audio"]).with_suffix("").as_posix().replace("/", "_")
-        more = dict(speaker=row.get("speaker") or "", lang=row.get("lang") or lang or language_of(row["text"]))
+        more = dict(speaker=row.get("speaker") or "", lang=row.get("lang") or lang)
         sets[name].append(Utterance(stem, str(folder.absolute() / row["audio"]), row["text"], **more))
     for name, utterances in sets.items():
         if not utterances:

@@ -51,7 +51,7 @@ class Report:
 
 def wrong_value(table: str, value: bytes) -> str:
     """The fault of a value by itself; empty if there is none."""
-    if table == "utt2lang" and not _LANGUAGE.fullmatch(value):
+    if table == "utt2lang" and value and not _LANGUAGE.fullmatch(value):
         return (
             "the language must be zh, en, zh-en, yue (not zh-yue), zh-DIALECT, or for a table of pronunciations its "
             "code (es)"
@@ -71,15 +71,15 @@ def wrong_value(table: str, value: bytes) -> str:
     return ""
 
 
-def wrong_form(key: bytes, value: bytes, number: int) -> str:
-    """The fault in the form of a line; empty if there is none."""
+def wrong_form(table: str, key: bytes, value: bytes, number: int) -> str:
+    """The fault in the form of a line; empty if there is none. A language may be left out: the script then tells it."""
     if number == 1 and key.startswith(BOM):
         return "a byte order mark"
     if value.endswith(b"\r") or key.endswith(b"\r"):
         return "the line ends in \\r\\n"
     if not key or b"\t" in key:
         return "expected an id, one blank and a value"
-    if not value.strip():
+    if not value.strip() and table != "utt2lang":
         return "no value after the id"
     try:
         key.decode(), value.decode()
@@ -94,7 +94,7 @@ def check_table(path: Path, report: Report) -> None:
     with open(path, "rb") as lines:
         for number, line in enumerate(lines, 1):
             where, (key, _, value) = f"{path}:{number}", line.rstrip(b"\n").partition(b" ")
-            form = wrong_form(key, value, number)
+            form = wrong_form(path.name, key, value, number)
             if form:
                 report.add(where, form)
             if key <= previous and number > 1:

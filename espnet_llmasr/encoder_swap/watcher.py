@@ -145,7 +145,7 @@ def follow(
     """The only watcher of a store: publishes the encoders of a pretraining.
 
     Args:
-        pretrain_dir: need not exist yet, except with the `epochs` "stored".
+        pretrain_dir: need not exist yet, unless `epochs` is "stored".
         make_probe: makes the probe of the pretraining, once that has saved its configuration.
         show: see `Watcher`.
         poll_s: seconds between looks at the pretraining.
@@ -233,9 +233,11 @@ def watch_stored(pretraining: PretrainingDir, watcher: Watcher, poll_s: float = 
     """
     if not pretraining.ended:
         raise ValueError(f"{pretraining.directory} has not ended: wait for it, or watch it with --epochs every")
+    if watcher.store.final_step() is not None:
+        return
     updates = pretraining.updates_per_epoch()
     steps = steps_to_replay(pretraining, updates, watcher.rule.start_step)
-    for step in steps if watcher.store.final_step() is None else []:
+    for step in steps:
         if step > watcher.last_step():
             watcher.check(step, *pretraining.load(step // updates), ended=step == steps[-1])
 

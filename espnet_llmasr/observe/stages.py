@@ -51,10 +51,11 @@ def parse_model_spec(spec: str) -> Checkpoint:
 
 
 def store_of(exp: Path) -> EncoderStore:
-    """The encoders that the experiment's trainings swapped in (--encoder_dir); another experiment may have published them."""
+    """The encoders that the watcher published for the experiment; those of --encoder_dir, where it has none of its own."""
+    own = exp / "encoders"
     configs = [PretrainingDir(exp / stage).config() for stage in ("ia_sft", "align") if _has_begun(exp / stage)]
     named = next(filter(None, (config.get("encoder_dir") for config in configs)), None)
-    return EncoderStore(recipe_path(exp, named) if named else exp / "encoders")
+    return EncoderStore(own if own.is_dir() or not named else recipe_path(exp, named))
 
 
 def _has_begun(folder: Path) -> bool:

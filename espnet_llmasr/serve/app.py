@@ -168,8 +168,8 @@ def _fault(job: Job, options: Options) -> Optional[Fault]:
     return of_audio(job.recording.error, options.max_seconds) if job.recording.error else None
 
 
-async def _comes(condition: Callable[[], object], request: Request, changed: asyncio.Event) -> bool:
-    """Waits for a condition, which `changed` tells to look at again; False if the client goes away before."""
+async def _wait_for(condition: Callable[[], object], request: Request, changed: asyncio.Event) -> bool:
+    """Waits until a condition holds, looking whenever `changed` is set; False if the client goes away first."""
 
     async def watch() -> None:
         while (await request.receive())["type"] != "http.disconnect":
@@ -186,7 +186,7 @@ async def _comes(condition: Callable[[], object], request: Request, changed: asy
 
 async def _whole(request: Request, job: Job, changed: asyncio.Event, form: Form, options: Options) -> Response:
     """The answer when all is decoded; nobody reads it if the client goes away."""
-    if not await _comes(lambda: job.is_done, request, changed):
+    if not await _wait_for(lambda: job.is_done, request, changed):
         return Response(status_code=GONE)
     if fault := _fault(job, options):
         raise fault
@@ -195,7 +195,7 @@ async def _whole(request: Request, job: Job, changed: asyncio.Event, form: Form,
 
 async def _stream(request: Request, job: Job, changed: asyncio.Event, form: Form, options: Options) -> Response:
     """Server-sent events; a fault before the first of them has a status of its own."""
-    if not await _comes(lambda: job.is_done or job.recording.settled, request, changed):
+    if not await _wait_for(lambda: job.is_done or job.recording.settled, request, changed):
         return Response(status_code=GONE)
     if fault := _fault(job, options) if job.is_done else None:
         raise fault

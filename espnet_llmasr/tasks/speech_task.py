@@ -40,6 +40,7 @@ from espnet_llmasr.tasks.checks import (
     explaining_stops,
     log_changed_batches,
     obsolete,
+    of_all_ranks,
     plain_values,
     readable_file,
     share_batches,
@@ -137,7 +138,7 @@ class Trainer(DriftMixin, SwapMixin, ExactTrainer):
             options["init_param"] = options.pop("hidden_init_param")
             config = starting.parent / "config.yaml"
             if args.resume and checkpoints.begun(starting.parent) and config.exists():
-                log_changed_batches(checkpoints.read_config(config), options)
+                log_changed_batches(of_all_ranks(checkpoints.read_config(config)), of_all_ranks(options))
             checkpoints.write_config(config, {**options, "output_dir": args.output_dir})
             (starting / "config.yaml").unlink()
             with suppress(OSError):  # wandb has its files there

@@ -34,17 +34,17 @@ def test_the_seven_strategies(name, last, start, shares, left_out):
 @pytest.mark.parametrize(
     "name, options, expected",
     [
-        ("ia_sft", {}, dict(expdir="exp", base_exp="exp", results="RESULTS.md", beside="true", replay="")),
+        ("ia_sft", {}, dict(expdir="exp", base_exp="exp", results="RESULTS.md", beside="true", watched="every")),
         ("ia_sft", dict(expdir="e"), dict(expdir="e", base_exp="e", results="RESULTS.md")),
         ("char", {}, dict(expdir="exp_char", base_exp="exp_char", results="exp_char/RESULTS.md")),
         ("efin", {}, dict(expdir="exp_efin", base_exp="exp", results="exp_efin/RESULTS.md")),
         ("efin", dict(expdir="e", base_exp="b"), dict(expdir="e", base_exp="b", results="e/RESULTS.md")),
-        ("ia_sft", dict(flops_budget="3e14"), dict(beside="true", replay="")),  # the budget is that of joint SFT
-        ("ia_sft", dict(ia_sft_epochs="5"), dict(beside="false", replay="true")),
-        ("no_joint", {}, dict(beside="true", replay="")),
-        ("no_joint", dict(flops_budget="3e14"), dict(beside="false", replay="true")),
-        ("no_swap", dict(ia_sft_epochs="5"), dict(beside="false", replay="")),
-        ("joint_only", {}, dict(beside="false", replay="")),
+        ("ia_sft", dict(flops_budget="3e14"), dict(beside="true", watched="every")),  # the budget is that of joint SFT
+        ("ia_sft", dict(ia_sft_epochs="5"), dict(beside="false", watched="stored")),
+        ("no_joint", {}, dict(beside="true", watched="every")),
+        ("no_joint", dict(flops_budget="3e14"), dict(beside="false", watched="stored")),
+        ("no_swap", dict(ia_sft_epochs="5"), dict(beside="false", watched="last")),
+        ("joint_only", {}, dict(beside="false", watched="last")),
         ("ia_sft", {}, dict(trained_before="pretrain align ia_sft", joint_from="exp/ia_sft/latest.pth")),
         ("ia_sft", {}, dict(joint_stage="8")),
         ("no_ia_sft", {}, dict(trained_before="pretrain align", joint_from="exp_no_ia_sft/align/latest.pth")),

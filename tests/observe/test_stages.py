@@ -65,6 +65,15 @@ def test_the_store_of_the_configuration_may_be_another_experiments(exp, caplog):
     assert "encoder.000000080.pth, swapped in by" in caplog.text and "is gone: skipped" in caplog.text
 
 
+def test_an_experiment_that_was_moved_keeps_its_own_encoders(exp):
+    config = exp / "ia_sft" / "config.yaml"
+    config.write_text(f"{config.read_text()}encoder_dir: exp/encoders\n")
+    names = [c.name for c in checkpoints_of(exp)]
+    moved = exp.rename(exp.parent / "exp_first")
+    (exp / "encoders").mkdir(parents=True)  # of a new experiment of that name
+    assert [c.name for c in checkpoints_of(moved)] == names
+
+
 def test_epochs_without_a_fixed_length_have_the_updates_that_were_counted(exp):
     config = exp / "joint_sft" / "config.yaml"
     config.write_text(config.read_text().replace("num_iters_per_epoch: 20", "num_iters_per_epoch: null\nnum_ranks: 2"))
