@@ -168,6 +168,23 @@ def test_the_matrix_is_that_of_the_design(tmp_path):
         assert {name.removeprefix("--") for name in calls[0][1][::2]} <= set(known)
 
 
+def test_csai_is_measured_with_the_embedder_of_the_recipe(tmp_path):
+    """The matrix makes its own targets, for which it does not read run.sh."""
+    (embedder,) = re.findall(r"--embedder (\S+)", (RECIPE / "run.sh").read_text())
+    for calls in parts(tmp_path, PARTS="pilot strategies smollm2 minilm").values():
+        assert all(words[words.index("--embedder") + 1] == embedder for _, words in calls)
+
+
+def test_the_third_experiment_repeats_runs_of_the_first(tmp_path):
+    found = parts(tmp_path, PARTS="strategies minilm")
+    seeds = {
+        folder: {name: args.seeds for args, _ in calls for name in args.strategies} for folder, calls in found.items()
+    }
+    assert list(seeds["exp_minilm"]) == ["ia_sft", "no_ia_sft", "char"]
+    assert seeds["exp_minilm"].items() <= seeds["exp_strategies"].items()
+    assert found["exp_minilm"][0][1] == found["exp_strategies"][0][1]
+
+
 def test_after_a_part_that_fails_come_the_others_and_then_code_1(tmp_path):
     found = parts(tmp_path, PARTS="fast_encoder smollm2", fails="exp_fast_encoder")
     assert list(found) == ["exp_fast_encoder", "exp_smollm2"]

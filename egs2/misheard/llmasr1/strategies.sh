@@ -4,7 +4,7 @@
 #   FSDD=<dir> nohup ./strategies.sh >strategies.log 2>&1 & echo $!     starts it, or goes on; prints its process
 #   ./strategies.sh --status                             which runs are complete, which are left
 #   kill <process>                                       stops it with all its trainings (kill -9 would not)
-#   PARTS="strategies lengths" ./strategies.sh           some parts; pilot and *_again are none of the matrix
+#   PARTS="strategies lengths" ./strategies.sh           some parts; pilot, *_again and minilm are none of it
 # Options are those of run_strategies (--jobs 1); those after -- are added to those of run.sh. Results of a part:
 # exp_<part>/runs.jsonl and strategies.md.
 set -euo pipefail
@@ -22,6 +22,7 @@ part() {  # NAME "STRATEGY..." "SEED..." [OPTION of run.sh]...: the trainings of
     shift 3
     epoch="--num_iters_per_epoch $(of 50)"
     matrix --fs 8000 --out "exp_$name" --strategies "${strategies[@]}" --seeds "${seeds[@]}" -- \
+        --embedder minilm \
         --nthreads 1 \
         --inference_nj 1 \
         --flops_budget "$(of 1150)e10" \
@@ -69,8 +70,11 @@ for name in $PARTS; do
         fast_encoder_again)  # the second experiment
             part fast_encoder_again "ia_sft no_ia_sft" "4 5 6 7 8 9 10 11" "${fast[@]}" ;;
         smollm2_again) real_llm smollm2_again 400 7500e10 ;;
+        minilm)  # the third: what the first has measured with the embeddings of its LLM
+            part minilm "ia_sft no_ia_sft" "1 2 3 4 5 6 7 8"
+            part minilm char "1 2 3 4 5" ;;
         *) die "PARTS has '$name', allowed are pilot, strategies, lengths, fast_encoder, smollm2, one_swap," \
-            "fast_encoder_again and smollm2_again" ;;
+            "fast_encoder_again, smollm2_again and minilm" ;;
     esac
 done
 exit "$failed"
