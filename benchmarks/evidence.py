@@ -231,7 +231,7 @@ def word_of(row: Reading) -> str:
         return "holds" if row.also else "undecided: lower at some budgets only"
     if claim.text.endswith("does not rise") and interval(row, 0.95)[1] < row.effect:
         return "holds"
-    can_show = claim.family not in "AI" or shown(row) <= row.effect
+    can_show = "MER" not in claim.text or shown(row) <= row.effect
     if can_show and -row.effect < low and high < row.effect:
         return "null"
     needed = pairs_needed(row.effect / deviation(row), ALPHA / row.tests)
