@@ -10,7 +10,7 @@ from typing import Callable, Dict, Iterator, Optional, Tuple
 import torch
 from torch import nn
 
-from espnet_llmasr.doctor.context import ENOUGH, Context, Rows
+from espnet_llmasr.doctor.context import ENOUGH, Context, Rows, of_one_length
 from espnet_llmasr.doctor.options import without_effect
 from espnet_llmasr.tasks.llm_asr import LLMASRTask
 from espnet_llmasr.tasks.phoneme_ctc import PhonemeCTCTask
@@ -183,18 +183,17 @@ def check_adaptor(context: Context) -> Optional[Finding]:
     if context.task is not LLMASRTask or not context.is_fit:
         return None
     with context.changing(context.fit.weights):
-        right, *wrong = (context.value(context.batch(rows)) for rows in (context.rows, *with_other_audio(context.rows)))
+        right, *wrong = (context.value(context.batch(rows)) for rows in with_other_audio(of_one_length(context.rows)))
     measured = "loss {:.3f}, {:.3f} with audio of other utterances, {:.3f} with silence".format(right, *wrong)
     remedy = "the LLM does not hear the speech: check that the adaptor's output is put in the place of <speech>"
     return Finding(min(wrong) > WORSE * right, measured, remedy)
 
 
 def with_other_audio(rows: Rows) -> Iterator[Rows]:
-    """The utterances with each other's audio, and with silence."""
+    """The utterances, then with each other's audio, and with silence."""
     speech, half = [data["speech"] for _, data in rows], len(rows) // 2
-    others = speech[half:] + speech[:half]
-    for replaced in (others, [0 * samples for samples in speech]):
-        yield [(uid, {**data, "speech": audio}) for (uid, data), audio in zip(rows, replaced)]
+    for audio in (speech, speech[half:] + speech[:half], [0 * samples for samples in speech]):
+        yield [(uid, {**data, "speech": samples}) for (uid, data), samples in zip(rows, audio)]
 
 
 CHECKS: Dict[str, Callable[[Context], Optional[Finding]]] = {

@@ -7,12 +7,14 @@ import logging
 import math
 import warnings
 from argparse import Namespace
+from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Collection, Dict, Iterator, List, Optional, Sequence, Tuple
 
+import numpy as np
 import torch
 from espnet2.train.distributed_utils import DistributedOption
 from torch import Tensor, nn
@@ -143,21 +145,22 @@ class Fit:
 def overfit(context: Context) -> Fit:
     """Trains on all utterances at once, without augmentation and dropout, until they are known by heart.
 
-    The rate is not the training's, but one at which each weight moves by about `RATE` of the size of its tensor. An LLM
-    must know which of the n utterances it hears, or its loss is log(n) for each: it ends at half of that, if `ENOUGH`
-    is more.
+    The rate is not the training's, but one at which each weight moves by about `RATE` of the size of its tensor. All
+    audio has one length. So an LLM that does not hear which utterance it is has at least the entropy of the transcripts
+    as its loss, log(n) each if all n differ: it ends at half of that, if `ENOUGH` is more.
     """
+    rows, by_heart = of_one_length(context.rows), ENOUGH[context.task]
+    if context.task is LLMASRTask:
+        by_heart = min(by_heart, entropy(rows) / sum(len(data["text"]) for _, data in rows) / 2)
     with context.changing():
         groups = [
             dict(params=[p], lr=RATE * max(float(p.detach().square().mean().sqrt()), FLOOR))
             for p in context.trained.values()
         ]
-        optimizer, batch, losses, by_heart = torch.optim.Adam(groups), context.batch(), [], ENOUGH[context.task]
+        optimizer, batch, losses = torch.optim.Adam(groups), context.batch(rows), []
         for _ in range(MAX_UPDATES):
-            loss, labels = context.loss(batch)
+            loss, _ = context.loss(batch)
             losses.append(float(loss.detach()))
-            if context.task is LLMASRTask:
-                by_heart = min(by_heart, math.log(len(context.rows)) * len(context.rows) / labels / 2)
             if not losses[-1] > by_heart:
                 break
             loss.backward()
@@ -167,6 +170,18 @@ def overfit(context: Context) -> Fit:
         else:
             losses.append(context.value(batch))
         return Fit(losses, {name: p.detach().clone() for name, p in context.trained.items()})
+
+
+def of_one_length(rows: Rows) -> Rows:
+    """The utterances with their audio repeated to the length of the longest, which tells nothing of a transcript."""
+    longest = max(len(data["speech"]) for _, data in rows)
+    return [(uid, {**data, "speech": np.resize(data["speech"], longest)}) for uid, data in rows]
+
+
+def entropy(rows: Rows) -> float:
+    """The entropy of the transcripts times their number, in nats."""
+    counts = Counter(data["text"].tobytes() for _, data in rows)
+    return sum(count * math.log(len(rows) / count) for count in counts.values())
 
 
 def examine(config: Path, options: Sequence[str] = ()) -> Context:

@@ -1,5 +1,6 @@
 """The doctor: a healthy training passes all checks; each planted fault is found by the check that is for it alone."""
 
+import math
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ import torch
 
 from espnet_llmasr.bin import doctor
 from espnet_llmasr.doctor.checks import CHECKS, findings
-from espnet_llmasr.doctor.context import examine
+from espnet_llmasr.doctor.context import entropy, examine, of_one_length
 from espnet_llmasr.tasks.llm_asr import LLMASRTask
 from espnet_llmasr.text.prompt import SPEECH_ID
 from espnet_llmasr.train.preprocessor import PromptPreprocessor
@@ -54,6 +55,21 @@ def test_a_healthy_training_and_its_checkpoint(llm_options, capsys, tmp_path):
     lines = capsys.readouterr().out.splitlines()
     assert [line[:6] for line in lines] == ["pass  "] * (len(CHECKS) - 1), lines  # all but "frames"
     assert (tmp_path / "out" / "latest.pth").read_bytes() == before
+
+
+def test_what_is_learned_by_heart_is_told_apart_by_sound_alone(llm):
+    """Not by length: an LLM can learn n utterances of n lengths by heart, and silence in place of each is no worse."""
+    rows = llm().rows
+    found = of_one_length(rows)
+    assert len({len(data["speech"]) for _, data in rows}) > 4 and len({len(data["speech"]) for _, data in found}) == 1
+    for (_, data), (_, repeated) in zip(rows, found):
+        samples = data["speech"]
+        assert (repeated["speech"][: len(samples)] == samples).all()
+        assert (
+            repeated["speech"][len(samples) : 2 * len(samples)] == samples[: len(repeated["speech"]) - len(samples)]
+        ).all()
+    assert entropy([*rows, *rows]) == pytest.approx(2 * entropy(rows))
+    assert entropy(rows[:1] * 3 + rows[1:2]) == pytest.approx(3 * math.log(4 / 3) + math.log(4))
 
 
 # ---- faults --------------------------------------------------------------------------------------------------------
