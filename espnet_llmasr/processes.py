@@ -48,7 +48,8 @@ class Job:
             if self.into_log:
                 self.log.parent.mkdir(parents=True, exist_ok=True)
                 options["stdout"] = options["stderr"] = files.enter_context(open(self.log, "a", encoding="utf-8"))
-            self.process = subprocess.Popen(["bash", "-c", self.command], **options)
+            with uninterrupted():
+                self.process = subprocess.Popen(["bash", "-c", self.command], **options)
 
     def returncode(self) -> Optional[int]:
         """None before the end."""
@@ -298,6 +299,22 @@ def _interrupt(number, frame):
     disregard_signals()  # a closed terminal sends HUP here and to the shell, which at once sends TERM
     os.write(2, b"interrupted: stopping all jobs\n")  # print() is not safe in a handler
     raise KeyboardInterrupt
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """An interruption takes effect at the end: not after a process has started, and before anyone knows of it."""
+    came: List[int] = []
+    held = [number for number in SIGNALS if signal.getsignal(number) == _interrupt]
+    for number in held:
+        signal.signal(number, lambda number, frame: came.append(number))
+    try:
+        yield
+    finally:
+        for number in held:
+            signal.signal(number, _interrupt)
+        for number in came[:1]:
+            signal.raise_signal(number)
 
 
 def disregard_signals() -> None:

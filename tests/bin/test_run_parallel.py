@@ -9,6 +9,8 @@ import time
 
 import pytest
 
+from espnet_llmasr.processes import SIGNALS, Job, interruptible, stop
+
 RUN = [sys.executable, "-m", "espnet_llmasr.bin.run_parallel"]
 # Under nohup and in the background of a shell the tests themselves ignore some signals, and children inherit that.
 DEFAULT_SIGNALS = ["env", "--default-signal=HUP,INT"]
@@ -28,6 +30,15 @@ def alive(marker) -> bool:
 def marker():
     """A number of seconds that no one else sleeps."""
     return f"98765.{time.monotonic_ns()}"
+
+
+@pytest.fixture()
+def given_signals():
+    """Puts the handlers of this process back, which an interruption takes away."""
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def test_all_succeed(tmp_path):
@@ -79,10 +90,10 @@ def test_a_kill_ends_all_jobs_with_all_that_they_have_started(tmp_path, marker):
     deadline = time.monotonic() + 30
     while not alive(f"^sleep {marker}") and time.monotonic() < deadline:
         time.sleep(0.1)
-    time.sleep(2)  # the process that watches over the jobs is up by then
     process.kill()
     process.wait()
-    time.sleep(5)
+    while alive(f"^sleep {marker}") and time.monotonic() < deadline + 30:
+        time.sleep(0.1)
     assert not alive(f"^sleep {marker}")
 
 
@@ -101,3 +112,19 @@ def test_nodes_of_torchrun_meet_at_its_port_whenever_they_start(tmp_path):
     subprocess.run([*RUN, *jobs, "--rendezvous_port", str(port)], check=True)
     said = {(tmp_path / name).read_text() for name in "12"}
     assert said == {"0 of 2, device 0\n", "1 of 2, device 0\n"}
+
+
+def test_an_interruption_while_a_job_starts_comes_when_it_can_be_stopped(tmp_path, monkeypatch, given_signals):
+    popen = subprocess.Popen
+
+    def interrupted(*arguments, **options):
+        signal.raise_signal(signal.SIGTERM)
+        return popen(*arguments, **options)
+
+    one = Job("a", tmp_path / "a.log", "sleep 60")
+    monkeypatch.setattr(subprocess, "Popen", interrupted)
+    with pytest.raises(KeyboardInterrupt), interruptible():
+        one.start(dict(os.environ))
+    monkeypatch.undo()
+    stop([one], 5)
+    assert one.process.returncode == -signal.SIGTERM
