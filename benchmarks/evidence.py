@@ -5,6 +5,7 @@
 The folder holds strategies.jsonl, 60.jsonl and 160.jsonl (other budgets), fast_encoder_again.jsonl (the second
 experiment), smollm2.jsonl, smollm2_again.jsonl, fast_encoder.jsonl and one_swap.jsonl (described, not tested), as
 strategies.sh writes them, and drift.jsonl (see `drift`); of a part that is missing or not complete the claims say so.
+With `--matrix minilm` families A to G are read from minilm.jsonl alone (the third experiment).
 Families, directions and effects are those of the document, which was written before the runs. `--earlier` sets the
 matrices of another design beside it, in one table.
 """
@@ -299,13 +300,15 @@ def each_seed(runs: Runs) -> str:
 
 
 def lengths(runs: Runs) -> str:
-    """MER % of efin and joint_only at each budget: mean, lowest and highest of the seeds that all budgets have."""
-    rows = [["MER %, mean (range)", "n", *("100" if budget == "strategies" else budget for budget in BUDGETS)]]
+    """MER % of efin and joint_only at each budget: mean, lowest and highest of the seeds that all budgets have; slopes."""
+    budgets = ["100" if budget == "strategies" else budget for budget in BUDGETS]
+    rows = [["MER %, mean (range)", "n", *budgets, "slope of log MER on log FLOPs"]]
     for strategy in ("efin", "joint_only"):
         found = [values(runs, strategy, "MER %", budget) for budget in BUDGETS]
         if seeds := set.intersection(*map(set, found)):
             of = [[one[seed] for seed in seeds] for one in found]
-            rows.append([strategy, str(len(seeds)), *(f"{np.mean(o):.1f} ({min(o):.1f} to {max(o):.1f})" for o in of)])
+            cells = [f"{np.mean(o):.1f} ({min(o):.1f} to {max(o):.1f})" for o in of]
+            rows.append([strategy, str(len(seeds)), *cells, f"{np.mean([*slopes(runs, strategy).values()]):.2f}"])
     return markdown(rows) if len(rows) > 1 else ""
 
 
@@ -370,11 +373,14 @@ def draw(found: Sequence[Reading], folder: Path) -> None:
         save(figure, folder, "evidence")
 
 
-def load(folder: Path) -> Runs:
-    if not (folder / "strategies.jsonl").is_file():
+def load(folder: Path, matrix: str = "strategies") -> Runs:
+    """The runs of `matrix` alone, as if they were those of the first one, or of all parts if it is the first one."""
+    if not (folder / f"{matrix}.jsonl").is_file():
         raise SystemExit(
-            f"{folder} has no strategies.jsonl: give the folder of the runs, such as .../misheard/llmasr1/results"
+            f"{folder} has no {matrix}.jsonl: give the folder of the runs, such as .../misheard/llmasr1/results"
         )
+    if matrix != "strategies":
+        return {"strategies": by_seed(read_runs(folder / f"{matrix}.jsonl"))}
     names = dict.fromkeys([*BUDGETS, *(file for _, (file, _), _ in DESCRIBED), SECOND])
     files = {file: folder / f"{file}.jsonl" for file in names}
     return {file: by_seed(read_runs(path)) for file, path in files.items() if path.is_file()}
@@ -383,10 +389,11 @@ def load(folder: Path) -> Runs:
 def main(argv: Optional[Sequence[str]] = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("results", type=Path, help="folder of the runs")
+    parser.add_argument("--matrix", default="strategies", help="the runs of families A to G: strategies, or minilm")
     parser.add_argument("--figures", type=Path, help="folder for evidence.svg and .png")
     parser.add_argument("--earlier", type=Path, nargs="+", default=[], help="runs of matrices of another design")
     args = parser.parse_args(argv)
-    runs = load(args.results)
+    runs = load(args.results, args.matrix)
     found = read(runs)
     print(table(found), end="")
     if args.figures:

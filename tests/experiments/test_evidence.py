@@ -118,7 +118,7 @@ def test_slopes_are_those_of_the_budgets(evidence, write, tmp_path):
     assert evidence.lower_everywhere(runs)
     assert "| this matrix |" in evidence.beside(runs, [tmp_path / "60.jsonl"])
     rows = evidence.lengths(runs).splitlines()
-    assert rows[2] == "| efin | 3 | 25.8 (25.8 to 25.8) | 20.0 (20.0 to 20.0) | 15.8 (15.8 to 15.8) |"
+    assert rows[2] == "| efin | 3 | 25.8 (25.8 to 25.8) | 20.0 (20.0 to 20.0) | 15.8 (15.8 to 15.8) | -0.50 |"
     del runs["strategies"]["joint_only"][1].values["CKA to start"]  # what is not known of a part is left out
     last = evidence.described(runs).splitlines()[-1]
     assert last.startswith("| joint_only | 1 | 25.0, 25.0 | +0 (0 to 0) |") and last.endswith(" | - |")
@@ -169,3 +169,14 @@ def test_drift_is_compared_after_equal_updates(evidence, tmp_path):
     first, second = evidence.drift(tmp_path / "drift.jsonl").splitlines()[2:]
     assert first.endswith("| ia_sft | 1 | 1 | 0.9000 (0.9000 to 0.9000) | 0.9000 (0.9000 to 0.9000) |")
     assert second.endswith("| no_ia_sft | 2 | 2 to 3 | 0.7500 (0.7000 to 0.8000) | 0.5000 (0.4000 to 0.6000) |")
+
+
+def test_another_matrix_is_read_alone(evidence, write, tmp_path):
+    write("strategies", {"ia_sft": (range(1, 9), {}), "no_ia_sft": (range(1, 9), {"CSAI": -0.5})})
+    write("minilm", {"ia_sft": (range(1, 9), {}), "no_ia_sft": (range(1, 9), {"CSAI": 0.5})})
+    write("fast_encoder_again", {"ia_sft": (range(1, 9), {}), "no_ia_sft": (range(1, 9), {})})
+    for matrix, word in dict(strategies="holds", minilm="contradicted").items():
+        found = evidence.read(evidence.load(tmp_path, matrix))
+        read = {f"{row.claim.family} {row.claim.text}": evidence.word_of(row) for row in found}
+        assert read["C no_ia_sft: CSAI is lower"] == word and read["G char: CSAI is higher"] == "not run"
+    assert read["I fast encoder, no_ia_sft: MER % is higher"] == "not run"
