@@ -1,7 +1,6 @@
 """Shared fixtures: a tiny LLM, a tiny corpus of tones, and tiny trainings in this process."""
 
 import os
-import socket
 import subprocess
 import sys
 import traceback
@@ -322,16 +321,13 @@ def parse():
 
 @pytest.fixture(scope="session")
 def two_ranks():
-    """Runs `python -m torch.distributed.run --nproc_per_node 2 ARGUMENTS`; returns its output, fails if it fails."""
+    """Runs `python -m torch.distributed.run --standalone --nproc_per_node 2 ARGUMENTS`; returns its output, fails if it fails."""
 
     def run(*arguments):
-        with socket.socket() as probe:
-            probe.bind(("localhost", 0))
-            port = probe.getsockname()[1]
         environment = {name: value for name, value in os.environ.items() if name != "CUDA_VISIBLE_DEVICES"}
-        launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", str(port)]
+        launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
         done = subprocess.run(
-            [*launcher, *map(str, arguments)], env=environment, capture_output=True, text=True, timeout=400
+            [*launcher, *map(str, arguments)], env=environment, capture_output=True, text=True, timeout=1500
         )
         assert done.returncode == 0, done.stderr[-4000:]
         return done.stdout + done.stderr

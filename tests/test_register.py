@@ -81,7 +81,7 @@ def python(tmp_path):
 
     def run_python(*arguments, ours=("-m", "espnet_llmasr")):
         command = [sys.executable, *ours, *arguments]
-        return subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+        return subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=1500)
 
     return run_python
 
@@ -205,7 +205,7 @@ def test_components_reach_the_speech_tasks(python):
 
 def run(environment, *arguments):
     command = [sys.executable, "-m", "espnet_llmasr", *map(str, arguments)]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=1500)
 
 
 @pytest.mark.slow

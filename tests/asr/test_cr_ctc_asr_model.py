@@ -81,7 +81,7 @@ def test_utterances_with_too_few_frames_add_nothing_and_are_counted(batch, caplo
     expected_loss, _, expected = gradients(build(), speech[:2], samples[:2], text[:2], text_lengths[:2])
     assert loss.item() == pytest.approx(expected_loss.item() * 2 / 3, rel=1e-4)
     for one, other in zip(found, expected):
-        torch.testing.assert_close(one, other * 2 / 3, rtol=1e-3, atol=1e-5)
+        torch.testing.assert_close(one, other * 2 / 3, rtol=1e-3, atol=1e-4 * float(other.abs().max()) + 1e-5)
     assert float(stats["too_short"]) == pytest.approx(1 / 3) and "1 of 3 utterances" in caplog.text
 
 

@@ -213,6 +213,7 @@ def test_watch_until_the_end(training, new_watcher, start):
         training.end()
 
     training.epoch(1, start)
+    PretrainingDir(training.directory).unchecked.mkdir()
     timer = threading.Timer(0.5, train)
     timer.start()
     watch(PretrainingDir(training.directory), watcher, poll_s=0.05)

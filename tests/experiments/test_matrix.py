@@ -152,7 +152,7 @@ def test_as_many_jobs_at_a_time_as_asked(recipe):
     alone = [f"{what} joint_only.{seed}" for seed in (1, 2, 3) for what in ("begin", "end")]
     assert [line for line in calls(recipe) if "joint" in line] == alone
     for seed in (4, 5):
-        (recipe / f"hang.joint_only.{seed}").write_text("1")
+        (recipe / f"hang.joint_only.{seed}").write_text("5")
     go("joint_only", "4 5", "--jobs", "2")
     assert sorted(calls(recipe)[-4:-2]) == ["begin joint_only.4", "begin joint_only.5"]  # in either order
 

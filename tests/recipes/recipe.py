@@ -70,9 +70,11 @@ class Recipe:
         return [name_of(line) for line in self.calls()]
 
     def left_over(self):
-        """Processes of this recipe that are still there 2 s later: the one that ends the others may need a moment."""
-        time.sleep(2)
-        return self.processes()
+        """Processes of this recipe that do not end: the one that ends the others needs some seconds, a busy machine more."""
+        deadline = time.monotonic() + 60
+        while (found := self.processes()) and time.monotonic() < deadline:
+            time.sleep(0.2)
+        return found
 
     def processes(self):
         """Command lines of the processes of this recipe."""

@@ -15,7 +15,7 @@ new() { [[ $1 == *.md || $1 == *text* ]] || echo "$RANDOM$RANDOM"; }  # other co
 [[ $1 != -m ]] || shift
 dir=$(option --output_dir "$@")
 [[ -z ${FAIL:-} || "$1 $dir" != *"$FAIL" ]] || { sleep "${FAIL_AFTER:-0}"; echo "no luck today"; exit 3; }
-[[ -z ${HANG:-} || "$1 $dir" != *"$HANG" ]] || sleep 60
+[[ -z ${HANG:-} || "$1 $dir" != *"$HANG" ]] || sleep 600
 case $1 in
     *.run_parallel)
         [ -z "${REAL_PYTHON:-}" ] || exec "$REAL_PYTHON" -m "$@"

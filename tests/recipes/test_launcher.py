@@ -31,7 +31,7 @@ def test_a_range_of_jobs(tmp_path):
 
 
 def test_no_more_jobs_at_once_than_allowed(tmp_path):
-    count = f"touch {tmp_path}/on.JOB; ls {tmp_path}/on.* | wc -l >> {tmp_path}/counts; sleep 0.2; rm {tmp_path}/on.JOB"
+    count = f"touch {tmp_path}/on.JOB; ls {tmp_path}/on.* | wc -l >> {tmp_path}/counts; sleep 1; rm {tmp_path}/on.JOB"
     assert run("--max-jobs-run", 2, "JOB=1:5", tmp_path / "JOB.log", "bash", "-c", count).returncode == 0
     counts = [int(line) for line in (tmp_path / "counts").read_text().split()]
     assert len(counts) == 5 and max(counts) == 2

@@ -283,7 +283,7 @@ def test_a_failure_stops_the_others_and_names_the_log(recipe):
     started = time.monotonic()
     faults = {"FAIL": "exp/align", "FAIL_AFTER": "0.5", "HANG": "_train exp/pretrain"}
     output = recipe.fail("--stage", 5, "--stop_stage", 8, REAL_PYTHON=sys.executable, **faults)
-    assert time.monotonic() - started < 15
+    assert time.monotonic() - started < 120  # and not the 600 s of the other
     assert "run.pl: failed with code 3, read exp/align/train.log" in output and "no luck today" in output
     assert "fine_tuning failed with exit code 1: read exp/fine_tuning.log" in output
     assert "no luck today" in (recipe.dir / "exp/fine_tuning.log").read_text()
@@ -304,7 +304,7 @@ def test_a_signal_leaves_no_process(recipe, stage, stop_stage, hang_up):
         time.sleep(0.05)
     time.sleep(1)  # run_parallel is up by then
     os.killpg(process.pid, signal.SIGHUP) if hang_up else process.send_signal(signal.SIGTERM)
-    output, _ = process.communicate(timeout=20)
+    output, _ = process.communicate(timeout=120)
     assert process.returncode == 143, output
     assert recipe.left_over() == []
 

@@ -66,7 +66,7 @@ def run(recipe, corpora):
     found = {"LIBRISPEECH": str(corpora / "LibriSpeech"), "AISHELL1": str(corpora / "data_aishell")}
     environment = {**os.environ, **found, "PYTHONPATH": str(REPO)}
     command = ["./run.sh", *options]
-    return subprocess.run(command, cwd=recipe.dir, env=environment, capture_output=True, text=True, timeout=300)
+    return subprocess.run(command, cwd=recipe.dir, env=environment, capture_output=True, text=True, timeout=1500)
 
 
 def ids(recipe, folder):

@@ -138,7 +138,7 @@ def test_a_running_training_is_not_started_again(recipe):
 @pytest.mark.parametrize("stage, stop_stage", [(3, 3), (5, 8)])
 @pytest.mark.parametrize("group", [False, True])
 def test_a_kill_leaves_no_process(recipe, stage, stop_stage, group):
-    """SIGKILL, which no script can catch, to run.sh alone or to its group: all that it has started ends within 5 s."""
+    """SIGKILL, which no script can catch, to run.sh alone or to its group: all that it has started ends."""
     recipe.succeed("--stop_stage", 4)
     for done in recipe.dir.glob("**/*.done"):
         done.unlink()
@@ -151,7 +151,6 @@ def test_a_kill_leaves_no_process(recipe, stage, stop_stage, group):
     assert len(recipe.processes()) > 3
     os.killpg(process.pid, signal.SIGKILL) if group else process.kill()
     process.wait(5)
-    time.sleep(3)
     assert recipe.left_over() == []
 
 
@@ -160,7 +159,7 @@ def test_of_two_starts_at_once_one_goes_on(recipe):
     recipe.succeed("--stop_stage", 4)
     words = ["--stage", 5, "--stop_stage", 8]
     runs = [recipe.start(*words, HANG="_train exp/pretrain", REAL_PYTHON=sys.executable) for _ in range(2)]
-    deadline = time.monotonic() + 40
+    deadline = time.monotonic() + 300
     while all(run.poll() is None for run in runs) and time.monotonic() < deadline:
         time.sleep(0.1)
     refused, running = sorted(runs, key=lambda run: run.poll() is None)

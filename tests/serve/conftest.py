@@ -15,6 +15,7 @@ import numpy as np
 import openai
 import pytest
 import soundfile
+import torch
 from scipy.signal import lfilter
 
 from espnet_llmasr.inference.hypothesis import Hypothesis
@@ -73,11 +74,14 @@ def long_file(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def pack(llm_model, ctc_head, tmp_path_factory):
-    """A tiny model of random weights with its CTC head."""
+    """A tiny model of random weights with its CTC head. Its LLM is sharpened: no two words are nearly as probable."""
+    from espnet_llmasr.asr.weights import read_state
     from espnet_llmasr.bin import pack as command
 
     out = tmp_path_factory.mktemp("pack") / "tiny"
-    model = ["--llm_asr_train_config", f"{llm_model}/config.yaml", "--llm_asr_model_file", f"{llm_model}/latest.pth"]
+    weights, state = out.with_name("sharp.pth"), read_state(llm_model / "latest.pth")
+    torch.save({**state, "llm.model.norm.weight": 10 * state["llm.model.norm.weight"]}, weights)
+    model = ["--llm_asr_train_config", f"{llm_model}/config.yaml", "--llm_asr_model_file", str(weights)]
     head = ["--ctc_train_config", f"{ctc_head}/config.yaml", "--ctc_model_file", f"{ctc_head}/latest.pth"]
     command.main([*model, *head, "--out", str(out)])
     return out

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -157,10 +158,10 @@ def test_another_file_while_one_is_transcribed(page, speech, tmp_path):
 
 def test_the_microphone(page, browser):
     page("#record")[0].click()
-    page.wait(lambda: "0:02" in page.status or "0:03" in page.status)
+    page.wait(lambda: (found := re.search(r"(\d+):(\d\d)", page.status)) and found.groups() >= ("0", "02"))
     page("#record")[0].click()
     page.wait(lambda: page.status.startswith("Done"))
-    assert 1.5 < page.run("return document.getElementById('player').duration") < 30 and page(".word")
+    assert 1.5 < page.run("return document.getElementById('player').duration") < 100 and page(".word")
     shot(browser, "microphone")
 
 

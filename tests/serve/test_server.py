@@ -110,7 +110,9 @@ def test_stream(server, long_file):
     *deltas, done = ask(server, long_file, stream=True, **WORDS)
     assert [one.segment["text"] for one in deltas] == [one.text for one in whole.segments]
     words = [word for one in deltas for word in one.segment["words"]]
-    assert words == done.words == json.loads(whole.model_dump_json())["words"]
+    assert words == done.words
+    for word, expected in zip(words, json.loads(whole.model_dump_json())["words"], strict=True):
+        assert word == pytest.approx(expected, abs=2e-3)  # other batches
     assert done.srt == ask(server, long_file, response_format="srt")
 
 
@@ -155,7 +157,7 @@ def test_a_client_that_goes_away_leaves_nothing(server, long_file, stream):
     before, data = gone(), long_file.read_bytes()
     for number in range(3):
         with pytest.raises(httpx.TimeoutException):
-            server.post(files={"file": data}, data={"prompt": f"red cat {number}", "stream": stream}, timeout=0.2)
+            server.post(files={"file": data}, data={"prompt": f"red cat {number}", "stream": stream}, timeout=0.05)
     assert httpx.get(f"{server.url}/health", timeout=60).status_code == 200
     for _ in range(100):
         if httpx.get(f"{server.url}/health", timeout=60).json()["waiting"] == 0:
@@ -179,8 +181,11 @@ def test_a_signal_ends_it_when_all_is_answered(number, launch, long_file):
     """An upload that is not complete does not hold it back."""
     with launch("--longest_s", "4") as own, ThreadPoolExecutor(4) as pool, half_upload(own) as upload:
         answers = [pool.submit(ask, own, long_file) for _ in range(3)]
+        waiting = lambda: httpx.get(f"{own.url}/health", timeout=60).json()["waiting"]
+        while waiting() < 4 and not any(answer.done() for answer in answers):  # the upload, too
+            threading.Event().wait(0.01)
         events = iter(ask(own, long_file, stream=True))
-        next(events)  # all four are in flight
+        next(events)  # all are in flight
         own.process.send_signal(number)
         texts = {answer.result().text for answer in answers} | {list(events)[-1].text}
         assert len(texts) == 1 and own.process.wait(60) == 0

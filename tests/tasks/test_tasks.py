@@ -380,5 +380,5 @@ def test_two_ranks_by_the_command(two_ranks, llm_options, build_model, encoder_c
     one, two = (read_state(tmp_path / name / "2epoch.pth") for name in ("one", "two"))
     assert all(two[f"encoder.{name}"].equal(value) for name, value in encoder.items())
     for name in one:
-        torch.testing.assert_close(one[name], two[name], atol=1e-6, rtol=1e-5)
+        torch.testing.assert_close(one[name], two[name], atol=1e-5, rtol=1e-5)  # a wrong share: 1e-2
     assert output.count("encoder swapped: step 0 -> 10") == 1  # one rank speaks for all
