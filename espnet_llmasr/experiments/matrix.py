@@ -36,7 +36,6 @@ class Matrix:
     def __init__(self, recipe: Path, out: str, options: Sequence[str], clips: int, fs: int, python: str, jobs: int = 1):
         self.recipe, self.out, self.options, self.python = recipe, out, list(options), python
         self.clips, self.fs, self.jobs, self.folder = clips, fs, jobs, recipe / out
-        self.embedder = option_of("--embedder", self.options)
         self.runs, self.failed = self.folder / "runs.jsonl", []
 
     def run(self, cells: Sequence[Cell]) -> None:
@@ -124,7 +123,8 @@ class Matrix:
             commands += [self.recipe_run("--strategy", strategy.name, *where), *self.clip_commands(dump)]
         if not (self.recipe / targets).exists():
             llm = f"{common}/llm"
-            files = ["--data_dir", "dump/test", "--embedder", self.embedder or llm, "--text_embeddings", llm]
+            files = ["--data_dir", "dump/test", "--embedder", option_of("--embedder", self.options) or llm]
+            files += ["--text_embeddings", llm, "--inventory", option_of("--inventory", self.options) or "zh_en"]
             commands.append(self.tool("make_targets", *files, "--out", targets))
         return self.in_turn("common", *commands)
 

@@ -137,14 +137,15 @@ def test_the_status_says_what_is_complete_and_runs_nothing(recipe, capsys):
     assert capsys.readouterr().out == "exp_strategies/efin: 1 of 1 complete\n"
 
 
-def test_the_embedder_of_the_options_makes_the_targets(recipe):
+def test_embedder_and_inventory_of_the_options_make_the_targets(recipe):
     go("joint_only")
-    go("joint_only", "1", "--out", "other", after=["--embedder", "minilm"])
+    go("joint_only", "1", "--out", "other", after=["--embedder", "minilm", "--inventory", "zh_en_yue"])
     made = [line for line in (recipe / "tools").read_text().splitlines() if line.startswith("make_targets")]
     own, other = (line[line.index("--embedder") :] for line in made)
     llm = "exp_strategies/common/llm"
-    assert own == f"--embedder {llm} --text_embeddings {llm} --out exp_strategies/targets.npz"
-    assert other == "--embedder minilm --text_embeddings other/common/llm --out other/targets.npz"
+    assert own == f"--embedder {llm} --text_embeddings {llm} --inventory zh_en --out exp_strategies/targets.npz"
+    llm = "other/common/llm"
+    assert other == f"--embedder minilm --text_embeddings {llm} --inventory zh_en_yue --out other/targets.npz"
 
 
 def test_as_many_jobs_at_a_time_as_asked(recipe):
