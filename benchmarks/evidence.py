@@ -49,7 +49,8 @@ class Claim(NamedTuple):
     """A difference or a change that should be above 0 (sign 1) or below it (-1).
 
     `pairs` gives (n,) numbers and (n,) numbers to which they are compared; `effect` is the smallest one that matters;
-    without `also` the claim does not hold, whatever the test says.
+    without `also` the claim does not hold, whatever the test says. A null needs the power to show the effect if
+    `null_needs_power`.
     """
 
     family: str
@@ -58,6 +59,7 @@ class Claim(NamedTuple):
     pairs: Callable[[Runs], np.ndarray]
     effect: Callable[[Runs], float]
     also: Callable[[Runs], bool] = lambda runs: True
+    null_needs_power: bool = False
 
 
 class Reading(NamedTuple):
@@ -100,8 +102,8 @@ def change(value: str) -> Callable[[Runs], np.ndarray]:
 def half_deviation(value: str, file: str = "strategies") -> Callable[[Runs], float]:
     """Half a standard deviation of ia_sft over seeds, where the paper prints curves without numbers.
 
-    Of a change it is that of the value after it: that of the change itself would be half its own deviation, whatever the
-    runs, and no number of them below 13 could show a null.
+    Of a change it is that of the value after it: that of the change itself would be half its own deviation, whatever
+    the runs, and no number of them below 13 could show a null.
     """
     value = value.removesuffix(" change")
     return lambda runs: half(values(runs, "ia_sft", value, file))
@@ -136,7 +138,15 @@ def lower_everywhere(runs: Runs) -> bool:
 
 def claims() -> List[Claim]:
     found = [
-        Claim("A", f"MER: {name} is worse", 1, between(name, "MER %"), share_of_error(PAPER[name])) for name in PAPER
+        Claim(
+            "A",
+            f"MER: {name} is worse",
+            1,
+            between(name, "MER %"),
+            share_of_error(PAPER[name]),
+            null_needs_power=True,
+        )
+        for name in PAPER
     ]
     found += [
         Claim(
@@ -175,7 +185,8 @@ def claims() -> List[Claim]:
     for value, sign in (("MER %", 1), ("CSAI change", 1), ("CKA to start", -1)):
         effect = share_of_error(PAPER["no_ia_sft"], SECOND) if value == "MER %" else half_deviation(value, SECOND)
         text = f"fast encoder, no_ia_sft: {value} is {'higher' if sign > 0 else 'lower'}"
-        found.append(Claim("I", text, sign, between("no_ia_sft", value, SECOND), effect))
+        pairs = between("no_ia_sft", value, SECOND)
+        found.append(Claim("I", text, sign, pairs, effect, null_needs_power=value == "MER %"))
     return found
 
 
@@ -232,7 +243,7 @@ def word_of(row: Reading) -> str:
         return "holds" if row.also else "undecided: lower at some budgets only"
     if claim.text.endswith("does not rise") and interval(row, 0.95)[1] < row.effect:
         return "holds"
-    can_show = "MER" not in claim.text or shown(row) <= row.effect
+    can_show = not claim.null_needs_power or shown(row) <= row.effect
     if can_show and -row.effect < low and high < row.effect:
         return "null"
     needed = pairs_needed(row.effect / deviation(row), ALPHA / row.tests)
@@ -300,7 +311,7 @@ def each_seed(runs: Runs) -> str:
 
 
 def lengths(runs: Runs) -> str:
-    """MER % of efin and joint_only at each budget: mean, lowest and highest of the seeds that all budgets have; slopes."""
+    """MER % of efin and joint_only at each budget, mean and range over the seeds that all budgets have; the slope."""
     budgets = ["100" if budget == "strategies" else budget for budget in BUDGETS]
     rows = [["MER %, mean (range)", "n", *budgets, "slope of log MER on log FLOPs"]]
     for strategy in ("efin", "joint_only"):
@@ -344,8 +355,8 @@ def drift(path: Path) -> str:
     return markdown(rows)
 
 
-def draw(found: Sequence[Reading], folder: Path) -> None:
-    """evidence.svg: the difference of each claim with its 95 % interval, over the effect that matters."""
+def draw(found: Sequence[Reading], folder: Path, name: str) -> None:
+    """<name>.svg: the difference of each claim with its 95 % interval, over the effect that matters."""
     from matplotlib import rc_context
 
     rows = [row for row in found if is_test(row.difference) and row.effect > 0]
@@ -366,15 +377,16 @@ def draw(found: Sequence[Reading], folder: Path) -> None:
         axes.set_yticks(
             range(len(rows)), [f"{row.claim.family}: {row.claim.text} (n {row.difference.mean.n})" for row in rows]
         )
-        axes.set(xscale="symlog", xlabel="difference / effect that matters (right: as claimed)")
+        axes.set_xscale("symlog", linthresh=1)
+        axes.set(xlabel="difference / effect that matters (right: as claimed)")
         axes.xaxis.set_major_formatter("{x:g}")
         axes.invert_yaxis()
         legend_below(figure, [axes], columns=4)
-        save(figure, folder, "evidence")
+        save(figure, folder, name)
 
 
 def load(folder: Path, matrix: str = "strategies") -> Runs:
-    """The runs of `matrix` alone, as if they were those of the first one, or of all parts if it is the first one."""
+    """All parts of the first two experiments; or the third alone, in the place of the first."""
     if not (folder / f"{matrix}.jsonl").is_file():
         raise SystemExit(
             f"{folder} has no {matrix}.jsonl: give the folder of the runs, such as .../misheard/llmasr1/results"
@@ -389,19 +401,21 @@ def load(folder: Path, matrix: str = "strategies") -> Runs:
 def main(argv: Optional[Sequence[str]] = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("results", type=Path, help="folder of the runs")
-    parser.add_argument("--matrix", default="strategies", help="the runs of families A to G: strategies, or minilm")
-    parser.add_argument("--figures", type=Path, help="folder for evidence.svg and .png")
+    parser.add_argument(
+        "--matrix", choices=("strategies", "minilm"), default="strategies", help="the runs of families A to G"
+    )
+    parser.add_argument("--figures", type=Path, help="folder for evidence.svg and .png, or minilm.svg and .png")
     parser.add_argument("--earlier", type=Path, nargs="+", default=[], help="runs of matrices of another design")
     args = parser.parse_args(argv)
     runs = load(args.results, args.matrix)
     found = read(runs)
     print(table(found), end="")
     if args.figures:
-        draw(found, args.figures)
+        draw(found, args.figures, "evidence" if args.matrix == "strategies" else args.matrix)
     print(f"\n{each_seed(runs)}", end="")
     for text in filter(None, (lengths(runs), described(runs))):
         print(f"\n{text}", end="")
-    if (path := args.results / "drift.jsonl").is_file():
+    if args.matrix == "strategies" and (path := args.results / "drift.jsonl").is_file():
         print(f"\n{drift(path)}", end="")
     if args.earlier:
         print(f"\n{beside(runs, args.earlier)}", end="")

@@ -303,7 +303,7 @@ def _interrupt(number, frame):
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """An interruption takes effect at the end: not after a process has started, and before anyone knows of it."""
+    """Holds an interruption back until the end: none falls between the start of a process and keeping its handle."""
     came: List[int] = []
     held = [number for number in SIGNALS if signal.getsignal(number) == _interrupt]
     for number in held:

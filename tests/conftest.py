@@ -321,7 +321,7 @@ def parse():
 
 @pytest.fixture(scope="session")
 def two_ranks():
-    """Runs `python -m torch.distributed.run --standalone --nproc_per_node 2 ARGUMENTS`; returns its output, fails if it fails."""
+    """Runs `torchrun --standalone --nproc_per_node 2 ARGUMENTS`; returns its output, fails if it fails."""
 
     def run(*arguments):
         environment = {name: value for name, value in os.environ.items() if name != "CUDA_VISIBLE_DEVICES"}

@@ -2,10 +2,10 @@
 
     nohup python -m espnet_llmasr.bin.run_strategies --recipe egs2/fsdd/llmasr1 -- --flops_budget 2e13 ... >log &
 
-What follows -- goes to every run.sh, as --name value. The test set is data/test. PAI and CSAI are measured with the
---inventory and the --embedder that stand there, zh_en and the LLM without them: run.sh's own are not read. Each complete
-run adds a line to <recipe>/<out>/runs.jsonl, which strategy_table and fit_scaling read, and strategies.md is made anew.
-Started again after any interruption, it goes on where it was; the options after -- must stay the same.
+What follows -- goes to every run.sh, as --name value. The test set is data/test. PAI and CSAI are measured with
+--inventory and --embedder as they stand there (without them: zh_en and the LLM); what run.sh sets itself is not read.
+Each complete run adds a line to <recipe>/<out>/runs.jsonl, which strategy_table and fit_scaling read, and strategies.md
+is made anew. Started again after any interruption, it goes on where it was; the options after -- must stay the same.
 """
 
 import sys

@@ -78,7 +78,8 @@ def check_end_token(context: Context) -> Optional[Finding]:
 def check_padding(context: Context) -> Finding:
     """The loss of utterances is the same one by one, in a batch, and with a batch whose padding holds noise.
 
-    Measured once the utterances are known by heart: the loss of random weights hardly depends on what they see.
+    Measured once the utterances are known by heart: the loss of random weights hardly depends on what they see. They
+    have their own lengths here, not the one length of `overfit`.
     """
     with context.changing(context.fit.weights):
         alone = [context.loss(context.batch([row])) for row in context.rows]

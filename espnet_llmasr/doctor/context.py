@@ -173,7 +173,7 @@ def overfit(context: Context) -> Fit:
 
 
 def of_one_length(rows: Rows) -> Rows:
-    """The utterances with their audio repeated to the length of the longest, which tells nothing of a transcript."""
+    """The utterances with their audio repeated up to the longest: its length then tells nothing of the transcript."""
     longest = max(len(data["speech"]) for _, data in rows)
     return [(uid, {**data, "speech": np.resize(data["speech"], longest)}) for uid, data in rows]
 

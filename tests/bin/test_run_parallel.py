@@ -90,6 +90,7 @@ def test_a_kill_ends_all_jobs_with_all_that_they_have_started(tmp_path, marker):
     deadline = time.monotonic() + 30
     while not alive(f"^sleep {marker}") and time.monotonic() < deadline:
         time.sleep(0.1)
+    assert alive(f"^sleep {marker}")
     process.kill()
     process.wait()
     while alive(f"^sleep {marker}") and time.monotonic() < deadline + 30:
@@ -118,8 +119,9 @@ def test_an_interruption_while_a_job_starts_comes_when_it_can_be_stopped(tmp_pat
     popen = subprocess.Popen
 
     def interrupted(*arguments, **options):
+        process = popen(*arguments, **options)
         signal.raise_signal(signal.SIGTERM)
-        return popen(*arguments, **options)
+        return process
 
     one = Job("a", tmp_path / "a.log", "sleep 60")
     monkeypatch.setattr(subprocess, "Popen", interrupted)

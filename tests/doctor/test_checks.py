@@ -8,7 +8,7 @@ import torch
 
 from espnet_llmasr.bin import doctor
 from espnet_llmasr.doctor.checks import CHECKS, findings
-from espnet_llmasr.doctor.context import entropy, examine, of_one_length
+from espnet_llmasr.doctor.context import Context, entropy, examine, of_one_length
 from espnet_llmasr.tasks.llm_asr import LLMASRTask
 from espnet_llmasr.text.prompt import SPEECH_ID
 from espnet_llmasr.train.preprocessor import PromptPreprocessor
@@ -57,9 +57,18 @@ def test_a_healthy_training_and_its_checkpoint(llm_options, capsys, tmp_path):
     assert (tmp_path / "out" / "latest.pth").read_bytes() == before
 
 
-def test_what_is_learned_by_heart_is_told_apart_by_sound_alone(llm):
+def test_what_is_learned_by_heart_is_told_apart_by_sound_alone(llm, monkeypatch):
     """Not by length: an LLM can learn n utterances of n lengths by heart, and silence in place of each is no worse."""
-    rows = llm().rows
+    context, batch, lengths = llm(), Context.batch, []
+
+    def record(self, rows=None):
+        lengths.append({len(data["speech"]) for _, data in rows or self.rows})
+        return batch(self, rows)
+
+    monkeypatch.setattr(Context, "batch", record)
+    assert CHECKS["adaptor"](context).passed and [*map(len, lengths)] == [1] * 4  # to learn, right, wrong, silence
+    rows, labels = context.rows, sum(len(data["text"]) for _, data in context.rows)
+    assert context.fit.losses[-1] <= entropy(rows) / labels / 2 < context.fit.losses[-2]
     found = of_one_length(rows)
     assert len({len(data["speech"]) for _, data in rows}) > 4 and len({len(data["speech"]) for _, data in found}) == 1
     for (_, data), (_, repeated) in zip(rows, found):

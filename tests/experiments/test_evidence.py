@@ -95,6 +95,8 @@ def test_a_null_of_family_a_needs_the_power_for_the_effect(evidence, write, tmp_
     assert evidence.shown(row) > 1.1 > evidence.interval(row, 0.9)[1]
     assert evidence.word_of(row._replace(effect=1.1)).startswith("undecided")
     assert evidence.word_of(row._replace(effect=2.0)) == "null"
+    assert {row.family for row in evidence.claims() if row.null_needs_power} == {"A", "I"}
+    assert sum(row.null_needs_power for row in evidence.claims()) == 4  # of I, the error rate alone
 
 
 def test_undecided_names_the_seeds(evidence, write, tmp_path):
@@ -171,7 +173,7 @@ def test_drift_is_compared_after_equal_updates(evidence, tmp_path):
     assert second.endswith("| no_ia_sft | 2 | 2 to 3 | 0.7500 (0.7000 to 0.8000) | 0.5000 (0.4000 to 0.6000) |")
 
 
-def test_another_matrix_is_read_alone(evidence, write, tmp_path):
+def test_another_matrix_is_read_alone(evidence, write, tmp_path, capsys):
     write("strategies", {"ia_sft": (range(1, 9), {}), "no_ia_sft": (range(1, 9), {"CSAI": -0.5})})
     write("minilm", {"ia_sft": (range(1, 9), {}), "no_ia_sft": (range(1, 9), {"CSAI": 0.5})})
     write("fast_encoder_again", {"ia_sft": (range(1, 9), {}), "no_ia_sft": (range(1, 9), {})})
@@ -180,3 +182,8 @@ def test_another_matrix_is_read_alone(evidence, write, tmp_path):
         read = {f"{row.claim.family} {row.claim.text}": evidence.word_of(row) for row in found}
         assert read["C no_ia_sft: CSAI is lower"] == word and read["G char: CSAI is higher"] == "not run"
     assert read["I fast encoder, no_ia_sft: MER % is higher"] == "not run"
+    (tmp_path / "drift.jsonl").write_text('{"part": "a", "strategy": "ia_sft", "seed": 1, "cka": [1.0, 0.9]}\n')
+    evidence.main([str(tmp_path), "--matrix", "minilm", "--figures", str(tmp_path)])
+    out = capsys.readouterr().out
+    assert "| C | no_ia_sft: CSAI is lower | 8 | +0." in out and "CKA to start | strategy" not in out
+    assert (tmp_path / "minilm.svg").exists() and not (tmp_path / "evidence.svg").exists()

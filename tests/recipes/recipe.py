@@ -45,8 +45,18 @@ class Recipe:
         """Runs run.sh to its end; returns (exit code, output). What it recorded earlier is forgotten."""
         self.record.write_text("")
         process = self.start(*options, **environment)
-        output, _ = process.communicate(timeout=180)
+        output, _ = process.communicate(timeout=1500)
         return process.returncode, output
+
+    def hanging(self, *options, hang, words, **environment) -> subprocess.Popen:
+        """Starts run.sh; returns once the command that `hang` names hangs: its record has a line with one of `words`."""
+        self.record.write_text("")
+        process = self.start(*options, HANG=hang, REAL_PYTHON=sys.executable, **environment)
+        deadline = time.monotonic() + 300
+        while not any(word in line for line in self.calls() for word in words) or len(self.processes()) < 4:
+            assert process.poll() is None and time.monotonic() < deadline, process.communicate()[0]
+            time.sleep(0.05)
+        return process
 
     def succeed(self, *options, **environment) -> str:
         """Runs run.sh, which must end well; returns its output."""
@@ -70,7 +80,7 @@ class Recipe:
         return [name_of(line) for line in self.calls()]
 
     def left_over(self):
-        """Processes of this recipe that do not end: the one that ends the others needs some seconds, a busy machine more."""
+        """Processes of this recipe that do not end within a minute: they need some seconds, on a busy machine more."""
         deadline = time.monotonic() + 60
         while (found := self.processes()) and time.monotonic() < deadline:
             time.sleep(0.2)

@@ -298,11 +298,8 @@ def test_a_signal_leaves_no_process(recipe, stage, stop_stage, hang_up):
     for done in recipe.dir.glob("**/*.done"):
         done.unlink()
     hang = {3: "compute_stats ", 5: "_train exp/pretrain"}[stage]
-    recipe.record.write_text("")
-    process = recipe.start("--stage", stage, "--stop_stage", stop_stage, HANG=hang, REAL_PYTHON=sys.executable)
-    while not any(re.search("compute_stats|exp/pretrain ", line) for line in recipe.calls()):
-        time.sleep(0.05)
-    time.sleep(1)  # run_parallel is up by then
+    words = ("compute_stats", "exp/pretrain ")
+    process = recipe.hanging("--stage", stage, "--stop_stage", stop_stage, hang=hang, words=words)
     os.killpg(process.pid, signal.SIGHUP) if hang_up else process.send_signal(signal.SIGTERM)
     output, _ = process.communicate(timeout=120)
     assert process.returncode == 143, output

@@ -142,13 +142,9 @@ def test_a_kill_leaves_no_process(recipe, stage, stop_stage, group):
     recipe.succeed("--stop_stage", 4)
     for done in recipe.dir.glob("**/*.done"):
         done.unlink()
-    recipe.record.write_text("")
     hang = {3: "compute_stats ", 5: "_train exp/pretrain"}[stage]
-    process = recipe.start("--stage", stage, "--stop_stage", stop_stage, HANG=hang, REAL_PYTHON=sys.executable)
-    while not any(word in line for line in recipe.calls() for word in ("compute_stats", "exp/pretrain ")):
-        time.sleep(0.05)
-    time.sleep(1)  # run_parallel is up by then
-    assert len(recipe.processes()) > 3
+    words = ("compute_stats", "exp/pretrain ")
+    process = recipe.hanging("--stage", stage, "--stop_stage", stop_stage, hang=hang, words=words)
     os.killpg(process.pid, signal.SIGKILL) if group else process.kill()
     process.wait(5)
     assert recipe.left_over() == []

@@ -230,7 +230,7 @@ def test_endless_bodies_are_cut(server):
 
 
 def test_who_writes_all_before_reading_can_do_so_and_sees_that_it_is_too_much(server):
-    size = 160 * 65536  # more than sockets hold
+    size = 160 * 65536  # three times what the server takes
     chunks = (b"10000\r\n" + bytes(65536) + b"\r\n") * 160
     first = b"%x\r\n" % len(HEAD) + HEAD + b"\r\n"
     for rest in (

@@ -3,7 +3,7 @@
 import json
 import signal
 import socket
-import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
@@ -159,11 +159,14 @@ def test_a_client_that_goes_away_leaves_nothing(server, long_file, stream):
         with pytest.raises(httpx.TimeoutException):
             server.post(files={"file": data}, data={"prompt": f"red cat {number}", "stream": stream}, timeout=0.05)
     assert httpx.get(f"{server.url}/health", timeout=60).status_code == 200
-    for _ in range(100):
-        if httpx.get(f"{server.url}/health", timeout=60).json()["waiting"] == 0:
-            break
-        threading.Event().wait(0.1)
-    assert httpx.get(f"{server.url}/health").json()["waiting"] == 0 and gone() > before
+    deadline = time.monotonic() + 60
+    while waiting(server) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert waiting(server) == 0 and gone() > before
+
+
+def waiting(server) -> int:
+    return httpx.get(f"{server.url}/health", timeout=60).json()["waiting"]
 
 
 @contextmanager
@@ -181,11 +184,10 @@ def test_a_signal_ends_it_when_all_is_answered(number, launch, long_file):
     """An upload that is not complete does not hold it back."""
     with launch("--longest_s", "4") as own, ThreadPoolExecutor(4) as pool, half_upload(own) as upload:
         answers = [pool.submit(ask, own, long_file) for _ in range(3)]
-        waiting = lambda: httpx.get(f"{own.url}/health", timeout=60).json()["waiting"]
-        while waiting() < 4 and not any(answer.done() for answer in answers):  # the upload, too
-            threading.Event().wait(0.01)
+        while waiting(own) < 4 and not any(answer.done() for answer in answers):  # the upload, too
+            time.sleep(0.01)
         events = iter(ask(own, long_file, stream=True))
-        next(events)  # all are in flight
+        next(events)  # what is not answered yet is in flight
         own.process.send_signal(number)
         texts = {answer.result().text for answer in answers} | {list(events)[-1].text}
         assert len(texts) == 1 and own.process.wait(60) == 0

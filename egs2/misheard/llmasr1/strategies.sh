@@ -4,7 +4,7 @@
 #   FSDD=<dir> nohup ./strategies.sh >strategies.log 2>&1 & echo $!     starts it, or goes on; prints its process
 #   ./strategies.sh --status                             which runs are complete, which are left
 #   kill <process>                                       stops it with all its trainings (kill -9 would not)
-#   PARTS="strategies lengths" ./strategies.sh           some parts; pilot, *_again and minilm are none of it
+#   PARTS="strategies lengths" ./strategies.sh           some parts; pilot, *_again and minilm are not of the matrix
 # Options are those of run_strategies (--jobs 1); those after -- are added to those of run.sh. Results of a part:
 # exp_<part>/runs.jsonl and strategies.md.
 set -euo pipefail
@@ -70,7 +70,7 @@ for name in $PARTS; do
         fast_encoder_again)  # the second experiment
             part fast_encoder_again "ia_sft no_ia_sft" "4 5 6 7 8 9 10 11" "${fast[@]}" ;;
         smollm2_again) real_llm smollm2_again 400 7500e10 ;;
-        minilm)  # the third: what the first has measured with the embeddings of its LLM
+        minilm)  # the third experiment: runs of the first, CSAI by minilm
             part minilm "ia_sft no_ia_sft" "1 2 3 4 5 6 7 8"
             part minilm char "1 2 3 4 5" ;;
         *) die "PARTS has '$name', allowed are pilot, strategies, lengths, fast_encoder, smollm2, one_swap," \
