@@ -46,7 +46,7 @@ case $1 in
         make "$dir.md"; echo '{}' >"$dir.json" ;;
     *.benchmark) make "$(option --hyp_dir "$@")/benchmark.md" ;;
     *.compare) echo u1 x ;;
-    *.pack) make "$(option --out "$@")/meta.yaml" ;;
+    *.pack) make "$(option --out "$@")/meta.yaml"; echo "# $(option --name "$@")" >"$(option --out "$@")/README.md" ;;
     *.upload) echo "sent $2 to $3" ;;
     *.measure_encoders | *.check_swaps) ;;
     *.swap_table | *.nonspeech_table | *.make_targets | *.report) make "$(option --out "$@")" ;;

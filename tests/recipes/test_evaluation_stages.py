@@ -124,15 +124,45 @@ def test_the_pack_has_the_model_its_head_and_its_figures(made):
     assert value_of(line, "--llm_asr_model_file") == "exp/joint_sft/latest.pth"
     assert value_of(line, "--ctc_model_file") == "exp/ctc_head/latest.pth" and value_of(line, "--data") == "dump/train"
     assert value_of(line, "--scores") == "exp/joint_sft/decode/scores.json" and value_of(line, "--out") == "exp/pack"
-    assert value_of(line, "--pages") == "RESULTS.md" and "RESULTS.md ./ROBUSTNESS.md --robustness" in line
+    decode, robustness = "exp/joint_sft/decode", "exp/joint_sft/robustness"
+    assert f" --pages {decode}/RESULTS.md {robustness}/ROBUSTNESS.md --robustness {robustness} " in line
     assert line.endswith("--license cc by --languages zh")
-    (made.dir / "ROBUSTNESS.md").unlink()
-    made.succeed("--stage", 15, "--guard", "off")
+    (made.dir / robustness / "ROBUSTNESS.md").unlink()
+    made.succeed("--stage", 15)
     assert "--robustness" not in made.calls(".pack")[0]
+
+
+def test_the_pages_are_of_this_experiment(made):
+    """RESULTS.md of the recipe's folder is that of the last experiment that was scored there."""
+    for name, folder in {"RESULTS.md": "decode", "ROBUSTNESS.md": "robustness"}.items():
+        page = made.dir / f"exp/joint_sft/{folder}" / name
+        assert page.read_text() == (made.dir / name).read_text()
+        (made.dir / name).write_text("of another one")
+    made.succeed("--stage", 15, "--pack_args", "--license mit")
+    assert " RESULTS.md" not in made.calls(".pack")[0]
+
+
+def test_transcripts_of_another_model_or_by_other_options_are_refused(made):
+    """What stages 12, 13 and 15 say of transcripts is what made them."""
+    (made.dir / "exp/joint_sft/other.pth").write_text("other")
+    wrong = [("--inference_model", "other.pth"), ("--decode_args", "--beam_size 10"), ("--guard", "redecode")]
+    for stage in (12, 13, 15):
+        for options in wrong:
+            output = made.fail("--stage", stage, "--stop_stage", stage, *options)
+            assert "exp/joint_sft/decode/test_zh is not by joint_sft/" in output and "or run it again" in output
+            assert made.names() == []
+    made.succeed("--stage", 11, "--stop_stage", 12, *wrong[0])
+    assert "## Transcripts of joint_sft/other.pth" in (made.dir / "RESULTS.md").read_text()
+    assert "test_zh is not by joint_sft/latest.pth" in made.fail("--stage", 15)
+    made.succeed("--stage", 11, "--stop_stage", 11, "--inference_nj", 1, "--decode_args", "--beam_size 10")
+    made.succeed("--stage", 12, "--stop_stage", 12, "--decode_args", "--beam_size 10")  # however many jobs, and where
 
 
 def test_nothing_is_sent_unless_asked_to(made):
     sending = ("--stage", 16, "--stop_stage", 16)
+    output = made.fail(*sending, "--hub_repo", "me/digits")
+    assert "the card, has another name than me/digits: run stages 15 and 16 with this --hub_repo" in output
+    made.succeed("--stage", 15, "--hub_repo", "me/digits")
     output = made.succeed(*sending, "--hub_repo", "me/digits", "--upload_args", "--dry_run")
     assert "sent exp/pack to me/digits" in output
     assert made.calls(".upload")[0].endswith("espnet_llmasr.bin.upload exp/pack me/digits --dry_run")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -60,9 +61,9 @@ def prepared(tmp_path_factory, corpora):
     return recipe, run(recipe, corpora)
 
 
-def run(recipe, corpora):
+def run(recipe, corpora, more=""):
     options = ["--python", sys.executable, "--stop_stage", "2", "--nj", "1", "--num_splits", "2"]
-    options += ["--local_data_opts", "--nj 2 --valid_utts 3 --cka_utts 1"]
+    options += ["--local_data_opts", f"--nj 2 --valid_utts 3 --cka_utts 1 {more}"]
     found = {"LIBRISPEECH": str(corpora / "LibriSpeech"), "AISHELL1": str(corpora / "data_aishell")}
     environment = {**os.environ, **found, "PYTHONPATH": str(REPO)}
     command = ["./run.sh", *options]
@@ -115,3 +116,19 @@ def test_a_second_run_prepares_nothing(prepared, corpora):
     assert "librispeech_11-1-0000" not in (recipe.dir / "data/exclude.txt").read_text().split()
     assert done.returncode == 0 and {path: path.stat().st_mtime_ns for path in before} == before
     assert done.stdout.count("is up to date") > 10
+
+
+def test_a_moved_corpus_and_another_validation_set_make_all_that_hangs_on_them(prepared, corpora, tmp_path):
+    """As many utterances lie elsewhere; fewer validate, so that more train, and cka is a part of those."""
+    recipe, _ = prepared
+    before = {name: ids(recipe, f"data/{name}") for name in ("train", "valid")}
+    for name in ("LibriSpeech", "data_aishell"):
+        shutil.copytree(corpora / name, tmp_path / name)
+    done = run(recipe, tmp_path, "--valid_utts 2")
+    assert done.returncode == 0, done.stdout + done.stderr
+    after = {name: ids(recipe, f"data/{name}") for name in ("train", "valid", "cka")}
+    assert len(after["valid"]) < len(before["valid"]) and set(after["cka"]) <= set(after["valid"])
+    assert sorted(after["train"] + after["valid"]) == sorted(before["train"] + before["valid"])
+    for name in ("train", "valid", "cka", "aishell1_test", "librispeech_test-clean"):
+        rows = (recipe.dir / f"data/{name}/wav.scp").read_text().splitlines()
+        assert all(str(tmp_path) in row for row in rows), rows

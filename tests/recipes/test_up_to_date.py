@@ -38,6 +38,25 @@ def test_a_copied_touched_and_renamed_experiment_is_up_to_date(made):
     assert made.names() == ["phoneme_ctc_train"]
 
 
+def test_what_an_edited_file_was_read_by_runs_again(made):
+    """Files of the data folder beside text and wav.scp, files that options name, and a table of pronunciations."""
+    (made.dir / "data/test_en/utt2lang").write_text("u1 en\n")
+    made.run("--stage", 2, "--stop_stage", 2)
+    assert {*made.names()} == {"format_data"} and "data/test_en " in made.calls()[0]
+    (made.dir / "dump/test_en/utt2lang").write_text("u1 en\n")
+    made.run("--stage", 11, "--stop_stage", 11)
+    assert "dump/test_en " in made.calls("llm_asr_inference")[0]
+    for stage, option, value in ((4, "--llm_args", "--text words"), (11, "--decode_args", "--hotwords words")):
+        for content, again in (("red", True), ("red", False), ("green", True)):
+            (made.dir / "words").write_text(content)
+            made.run("--stage", stage, "--stop_stage", stage, option, value)
+            assert bool(made.calls("prepare_llm" if stage == 4 else "llm_asr_inference")) == again
+    for content, again in (("hola o l a", True), ("hola o l a", False), ("hola h o l a", True)):
+        (made.dir / "es.tsv").write_text(content)
+        made.run("--stage", 2, "--stop_stage", 2, "--inventory", "es.tsv")
+        assert bool(made.calls("format_data")) == again
+
+
 def test_an_ended_pretraining_is_gone_on_with_alone(made):
     """Beside it the watcher would take the old end mark for the end, and publish the wrong encoder as the last."""
     longer = ["--pretrain_args", "--max_epoch 99"]

@@ -298,6 +298,7 @@ if at_stage 2 "Check the audio ($audio_check), make the labels (unit: $unit)"; t
     for set in "${sets[@]}"; do
         need "data/$set/wav.scp" 1
         need "data/$set/text" 1
+        also "data/$set"/{segments,utt2lang,utt2dur,text_pron} "$inventory"
         is_test=--test  # a test set keeps all its utterances
         [[ " $train_set $valid_set $cka_set " != *" $set "* ]] || is_test=
         launch "$train_cmd" "$dumpdir/$set/wav.scp" "$dumpdir/log/$set.log" \
@@ -439,7 +440,8 @@ if at_stage 12 "Score: error rates under every normaliser route, hallucination, 
         for set in "${tests[@]}"; do need "$phone_dir/$set/phones" 11; done
     fi
     score_all
-    results_page >"$results"
+    results_page >"$decode_dir/RESULTS.md"
+    publish "$decode_dir/RESULTS.md" "$results"
     without_controls <"$results"
     show_example "${tests[-1]}"
     printf '\nWorst utterances: %s\nResults: %s\n' "$decode_dir/worst.html" "$(realpath "$results")"
@@ -456,16 +458,10 @@ if at_stage 13 "Robustness: $nonspeech_clips clips without speech and replaced a
     need "$expdir/ctc_head/guard.json" 10
     need_model
     need_transcripts
-    launch "$inference_cmd" "$robust_dir/replaced.md" "$robust_dir/replaced.log" \
-        "$python" -m espnet_llmasr.bin.measure_guard "${verifier[@]}" --ref_dir "$dumpdir" --hyp_dir "$decode_dir" \
-        --out "$robust_dir/replaced" --device "$device" "${tests[@]}"
-    for set in "${tests[@]}"; do
-        need "$dumpdir/$set/wav.scp" 2
-        transcribe "$dumpdir/$set" "$robust_dir/redecode/$set" --guard redecode
-    done
-    robustness_page >"$robust_dir/page.md"
+    replaced_and_redecoded
+    robustness_page >"$robust_dir/ROBUSTNESS.md"
     page=$(dirname "$results")/ROBUSTNESS.md
-    mv "$robust_dir/page.md" "$page"
+    publish "$robust_dir/ROBUSTNESS.md" "$page"
     cat "$page"
     printf '\nRobustness: %s\n' "$(realpath "$page")"
     [ "$nonspeech_clips" = 0 ] || printf 'Transcripts of the clips: %s\n' "$robust_dir/off/worst.html"
@@ -486,7 +482,8 @@ fi
 
 if at_stage 15 "Pack $inference_exp/$inference_model: a folder and a zip for Speech2Text.from_pretrained"; then
     need_model
-    need "$results" 12
+    need_transcripts
+    need "$decode_dir/RESULTS.md" 12
     need "$decode_dir/scores.json" 12
     need "$dumpdir/$train_set/utt2num_frames" 2
     pack_model
@@ -495,6 +492,8 @@ fi
 
 if at_stage 16 "Send $expdir/pack to $hub_repo on the Hugging Face Hub"; then
     need "$pack_dir/meta.yaml" 15
+    grep -qxF "# $hub_repo" "$pack_dir/README.md" ||
+        die "$pack_dir/README.md, the card, has another name than $hub_repo: run stages 15 and 16 with this --hub_repo"
     words_of upload_args
     supervise "$python" -m espnet_llmasr.bin.upload "$pack_dir" "$hub_repo" "${words[@]}"
 fi

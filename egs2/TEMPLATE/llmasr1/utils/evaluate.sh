@@ -13,9 +13,17 @@ need_model() {  # what decoding needs, and its threads
     export OMP_NUM_THREADS=$((nthreads > inference_nj ? nthreads / inference_nj : 1))
 }
 
+decoded_by() {  # [OPTION]...: what a transcript depends on, but its data
+    local inputs=()
+    words_of decode_args
+    mark_of "$decode_conf" "$expdir/$inference_exp/$inference_model" --guard "$guard" "${words[@]}" "$@"
+}
+
 transcribe() {  # DATA_DIR DIR [OPTION]...: text, score and the guard's tables, in DIR
     local table dir=$2 shards=$2/$inference_nj.shards
     words_of decode_args
+    also "$1/utt2lang"
+    rm -f "$dir/made_by"
     launch "$inference_cmd JOB=1:$inference_nj" "$shards" "$dir/log/decode.JOB.log" \
         "$python" -m espnet_llmasr.bin.llm_asr_inference --config "$decode_conf" --data_dir "$1" \
         --llm_asr_train_config "$expdir/$inference_exp/config.yaml" \
@@ -33,6 +41,7 @@ transcribe() {  # DATA_DIR DIR [OPTION]...: text, score and the guard's tables, 
             rm -f "$dir/$table"
         fi
     done
+    write_lines "$dir/made_by" "$(decoded_by "${@:3}")"
 }
 
 once() {  # FILE COMMAND...: waits while another strategy, at the same time, makes the FILE that both share
@@ -51,8 +60,18 @@ transcribe_phones() {  # DATA_DIR DIR: the labels that the pretrained encoder fi
 }
 
 need_transcripts() {  # of all test sets, from stage 11
-    local set
-    for set in "${tests[@]}"; do need "$decode_dir/$set/text" 11; done
+    local set made_by
+    made_by=$(decoded_by)
+    for set in "${tests[@]}"; do
+        need "$decode_dir/$set/text" 11
+        [ ! -e "$decode_dir/$set/made_by" ] || [ "$(<"$decode_dir/$set/made_by")" = "$made_by" ] ||
+            die "$decode_dir/$set is not by $inference_exp/$inference_model with these --guard and --decode_args:" \
+                "give those of stage 11, or run it again"
+    done
+}
+
+publish() {  # PAGE COPY
+    cp "$1" "$2.new" && mv "$2.new" "$2"
 }
 
 score() {  # --hyp_dir DIR [OPTION]... [SET]...
@@ -137,11 +156,23 @@ robustness_page() {  # the tables of stage 13 in Markdown
     cat "$robust_dir/redecode.md"
 }
 
+replaced_and_redecoded() {  # transcripts that are another utterance's, and the doubtful ones decoded again
+    local set
+    launch "$inference_cmd" "$robust_dir/replaced.md" "$robust_dir/replaced.log" \
+        "$python" -m espnet_llmasr.bin.measure_guard "${verifier[@]}" --ref_dir "$dumpdir" --hyp_dir "$decode_dir" \
+        --out "$robust_dir/replaced" --device "$device" "${tests[@]}"
+    for set in "${tests[@]}"; do
+        need "$dumpdir/$set/wav.scp" 2
+        transcribe "$dumpdir/$set" "$robust_dir/redecode/$set" --guard redecode
+    done
+}
+
 make_targets() {  # SET: sets `targets` to the phones and sentence embeddings that encoders are compared with
     local others=("${inputs[@]}")  # inputs of the command that reads the targets
     targets=$base_exp/targets/$1.npz inputs=()
     need "$base_exp/llm/llm.pth" 4
     need "$dumpdir/$1/text" 2
+    also "$dumpdir/$1/utt2lang" "$inventory"
     once "$targets" launch "$one_gpu_cmd" "$targets" "${targets%.npz}.log" \
         "$python" -m espnet_llmasr.bin.make_targets --data_dir "$dumpdir/$1" --out "$targets" \
         --embedder "${embedder:-$base_exp/llm}" --text_embeddings "$base_exp/llm" --inventory "$inventory" \
@@ -150,12 +181,11 @@ make_targets() {  # SET: sets `targets` to the phones and sentence embeddings th
 }
 
 pack_model() {  # the model of need_model, its CTC head if the guard has one, its tables and the card, in pack_dir
-    local page options=(--data "$dumpdir/$train_set" --scores "$decode_dir/scores.json" --pages "$results")
+    local options=(--data "$dumpdir/$train_set" --scores "$decode_dir/scores.json" --pages "$decode_dir/RESULTS.md")
     words_of pack_args
-    page=$(dirname "$results")/ROBUSTNESS.md
-    if [ -e "$page" ]; then
-        inputs+=("$page")
-        options+=("$page" --robustness "$robust_dir")
+    if [ -e "$robust_dir/ROBUSTNESS.md" ]; then
+        inputs+=("$robust_dir/ROBUSTNESS.md")
+        options+=("$robust_dir/ROBUSTNESS.md" --robustness "$robust_dir")
     fi
     if [ -e "$expdir/ctc_head/guard.json" ]; then
         inputs+=("$expdir/ctc_head/guard.json")

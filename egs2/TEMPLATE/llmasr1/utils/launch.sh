@@ -24,10 +24,16 @@ need_file() {  # FILE ADVICE
     inputs+=("$1")
 }
 
+also() {  # FILE...: inputs where they are there
+    local file
+    for file in "$@"; do [ ! -f "$file" ] || inputs+=("$file"); done
+}
+
 words_of() {  # OPTION: sets the array `words` to the words of its value; quotes are a shell's, nothing is expanded
     xargs -r true <<<"${!1}" 2>/dev/null || die "--$1 is '${!1}', in which a quote is not closed"
     # shellcheck disable=SC2034  # read by the caller
     mapfile -d '' -t words < <(xargs -r printf '%s\0' <<<"${!1}")
+    also "${words[@]#*=}"  # files that the words name
 }
 
 supervise() {  # COMMAND...: runs it so that a signal to this script stops it, too

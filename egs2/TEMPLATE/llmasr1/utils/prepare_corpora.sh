@@ -30,6 +30,11 @@ names() {  # LIST: the prepared parts of a list
 
 dirs() { names "$1" | sed "s:^:$parts/:"; }
 
+tables() {  # DIR...: all tables there are inputs
+    local dir
+    for dir in "$@"; do also "$dir"/{wav.scp,segments,text,text_pron,utt2spk,utt2lang,utt2dur}; done
+}
+
 combine() {  # OUT [OPTION]... DIR...
     launch "$train_cmd" "$1/text" "$logs/$(tr / _ <<<"$1").log" "$python" -m espnet_llmasr.bin.combine_data "$@"
 }
@@ -51,8 +56,9 @@ while IFS=$'\t' read -r _ name corpus part src options <&3; do
     launch "$train_cmd JOB=1:$nj" "$parts/.$name/$nj" "$logs/$name.JOB.log" \
         "$python" -m espnet_llmasr.bin.prepare_corpus "$corpus" "$src" "$part" "$parts/.$name/JOB" \
         --prefix "$corpus" --text_style "$text_style" --shard "JOB/$nj" "${words[@]}"
-    inputs=("$parts/.$name/$nj/stats.json")
+    inputs=()
     mapfile -t shards < <(seq -f "$parts/.$name/%.0f" "$nj")
+    tables "${shards[@]}"
     combine "$parts/$name" "${shards[@]}"
 done 3<data/jobs.tsv
 
@@ -62,7 +68,8 @@ mapfile -t tests < <(dirs test)
 mapfile -t test_sets < <(names test)
 held_out=("${train[@]}")  # validates where no development set is here
 [ ${#valid[@]} = 0 ] || held_out=("${valid[@]}")
-inputs=("${train[@]/%//stats.json}" "${valid[@]/%//stats.json}" "${tests[@]/%//stats.json}")
+inputs=()
+tables "${train[@]}" "${valid[@]}" "${tests[@]}"
 strict=()
 [ "$exclude_text" = false ] || strict=(--exclude_text)
 launch "$train_cmd JOB=1:$nj" "data/overlap/$nj" "$logs/overlap.JOB.log" \
@@ -72,13 +79,18 @@ mapfile -t shards < <(seq -f "data/overlap/%.0f/exclude.txt" "$nj")  # an earlie
 LC_ALL=C sort -u "${shards[@]}" >data/exclude.txt
 log "$(wc -l <data/exclude.txt) utterances that are also in a test set are left out, see data/overlap/*/overlaps.tsv"
 
-inputs=("$logs/overlap.1.log.done")
+inputs=(data/exclude.txt)
+tables "${train[@]}" "${valid[@]}"
 combine data/valid --utts "$valid_utts" --exclude data/exclude.txt "${held_out[@]}"
 cut -d ' ' -f 1 data/valid/text | LC_ALL=C sort -u - data/exclude.txt >data/not_to_train.txt
+inputs+=(data/not_to_train.txt)
 combine data/train --exclude data/not_to_train.txt "${train[@]}"
+inputs=()
+tables data/valid
 combine data/cka --utts "$cka_utts" data/valid
 for name in "${test_sets[@]}"; do
-    inputs=("$parts/$name/stats.json")
+    inputs=()
+    tables "$parts/$name"
     combine "data/$name" "$parts/$name"
 done
 for set in train valid cka "${test_sets[@]}"; do
