@@ -36,6 +36,7 @@ class Matrix:
     def __init__(self, recipe: Path, out: str, options: Sequence[str], clips: int, fs: int, python: str, jobs: int = 1):
         self.recipe, self.out, self.options, self.python = recipe, out, list(options), python
         self.clips, self.fs, self.jobs, self.folder = clips, fs, jobs, recipe / out
+        self.embedder = option_of("--embedder", self.options)
         self.runs, self.failed = self.folder / "runs.jsonl", []
 
     def run(self, cells: Sequence[Cell]) -> None:
@@ -51,6 +52,7 @@ class Matrix:
             self._run(cells)
 
     def _run(self, cells: Sequence[Cell]) -> None:
+        self.check_runs()
         self.check_options()
         left = left_of(self.runs, cells)
         logging.info("%d of %d runs to make, logs in %s/*/*/run.log", len(left), len(cells), self.folder)
@@ -96,6 +98,20 @@ class Matrix:
             )
         write_atomically(path, f"{options}\n")
 
+    def check_runs(self) -> None:
+        """Raises ValueError if a run in runs.jsonl, which may be copied, was measured with another embedder."""
+        for row in read_json_lines(self.runs) if self.runs.exists() else ():
+            if (found := row.get("embedder", self.of_runs)) != self.of_runs:
+                raise ValueError(
+                    f"{self.runs} has runs whose CSAI was measured with --embedder {found}, these ask for {self.of_runs}: "
+                    "choose another --out"
+                )
+
+    @property
+    def of_runs(self) -> str:
+        """The embedder as runs.jsonl names it."""
+        return self.embedder or "llm"
+
     def finished(self) -> List[Run]:
         """The runs in runs.jsonl."""
         return read_runs(self.runs) if self.runs.exists() else []
@@ -123,7 +139,7 @@ class Matrix:
             commands += [self.recipe_run("--strategy", strategy.name, *where), *self.clip_commands(dump)]
         if not (self.recipe / targets).exists():
             llm = f"{common}/llm"
-            files = ["--data_dir", "dump/test", "--embedder", option_of("--embedder", self.options) or llm]
+            files = ["--data_dir", "dump/test", "--embedder", self.embedder or llm]
             files += ["--text_embeddings", llm, "--inventory", option_of("--inventory", self.options) or "zh_en"]
             commands.append(self.tool("make_targets", *files, "--out", targets))
         return self.in_turn("common", *commands)
@@ -184,7 +200,7 @@ class Matrix:
     def add(self, strategy: Strategy, seed: int) -> None:
         """Adds the line of a complete run to runs.jsonl, and makes the table anew."""
         exp, base = self.folder / strategy.name / f"seed{seed}", self.folder / self.base(strategy, seed)
-        rows = [*read_json_lines(self.runs), collect(strategy, seed, exp, base)]
+        rows = [*read_json_lines(self.runs), {**collect(strategy, seed, exp, base), "embedder": self.of_runs}]
         write_atomically(self.runs, json_lines(rows))
         self.write_table()
 

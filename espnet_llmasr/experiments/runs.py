@@ -3,7 +3,7 @@
     {"strategy": "efin", "seed": 1, "flops": {"pretrain": 1.2e14, "align": 3e12}, "values": {"MER %": 4.2, "NSE": null}}
 
 `flops` are those of each stage, `values` are numbers by any names, null where a number is unknown. Other keys are
-ignored.
+ignored, such as `embedder`, with which CSAI was measured (llm: the matrix's own LLM).
 """
 
 import math

@@ -286,6 +286,8 @@ def inputs_of(args) -> Dict[str, Path]:
     if getattr(args, "llm_tokenizer", None):
         llm = Path(args.llm_tokenizer).parent
         inputs |= {f"{path.name} of the LLM": path for path in sorted(llm.glob("*")) if path.suffix in LLM_FILES}
+    if file := (getattr(args, "hints", None) or {}).get("file"):
+        inputs["file of --hints"] = file
     if args.drift_data is not None:
         inputs["--drift_data" + AUDIO] = Path(args.drift_data, "wav.scp")
     if args.drift_targets is not None:

@@ -148,6 +148,20 @@ def test_embedder_and_inventory_of_the_options_make_the_targets(recipe):
     assert other == f"--embedder minilm --text_embeddings {llm} --inventory zh_en_yue --out other/targets.npz"
 
 
+def test_runs_of_another_embedder_are_not_gone_on_with(recipe):
+    """Copied from elsewhere, without the file of the options."""
+    go("joint_only", "1", after=["--embedder", "minilm"])
+    copied = recipe / "copied/runs.jsonl"
+    copied.parent.mkdir()
+    copied.write_text((recipe / "exp_strategies/runs.jsonl").read_text())
+    assert json.loads(copied.read_text())["embedder"] == "minilm"
+    with pytest.raises(ValueError, match="measured with --embedder minilm, these ask for llm: choose another --out"):
+        go("joint_only", "1 2", "--out", "copied")
+    assert len(read_runs(copied)) == 1
+    go("joint_only", "1 2", "--out", "copied", after=["--embedder", "minilm"])
+    assert len(read_runs(copied)) == 2
+
+
 def test_as_many_jobs_at_a_time_as_asked(recipe):
     go("joint_only", "1 2 3", "--jobs", "1")
     alone = [f"{what} joint_only.{seed}" for seed in (1, 2, 3) for what in ("begin", "end")]

@@ -221,6 +221,16 @@ def test_every_schedule_ends_with_its_training_at_every_length(tmp_path, folder,
         assert schedule == {**own.scheduler_conf, "total_steps": total, "warmup_steps": total // 10}
 
 
+def test_the_length_of_the_user_is_that_of_all_parts_but_lengths(tmp_path):
+    found = parts(tmp_path, LENGTH="60", PARTS="lengths strategies smollm2")
+    budgets = {
+        name: {dict(zip(words, words[1:]))["--flops_budget"] for _, words in calls} for name, calls in found.items()
+    }
+    assert budgets == dict(exp_60={"690e10"}, exp_160={"1840e10"}, exp_strategies={"690e10"}, exp_smollm2={"2700e10"})
+    given = options_of(found["exp_smollm2"][0][1], "ia_sft", LLMASRTask)
+    assert given.num_iters_per_epoch == 12 and given.scheduler_conf["total_steps"] == 120
+
+
 def test_the_sensitivity_runs_differ_by_the_rate_of_the_encoder_alone(tmp_path):
     found = parts(tmp_path)
     (_, words), (_, fast) = found["exp_strategies"][0], found["exp_fast_encoder"][0]

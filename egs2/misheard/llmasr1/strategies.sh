@@ -39,17 +39,17 @@ schedule() {  # UPDATES: of a training at full length, a tenth of them warm-up
     echo "--scheduler_conf total_steps=$(of "$1") --scheduler_conf warmup_steps=$(of $(($1 / 10)))"
 }
 
-# NAME UPDATES BUDGET: SmolLM2 as in egs2/fsdd/llmasr1/run_smollm2.sh, with so many updates of IA-SFT; its rate and the
-# adaptor's are 3e-4 in both SFT stages
+# NAME UPDATES BUDGET (in 1e10): SmolLM2 as in egs2/fsdd/llmasr1/run_smollm2.sh, with so many updates of IA-SFT; the LLM's
+# rate and the adaptor's are 3e-4 in both SFT stages
 real_llm() {
     local layer frozen=llm.model.embed_tokens factors="--lr_factor adaptor=15 --lr_factor llm=15"
     for layer in {0..29}; do frozen+=" llm.model.layers.$layer.mlp"; done
     part "$1" "ia_sft no_ia_sft" "1 2 3" \
         --llm smollm2 \
         --llm_args "--system '' --instruction 'Repeat: '" \
-        --flops_budget "$3" \
+        --flops_budget "$(of "$3")e10" \
         --align_args "--max_epoch 2 --scheduler_conf max_lr=0.003 --scheduler_conf min_lr=0.0003 $(schedule 100)" \
-        --ia_sft_args "--num_iters_per_epoch $(($2 / 10)) $(schedule "$2") $factors --freeze_param encoder $frozen" \
+        --ia_sft_args "--num_iters_per_epoch $(of $(($2 / 10))) $(schedule "$2") $factors --freeze_param encoder $frozen" \
         --joint_sft_args "$factors --freeze_param $frozen"
 }
 
@@ -62,14 +62,17 @@ for name in $PARTS; do
             part strategies "ia_sft no_swap no_ia_sft no_joint" "1 2 3 4 5 6 7 8"
             part strategies "char efin" "1 2 3 4 5"
             part strategies joint_only "1 2 3" ;;
-        lengths) for LENGTH in 60 160; do part "$LENGTH" "efin joint_only" "1 2 3"; done && LENGTH=100 ;;
+        lengths)
+            given=${LENGTH:-100}
+            for LENGTH in 60 160; do part "$LENGTH" "efin joint_only" "1 2 3"; done
+            LENGTH=$given ;;
         fast_encoder)  # 5e-4 in joint SFT
             part fast_encoder "ia_sft no_ia_sft" "1 2 3" "${fast[@]}" ;;
-        smollm2) real_llm smollm2 200 4500e10 ;;  # and some 100 updates of joint SFT in ia_sft, after 100 of alignment
+        smollm2) real_llm smollm2 200 4500 ;;  # and some 100 updates of joint SFT in ia_sft, after 100 of alignment
         one_swap) part one_swap ia_sft "1 2 3" --swap_schedule conf/one_swap/ia_sft/swaps.jsonl ;;  # to the last encoder
         fast_encoder_again)  # the second experiment
             part fast_encoder_again "ia_sft no_ia_sft" "4 5 6 7 8 9 10 11" "${fast[@]}" ;;
-        smollm2_again) real_llm smollm2_again 400 7500e10 ;;
+        smollm2_again) real_llm smollm2_again 400 7500 ;;
         minilm)  # the third experiment: runs of the first, CSAI by minilm
             part minilm "ia_sft no_ia_sft" "1 2 3 4 5 6 7 8"
             part minilm char "1 2 3 4 5" ;;
