@@ -1,6 +1,6 @@
 """Trains a recipe under several strategies and seeds, at equal compute.
 
-    nohup python -m espnet_llmasr.bin.run_strategies --recipe egs2/fsdd/llmasr1 -- --flops_budget 2e13 ... >log &
+    nohup python -m espnet_llmasr.bin.run_strategies --recipe egs2/fsdd/llmasr1 --fs 8000 -- --flops_budget 2e13 ... >log &
 
 What follows -- goes to every run.sh, as --name value. The test set is data/test. PAI and CSAI are measured with
 --inventory and --embedder as they stand there (without them: zh_en and the LLM); what run.sh sets itself is not read.

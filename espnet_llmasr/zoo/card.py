@@ -32,6 +32,8 @@ class Facts:
     robustness: Optional[Path] = None
     """The folder of stage 13, with <mode>/scores.json of clips without speech."""
     guarded: bool = False
+    decoding: str = ""
+    """The options by which the transcripts of `scores` were decoded."""
 
 
 def write_card(facts: Facts, config: Path) -> str:

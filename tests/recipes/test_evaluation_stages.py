@@ -126,7 +126,7 @@ def test_the_pack_has_the_model_its_head_and_its_figures(made):
     assert value_of(line, "--scores") == "exp/joint_sft/decode/scores.json" and value_of(line, "--out") == "exp/pack"
     decode, robustness = "exp/joint_sft/decode", "exp/joint_sft/robustness"
     assert f" --pages {decode}/RESULTS.md {robustness}/ROBUSTNESS.md --robustness {robustness} " in line
-    assert line.endswith("--license cc by --languages zh")
+    assert line.endswith("--license cc by --languages zh") and " --decoding=--guard flag --pages " in line
     (made.dir / robustness / "ROBUSTNESS.md").unlink()
     made.succeed("--stage", 15)
     assert "--robustness" not in made.calls(".pack")[0]

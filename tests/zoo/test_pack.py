@@ -86,6 +86,7 @@ def packed(llm_model, ctc_head, corpus, scores, tmp_path_factory):
     results.write_text("# Results\n")
     card = ["--license", "apache-2.0", "--languages", "zh", "en", "--base_model", "Qwen/Qwen3-1.7B", "--pages", results]
     card += ["--data", corpus / "train", "--scores", scores / "hyp/scores.json", "--robustness", scores / "robustness"]
+    card += ["--decoding=--guard flag --beam_size 10"]
     pack_command.main([*map(str, [*options(llm_model, ctc_head, out), *card])])
     return out
 
@@ -148,6 +149,7 @@ def test_transcripts_are_equal_after_pack_move_and_load_without_network(
 
 def test_the_card(packed):
     text = (packed / "README.md").read_text(encoding="utf-8")
+    assert "All tables: RESULTS.md. Decoded with `--guard flag --beam_size 10`.\n\n| set" in text
     meta = yaml.safe_load(text.split("---")[1])
     assert (
         meta["library_name"] == "espnet_llmasr" and meta["license"] == "apache-2.0" and meta["language"] == ["zh", "en"]

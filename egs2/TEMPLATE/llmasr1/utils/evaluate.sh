@@ -181,7 +181,8 @@ make_targets() {  # SET: sets `targets` to the phones and sentence embeddings th
 }
 
 pack_model() {  # the model of need_model, its CTC head if the guard has one, its tables and the card, in pack_dir
-    local options=(--data "$dumpdir/$train_set" --scores "$decode_dir/scores.json" --pages "$decode_dir/RESULTS.md")
+    local options=(--data "$dumpdir/$train_set" --scores "$decode_dir/scores.json")
+    options+=("--decoding=--guard $guard${decode_args:+ $decode_args}" --pages "$decode_dir/RESULTS.md")
     words_of pack_args
     if [ -e "$robust_dir/ROBUSTNESS.md" ]; then
         inputs+=("$robust_dir/ROBUSTNESS.md")
