@@ -5,7 +5,8 @@
 The folder holds strategies.jsonl, 60.jsonl and 160.jsonl (other budgets), fast_encoder_again.jsonl (the second
 experiment), smollm2.jsonl, smollm2_again.jsonl, fast_encoder.jsonl and one_swap.jsonl (described, not tested), as
 strategies.sh writes them, and drift.jsonl (see `drift`); of a part that is missing or not complete the claims say so.
-With `--matrix minilm` families A to G are read from minilm.jsonl alone (the third experiment).
+With `--matrix minilm` families A to G are read from minilm.jsonl and I from fast_encoder_minilm.jsonl, and nothing else
+(the third experiment).
 Families, directions and effects are those of the document, which was written before the runs. `--earlier` sets the
 matrices of another design beside it, in one table.
 """
@@ -392,7 +393,8 @@ def load(folder: Path, matrix: str = "strategies") -> Runs:
             f"{folder} has no {matrix}.jsonl: give the folder of the runs, such as .../misheard/llmasr1/results"
         )
     if matrix != "strategies":
-        return {"strategies": by_seed(read_runs(folder / f"{matrix}.jsonl"))}
+        files = {"strategies": folder / f"{matrix}.jsonl", SECOND: folder / f"fast_encoder_{matrix}.jsonl"}
+        return {file: by_seed(read_runs(path)) for file, path in files.items() if path.is_file()}
     names = dict.fromkeys([*BUDGETS, *(file for _, (file, _), _ in DESCRIBED), SECOND])
     files = {file: folder / f"{file}.jsonl" for file in names}
     return {file: by_seed(read_runs(path)) for file, path in files.items() if path.is_file()}
@@ -402,7 +404,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("results", type=Path, help="folder of the runs")
     parser.add_argument(
-        "--matrix", choices=("strategies", "minilm"), default="strategies", help="the runs of families A to G"
+        "--matrix", choices=("strategies", "minilm"), default="strategies", help="the runs of the families"
     )
     parser.add_argument("--figures", type=Path, help="folder for evidence.svg and .png, or minilm.svg and .png")
     parser.add_argument("--earlier", type=Path, nargs="+", default=[], help="runs of matrices of another design")

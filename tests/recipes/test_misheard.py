@@ -175,8 +175,10 @@ def test_csai_is_measured_with_the_embedder_of_the_recipe(tmp_path):
         assert all(words[words.index("--embedder") + 1] == embedder for _, words in calls)
 
 
-def test_the_third_experiment_repeats_runs_of_the_first(tmp_path):
-    found = parts(tmp_path, PARTS="strategies minilm")
+def test_the_third_experiment_repeats_runs_of_the_others(tmp_path):
+    found = parts(tmp_path, PARTS="strategies minilm fast_encoder_again fast_encoder_minilm")
+    ((second, words),), ((third, again),) = (found[f"exp_fast_encoder_{name}"] for name in ("again", "minilm"))
+    assert words == again and (second.strategies, second.seeds) == (third.strategies, third.seeds)
     seeds = {
         folder: {name: args.seeds for args, _ in calls for name in args.strategies} for folder, calls in found.items()
     }

@@ -4,7 +4,7 @@
 #   FSDD=<dir> nohup ./strategies.sh >strategies.log 2>&1 & echo $!     starts it, or goes on; prints its process
 #   ./strategies.sh --status                             which runs are complete, which are left
 #   kill <process>                                       stops it with all its trainings (kill -9 would not)
-#   PARTS="strategies lengths" ./strategies.sh           some parts; pilot, *_again and minilm are not of the matrix
+#   PARTS="strategies lengths" ./strategies.sh           some parts; pilot, *_again and *minilm are not of the matrix
 # Options are those of run_strategies (--jobs 1); those after -- are added to those of run.sh. Results of a part:
 # exp_<part>/runs.jsonl and strategies.md.
 set -euo pipefail
@@ -76,8 +76,10 @@ for name in $PARTS; do
         minilm)  # the third experiment: runs of the first, CSAI by minilm
             part minilm "ia_sft no_ia_sft" "1 2 3 4 5 6 7 8"
             part minilm char "1 2 3 4 5" ;;
+        fast_encoder_minilm)  # and those of the second, seeds 4 to 11
+            part fast_encoder_minilm "ia_sft no_ia_sft" "4 5 6 7 8 9 10 11" "${fast[@]}" ;;
         *) die "PARTS has '$name', allowed are pilot, strategies, lengths, fast_encoder, smollm2, one_swap," \
-            "fast_encoder_again, smollm2_again and minilm" ;;
+            "fast_encoder_again, smollm2_again, minilm and fast_encoder_minilm" ;;
     esac
 done
 exit "$failed"
