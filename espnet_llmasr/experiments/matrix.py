@@ -22,6 +22,7 @@ from espnet_llmasr.train.flops_log import read_flops
 
 NONSPEECH = "nonspeech"
 GRACE_S = 40.0  # the recipe stops its own jobs within seconds
+OWN_LLM = "llm"  # the embedder of runs.jsonl where none is given
 Values = Dict[str, Optional[float]]
 
 
@@ -36,7 +37,7 @@ class Matrix:
     def __init__(self, recipe: Path, out: str, options: Sequence[str], clips: int, fs: int, python: str, jobs: int = 1):
         self.recipe, self.out, self.options, self.python = recipe, out, list(options), python
         self.clips, self.fs, self.jobs, self.folder = clips, fs, jobs, recipe / out
-        self.embedder = option_of("--embedder", self.options)
+        self.embedder = option_of("--embedder", self.options) or OWN_LLM
         self.runs, self.failed = self.folder / "runs.jsonl", []
 
     def run(self, cells: Sequence[Cell]) -> None:
@@ -100,17 +101,14 @@ class Matrix:
 
     def check_runs(self) -> None:
         """Raises ValueError if a run in runs.jsonl, which may be copied, was measured with another embedder."""
-        for row in read_json_lines(self.runs) if self.runs.exists() else ():
-            if (found := row.get("embedder", self.of_runs)) != self.of_runs:
+        begun_here = (self.folder / "options").exists()  # by an older version perhaps, which did not name it
+        for row in read_json_lines(self.runs):
+            found = row.get("embedder", self.embedder if begun_here else OWN_LLM)
+            if found != self.embedder:
                 raise ValueError(
-                    f"{self.runs} has runs whose CSAI was measured with --embedder {found}, these ask for {self.of_runs}: "
-                    "choose another --out"
+                    f"{self.runs} has runs whose CSAI was measured with --embedder {found}, these ask for {self.embedder}:"
+                    " choose another --out"
                 )
-
-    @property
-    def of_runs(self) -> str:
-        """The embedder as runs.jsonl names it."""
-        return self.embedder or "llm"
 
     def finished(self) -> List[Run]:
         """The runs in runs.jsonl."""
@@ -139,7 +137,7 @@ class Matrix:
             commands += [self.recipe_run("--strategy", strategy.name, *where), *self.clip_commands(dump)]
         if not (self.recipe / targets).exists():
             llm = f"{common}/llm"
-            files = ["--data_dir", "dump/test", "--embedder", self.embedder or llm]
+            files = ["--data_dir", "dump/test", "--embedder", llm if self.embedder == OWN_LLM else self.embedder]
             files += ["--text_embeddings", llm, "--inventory", option_of("--inventory", self.options) or "zh_en"]
             commands.append(self.tool("make_targets", *files, "--out", targets))
         return self.in_turn("common", *commands)
@@ -200,7 +198,7 @@ class Matrix:
     def add(self, strategy: Strategy, seed: int) -> None:
         """Adds the line of a complete run to runs.jsonl, and makes the table anew."""
         exp, base = self.folder / strategy.name / f"seed{seed}", self.folder / self.base(strategy, seed)
-        rows = [*read_json_lines(self.runs), {**collect(strategy, seed, exp, base), "embedder": self.of_runs}]
+        rows = [*read_json_lines(self.runs), {**collect(strategy, seed, exp, base), "embedder": self.embedder}]
         write_atomically(self.runs, json_lines(rows))
         self.write_table()
 

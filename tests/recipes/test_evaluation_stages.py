@@ -81,9 +81,8 @@ def test_the_suite_is_transcribed_without_and_with_the_guard(made):
 
 def test_a_new_model_is_tried_on_the_same_clips(made):
     (made.dir / "exp/joint_sft/latest.pth").write_text("new")
-    (made.dir / "exp/joint_sft/decode/test_zh/text").write_text("new")
-    made.run("--stage", 13, "--stop_stage", 13, "--inference_nj", 2)
-    assert made.calls("make_nonspeech") == [] and len(made.calls("llm_asr_inference")) == 2 * 6
+    made.succeed("--stage", 11, "--stop_stage", 13, "--inference_nj", 2)
+    assert made.calls("make_nonspeech") == [] and len(made.calls("llm_asr_inference")) == 2 * (3 + 6)
 
 
 def test_no_clips(made):
@@ -126,7 +125,10 @@ def test_the_pack_has_the_model_its_head_and_its_figures(made):
     assert value_of(line, "--scores") == "exp/joint_sft/decode/scores.json" and value_of(line, "--out") == "exp/pack"
     decode, robustness = "exp/joint_sft/decode", "exp/joint_sft/robustness"
     assert f" --pages {decode}/RESULTS.md {robustness}/ROBUSTNESS.md --robustness {robustness} " in line
-    assert line.endswith("--license cc by --languages zh") and " --decoding=--guard flag --pages " in line
+    assert (
+        line.endswith("--license cc by --languages zh")
+        and " --decoding=--config conf/decode.yaml --guard flag --pages " in line
+    )
     (made.dir / robustness / "ROBUSTNESS.md").unlink()
     made.succeed("--stage", 15)
     assert "--robustness" not in made.calls(".pack")[0]
@@ -143,25 +145,56 @@ def test_the_pages_are_of_this_experiment(made):
 
 
 def test_transcripts_of_another_model_or_by_other_options_are_refused(made):
-    """What stages 12, 13 and 15 say of transcripts is what made them."""
+    """Stages 12, 13 and 15 tell of transcripts what made them."""
     (made.dir / "exp/joint_sft/other.pth").write_text("other")
+    (made.dir / "decode.yaml").write_text("beam_size: 5")
     wrong = [("--inference_model", "other.pth"), ("--decode_args", "--beam_size 10"), ("--guard", "redecode")]
+    wrong.append(("--decode_conf", "decode.yaml"))
     for stage in (12, 13, 15):
-        for options in wrong:
+        for options in wrong if stage != 13 else wrong[:2]:  # which sets the guard itself
             output = made.fail("--stage", stage, "--stop_stage", stage, *options)
-            assert "exp/joint_sft/decode/test_zh is not by joint_sft/" in output and "or run it again" in output
+            assert "exp/joint_sft/decode/test_zh is not by this joint_sft/" in output and "or run it again" in output
             assert made.names() == []
     made.succeed("--stage", 11, "--stop_stage", 12, *wrong[0])
     assert "## Transcripts of joint_sft/other.pth" in (made.dir / "RESULTS.md").read_text()
-    assert "test_zh is not by joint_sft/latest.pth" in made.fail("--stage", 15)
-    made.succeed("--stage", 11, "--stop_stage", 11, "--inference_nj", 1, "--decode_args", "--beam_size 10")
-    made.succeed("--stage", 12, "--stop_stage", 12, "--decode_args", "--beam_size 10")  # however many jobs, and where
+    assert "test_zh is not by this joint_sft/latest.pth" in made.fail("--stage", 15)
+    assert "it is left out; for its figures run stage 13" in made.succeed("--stage", 15, *wrong[0])
+    (line,) = made.calls(".pack")
+    assert "--robustness" not in line and "ROBUSTNESS.md" not in line
+    made.succeed("--stage", 11, "--stop_stage", 11, "--inference_nj", 1, *wrong[1])
+    assert "RESULTS.md is of other transcripts" in made.fail("--stage", 15, *wrong[1])
+    made.succeed("--stage", 12, "--stop_stage", 12, *wrong[1])  # however many jobs, and where
+    made.succeed("--stage", 15, *wrong[1])
+    assert " --decoding=--config conf/decode.yaml --guard flag --beam_size 10 --pages " in made.calls(".pack")[0]
+
+
+def test_transcripts_of_earlier_weights_are_refused_and_those_of_removed_ones_are_not(made):
+    model, mark = made.dir / "exp/joint_sft/latest.pth", made.dir / "exp/joint_sft/decode/test_en/made_by"
+    content = model.read_text()
+    model.write_text("trained again")
+    assert "is not by this joint_sft/latest.pth" in made.fail("--stage", 12, "--stop_stage", 12)
+    model.unlink()
+    made.succeed("--stage", 12, "--stop_stage", 12)
+    model.write_text(content)
+    made.succeed("--stage", 12, "--stop_stage", 12)
+    mark.write_text("unfinished\n")
+    assert "decode/test_en is not by this" in made.fail("--stage", 12, "--stop_stage", 12)
+    mark.unlink()  # of an older version
+    made.succeed("--stage", 12, "--stop_stage", 12)
+
+
+def test_the_guard_is_tried_on_transcripts_without_it(made):
+    """Without it and with flags the text is the same."""
+    made.succeed("--stage", 11, "--stop_stage", 11, "--guard", "off")
+    made.succeed("--stage", 13, "--stop_stage", 13)
+    assert "test_zh is not by this" in made.fail("--stage", 12, "--stop_stage", 12)
+    made.succeed("--stage", 12, "--stop_stage", 12, "--guard", "off")
 
 
 def test_nothing_is_sent_unless_asked_to(made):
     sending = ("--stage", 16, "--stop_stage", 16)
     output = made.fail(*sending, "--hub_repo", "me/digits")
-    assert "the card, has another name than me/digits: run stages 15 and 16 with this --hub_repo" in output
+    assert "the card, has another name than me/digits: run stage 15 with this --hub_repo, too" in output
     made.succeed("--stage", 15, "--hub_repo", "me/digits")
     output = made.succeed(*sending, "--hub_repo", "me/digits", "--upload_args", "--dry_run")
     assert "sent exp/pack to me/digits" in output

@@ -38,7 +38,7 @@ def test_a_copied_touched_and_renamed_experiment_is_up_to_date(made):
     assert made.names() == ["phoneme_ctc_train"]
 
 
-def test_what_an_edited_file_was_read_by_runs_again(made):
+def test_an_edited_input_runs_its_readers_again(made):
     """Files of the data folder beside text and wav.scp, files that options name, and a table of pronunciations."""
     (made.dir / "data/test_en/utt2lang").write_text("u1 en\n")
     made.run("--stage", 2, "--stop_stage", 2)

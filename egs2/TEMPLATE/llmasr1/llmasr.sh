@@ -440,16 +440,15 @@ if at_stage 12 "Score: error rates under every normaliser route, hallucination, 
         for set in "${tests[@]}"; do need "$phone_dir/$set/phones" 11; done
     fi
     score_all
-    results_page >"$decode_dir/RESULTS.md"
-    publish "$decode_dir/RESULTS.md" "$results"
-    without_controls <"$results"
+    publish results_page "$decode_dir/RESULTS.md" "$results" "$guard"
+    without_controls <"$decode_dir/RESULTS.md"
     show_example "${tests[-1]}"
     printf '\nWorst utterances: %s\nResults: %s\n' "$decode_dir/worst.html" "$(realpath "$results")"
 fi
 
 if at_stage 13 "Robustness: $nonspeech_clips clips without speech and replaced audio, with and without the guard"; then
     need "$expdir/ctc_head/guard.json" 10
-    need_transcripts  # a missing one is named before hours of decoding
+    need_transcripts off flag  # a missing one is named before hours of decoding
     if [ "$nonspeech_clips" -gt 0 ]; then
         inputs=()
         transcribe_nonspeech
@@ -457,12 +456,11 @@ if at_stage 13 "Robustness: $nonspeech_clips clips without speech and replaced a
     inputs=()
     need "$expdir/ctc_head/guard.json" 10
     need_model
-    need_transcripts
+    need_transcripts off flag
     replaced_and_redecoded
-    robustness_page >"$robust_dir/ROBUSTNESS.md"
     page=$(dirname "$results")/ROBUSTNESS.md
-    publish "$robust_dir/ROBUSTNESS.md" "$page"
-    cat "$page"
+    publish robustness_page "$robust_dir/ROBUSTNESS.md" "$page" off
+    cat "$robust_dir/ROBUSTNESS.md"
     printf '\nRobustness: %s\n' "$(realpath "$page")"
     [ "$nonspeech_clips" = 0 ] || printf 'Transcripts of the clips: %s\n' "$robust_dir/off/worst.html"
 fi
@@ -483,7 +481,7 @@ fi
 if at_stage 15 "Pack $inference_exp/$inference_model: a folder and a zip for Speech2Text.from_pretrained"; then
     need_model
     need_transcripts
-    need "$decode_dir/RESULTS.md" 12
+    need "$decode_dir/RESULTS.md.made_by" 12
     need "$decode_dir/scores.json" 12
     need "$dumpdir/$train_set/utt2num_frames" 2
     pack_model
@@ -493,7 +491,7 @@ fi
 if at_stage 16 "Send $expdir/pack to $hub_repo on the Hugging Face Hub"; then
     need "$pack_dir/meta.yaml" 15
     grep -qxF "# $hub_repo" "$pack_dir/README.md" ||
-        die "$pack_dir/README.md, the card, has another name than $hub_repo: run stages 15 and 16 with this --hub_repo"
+        die "$pack_dir/README.md, the card, has another name than $hub_repo: run stage 15 with this --hub_repo, too"
     words_of upload_args
     supervise "$python" -m espnet_llmasr.bin.upload "$pack_dir" "$hub_repo" "${words[@]}"
 fi

@@ -13,22 +13,36 @@ need_model() {  # what decoding needs, and its threads
     export OMP_NUM_THREADS=$((nthreads > inference_nj ? nthreads / inference_nj : 1))
 }
 
-decoded_by() {  # [OPTION]...: what a transcript depends on, but its data
-    local inputs=()
+decoder=''
+decoding() {  # GUARD: sets `made_by` to the content of the model and of decode_conf, and the options of decoding
+    local file hash inputs=() words=()
     words_of decode_args
-    mark_of "$decode_conf" "$expdir/$inference_exp/$inference_model" --guard "$guard" "${words[@]}" "$@"
+    for file in "$expdir/$inference_exp/$inference_model" "$decode_conf"; do
+        [[ $decoder == *" $file "* ]] && continue  # read once
+        hash=$(content "$file") || hash=gone
+        decoder+="${hash%% *} $file "
+    done
+    made_by="$decoder--guard $1 ${words[*]}"
+    made_by=${made_by//"$expdir/"/}
 }
 
-transcribe() {  # DATA_DIR DIR [OPTION]...: text, score and the guard's tables, in DIR
-    local table dir=$2 shards=$2/$inference_nj.shards
+is_by() {  # FILE GUARD: what lies beside FILE was decoded as now; the model may have been removed since
+    local made_by old
+    decoding "$2"
+    old=$(<"$1")
+    [ "$old" = "$made_by" ] || [ "gone ${old#* }" = "$made_by" ]
+}
+
+transcribe() {  # DATA_DIR DIR [--guard MODE]: text, score and the guard's tables, in DIR
+    local table made_by dir=$2 shards=$2/$inference_nj.shards
     words_of decode_args
     also "$1/utt2lang"
-    rm -f "$dir/made_by"
     launch "$inference_cmd JOB=1:$inference_nj" "$shards" "$dir/log/decode.JOB.log" \
         "$python" -m espnet_llmasr.bin.llm_asr_inference --config "$decode_conf" --data_dir "$1" \
         --llm_asr_train_config "$expdir/$inference_exp/config.yaml" \
         --llm_asr_model_file "$expdir/$inference_exp/$inference_model" --output_dir "$shards" \
         --shard "JOB/$inference_nj" --device "$device" --guard "$guard" "${verifier[@]}" "${words[@]}" "${@:3}"
+    write_lines "$dir/made_by" unfinished
     for table in text score confidence flagged words.jsonl gaps redecoded.jsonl; do
         if compgen -G "$shards/$table*" >/dev/null; then
             LC_ALL=C sort "$shards/$table"* >"$dir/$table.new"
@@ -41,7 +55,8 @@ transcribe() {  # DATA_DIR DIR [OPTION]...: text, score and the guard's tables, 
             rm -f "$dir/$table"
         fi
     done
-    write_lines "$dir/made_by" "$(decoded_by "${@:3}")"
+    decoding "${4:-$guard}"
+    write_lines "$dir/made_by" "$made_by"
 }
 
 once() {  # FILE COMMAND...: waits while another strategy, at the same time, makes the FILE that both share
@@ -59,19 +74,24 @@ transcribe_phones() {  # DATA_DIR DIR: the labels that the pretrained encoder fi
         --ctc_model_file "$base_exp/pretrain/latest.pth" --data_dir "$1" --output_dir "$2" --device "$device"
 }
 
-need_transcripts() {  # of all test sets, from stage 11
-    local set made_by
-    made_by=$(decoded_by)
+need_transcripts() {  # [MODE]...: of all test sets, from stage 11, with this guard or in one of the modes
+    local set mode
     for set in "${tests[@]}"; do
         need "$decode_dir/$set/text" 11
-        [ ! -e "$decode_dir/$set/made_by" ] || [ "$(<"$decode_dir/$set/made_by")" = "$made_by" ] ||
-            die "$decode_dir/$set is not by $inference_exp/$inference_model with these --guard and --decode_args:" \
-                "give those of stage 11, or run it again"
+        [ -e "$decode_dir/$set/made_by" ] || continue  # of an older version
+        for mode in "$guard" "$@"; do ! is_by "$decode_dir/$set/made_by" "$mode" || continue 2; done
+        die "$decode_dir/$set is not by this $inference_exp/$inference_model with these --decode_conf, --decode_args" \
+            "and --guard: give those of stage 11, or run it again"
     done
 }
 
-publish() {  # PAGE COPY
-    cp "$1" "$2.new" && mv "$2.new" "$2"
+publish() {  # FUNCTION PAGE COPY GUARD: writes the page that a function prints, what it is of, and a copy elsewhere
+    local made_by
+    "$1" >"$2.new"
+    mv "$2.new" "$2"
+    decoding "$4"
+    write_lines "$2.made_by" "$made_by"
+    cp "$2" "$3.$$" && mv "$3.$$" "$3"
 }
 
 score() {  # --hyp_dir DIR [OPTION]... [SET]...
@@ -143,6 +163,8 @@ transcribe_nonspeech() {  # clips without speech, decoded with every mode of the
 }
 
 robustness_page() {  # the tables of stage 13 in Markdown
+    "$python" -m espnet_llmasr.bin.compare --ref_dir "$dumpdir" --hyp_dir "$robust_dir/redecode" \
+        --other_hyp_dir "$decode_dir" "${tests[@]}" >"$robust_dir/redecode.md"
     printf '# Robustness of %s\n' "$inference_exp/$inference_model"
     if [ "$nonspeech_clips" -gt 0 ]; then
         printf '\n## Clips without speech\n\n'
@@ -150,8 +172,6 @@ robustness_page() {  # the tables of stage 13 in Markdown
     fi
     printf '\n## The guard on replaced audio\n\n'
     cat "$robust_dir/replaced.md"
-    "$python" -m espnet_llmasr.bin.compare --ref_dir "$dumpdir" --hyp_dir "$robust_dir/redecode" \
-        --other_hyp_dir "$decode_dir" "${tests[@]}" >"$robust_dir/redecode.md"
     printf '\n## Doubtful transcripts decoded again\n\n'
     cat "$robust_dir/redecode.md"
 }
@@ -181,12 +201,18 @@ make_targets() {  # SET: sets `targets` to the phones and sentence embeddings th
 }
 
 pack_model() {  # the model of need_model, its CTC head if the guard has one, its tables and the card, in pack_dir
-    local options=(--data "$dumpdir/$train_set" --scores "$decode_dir/scores.json")
-    options+=("--decoding=--guard $guard${decode_args:+ $decode_args}" --pages "$decode_dir/RESULTS.md")
+    local page=$robust_dir/ROBUSTNESS.md options=(--data "$dumpdir/$train_set" --scores "$decode_dir/scores.json")
+    options+=("--decoding=--config $decode_conf --guard $guard${decode_args:+ $decode_args}")
+    is_by "$decode_dir/RESULTS.md.made_by" "$guard" ||
+        die "$decode_dir/RESULTS.md is of other transcripts than those that are there now: run stage 12 again"
+    options+=(--pages "$decode_dir/RESULTS.md")
     words_of pack_args
-    if [ -e "$robust_dir/ROBUSTNESS.md" ]; then
-        inputs+=("$robust_dir/ROBUSTNESS.md")
-        options+=("$robust_dir/ROBUSTNESS.md" --robustness "$robust_dir")
+    if [ -e "$page" ] && [ -e "$page.made_by" ] && is_by "$page.made_by" off; then
+        inputs+=("$page")
+        options+=("$page")
+        ! grep -q '^## Clips without speech' "$page" || options+=(--robustness "$robust_dir")
+    elif [ -e "$robust_dir/replaced.md" ]; then
+        log "$robust_dir is of another model or other options: it is left out; for its figures run stage 13 before"
     fi
     if [ -e "$expdir/ctc_head/guard.json" ]; then
         inputs+=("$expdir/ctc_head/guard.json")

@@ -24,7 +24,7 @@ need_file() {  # FILE ADVICE
     inputs+=("$1")
 }
 
-also() {  # FILE...: inputs where they are there
+also() {  # FILE...: those that exist become inputs
     local file
     for file in "$@"; do [ ! -f "$file" ] || inputs+=("$file"); done
 }
@@ -33,7 +33,7 @@ words_of() {  # OPTION: sets the array `words` to the words of its value; quotes
     xargs -r true <<<"${!1}" 2>/dev/null || die "--$1 is '${!1}', in which a quote is not closed"
     # shellcheck disable=SC2034  # read by the caller
     mapfile -d '' -t words < <(xargs -r printf '%s\0' <<<"${!1}")
-    also "${words[@]#*=}"  # files that the words name
+    also "${words[@]#*=}" "${words[@]%%:*}"  # files that the words name: FILE, file=FILE, FILE:part:part
 }
 
 supervise() {  # COMMAND...: runs it so that a signal to this script stops it, too

@@ -30,9 +30,11 @@ names() {  # LIST: the prepared parts of a list
 
 dirs() { names "$1" | sed "s:^:$parts/:"; }
 
-tables() {  # DIR...: all tables there are inputs
+tables() {  # DIR...: all tables there, and their counts, become inputs
     local dir
-    for dir in "$@"; do also "$dir"/{wav.scp,segments,text,text_pron,utt2spk,utt2lang,utt2dur}; done
+    for dir in "$@"; do
+        also "$dir"/{wav.scp,segments,text,text_pron,utt2spk,utt2lang,utt2dur,stats.json,dropped.txt}
+    done
 }
 
 combine() {  # OUT [OPTION]... DIR...
