@@ -162,7 +162,7 @@ def test_transcripts_of_another_model_or_by_other_options_are_refused(made):
     (line,) = made.calls(".pack")
     assert "--robustness" not in line and "ROBUSTNESS.md" not in line
     made.succeed("--stage", 11, "--stop_stage", 11, "--inference_nj", 1, *wrong[1])
-    assert "RESULTS.md is of other transcripts" in made.fail("--stage", 15, *wrong[1])
+    assert "RESULTS.md is of another model or other" in made.fail("--stage", 15, *wrong[1])
     made.succeed("--stage", 12, "--stop_stage", 12, *wrong[1])  # however many jobs, and where
     made.succeed("--stage", 15, *wrong[1])
     assert " --decoding=--config conf/decode.yaml --guard flag --beam_size 10 --pages " in made.calls(".pack")[0]

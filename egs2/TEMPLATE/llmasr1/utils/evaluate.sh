@@ -204,7 +204,7 @@ pack_model() {  # the model of need_model, its CTC head if the guard has one, it
     local page=$robust_dir/ROBUSTNESS.md options=(--data "$dumpdir/$train_set" --scores "$decode_dir/scores.json")
     options+=("--decoding=--config $decode_conf --guard $guard${decode_args:+ $decode_args}")
     is_by "$decode_dir/RESULTS.md.made_by" "$guard" ||
-        die "$decode_dir/RESULTS.md is of other transcripts than those that are there now: run stage 12 again"
+        die "$decode_dir/RESULTS.md is of another model or other options of decoding: run stage 12 again"
     options+=(--pages "$decode_dir/RESULTS.md")
     words_of pack_args
     if [ -e "$page" ] && [ -e "$page.made_by" ] && is_by "$page.made_by" off; then
