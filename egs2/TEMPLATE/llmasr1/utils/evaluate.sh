@@ -88,6 +88,7 @@ need_transcripts() {  # [MODE]...: of all test sets, from stage 11, with this gu
 publish() {  # FUNCTION PAGE COPY GUARD: writes the page that a function prints, what it is of, and a copy elsewhere
     local made_by
     "$1" >"$2.new"
+    rm -f "$2.made_by"
     mv "$2.new" "$2"
     decoding "$4"
     write_lines "$2.made_by" "$made_by"
